@@ -1,0 +1,1 @@
+"""The inbound side: one module per kind of source, plus what they share."""

@@ -1,0 +1,75 @@
+"""The adapter interface: two methods that turn one kind of source into items and payloads."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, ClassVar, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ..catalog.models import Failure, Item, Payload
+from ..catalog.workspace import Workspace
+
+
+class SourceOptions(BaseModel):
+    """What every source declares; an adapter's own `Options` extends it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=r"^[a-z0-9_-]+$", description="lower-case name, the key of everything")
+    adapter: str
+    license: str = Field(min_length=1, description="SPDX expression, or LicenseRef-...")
+    homepage: str | None = None
+    category: str = Field(default="", description="template over an item's fields, such as 'photos/{dir}'")
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What an adapter may know of its surroundings.
+
+    `settings` are the configuration's sections by name (`fetch`, `image`, `pdf`, ...) as plain data:
+    the module that needs one validates it with its own model.
+    """
+
+    workspace: Workspace
+    settings: dict[str, Any]
+
+
+class Spread(Enum):
+    """How a stage may split a source's items into tasks for the workers."""
+
+    ITEMS = "items"  # any items together, in the order of discovery
+    UNITS = "units"  # items of one unit stay in one task and in order: one pass over a stream
+    PARTITIONS = "partitions"  # one long task per worker, all items of a unit (a host) in the same one
+
+
+S = TypeVar("S", bound=SourceOptions)
+
+
+class Adapter(ABC, Generic[S]):
+    """One kind of source. Register it under the entry point group `derlem.adapters`."""
+
+    Options: ClassVar[type[SourceOptions]]
+    spread: ClassVar[Spread] = Spread.ITEMS
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+
+    @abstractmethod
+    def discover(self, source: S) -> Iterator[list[Item]]:
+        """List the source in batches, in an order that does not change while the source does not.
+
+        Cheap: no payload is read where the format allows it. What is there but can never be a sample
+        (an unsafe member, a broken archive) is an item with a `reason`. A source that is declared
+        wrongly raises ConfigError before the first batch.
+        """
+
+    @abstractmethod
+    def read(self, source: S, items: Iterable[Item]) -> Iterator[tuple[str, Payload | Failure]]:
+        """Yield (item_id, payload or failure) once for each item, in whatever order is cheapest.
+
+        `items` is a stream in the order of discovery; it may be long and is consumed lazily.
+        """

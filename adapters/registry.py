@@ -1,0 +1,37 @@
+"""Finds adapters by name: the built-in ones and those that other packages register."""
+
+from __future__ import annotations
+
+import difflib
+from importlib.metadata import entry_points
+from typing import Any
+
+from ..catalog.errors import ConfigError, MissingExtra
+from .base import Adapter
+
+GROUP = "derlem.adapters"
+
+
+def adapter_names() -> list[str]:
+    """Names of all registered adapters, sorted."""
+    return sorted({point.name for point in entry_points(group=GROUP)})
+
+
+def adapter_class(name: str) -> type[Adapter[Any]]:
+    """The adapter registered as `name`; ConfigError with the nearest name, MissingExtra if it cannot load."""
+    points = {point.name: point for point in entry_points(group=GROUP)}
+    if name not in points:
+        near = difflib.get_close_matches(name, points, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ConfigError(f"there is no adapter {name!r}{hint} (known: {', '.join(sorted(points))})")
+    try:
+        loaded: type[Adapter[Any]] = points[name].load()
+    except ModuleNotFoundError as error:
+        if error.name and error.name.startswith("derlem"):
+            raise
+        raise MissingExtra(f"the {name!r} adapter ({error.name})", EXTRAS.get(name, name)) from error
+    return loaded
+
+
+EXTRAS = {"urls": "fetch", "huggingface": "huggingface", "scrape": "scrape"}
+"""Which optional part of derlem brings the libraries of a built-in adapter."""

@@ -1,0 +1,106 @@
+"""What moves between the rooms: items, their payloads and the failures to get them.
+
+The tables themselves are defined in `sql/schema/`; these classes are what adapters and stages hold.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .status import Reason
+
+Message = dict[str, str]
+"""One turn of a conversation: {"role": "user" | "assistant" | "system", "content": text with `<image>`}."""
+
+
+def item_id(source: str, uri: str, locator: str = "") -> str:
+    """The identity of an item: 32 hex digits, the first 16 bytes of sha256 over its address.
+
+    The parts are joined by NUL, which neither a source name nor a uri may hold, so that no two
+    addresses share a spelling.
+    """
+    if "\0" in source or "\0" in uri:
+        raise ValueError("a source name or uri with a NUL byte has no identity")
+    return hashlib.sha256(f"{source}\0{uri}\0{locator}".encode()).hexdigest()[:32]
+
+
+def category_path(*parts: str) -> str:
+    """Join parts into a category path 'a/b/c': NFC, stripped, no empty parts, no `.` or `..`.
+
+    Each part may itself hold slashes. The path of nothing is `''`, the root.
+    """
+    steps = (step.strip() for part in parts for step in unicodedata.normalize("NFC", part).split("/"))
+    return "/".join(step for step in steps if step not in ("", ".", ".."))
+
+
+def clean_text(text: str) -> str:
+    """A caption as the catalog keeps it: NFC, no NUL, line ends as `\\n`, no white space around it."""
+    text = unicodedata.normalize("NFC", text.replace("\r\n", "\n").replace("\r", "\n"))
+    return text.replace("\0", "").strip()
+
+
+@dataclass(slots=True)
+class Item:
+    """One discovered thing, as an adapter names it.
+
+    `uri` is relative to the source's root (or a URL), `locator` says what is meant inside it (member,
+    row, page). `hint` is the adapter's own note on how to read the item again (an offset, a row group);
+    nobody else looks at it. `unit` names what must be read in one piece, by one worker: the compressed
+    archive it lies in, the host it comes from; items that can be read alone leave it empty.
+    An item with a `reason` is settled at discovery and will not be read.
+    """
+
+    source: str
+    uri: str
+    locator: str = ""
+    category: str = ""
+    media_type: str | None = None
+    bytes: int | None = None
+    caption: str | None = None
+    conversations: list[Message] | None = None
+    language: str | None = None
+    license: str | None = None
+    parent_id: str | None = None
+    meta: dict[str, Any] = field(default_factory=dict)
+    hint: dict[str, Any] = field(default_factory=dict)
+    unit: str = ""
+    reason: Reason | None = None
+    item_id: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.item_id:
+            self.item_id = item_id(self.source, self.uri, self.locator)
+
+
+@dataclass(slots=True)
+class Payload:
+    """The bytes of an item as its source holds them, and what reading them taught.
+
+    `updates` are columns of the item (caption, conversations, language, license, category); `meta` is
+    merged into the item's own (evidence: final URL, validators, opt-out signals with their time).
+    """
+
+    data: bytes
+    updates: Mapping[str, Any] = field(default_factory=dict)
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Failure:
+    """Why there are no bytes: a reason code, a detail for people, and evidence for `meta`."""
+
+    reason: Reason
+    detail: str = ""
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Rejected(Exception):
+    """A payload that cannot become a sample; raised by normalisation and rasterisation."""
+
+    def __init__(self, reason: Reason, detail: str = "") -> None:
+        self.reason, self.detail = reason, detail
+        super().__init__(f"{reason}: {detail}" if detail else str(reason))

@@ -1,0 +1,120 @@
+"""Opens the DuckDB file: for reading by anybody between commits, for writing by the one coordinator."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+
+from .errors import CatalogBusy, CatalogMissing, CatalogVersionError
+from .queries import SCHEMA_VERSION, names, query
+from .workspace import Workspace
+
+READ_WAIT = 5.0
+"""Seconds that a reader waits for a commit to end."""
+WRITE_WAIT = 60.0
+"""Seconds that the coordinator waits for readers to leave."""
+
+
+@contextmanager
+def read_catalog(workspace: Workspace, wait: float = READ_WAIT) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A read-only connection; waits at most `wait` seconds for a commit that is under way.
+
+    Raises CatalogMissing, CatalogBusy or CatalogVersionError.
+    """
+    if not workspace.catalog.exists():
+        raise CatalogMissing(workspace.catalog)
+    connection = _connect(workspace, read_only=True, wait=wait)
+    try:
+        _check_version(connection, workspace.catalog)
+        yield connection
+    finally:
+        connection.close()
+
+
+@contextmanager
+def write_catalog(workspace: Workspace, wait: float = WRITE_WAIT) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A writing connection, the catalog created where there is none. The caller holds the workspace's lock.
+
+    Nothing is committed by this function: use `transaction` around each change.
+    """
+    workspace.root.mkdir(parents=True, exist_ok=True)
+    connection = _connect(workspace, read_only=False, wait=wait)
+    try:
+        if not _has_schema(connection):
+            with transaction(connection):
+                create_schema(connection)
+        _check_version(connection, workspace.catalog)
+        yield connection
+    finally:
+        connection.close()
+
+
+@contextmanager
+def transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """All or nothing: commits at the end, rolls back on any exception."""
+    connection.begin()
+    try:
+        yield
+    except BaseException:
+        connection.rollback()
+        raise
+    connection.commit()
+
+
+def create_schema(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make all tables and views in an empty database (a file or memory)."""
+    for name in [*names("schema"), *names("views")]:
+        connection.execute(query(name))
+    connection.execute("INSERT INTO catalog_schema VALUES (?, ?)", [SCHEMA_VERSION, now()])
+
+
+def now() -> datetime:
+    """The time as the catalog stores it: UTC, without a zone, to the microsecond."""
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+def _connect(workspace: Workspace, *, read_only: bool, wait: float) -> duckdb.DuckDBPyConnection:
+    config = {"temp_directory": str(workspace.root / "tmp"), "preserve_insertion_order": "false"}
+    deadline = time.monotonic() + wait
+    pause = 0.01
+    while True:
+        try:
+            return duckdb.connect(str(workspace.catalog), read_only=read_only, config=config)
+        except duckdb.IOException as error:
+            if "lock" not in str(error).lower():
+                raise
+            if time.monotonic() >= deadline:
+                raise CatalogBusy(workspace.catalog, wait, _holder(workspace.lock, str(error))) from error
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.2)
+
+
+def _holder(lock: Path, message: str) -> str:
+    """Who seems to hold the catalog: DuckDB names the process, else the lock file does."""
+    if "PID" in message:
+        return "PID" + message.partition("PID")[2].partition(")")[0].split(".")[0]
+    try:
+        return "pid {pid} ({command})".format(**json.loads(lock.read_text()))
+    except (OSError, ValueError, KeyError):
+        return "another process"
+
+
+def _has_schema(connection: duckdb.DuckDBPyConnection) -> bool:
+    found = connection.execute("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'catalog_schema'")
+    row = found.fetchone()
+    return row is not None and row[0] > 0
+
+
+def _check_version(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    found = 0
+    if _has_schema(connection):
+        row = connection.execute("SELECT max(version) FROM catalog_schema").fetchone()
+        found = row[0] if row and row[0] else 0
+    if found != SCHEMA_VERSION:
+        raise CatalogVersionError(path, found, SCHEMA_VERSION)

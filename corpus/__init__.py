@@ -1,0 +1,1 @@
+"""The outbound side: manifest to shards, dataset card, Croissant, report."""

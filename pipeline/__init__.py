@@ -1,0 +1,1 @@
+"""Runs a stage: plans batches, hands them to an executor, commits segments, locks, reports progress."""

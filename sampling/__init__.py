@@ -1,0 +1,1 @@
+"""Category tree, quotas, allocation, draw, manifest."""

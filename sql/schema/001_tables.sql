@@ -1,0 +1,120 @@
+-- The catalog's tables. This is the one place that defines them; the columns of a segment's
+-- Parquet file are those of `items` less `segment`, in this order.
+-- No ART indexes: at ten million rows they cost more than they give.
+
+CREATE TABLE catalog_schema (
+    version     INTEGER NOT NULL,
+    applied_at  TIMESTAMP NOT NULL
+);
+
+CREATE TABLE sources (
+    source        VARCHAR NOT NULL,      -- its name in the configuration
+    position      INTEGER NOT NULL,      -- order of declaration, from 0: the first source keeps a duplicate
+    adapter       VARCHAR NOT NULL,
+    license       VARCHAR NOT NULL,      -- SPDX expression
+    homepage      VARCHAR,
+    config        VARCHAR NOT NULL,      -- as declared, JSON
+    config_hash   VARCHAR NOT NULL,
+    declared_at   TIMESTAMP NOT NULL,
+    withdrawn_at  TIMESTAMP              -- when it left the configuration, or was taken down
+);
+
+CREATE TABLE items (
+    item_id          VARCHAR NOT NULL,   -- 32 hex digits, see catalog/models.py
+    source           VARCHAR NOT NULL,
+    uri              VARCHAR NOT NULL,   -- relative to the source's root, or a URL
+    locator          VARCHAR NOT NULL,   -- member, row, page; '' where the uri says it all
+    parent_id        VARCHAR,            -- the document of a page, the row of several images
+    ordinal          BIGINT NOT NULL,    -- order of discovery within the source
+    unit             VARCHAR NOT NULL,   -- what must be read in one piece; '' where the item stands alone
+    category         VARCHAR NOT NULL,   -- 'a/b/c', NFC; '' is the root
+    media_type       VARCHAR,            -- of the normalised bytes once ready, else as sniffed or declared
+    status           VARCHAR NOT NULL,
+    reason           VARCHAR,
+    detail           VARCHAR,            -- for people; never a key
+    attempts         INTEGER NOT NULL,
+    sha256           VARCHAR,            -- of the normalised bytes
+    original_sha256  VARCHAR,            -- of the bytes as the source holds them
+    dhash            VARCHAR,            -- 16 hex digits: 64-bit difference hash
+    width            INTEGER,            -- pixels, after normalisation
+    height           INTEGER,
+    bytes            BIGINT,             -- of the normalised image once ready, else as declared by the source
+    "offset"         BIGINT,             -- first byte of the image in its segment's tar
+    "length"         BIGINT,             -- bytes of the image in its segment's tar
+    caption          VARCHAR,
+    conversations    VARCHAR,            -- JSON: [{"role": ..., "content": ...}, ...]
+    language         VARCHAR,            -- BCP 47, of the caption
+    license          VARCHAR,            -- SPDX; the source's, unless the item has its own
+    meta             VARCHAR NOT NULL,   -- JSON object
+    hint             VARCHAR NOT NULL,   -- JSON object: the adapter's note on how to read the item
+    run              VARCHAR NOT NULL,   -- the run that wrote this row last
+    discovered_at    TIMESTAMP NOT NULL,
+    updated_at       TIMESTAMP NOT NULL,
+    segment          VARCHAR NOT NULL    -- 'source/000042': the segment that wrote this row last
+);
+
+CREATE TABLE runs (
+    run           VARCHAR NOT NULL,
+    command       VARCHAR NOT NULL,
+    version       VARCHAR NOT NULL,      -- of derlem
+    config_hash   VARCHAR NOT NULL,
+    host          VARCHAR NOT NULL,
+    started_at    TIMESTAMP NOT NULL,
+    finished_at   TIMESTAMP,
+    state         VARCHAR NOT NULL       -- running, done, failed, interrupted
+);
+
+CREATE TABLE segments (
+    segment     VARCHAR NOT NULL,        -- 'source/000042'
+    source      VARCHAR NOT NULL,
+    number      INTEGER NOT NULL,
+    kind        VARCHAR NOT NULL,        -- discover, ingest, retry, withdraw
+    run         VARCHAR NOT NULL,
+    items       BIGINT NOT NULL,         -- rows
+    tar_bytes   BIGINT NOT NULL,         -- 0: no tar
+    written_at  TIMESTAMP NOT NULL
+);
+
+CREATE TABLE samples (
+    sample       VARCHAR NOT NULL,       -- its name
+    seed         BIGINT NOT NULL,
+    target       BIGINT NOT NULL,        -- as configured
+    selected     BIGINT NOT NULL,        -- rows in the manifest
+    config       VARCHAR NOT NULL,       -- as configured, JSON
+    fingerprint  VARCHAR NOT NULL,       -- sha256 over seed, config and the ordered selection
+    run          VARCHAR NOT NULL,
+    drawn_at     TIMESTAMP NOT NULL
+);
+
+CREATE TABLE allocations (               -- one row per node of a sample's category tree
+    sample      VARCHAR NOT NULL,
+    node        VARCHAR NOT NULL,        -- category path; '' is the root
+    source      VARCHAR NOT NULL,        -- '' for the category itself, else the stratum (node, source)
+    available   BIGINT NOT NULL,
+    floor       BIGINT NOT NULL,
+    cap         BIGINT NOT NULL,
+    share       VARCHAR,                 -- as declared
+    allocated   BIGINT NOT NULL,
+    why         VARCHAR NOT NULL         -- what decided the number
+);
+
+CREATE TABLE manifest (
+    sample    VARCHAR NOT NULL,
+    position  BIGINT NOT NULL,           -- order of the corpus, from 0
+    item_id   VARCHAR NOT NULL,
+    category  VARCHAR NOT NULL,          -- as sampled
+    source    VARCHAR NOT NULL,
+    repeat    INTEGER NOT NULL           -- 0 for the first occurrence
+);
+
+CREATE TABLE shards (
+    sample     VARCHAR NOT NULL,
+    shard      INTEGER NOT NULL,         -- number, from 0, without gaps
+    path       VARCHAR NOT NULL,         -- relative to the workspace
+    first      BIGINT NOT NULL,          -- manifest positions it holds: first <= position < last
+    last       BIGINT NOT NULL,
+    samples    BIGINT NOT NULL,          -- fewer than last - first after a withdrawal
+    bytes      BIGINT NOT NULL,
+    sha256     VARCHAR NOT NULL,
+    built_at   TIMESTAMP NOT NULL
+);

@@ -1,0 +1,13 @@
+-- What is there, by category and source: samples and their bytes.
+CREATE VIEW composition AS
+SELECT
+    category,
+    source,
+    count(*)                                   AS items,
+    count(*) FILTER (WHERE status = 'ready')   AS ready,
+    sum(bytes) FILTER (WHERE status = 'ready') AS bytes,
+    count(caption) FILTER (WHERE status = 'ready') AS captioned
+FROM items
+WHERE status <> 'expanded'
+GROUP BY category, source
+ORDER BY category, source;

@@ -1,0 +1,11 @@
+-- Under which licences the samples stand, item by item.
+CREATE VIEW licenses AS
+SELECT
+    coalesce(license, '(none)') AS license,
+    source,
+    count(*)                    AS ready,
+    sum(bytes)                  AS bytes
+FROM items
+WHERE status = 'ready'
+GROUP BY ALL
+ORDER BY license, source;
