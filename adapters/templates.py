@@ -1,0 +1,48 @@
+"""Category templates: 'photos/{dir}' over the fields that an adapter offers for an item."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from string import Formatter
+
+from ..catalog.errors import ConfigError
+from ..catalog.models import category_path
+
+
+class Template:
+    """A category template, parsed and checked once, rendered per item."""
+
+    def __init__(self, text: str, fields: Iterable[str], key: str = "category") -> None:
+        """Parse `text`; ConfigError if it is malformed or names a field that is not in `fields`."""
+        known = sorted(set(fields))
+        self._pieces: list[tuple[str, str | None]] = []
+        try:
+            parsed = list(Formatter().parse(text))
+        except ValueError as error:
+            raise ConfigError(f"malformed template {text!r}: {error}", key=key) from error
+        for literal, name, spec, conversion in parsed:
+            if spec or conversion:
+                raise ConfigError(f"template {text!r}: a field is a bare name, {{{name}}}", key=key)
+            if name is not None and name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
+                hint = f"; did you mean {{{near[0]}}}?" if near else ""
+                raise ConfigError(
+                    f"template {text!r} names the field {{{name}}}, which is not there{hint} "
+                    f"(fields: {', '.join(known) or 'none'})",
+                    key=key,
+                )
+            self._pieces.append((literal, name))
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """The fields that the template uses."""
+        return frozenset(name for _, name in self._pieces if name is not None)
+
+    def render(self, fields: Mapping[str, object]) -> str:
+        """The category path; a missing or None value leaves its place empty, and empty steps vanish."""
+        text = []
+        for literal, name in self._pieces:
+            value = None if name is None else fields.get(name)
+            text.append(literal if value is None else f"{literal}{value}")
+        return category_path("".join(text))
