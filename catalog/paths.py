@@ -1,0 +1,32 @@
+"""Paths in configuration: relative ones are meant against the file in which they stand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BeforeValidator
+
+
+class Located(str):
+    """A string that remembers the folder of the configuration file it was read from."""
+
+    folder: Path
+
+    @classmethod
+    def of(cls, text: str, folder: Path) -> Located:
+        """`text`, read from a file in `folder`."""
+        located = cls(text)
+        located.folder = folder
+        return located
+
+
+def _against_its_file(value: object) -> object:
+    if not isinstance(value, str) or not value:
+        return value
+    base = value.folder if isinstance(value, Located) else Path.cwd()
+    return str(base / Path(value).expanduser())
+
+
+ResolvedPath = Annotated[str, BeforeValidator(_against_its_file)]
+"""A path option. After validation it is absolute; its base is the folder of its configuration file."""
