@@ -9,12 +9,18 @@ import hashlib
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from .status import Reason
 
 Message = dict[str, str]
 """One turn of a conversation: {"role": "user" | "assistant" | "system", "content": text with `<image>`}."""
+
+
+def now() -> datetime:
+    """The time as the catalog stores it: UTC, without a zone, to the microsecond."""
+    return datetime.now(UTC).replace(tzinfo=None)
 
 
 def item_id(source: str, uri: str, locator: str = "") -> str:

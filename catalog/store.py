@@ -6,12 +6,12 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
 
 from .errors import CatalogBusy, CatalogMissing, CatalogVersionError
+from .models import now
 from .queries import SCHEMA_VERSION, names, query
 from .workspace import Workspace
 
@@ -72,11 +72,6 @@ def create_schema(connection: duckdb.DuckDBPyConnection) -> None:
     for name in [*names("schema"), *names("views")]:
         connection.execute(query(name))
     connection.execute("INSERT INTO catalog_schema VALUES (?, ?)", [SCHEMA_VERSION, now()])
-
-
-def now() -> datetime:
-    """The time as the catalog stores it: UTC, without a zone, to the microsecond."""
-    return datetime.now(UTC).replace(tzinfo=None)
 
 
 def _connect(workspace: Workspace, *, read_only: bool, wait: float) -> duckdb.DuckDBPyConnection:

@@ -1,0 +1,97 @@
+"""The segment format: Parquet files of `items` rows, each beside a tar of samples where its rows have any.
+
+Workers write them whole (`pipeline/segment_writer.py`), the coordinator numbers them, the catalog merges
+them (`segments.py`). This module needs no database.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from .errors import DerlemError
+from .queries import SCHEMA_VERSION
+from .workspace import Workspace
+
+KINDS = ("discover", "ingest", "retry", "amend", "withdraw")
+"""Why a segment was written. `discover` announces items; all others state what became of them."""
+
+
+class BadSegment(DerlemError):
+    """A file in the store that is not a segment of this schema version."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        self.path = path
+        super().__init__(f"{path} is no segment that this derlem can read: {why}")
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """What a segment's Parquet file says of itself. `name` is 'source/000042'."""
+
+    name: str
+    path: Path
+    source: str
+    number: int
+    kind: str
+    run: str
+    items: int
+    tar_bytes: int
+    written_at: datetime
+
+
+def describe(*, source: str, kind: str, run: str, tar_bytes: int, written_at: datetime) -> dict[bytes, bytes]:
+    """The metadata that makes a Parquet file of rows a segment."""
+    facts = {
+        "schema_version": SCHEMA_VERSION,
+        "source": source,
+        "kind": kind,
+        "run": run,
+        "tar_bytes": tar_bytes,
+        "written_at": written_at.isoformat(),
+    }
+    return {b"derlem": json.dumps(facts, sort_keys=True).encode()}
+
+
+def inspect(workspace: Workspace, path: Path) -> Segment:
+    """Read a segment's own description; BadSegment if there is none, or its tar is not the one it names."""
+    try:
+        footer = pq.read_metadata(path)
+        facts: dict[str, Any] = json.loads((footer.metadata or {}).get(b"derlem", b"null"))
+    except (OSError, pa.ArrowInvalid, ValueError) as error:
+        raise BadSegment(path, str(error)) from error
+    if not facts:
+        raise BadSegment(path, "it has no description")
+    if facts["schema_version"] != SCHEMA_VERSION:
+        raise BadSegment(path, f"schema version {facts['schema_version']} instead of {SCHEMA_VERSION}")
+    source, number = path.parent.name, int(path.stem)
+    if facts["source"] != source:
+        raise BadSegment(path, f"it was written for source {facts['source']!r}")
+    name = f"{source}/{path.stem}"
+    if facts["tar_bytes"]:
+        tar = workspace.segment_tar(name)
+        found = tar.stat().st_size if tar.exists() else None
+        if found != facts["tar_bytes"]:
+            raise BadSegment(path, f"its tar should have {facts['tar_bytes']} bytes and has {found}")
+    return Segment(
+        name=name,
+        path=path,
+        source=source,
+        number=number,
+        kind=facts["kind"],
+        run=facts["run"],
+        items=footer.num_rows,
+        tar_bytes=facts["tar_bytes"],
+        written_at=datetime.fromisoformat(facts["written_at"]),
+    )
+
+
+def stored(workspace: Workspace, source: str | None = None) -> list[Path]:
+    """The Parquet files of all finished segments, by source and number."""
+    return sorted(workspace.store.glob(f"{source or '*'}/[0-9]*.parquet"))

@@ -1,0 +1,94 @@
+"""Merges segments into the catalog: the one way in which items come to be or change.
+
+Merging is idempotent: a segment that the catalog holds is passed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cache
+
+import duckdb
+import pyarrow as pa
+
+from .errors import DerlemError
+from .queries import query
+from .segment_files import Segment
+from .status import TRANSITIONS, Status
+from .store import create_schema, transaction
+
+class ForbiddenMove(DerlemError):
+    """Segments that would move items against the transition table; nothing of them was merged."""
+
+    def __init__(self, moves: Sequence[tuple[str, str, int, str]]) -> None:
+        self.moves = list(moves)
+        told = "; ".join(f"{old} -> {new}: {count} items, such as {item}" for old, new, count, item in moves)
+        super().__init__(f"segments hold forbidden status moves: {told}")
+
+
+@cache
+def row_schema() -> pa.Schema:
+    """The Arrow schema of a segment's rows: the columns of `items` less `segment`, as the DDL has them."""
+    connection = duckdb.connect(":memory:")
+    try:
+        create_schema(connection)
+        table = connection.execute("SELECT * EXCLUDE (segment) FROM items LIMIT 0").to_arrow_table()
+    finally:
+        connection.close()
+    return table.schema.remove_metadata()
+
+
+def merge(connection: duckdb.DuckDBPyConnection, segments: Iterable[Segment]) -> int:
+    """Merge segments in one transaction; returns the number of new ones.
+
+    Raises ForbiddenMove, and then changes nothing, when a row would break the transition table.
+    """
+    known = {name for (name,) in connection.execute("SELECT segment FROM segments").fetchall()}
+    new = [segment for segment in segments if segment.name not in known]
+    if not new:
+        return 0
+    with transaction(connection):
+        _take(connection, new)
+        _refuse_forbidden_moves(connection)
+        connection.execute(query("segments/replace"))
+        connection.execute(query("segments/insert"))
+        connection.execute(
+            "INSERT INTO segments SELECT segment, source, number, kind, run, items, tar_bytes, written_at"
+            " FROM incoming_segments"
+        )
+        connection.execute("DROP TABLE incoming")
+    connection.unregister("incoming_segments")
+    return len(new)
+
+
+def _take(connection: duckdb.DuckDBPyConnection, segments: Sequence[Segment]) -> None:
+    """Make the temporary table `incoming` of the segments' deciding rows."""
+    files = [str(segment.path) for segment in segments]
+    listing = pa.table(
+        {
+            "file": files,
+            "segment": [segment.name for segment in segments],
+            "source": [segment.source for segment in segments],
+            "number": pa.array([segment.number for segment in segments], pa.int32()),
+            "kind": [segment.kind for segment in segments],
+            "run": [segment.run for segment in segments],
+            "items": pa.array([segment.items for segment in segments], pa.int64()),
+            "tar_bytes": pa.array([segment.tar_bytes for segment in segments], pa.int64()),
+            "written_at": pa.array([segment.written_at for segment in segments], pa.timestamp("us")),
+        }
+    )
+    connection.register("incoming_segments", listing)
+    rows = connection.read_parquet(files, filename="file")  # type: ignore[arg-type]  # stubs lack the name form
+    rows.create_view("incoming_rows", replace=True)
+    connection.execute(query("segments/incoming"))
+    connection.execute("DROP VIEW incoming_rows")
+
+
+def _refuse_forbidden_moves(connection: duckdb.DuckDBPyConnection) -> None:
+    forbidden = [
+        (old, new, count, item)
+        for old, new, count, item in connection.execute(query("segments/moves")).fetchall()
+        if Status(new) not in TRANSITIONS[Status(old)]
+    ]
+    if forbidden:
+        raise ForbiddenMove(forbidden)

@@ -1,0 +1,26 @@
+"""How the work is cut and guarded: the configuration's `ingest` section."""
+
+from __future__ import annotations
+
+import os
+
+from pydantic import BaseModel, ByteSize, ConfigDict, Field
+
+
+class IngestOptions(BaseModel):
+    """Workers, their limits, and how often outcomes are committed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    workers: int = Field(
+        default_factory=lambda: len(os.sched_getaffinity(0)), ge=1, description="processes; default: all cores"
+    )
+    memory_limit: ByteSize = Field(
+        default=ByteSize(4 * 1024**3), description="address space of one worker, in bytes or such as 4GiB"
+    )
+    deadline: float = Field(default=60.0, gt=0, description="seconds that one item may take to decode")
+    batch: int = Field(default=1000, ge=1, description="items per task, at most")
+    segment_items: int = Field(default=2000, ge=1, description="a segment is closed at this many items,")
+    segment_bytes: ByteSize = Field(default=ByteSize(512 * 1024**2), description="this many bytes")
+    commit_seconds: float = Field(default=15.0, gt=0, description="or this many seconds; commits come as often")
+    commit_items: int = Field(default=50_000, ge=1, description="or when this many outcomes wait")

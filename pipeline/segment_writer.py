@@ -1,0 +1,114 @@
+"""Writes one segment: a tar of samples and a Parquet file of rows, complete before anybody sees them."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ..catalog.models import now
+from ..catalog.segment_files import describe
+from ..catalog.ustar import BLOCK, END_OF_ARCHIVE, header, padding
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenSegment:
+    """Finished files under their temporary names; the coordinator gives them their number."""
+
+    source: str
+    rows: Path
+    tar: Path | None
+    items: int
+    statuses: dict[str, int]
+    payload_bytes: int
+
+
+class SegmentWriter:
+    """Collects outcomes; `close` makes them durable. Nothing is left behind by `abandon`."""
+
+    def __init__(self, folder: Path, *, source: str, kind: str, run: str, schema: pa.Schema) -> None:
+        self._source, self._kind, self._run, self._schema = source, kind, run, schema
+        folder.mkdir(parents=True, exist_ok=True)
+        stem = f".{run}-{secrets.token_hex(6)}"
+        self._tar_path, self._rows_path = folder / f"{stem}.tar.tmp", folder / f"{stem}.parquet.tmp"
+        self._tar = None
+        self._columns: dict[str, list[Any]] = {name: [] for name in schema.names}
+        self._statuses: dict[str, int] = {}
+        self._size = 0
+        self._payload_bytes = 0
+        self.items = 0
+        self.opened = time.monotonic()
+
+    @property
+    def size(self) -> int:
+        """Bytes in the tar so far."""
+        return self._size
+
+    def add_sample(self, row: Mapping[str, Any], data: bytes, extension: str, sidecar: Mapping[str, Any]) -> None:
+        """Write a sample's image and sidecar and its row; fills the row's place (`offset`, `length`)."""
+        if self._tar is None:
+            self._tar = self._tar_path.open("wb", buffering=1 << 20)
+        key = row["item_id"]
+        text = json.dumps(sidecar, ensure_ascii=False, separators=(",", ":")).encode()
+        offset = self._size + BLOCK
+        for name, content in ((f"{key}.{extension}", data), (f"{key}.json", text)):
+            filler = padding(len(content))
+            self._tar.write(header(name, len(content)))
+            self._tar.write(content)
+            self._tar.write(filler)
+            self._size += BLOCK + len(content) + len(filler)
+        self._payload_bytes += len(data)
+        self.add_row({**row, "offset": offset, "length": len(data)})
+
+    def add_row(self, row: Mapping[str, Any]) -> None:
+        """Record one outcome; `row` has every column of the schema."""
+        for name, column in self._columns.items():
+            column.append(row[name])
+        status = row["status"]
+        self._statuses[status] = self._statuses.get(status, 0) + 1
+        self.items += 1
+
+    def close(self) -> WrittenSegment:
+        """Flush and fsync both files."""
+        if self._tar is not None:
+            self._tar.write(END_OF_ARCHIVE)
+            self._size += len(END_OF_ARCHIVE)
+            self._tar.flush()
+            os.fsync(self._tar.fileno())
+            self._tar.close()
+        facts = describe(
+            source=self._source, kind=self._kind, run=self._run, tar_bytes=self._size, written_at=now()
+        )
+        table = pa.table(self._columns, schema=self._schema).replace_schema_metadata(facts)
+        write_durably(table, self._rows_path)
+        return WrittenSegment(
+            source=self._source,
+            rows=self._rows_path,
+            tar=self._tar_path if self._tar is not None else None,
+            items=self.items,
+            statuses=self._statuses,
+            payload_bytes=self._payload_bytes,
+        )
+
+    def abandon(self) -> None:
+        """Remove what was written."""
+        if self._tar is not None:
+            self._tar.close()
+        self._tar_path.unlink(missing_ok=True)
+        self._rows_path.unlink(missing_ok=True)
+
+
+def write_durably(table: pa.Table, path: Path) -> None:
+    """Write a Parquet file and fsync it."""
+    with path.open("wb") as file:
+        pq.write_table(table, file, compression="zstd")
+        file.flush()
+        os.fsync(file.fileno())

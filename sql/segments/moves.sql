@@ -1,0 +1,8 @@
+-- Status moves that the incoming rows would make, with how often and one item each.
+-- An amendment (a new category or licence by declaration) leaves the status as it is: no move.
+SELECT items.status AS old_status, incoming.status AS new_status, count(*) AS items, min(incoming.item_id)
+FROM incoming
+INNER JOIN items ON items.item_id = incoming.item_id
+WHERE NOT incoming.announces
+  AND NOT (incoming.kind = 'amend' AND incoming.status = items.status)
+GROUP BY ALL;
