@@ -55,7 +55,8 @@ class Item:
 
     `uri` is relative to the source's root (or a URL), `locator` says what is meant inside it (member,
     row, page). `hint` is the adapter's own note on how to read the item again (an offset, a row group);
-    nobody else looks at it. `unit` names what must be read in one piece, by one worker: the compressed
+    nobody else looks at it, but for the key `document`: the sha256 of the cached document that a page
+    lies in. `unit` names what must be read in one piece, by one worker: the compressed
     archive it lies in, the host it comes from; items that can be read alone leave it empty.
     An item with a `reason` is settled at discovery and will not be read.
     """

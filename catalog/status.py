@@ -50,6 +50,7 @@ class Reason(StrEnum):
     # files
     MISSING = "missing"
     UNREADABLE = "unreadable"
+    READ_ERROR = "read_error"
     BAD_SIDECAR = "bad_sidecar"
     # archives
     BAD_ARCHIVE = "bad_archive"
@@ -115,6 +116,7 @@ _TRANSIENT = frozenset(
     {
         Reason.MISSING,
         Reason.UNREADABLE,
+        Reason.READ_ERROR,
         Reason.DNS_TEMPORARY,
         Reason.REFUSED,
         Reason.CONNECTION,

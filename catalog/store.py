@@ -11,7 +11,6 @@ from pathlib import Path
 import duckdb
 
 from .errors import CatalogBusy, CatalogMissing, CatalogVersionError
-from .models import now
 from .queries import SCHEMA_VERSION, names, query
 from .workspace import Workspace
 
@@ -29,7 +28,7 @@ def read_catalog(workspace: Workspace, wait: float = READ_WAIT) -> Iterator[duck
     """
     if not workspace.catalog.exists():
         raise CatalogMissing(workspace.catalog)
-    connection = _connect(workspace, read_only=True, wait=wait)
+    connection = connect(workspace, read_only=True, wait=wait)
     try:
         _check_version(connection, workspace.catalog)
         yield connection
@@ -44,7 +43,7 @@ def write_catalog(workspace: Workspace, wait: float = WRITE_WAIT) -> Iterator[du
     Nothing is committed by this function: use `transaction` around each change.
     """
     workspace.root.mkdir(parents=True, exist_ok=True)
-    connection = _connect(workspace, read_only=False, wait=wait)
+    connection = connect(workspace, read_only=False, wait=wait)
     try:
         if not _has_schema(connection):
             with transaction(connection):
@@ -69,13 +68,34 @@ def transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
 
 def create_schema(connection: duckdb.DuckDBPyConnection) -> None:
     """Make all tables and views in an empty database (a file or memory)."""
-    for name in [*names("schema"), *names("views")]:
+    for number, name in schema_steps():
         connection.execute(query(name))
-    connection.execute("INSERT INTO catalog_schema VALUES (?, ?)", [SCHEMA_VERSION, now()])
+        connection.execute("INSERT INTO catalog_schema VALUES (?)", [number])
+    create_views(connection)
 
 
-def _connect(workspace: Workspace, *, read_only: bool, wait: float) -> duckdb.DuckDBPyConnection:
-    config = {"temp_directory": str(workspace.root / "tmp"), "preserve_insertion_order": "false"}
+def create_views(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make the views, anew where they exist."""
+    for name in names("views"):
+        connection.execute(query(name))
+
+
+def schema_steps() -> list[tuple[int, str]]:
+    """Number and name of each step of the schema, in order."""
+    return [(int(name.rpartition("/")[2][:3]), name) for name in names("schema")]
+
+
+def schema_version(connection: duckdb.DuckDBPyConnection) -> int:
+    """The schema version of an open database; 0 if it has none."""
+    if not _has_schema(connection):
+        return 0
+    row = connection.execute("SELECT max(version) FROM catalog_schema").fetchone()
+    return row[0] if row and row[0] else 0
+
+
+def connect(workspace: Workspace, *, read_only: bool, wait: float) -> duckdb.DuckDBPyConnection:
+    """A connection of whatever schema version; CatalogBusy if others hold the file for `wait` seconds."""
+    config = {"temp_directory": str(workspace.root / "tmp")}
     deadline = time.monotonic() + wait
     pause = 0.01
     while True:
@@ -107,9 +127,6 @@ def _has_schema(connection: duckdb.DuckDBPyConnection) -> bool:
 
 
 def _check_version(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
-    found = 0
-    if _has_schema(connection):
-        row = connection.execute("SELECT max(version) FROM catalog_schema").fetchone()
-        found = row[0] if row and row[0] else 0
+    found = schema_version(connection)
     if found != SCHEMA_VERSION:
         raise CatalogVersionError(path, found, SCHEMA_VERSION)

@@ -76,6 +76,14 @@ class SegmentWriter:
         self._statuses[status] = self._statuses.get(status, 0) + 1
         self.items += 1
 
+    def add_table(self, rows: pa.Table) -> None:
+        """Record many outcomes without samples at once."""
+        for name, column in self._columns.items():
+            column.extend(rows.column(name).to_pylist())
+        for status in rows.column("status").to_pylist():
+            self._statuses[status] = self._statuses.get(status, 0) + 1
+        self.items += rows.num_rows
+
     def close(self) -> WrittenSegment:
         """Flush and fsync both files."""
         if self._tar is not None:

@@ -3,8 +3,7 @@
 -- No ART indexes: at ten million rows they cost more than they give.
 
 CREATE TABLE catalog_schema (
-    version     INTEGER NOT NULL,
-    applied_at  TIMESTAMP NOT NULL
+    version     INTEGER NOT NULL         -- the number of a file in this folder that has been applied
 );
 
 CREATE TABLE sources (

@@ -1,5 +1,5 @@
 -- What is there, by category and source: samples and their bytes.
-CREATE VIEW composition AS
+CREATE OR REPLACE VIEW composition AS
 SELECT
     category,
     source,

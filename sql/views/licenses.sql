@@ -1,5 +1,5 @@
 -- Under which licences the samples stand, item by item.
-CREATE VIEW licenses AS
+CREATE OR REPLACE VIEW licenses AS
 SELECT
     coalesce(license, '(none)') AS license,
     source,

@@ -1,5 +1,5 @@
 -- How far each source is: every discovered item stands in exactly one column.
-CREATE VIEW progress AS
+CREATE OR REPLACE VIEW progress AS
 SELECT
     sources.source,
     count(items.item_id)                                        AS discovered,

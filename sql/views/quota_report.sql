@@ -1,5 +1,5 @@
 -- What each node of a sample's category tree asked for, may hold, was given and holds in the manifest.
-CREATE VIEW quota_report AS
+CREATE OR REPLACE VIEW quota_report AS
 WITH held AS (
     SELECT sample, category AS node, source, count(*) AS selected
     FROM manifest

@@ -1,5 +1,5 @@
 -- Why items did not become samples: by source, host (for URLs) and reason, with one example.
-CREATE VIEW rejections AS
+CREATE OR REPLACE VIEW rejections AS
 SELECT
     source,
     CASE WHEN uri LIKE 'http%://%' THEN split_part(split_part(uri, '/', 3), ':', 1) ELSE '' END AS host,

@@ -1,0 +1,113 @@
+"""Care of the catalog file: rebuild it from the segments, compact it, bring it to this schema version."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from .errors import CatalogMissing, CatalogVersionError
+from .queries import SCHEMA_VERSION, query, quoted
+from .runs import record_run
+from .segment_files import inspect, stored
+from .segments import merge
+from .sources import read_provenance, restore_source
+from .store import WRITE_WAIT, connect, create_schema, create_views, schema_steps, schema_version, transaction
+from .workspace import Workspace
+
+TABLES = ("sources", "items", "runs", "segments", "samples", "allocations", "manifest", "shards")
+"""The catalog's tables, less the one that holds the schema version."""
+
+Restore = Callable[[duckdb.DuckDBPyConnection, Workspace], Any]
+"""Fills the tables of another room's from that room's own files."""
+
+
+def rebuild(workspace: Workspace, runs: list[dict[str, Any]], restore: Restore) -> None:
+    """Make the catalog anew from what lies in the workspace; the old file is replaced at the very end.
+
+    `runs` are the contents of the state files, `restore` fills the tables of corpora from their folders.
+    The caller holds the workspace's lock.
+    """
+    workspace.root.mkdir(parents=True, exist_ok=True)
+    with _replacement(workspace) as connection:
+        create_schema(connection)
+        for facts in read_provenance(workspace):
+            restore_source(connection, facts)
+        merge(connection, [inspect(workspace, path) for path in stored(workspace)])
+        for state in runs:
+            record_run(connection, state)
+        restore(connection, workspace)
+
+
+def compact(workspace: Workspace) -> tuple[int, int]:
+    """Rewrite the catalog without the space of replaced rows; returns its size before and after, in bytes."""
+    if not workspace.catalog.exists():
+        raise CatalogMissing(workspace.catalog)
+    before = workspace.catalog.stat().st_size
+    with _replacement(workspace) as connection:
+        create_schema(connection)
+        # Exclusive: nobody reads the old file while it is copied and replaced.
+        held = connect(workspace, read_only=False, wait=WRITE_WAIT)
+        found = schema_version(held)
+        held.close()
+        if found != SCHEMA_VERSION:
+            raise CatalogVersionError(workspace.catalog, found, SCHEMA_VERSION)
+        connection.execute(f"ATTACH '{_literal(workspace.catalog)}' AS old (READ_ONLY)")
+        for table in TABLES:
+            order = " ORDER BY source, ordinal, item_id" if table == "items" else ""
+            connection.execute(f"INSERT INTO {quoted(table)} SELECT * FROM old.{quoted(table)}{order}")
+        connection.execute("DETACH old")
+    return before, workspace.catalog.stat().st_size
+
+
+def migrate(workspace: Workspace) -> tuple[int, int]:
+    """Apply the schema steps that the catalog lacks; returns the version before and after.
+
+    A step and the record of it are one transaction. A catalog of a newer derlem is an error.
+    """
+    if not workspace.catalog.exists():
+        raise CatalogMissing(workspace.catalog)
+    connection = connect(workspace, read_only=False, wait=WRITE_WAIT)
+    try:
+        before = schema_version(connection)
+        if before > SCHEMA_VERSION:
+            raise CatalogVersionError(workspace.catalog, before, SCHEMA_VERSION)
+        for number, name in schema_steps():
+            if number > before:
+                with transaction(connection):
+                    connection.execute(query(name))
+                    connection.execute("INSERT INTO catalog_schema VALUES (?)", [number])
+        with transaction(connection):
+            create_views(connection)
+        return before, schema_version(connection)
+    finally:
+        connection.close()
+
+
+@contextmanager
+def _replacement(workspace: Workspace) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A database that takes the catalog's place once the block ends without an exception."""
+    temporary = workspace.root / ".catalog.new.duckdb"
+    for leftover in (temporary, Path(f"{temporary}.wal")):
+        leftover.unlink(missing_ok=True)
+    connection = duckdb.connect(str(temporary), config={"temp_directory": str(workspace.root / "tmp")})
+    try:
+        yield connection
+        connection.execute("CHECKPOINT")
+        connection.close()
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        Path(f"{workspace.catalog}.wal").unlink(missing_ok=True)
+        temporary.replace(workspace.catalog)
+    finally:
+        connection.close()
+        temporary.unlink(missing_ok=True)
+        Path(f"{temporary}.wal").unlink(missing_ok=True)
+
+
+def _literal(path: Path) -> str:
+    return str(path).replace("'", "''")

@@ -1,0 +1,121 @@
+"""The registry of sources in the catalog, and its mirror on disk: `store/<source>/provenance.json`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from .models import now
+from .queries import query
+from .store import transaction
+from .workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """A source as it is declared now. `config` is the declaration itself, before any path is resolved."""
+
+    source: str
+    adapter: str
+    license: str
+    homepage: str | None
+    config: Mapping[str, Any]
+
+    @property
+    def config_text(self) -> str:
+        """The declaration as canonical JSON."""
+        return json.dumps(self.config, ensure_ascii=False, sort_keys=True, default=str)
+
+    @property
+    def config_hash(self) -> str:
+        """sha256 (hex) of the declaration."""
+        return hashlib.sha256(self.config_text.encode()).hexdigest()
+
+
+def declare_sources(connection: duckdb.DuckDBPyConnection, declared: Sequence[Declared]) -> None:
+    """Make the registry say what the configuration says, in one transaction.
+
+    A source that is no longer declared keeps its row and gets `withdrawn_at`: its items are not sampled
+    any more, and the audits find it where it still lies in a corpus. Declared again, it is back.
+    """
+    before = {
+        row[0]: row[1:]
+        for row in connection.execute(
+            "SELECT source, config_hash, declared_at, withdrawn_at, position FROM sources"
+        ).fetchall()
+    }
+    with transaction(connection):
+        for position, source in enumerate(declared):
+            known = before.get(source.source)
+            if known is not None and known[0] == source.config_hash and known[2] is None and known[3] == position:
+                continue
+            declared_at = known[1] if known is not None and known[0] == source.config_hash else now()
+            connection.execute("DELETE FROM sources WHERE source = ?", [source.source])
+            connection.execute(
+                "INSERT INTO sources VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL)",
+                [
+                    source.source,
+                    position,
+                    source.adapter,
+                    source.license,
+                    source.homepage,
+                    source.config_text,
+                    source.config_hash,
+                    declared_at,
+                ],
+            )
+        names = [source.source for source in declared]
+        connection.execute(
+            "UPDATE sources SET withdrawn_at = ? WHERE withdrawn_at IS NULL AND NOT list_contains(?, source)",
+            [now(), names],
+        )
+
+
+def provenance(connection: duckdb.DuckDBPyConnection, source: str) -> dict[str, Any] | None:
+    """What `provenance.json` of a source says; None for a source that the registry does not know."""
+    found = connection.execute("SELECT * FROM sources WHERE source = ?", [source])
+    columns = [column[0] for column in found.description or []]
+    row = found.fetchone()
+    if row is None:
+        return None
+    totals = connection.execute(query("segments/source_totals"), {"source": source})
+    names = [column[0] for column in totals.description or []]
+    numbers = totals.fetchone()
+    assert numbers is not None
+    facts = dict(zip(columns, row, strict=True))
+    facts["config"] = json.loads(facts["config"])
+    return {**facts, "counts": dict(zip(names, numbers, strict=True))}
+
+
+def restore_source(connection: duckdb.DuckDBPyConnection, facts: Mapping[str, Any]) -> None:
+    """Insert a registry row from the facts of a provenance file."""
+    config = json.dumps(facts["config"], ensure_ascii=False, sort_keys=True, default=str)
+    columns = ("source", "position", "adapter", "license", "homepage")
+    connection.execute(
+        "INSERT INTO sources VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            *(facts[column] for column in columns),
+            config,
+            facts["config_hash"],
+            facts["declared_at"],
+            facts["withdrawn_at"],
+        ],
+    )
+
+
+def read_provenance(workspace: Workspace) -> list[dict[str, Any]]:
+    """All sources' provenance files, times parsed; the inverse of `provenance` for the registry's columns."""
+    found = []
+    for path in sorted(workspace.store.glob("*/provenance.json")):
+        facts = json.loads(Path(path).read_text("utf-8"))
+        for key in ("declared_at", "withdrawn_at"):
+            facts[key] = datetime.fromisoformat(facts[key]) if facts[key] else None
+        found.append(facts)
+    return found

@@ -1,0 +1,58 @@
+"""The ingest stage: reads what waits, through the workers, until nothing waits any more."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from ..adapters.base import SourceOptions
+from ..adapters.registry import adapter_class
+from ..catalog.store import read_catalog
+from .executor import LocalExecutor
+from .segment_writer import WrittenSegment
+from .store import SegmentStore
+from .tasks import Task, plan_items, plan_pages
+from .worker import Job
+
+log = logging.getLogger("derlem.pipeline")
+
+
+def ingest(
+    sources: Sequence[SourceOptions],
+    store: SegmentStore,
+    executor: LocalExecutor,
+    job: Job,
+    progress: Callable[[WrittenSegment], None],
+) -> None:
+    """Settle every waiting item of the sources; documents first, then the pages they expand into."""
+    while tasks := plan(sources, store, job):
+        try:
+            for segment in executor.run(tasks):
+                store.adopt(segment)
+                progress(segment)
+                if store.due:
+                    store.commit(patient=False)
+        finally:
+            store.commit()
+            for task in tasks:
+                task.plan.unlink(missing_ok=True)
+
+
+def plan(sources: Sequence[SourceOptions], store: SegmentStore, job: Job) -> list[Task]:
+    """Tasks for all that waits now, source by source."""
+    tasks: list[Task] = []
+    folder = store.workspace.state
+    with read_catalog(store.workspace) as connection:
+        for source in sources:
+            stem = f"plan-{job.run}-{source.name}"
+            tasks += plan_pages(connection, source, folder, stem)
+            tasks += plan_items(
+                connection,
+                source,
+                adapter_class(source.adapter).spread,
+                folder,
+                stem,
+                workers=job.ingest.workers,
+                batch=job.ingest.batch,
+            )
+    return tasks

@@ -1,0 +1,31 @@
+"""The retry stage: failed items, which are those that may do better another time, wait again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..catalog.models import now
+from ..catalog.queries import query
+from ..catalog.segments import row_schema
+from ..catalog.status import Reason
+from ..catalog.store import read_catalog
+from .segment_writer import SegmentWriter
+from .store import SegmentStore
+
+
+def retry(sources: Sequence[str], store: SegmentStore, *, run: str, reason: Reason | None = None) -> int:
+    """Put the sources' failed items (of one reason, if given) back to `discovered`; returns how many."""
+    taken = 0
+    for source in sources:
+        with read_catalog(store.workspace) as connection:
+            parameters = {"source": source, "run": run, "at": now(), "reason": reason}
+            rows = connection.execute(query("segments/retryable"), parameters).to_arrow_table()
+        if rows.num_rows:
+            writer = SegmentWriter(
+                store.folder(source), source=source, kind="retry", run=run, schema=row_schema()
+            )
+            writer.add_table(rows.cast(row_schema()))
+            store.adopt(writer.close())
+            taken += rows.num_rows
+    store.commit()
+    return taken

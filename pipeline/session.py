@@ -1,0 +1,108 @@
+"""A run from start to end: the lock, the state file, recovery of a killed predecessor, the record."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+
+from ..catalog.models import now
+from ..catalog.runs import record_run
+from ..catalog.sources import Declared, declare_sources, provenance
+from ..catalog.store import read_catalog, write_catalog
+from ..catalog.workspace import Workspace
+from .lock import instance_lock
+from .options import IngestOptions
+from .state import RunState, StateFile, new_run_id, replace_text
+from .store import SegmentStore
+
+log = logging.getLogger("derlem.pipeline")
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A run that holds its workspace's lock."""
+
+    workspace: Workspace
+    run: str
+    store: SegmentStore
+    state: StateFile
+
+
+@contextmanager
+def session(
+    workspace: Workspace,
+    command: str,
+    config_hash: str,
+    ingest: IngestOptions,
+) -> Iterator[Session]:
+    """Hold the workspace for one command; InstanceRunning if another process does.
+
+    What a killed run left is taken up first. However the command ends, its run says how.
+    """
+    with instance_lock(workspace, command):
+        _close_killed_run(workspace)
+        for leftover in workspace.state.glob("plan-*.parquet"):
+            leftover.unlink()
+        state = StateFile(workspace, RunState(run=new_run_id(), command=command, config_hash=config_hash))
+        store = SegmentStore(workspace, ingest)
+        try:
+            store.recover()
+            _record(workspace, state)
+            yield Session(workspace, state.state.run, store, state)
+        except BaseException as error:
+            state.finish("interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
+            _record(workspace, state)
+            raise
+        state.finish("done")
+        _record(workspace, state)
+
+
+def declare(workspace: Workspace, declared: Sequence[Declared]) -> None:
+    """Bring the registry and the provenance files up to the configuration."""
+    with write_catalog(workspace) as connection:
+        declare_sources(connection, declared)
+    write_provenance(workspace)
+
+
+def write_provenance(workspace: Workspace) -> None:
+    """Write `provenance.json` of every source that the registry knows, with its counts as they are now."""
+    with read_catalog(workspace) as connection:
+        names = [name for (name,) in connection.execute("SELECT source FROM sources").fetchall()]
+        found = {name: provenance(connection, name) for name in names}
+    for name, facts in found.items():
+        folder = workspace.store / name
+        folder.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(facts, ensure_ascii=False, indent=2, sort_keys=True, default=_iso)
+        replace_text(folder / "provenance.json", text + "\n")
+
+
+def _iso(value: object) -> str:
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+
+def _record(workspace: Workspace, state: StateFile) -> None:
+    with write_catalog(workspace) as connection:
+        record_run(connection, asdict(state.state))
+
+
+def _close_killed_run(workspace: Workspace) -> None:
+    """A run that was killed cannot say so: the next one does, in its state files and in the catalog.
+
+    Only the last run can have been: one instance works at a time, and each closes its predecessor.
+    """
+    current = workspace.state / "current.json"
+    if not current.exists():
+        return
+    facts = json.loads(current.read_text("utf-8"))
+    if facts["state"] != "running":
+        return
+    facts.update(state="interrupted", finished_at=now().isoformat())
+    with write_catalog(workspace) as connection:
+        record_run(connection, facts)
+    text = json.dumps(facts, indent=2, sort_keys=True) + "\n"
+    for name in (f"{facts['run']}.json", "current.json"):
+        replace_text(workspace.state / name, text)
+    log.info("run %s had been killed", facts["run"])

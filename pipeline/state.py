@@ -1,0 +1,96 @@
+"""The live state of a run as a file: readable at any time, whatever the catalog is doing."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+import time
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from ..catalog.models import now
+from ..catalog.workspace import Workspace
+
+EVERY = 1.0
+"""Seconds between writes of the state file."""
+
+
+@dataclass(slots=True)
+class RunState:
+    """A run: what it is, how far it is, how it ended. Times are UTC in ISO format."""
+
+    run: str
+    command: str
+    config_hash: str
+    version: str = __version__
+    host: str = field(default_factory=socket.gethostname)
+    pid: int = field(default_factory=os.getpid)
+    started_at: str = field(default_factory=lambda: now().isoformat())
+    finished_at: str | None = None
+    state: str = "running"
+    stage: str = ""
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)
+    worker_memory_peak: int = 0
+    worker_deaths: int = 0
+
+
+def new_run_id() -> str:
+    """An id that sorts by time: UTC to the second and six random hex digits."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+
+
+class StateFile:
+    """Writes `state/<run>.json` and `state/current.json`, each replaced atomically."""
+
+    def __init__(self, workspace: Workspace, state: RunState) -> None:
+        self.state = state
+        self._folder = workspace.state
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._written = 0.0
+        self.write()
+
+    def count(self, stage: str, counts: dict[str, int]) -> None:
+        """Add to a stage's counts; writes the file if the last time is a second ago."""
+        mine = self.state.counts.setdefault(stage, {})
+        for key, number in counts.items():
+            mine[key] = mine.get(key, 0) + number
+        if time.monotonic() - self._written >= EVERY:
+            self.write()
+
+    def enter(self, stage: str) -> None:
+        """A stage begins."""
+        self.state.stage = stage
+        self.write()
+
+    def finish(self, state: str) -> None:
+        """The run ends: done, failed or interrupted."""
+        self.state.state, self.state.finished_at = state, now().isoformat()
+        self.write()
+
+    def write(self) -> None:
+        """Write both files now."""
+        text = json.dumps(asdict(self.state), indent=2, sort_keys=True)
+        for name in (f"{self.state.run}.json", "current.json"):
+            replace_text(self._folder / name, text + "\n")
+        self._written = time.monotonic()
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Replace a file's content atomically and durably."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def read_states(workspace: Workspace) -> list[dict[str, Any]]:
+    """All runs that have a state file, the oldest first."""
+    files = sorted(path for path in workspace.state.glob("[0-9]*.json"))
+    return [json.loads(path.read_text("utf-8")) for path in files]

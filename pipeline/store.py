@@ -1,0 +1,97 @@
+"""The segment store from the coordinator's side: numbers, recovery after a kill, commits by time or size."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+
+from ..catalog.errors import CatalogBusy
+from ..catalog.segment_files import Segment, inspect, stored
+from ..catalog.segments import merge
+from ..catalog.store import WRITE_WAIT, write_catalog
+from ..catalog.workspace import Workspace
+from .options import IngestOptions
+from .segment_writer import WrittenSegment
+
+log = logging.getLogger("derlem.pipeline")
+
+
+class SegmentStore:
+    """Takes finished segments in, gives them numbers, and commits them to the catalog.
+
+    One instance per run, under the instance lock. Entering it recovers what a killed run left: finished
+    segments are merged, unfinished files are removed.
+    """
+
+    def __init__(self, workspace: Workspace, options: IngestOptions) -> None:
+        self.workspace, self._options = workspace, options
+        self._waiting: list[Segment] = []
+        self._items = 0
+        self._committed = time.monotonic()
+        self._last: dict[str, int] = {}
+
+    def recover(self) -> int:
+        """Merge finished segments that the catalog does not hold; returns how many there were."""
+        for leftover in self.workspace.store.glob("*/.*.tmp"):
+            leftover.unlink()
+        for tar in self.workspace.store.glob("*/[0-9]*.tar"):
+            if not tar.with_suffix(".parquet").exists():
+                tar.unlink()  # the rename of its rows never happened
+        with write_catalog(self.workspace) as connection:
+            known = {name for (name,) in connection.execute("SELECT segment FROM segments").fetchall()}
+            found = [path for path in stored(self.workspace) if f"{path.parent.name}/{path.stem}" not in known]
+            merged = merge(connection, [inspect(self.workspace, path) for path in found])
+        if merged:
+            log.info("took up %d finished segments of an earlier run", merged)
+        return merged
+
+    def adopt(self, written: WrittenSegment) -> Segment:
+        """Give a finished segment its number and name. Its rows come last: they make it count."""
+        number = self._next_number(written.source)
+        rows = written.rows.parent / f"{number:06d}.parquet"
+        if written.tar is not None:
+            written.tar.rename(rows.with_suffix(".tar"))
+        written.rows.rename(rows)
+        segment = inspect(self.workspace, rows)
+        self._waiting.append(segment)
+        self._items += segment.items
+        return segment
+
+    @property
+    def due(self) -> bool:
+        """Whether enough outcomes, or enough time, wait for a commit."""
+        if not self._waiting:
+            return False
+        age = time.monotonic() - self._committed
+        return self._items >= self._options.commit_items or age >= self._options.commit_seconds
+
+    def commit(self, *, patient: bool = True) -> None:
+        """Merge what waits, in one transaction.
+
+        If not `patient`, a catalog that readers hold is left for the next time: the segments are safe.
+        """
+        if not self._waiting:
+            return
+        try:
+            with write_catalog(self.workspace, wait=WRITE_WAIT if patient else 1.0) as connection:
+                merge(connection, self._waiting)
+        except CatalogBusy as busy:
+            if patient:
+                raise
+            log.info("commit put off: %s", busy)
+        else:
+            self._waiting.clear()
+            self._items = 0
+        self._committed = time.monotonic()
+
+    def folder(self, source: str) -> Path:
+        """Where a source's segments lie."""
+        return self.workspace.store / source
+
+    def _next_number(self, source: str) -> int:
+        if source not in self._last:
+            numbers = [int(path.stem) for path in stored(self.workspace, source)]
+            self._last[source] = max(numbers, default=0)
+        self._last[source] += 1
+        return self._last[source]

@@ -1,0 +1,154 @@
+"""Cuts the items that wait into tasks for workers: files of rows and ranges in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ..adapters.base import SourceOptions, Spread
+from ..catalog.queries import query
+from ..catalog.status import Reason
+
+ROW_GROUP = 1024
+"""Rows per group in a plan file: what a worker reads at a time."""
+
+PAGES_PER_TASK = 16
+"""Pages of documents in one task: a page takes about a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Rows `start` to `stop` of a plan file, to be read by one worker.
+
+    `partition` pins the task to a worker, so that all work for a host is in one place. `settled` names
+    items that cost an earlier worker its life and what to record for them; `skip` those that are done;
+    `condemned` is recorded for every item of the task, none of which is read.
+    """
+
+    source: SourceOptions
+    plan: Path
+    start: int
+    stop: int
+    pages: bool = False
+    partition: int | None = None
+    patient: bool = False
+    settled: Mapping[str, Reason] = field(default_factory=dict)
+    skip: frozenset[str] = frozenset()
+    condemned: Reason | None = None
+
+
+def plan_pages(
+    connection: duckdb.DuckDBPyConnection, source: SourceOptions, folder: Path, stem: str
+) -> list[Task]:
+    """Tasks for the waiting pages of a source's documents."""
+    plan = folder / f"{stem}-pages.parquet"
+    parameters = {"source": source.name, "pages": True, "by_unit": False}
+    rows, _ = _write_plan(connection, query("segments/pending"), parameters, plan)
+    return [
+        Task(source, plan, start, min(start + PAGES_PER_TASK, rows), pages=True)
+        for start in range(0, rows, PAGES_PER_TASK)
+    ]
+
+
+def plan_items(
+    connection: duckdb.DuckDBPyConnection,
+    source: SourceOptions,
+    spread: Spread,
+    folder: Path,
+    stem: str,
+    *,
+    workers: int,
+    batch: int,
+) -> list[Task]:
+    """Tasks for the waiting items of a source, cut as its adapter's `spread` allows."""
+    if spread is Spread.PARTITIONS:
+        return _plan_partitions(connection, source, folder, stem, workers)
+    plan = folder / f"{stem}.parquet"
+    by_unit = spread is Spread.UNITS
+    parameters = {"source": source.name, "pages": False, "by_unit": by_unit}
+    rows, boundaries = _write_plan(connection, query("segments/pending"), parameters, plan)
+    # Several tasks per worker even of few items, so that the last ones end together.
+    size = max(1, min(batch, -(-rows // (workers * 4))))
+    if not by_unit:
+        cuts = [*range(0, rows, size), rows]
+    else:
+        cuts = [0]
+        cuts += [at for at in boundaries if at - cuts[-1] >= size or at == rows]
+    return [
+        Task(source, plan, start, stop, patient=by_unit)
+        for start, stop in zip(cuts, cuts[1:], strict=False)
+        if stop > start
+    ]
+
+
+def _plan_partitions(
+    connection: duckdb.DuckDBPyConnection, source: SourceOptions, folder: Path, stem: str, workers: int
+) -> list[Task]:
+    """One task per worker; units go, the largest first, to the partition with the fewest items so far."""
+    units = connection.execute(query("segments/pending_units"), {"source": source.name}).fetchall()
+    loads = [0] * workers
+    members: list[list[str]] = [[] for _ in range(workers)]
+    for unit, items in units:
+        lightest = loads.index(min(loads))
+        loads[lightest] += items
+        members[lightest].append(unit)
+    tasks = []
+    for partition, names in enumerate(members):
+        if not names:
+            continue
+        plan = folder / f"{stem}-{partition}.parquet"
+        connection.register("partition_units", pa.table({"unit": pa.array(names, pa.string())}))
+        parameters = {"source": source.name}
+        rows, _ = _write_plan(connection, query("segments/pending_partition"), parameters, plan)
+        connection.unregister("partition_units")
+        tasks.append(Task(source, plan, 0, rows, partition=partition, patient=True))
+    return tasks
+
+
+def _write_plan(
+    connection: duckdb.DuckDBPyConnection, statement: str, parameters: Mapping[str, Any], path: Path
+) -> tuple[int, list[int]]:
+    """Write the rows to a plan file; returns their number and where in them a new unit begins (and the end).
+
+    Items without a unit begin anew at every row.
+    """
+    reader = connection.execute(statement, dict(parameters)).to_arrow_reader(ROW_GROUP)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = 0
+    last: str | None = None
+    boundaries: list[int] = []
+    with pq.ParquetWriter(path, reader.schema) as writer:
+        for batch in reader:
+            if not batch.num_rows:
+                continue
+            writer.write_batch(batch, row_group_size=ROW_GROUP)
+            for at, unit in enumerate(pc.cast(batch.column("unit"), pa.string()).to_pylist(), start=rows):
+                if at and (unit != last or not unit):
+                    boundaries.append(at)
+                last = unit
+            rows += batch.num_rows
+    return rows, [*boundaries, rows]
+
+
+def read_plan(task: Task) -> Iterator[dict[str, Any]]:
+    """The rows of a task, a row group at a time, less those that are to be skipped."""
+    file = pq.ParquetFile(task.plan)
+    first = 0
+    for group in range(file.metadata.num_row_groups):
+        count = file.metadata.row_group(group).num_rows
+        start, stop = max(task.start - first, 0), min(task.stop - first, count)
+        if start < stop:
+            table = file.read_row_group(group).slice(start, stop - start).drop_columns(["segment"])
+            for row in table.to_pylist():
+                if row["item_id"] not in task.skip:
+                    yield row
+        first += count
+        if first >= task.stop:
+            return

@@ -1,0 +1,214 @@
+"""What a worker does with a task: read items through their adapter, settle each, write segments.
+
+A pure function of its task and job: it sees no catalog and decides nothing about the next task.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from ..adapters.base import Adapter, Context
+from ..adapters.cache import keep
+from ..adapters.image import ImageOptions, Picture, normalise
+from ..adapters.pdf import PdfOptions, expand, read_pages
+from ..adapters.registry import adapter_class
+from ..adapters.sniff import media_type
+from ..catalog.models import Failure, Payload, Rejected, now
+from ..catalog.status import Reason, Status
+from .options import IngestOptions
+from .rows import SETTLED_AT_ONCE, Row, announce, as_item, failed, merged_meta, updated
+from .segment_writer import SegmentWriter, WrittenSegment
+from .sidecar import sidecar
+from .tasks import Task, read_plan
+
+SNIFFED = 4096
+"""Bytes that the media type is told from."""
+
+log = logging.getLogger("derlem.pipeline")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What all tasks of a stage share."""
+
+    run: str
+    context: Context
+    ingest: IngestOptions
+    schema: pa.Schema
+
+
+class Guard(Protocol):
+    """Tells the outside which item is being worked on, so that a death or a hang is charged to it."""
+
+    def begin(self, item_id: str) -> None:
+        """This item's payload is now being decoded."""
+
+    def waiting(self) -> None:
+        """No item is: the adapter is reading."""
+
+
+Emit = Callable[[WrittenSegment, list[str]], None]
+"""Takes a finished segment and the ids of the task's items that it settles."""
+
+
+def ingest_task(task: Task, job: Job, guard: Guard, emit: Emit) -> None:
+    """Settle every item of the task; segments go to `emit` as they fill up or as time passes."""
+    output = _Output(task, job, emit)
+    try:
+        for row, result in _results(task, job, guard):
+            guard.begin(row["item_id"])
+            output.settle(row, result)
+            guard.waiting()
+        output.flush()
+    except BaseException:
+        output.abandon()
+        raise
+
+
+def _results(task: Task, job: Job, guard: Guard) -> Iterator[tuple[Row, Payload | Failure]]:
+    """Each row with what reading it gave; the rows that are settled beforehand come first."""
+    guard.waiting()
+    in_flight: dict[str, Row] = {}
+    unread: list[tuple[Row, Failure]] = []
+
+    def rows() -> Iterator[Row]:
+        for row in read_plan(task):
+            reason = task.condemned or task.settled.get(row["item_id"])
+            if reason is None:
+                in_flight[row["item_id"]] = row
+                yield row
+            else:
+                unread.append((row, Failure(reason, SETTLED_AT_ONCE.get(reason, ""))))
+
+    items = (as_item(row) for row in rows())
+    if task.pages:
+        pdf = PdfOptions.model_validate(job.context.settings.get("pdf", {}))
+        results = read_pages(job.context.workspace, pdf, items)
+    else:
+        adapter: Adapter[Any] = adapter_class(task.source.adapter)(job.context)
+        results = adapter.read(task.source, items)
+    for item_id, result in results:
+        yield in_flight.pop(item_id), result
+        while unread:
+            yield unread.pop()
+    yield from unread
+    if in_flight:
+        raise RuntimeError(
+            f"the {task.source.adapter} adapter left {len(in_flight)} items unanswered, "
+            f"such as {next(iter(in_flight))}"
+        )
+
+
+class _Output:
+    """The segment being written for a task, and the rules by which an item is settled into it."""
+
+    def __init__(self, task: Task, job: Job, emit: Emit) -> None:
+        self._task, self._job, self._emit = task, job, emit
+        self._image = ImageOptions.model_validate(job.context.settings.get("image", {}))
+        self._pdf = PdfOptions.model_validate(job.context.settings.get("pdf", {}))
+        self._writer: SegmentWriter | None = None
+        self._settled: list[str] = []
+
+    def settle(self, row: Row, result: Payload | Failure) -> None:
+        """Write the item's outcome, and that of the pages it expands into."""
+        writer = self._open()
+        if isinstance(result, Payload):
+            row = updated(row, result.updates, result.meta)
+            try:
+                self._accept(writer, row, result.data)
+            except Rejected as rejection:
+                result = Failure(rejection.reason, rejection.detail)
+            except MemoryError:
+                result = Failure(Reason.OUT_OF_MEMORY, "decoding it needs more than `ingest.memory_limit`")
+        if isinstance(result, Failure):
+            writer.add_row(failed(row, result, run=self._job.run, at=now()))
+        self._settled.append(row["item_id"])
+        limits = self._job.ingest
+        if (
+            writer.items >= limits.segment_items
+            or writer.size >= limits.segment_bytes
+            or time.monotonic() - writer.opened >= limits.commit_seconds
+        ):
+            self.flush()
+
+    def flush(self) -> None:
+        """Finish the segment, if one is begun, and hand it over."""
+        if self._writer is not None:
+            writer, settled = self._writer, self._settled
+            self._writer, self._settled = None, []
+            self._emit(writer.close(), settled)
+
+    def abandon(self) -> None:
+        """Leave nothing behind."""
+        if self._writer is not None:
+            self._writer.abandon()
+
+    def _open(self) -> SegmentWriter:
+        if self._writer is None:
+            self._writer = SegmentWriter(
+                self._job.context.workspace.store / self._task.source.name,
+                source=self._task.source.name,
+                kind="ingest",
+                run=self._job.run,
+                schema=self._job.schema,
+            )
+        return self._writer
+
+    def _accept(self, writer: SegmentWriter, row: Row, data: bytes) -> None:
+        if media_type(data[:SNIFFED]) == "application/pdf":
+            self._expand(writer, row, data)
+        else:
+            picture = normalise(data, self._image)
+            row = ready(row, picture, run=self._job.run)
+            writer.add_sample(row, picture.data, picture.extension, sidecar(row))
+
+    def _expand(self, writer: SegmentWriter, row: Row, data: bytes) -> None:
+        """A document: its bytes go to the cache, its pages become items that wait to be read."""
+        digest = keep(self._job.context.workspace, data)
+        at = now()
+        document = as_item(row)
+        pages = expand(self._job.context.workspace.cached(digest), document, self._pdf)
+        run = self._job.run
+        for page in pages:
+            page.hint["document"] = digest
+            writer.add_row(announce(page, ordinal=row["ordinal"], license=row["license"], run=run, at=at))
+        writer.add_row(
+            {
+                **row,
+                "status": Status.EXPANDED,
+                "media_type": "application/pdf",
+                "original_sha256": digest,
+                "bytes": len(data),
+                "attempts": row["attempts"] + 1,
+                "meta": merged_meta(row, {"pages": len(pages)}),
+                "run": run,
+                "updated_at": at,
+            }
+        )
+
+
+def ready(row: Row, picture: Picture, *, run: str) -> Row:
+    """The row of an item whose picture is normalised; its place in the segment is filled by the writer."""
+    return {
+        **row,
+        "status": Status.READY,
+        "media_type": picture.media_type,
+        "sha256": picture.sha256,
+        "original_sha256": picture.original_sha256,
+        "dhash": picture.dhash,
+        "width": picture.width,
+        "height": picture.height,
+        "bytes": len(picture.data),
+        "attempts": row["attempts"] + 1,
+        "meta": merged_meta(row, picture.meta),
+        "reason": None,
+        "detail": None,
+        "run": run,
+        "updated_at": now(),
+    }

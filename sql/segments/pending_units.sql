@@ -1,0 +1,6 @@
+-- Units (hosts) of a source that have items waiting, the largest first.
+SELECT unit, count(*) AS items
+FROM items
+WHERE source = $source AND status = 'discovered' AND json_extract_string(hint, '$.document') IS NULL
+GROUP BY unit
+ORDER BY items DESC, unit;
