@@ -1,0 +1,393 @@
+"""Turns the bytes of any picture into the one form that a corpus holds, or says why it cannot."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from operator import gt
+from typing import Any, Literal
+
+from PIL import (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    GifImagePlugin,
+    IcoImagePlugin,
+    Image,
+    ImageCms,
+    ImageFile,
+    Jpeg2KImagePlugin,
+    JpegImagePlugin,
+    PngImagePlugin,
+    PsdImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+from pydantic import BaseModel, ConfigDict, Field
+
+from ..catalog.models import Rejected
+from ..catalog.status import Reason
+from . import jpeg, png, sniff
+
+
+class ImageOptions(BaseModel):
+    """The `image` section: the form in which pictures are kept, and which are not kept."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal["jpeg", "png", "webp"] = Field(
+        default="jpeg",
+        description="what pictures are written as; conforming JPEGs keep their bytes when it is jpeg",
+    )
+    quality: int = Field(default=95, ge=1, le=100, description="of JPEG (always 4:4:4) and WebP")
+    max_pixels: int = Field(default=178_000_000, gt=0, description="width x height, read from the header")
+    min_side: int | None = Field(default=None, gt=0, description="pixels of the shorter side")
+    max_side: int | None = Field(default=None, gt=0, description="pixels of the longer side")
+    max_aspect: float | None = Field(default=None, ge=1, description="longer side by shorter side")
+    max_bytes: int | None = Field(
+        default=None, gt=0, description="of the picture as the corpus would hold it"
+    )
+
+
+@dataclass(slots=True)
+class Picture:
+    """A normalised picture.
+
+    `width` and `height` are in pixels, upright. `sha256` is that of `data`, `original_sha256` that of
+    the bytes it was made from. `dhash` is a 64-bit difference hash, 16 hex digits: pictures that look
+    alike differ in few bits. `meta` is evidence for the item's own: {"image": {"media_type": of the
+    original, "mode": the original's pixel format, "changed": [what normalisation changed, if anything]}}.
+    """
+
+    data: bytes
+    media_type: str
+    extension: str
+    width: int
+    height: int
+    sha256: str
+    original_sha256: str
+    dhash: str
+    meta: dict[str, Any]
+
+
+_DECODERS: dict[str, Any] = {
+    # An explicit list: no other decoder of Pillow's is ever asked, least of all those that hand the
+    # bytes to another program (EPS to Ghostscript).
+    "image/png": PngImagePlugin.PngImageFile,
+    "image/gif": GifImagePlugin.GifImageFile,
+    "image/webp": WebPImagePlugin.WebPImageFile,
+    "image/tiff": TiffImagePlugin.TiffImageFile,
+    "image/bmp": BmpImagePlugin.BmpImageFile,
+    "image/x-icon": IcoImagePlugin.IcoImageFile,
+    "image/jp2": Jpeg2KImagePlugin.Jpeg2KImageFile,
+    "image/avif": AvifImagePlugin.AvifImageFile,
+    "image/vnd.adobe.photoshop": PsdImagePlugin.PsdImageFile,
+}
+
+_OUTPUT: dict[str, tuple[str, str, int, dict[str, Any]]] = {
+    # format: media type, extension, longest side that it can hold, settings of the encoder
+    "jpeg": ("image/jpeg", "jpg", 65_500, {"subsampling": "4:4:4"}),
+    "png": ("image/png", "png", 2**31 - 1, {}),
+    "webp": ("image/webp", "webp", 16_383, {"method": 4}),
+}
+
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+_DEFAULTS = ImageOptions()
+
+
+def normalise(data: bytes, options: ImageOptions = _DEFAULTS) -> Picture:
+    """The picture that the bytes hold, as a corpus holds it. The same bytes always give the same picture.
+
+    Exif orientation is applied, then all metadata are dropped. Bilevel and 8-bit gray pictures become
+    gray, all others RGB: transparent pixels over white, colours in sRGB, the first frame of several.
+    A JPEG that needs none of that keeps its coded data byte for byte, and its ICC profile.
+
+    Raises Rejected: `empty`, `not_image`, `unsupported_format`, `corrupt`, `truncated`,
+    `too_many_pixels`, `too_many_bytes`, `too_small`, `too_large`, `aspect`, or `out_of_memory` when the
+    memory that the process may use does not hold the pixels; after that the process is still sound.
+    """
+    if not data:
+        raise Rejected(Reason.EMPTY, "no bytes")
+    # A global of Pillow's that other libraries are known to switch on.
+    ImageFile.LOAD_TRUNCATED_IMAGES = False
+    try:
+        if data.startswith(jpeg.START):
+            return _from_jpeg(data, options)
+        return _from_other(data, options)
+    except MemoryError as error:
+        raise Rejected(Reason.OUT_OF_MEMORY, "the picture's pixels do not fit the worker's memory") from error
+
+
+def _from_jpeg(data: bytes, options: ImageOptions) -> Picture:
+    parsed = jpeg.parse(data)
+    _check_pixels(parsed.width, parsed.height, options)
+    changed = [] if parsed.data is data else ["metadata"]
+    with _decoding("image/jpeg"):
+        image = JpegImagePlugin.JpegImageFile(BytesIO(parsed.data))
+        mode = image.mode
+        if image.size != (parsed.width, parsed.height):
+            raise Rejected(Reason.CORRUPT, "the JPEG's headers contradict each other")
+        if not (parsed.conforming and options.format == "jpeg"):
+            image.load()
+            return _reencode(image, parsed.orientation, data, "image/jpeg", options, changed)
+    _check_shape(parsed.width, parsed.height, options)
+    with _decoding("image/jpeg"):
+        # Decodes all coefficients, so it finds what a full decode finds, at twice the speed: only the
+        # inverse transform is cut short.
+        drafted = image.draft("L", (max(parsed.width // 8, _COARSE), max(parsed.height // 8, _COARSE)))
+        image.load()
+    original = hashlib.sha256(data).hexdigest()
+    digest = original if parsed.data is data else hashlib.sha256(parsed.data).hexdigest()
+    _check_bytes(parsed.data, options)
+    return Picture(
+        data=parsed.data,
+        media_type="image/jpeg",
+        extension="jpg",
+        width=parsed.width,
+        height=parsed.height,
+        sha256=digest,
+        original_sha256=original,
+        dhash=difference_hash(image, drafted[1] if drafted else None),
+        meta=_evidence("image/jpeg", mode, changed),
+    )
+
+
+def _from_other(data: bytes, options: ImageOptions) -> Picture:
+    media_type = sniff.media_type(data[: sniff.HEAD])
+    decoder = _DECODERS.get(media_type)
+    if decoder is None:
+        image_like = media_type.startswith("image/")
+        raise Rejected(Reason.UNSUPPORTED_FORMAT if image_like else Reason.NOT_IMAGE, media_type)
+    content = png.clean(data) if media_type == "image/png" else data
+    with _decoding(media_type), _pillow_limits(options):
+        image = decoder(BytesIO(content), "")
+        _check_pixels(image.width, image.height, options)
+        image.load()
+        _check_pixels(image.width, image.height, options)  # icons tell their size only now
+        return _reencode(image, _orientation(image), data, media_type, options, [])
+
+
+def _reencode(
+    image: Image.Image,
+    orientation: int,
+    data: bytes,
+    media_type: str,
+    options: ImageOptions,
+    changed: list[str],
+) -> Picture:
+    """Bring a decoded picture into form and encode it."""
+    mode = image.mode
+    upright = _UPRIGHT.get(orientation)
+    width, height = image.size if upright is None or orientation < 5 else image.size[::-1]
+    _check_shape(width, height, options)
+    output, extension, longest, settings = _OUTPUT[options.format]
+    if max(width, height) > longest:
+        raise Rejected(
+            Reason.TOO_LARGE, f"{output} holds at most {longest} pixels a side, not {width}x{height}"
+        )
+    plain = _to_srgb(_flatten(image, changed), image.info.get("icc_profile"), changed)
+    if upright is not None:
+        plain = plain.transpose(upright)
+        changed.append("orientation")
+    plain.info = {}  # encoders would take comments and profiles from it
+    if options.format != "png":
+        settings = settings | {"quality": options.quality}
+    buffer = BytesIO()
+    plain.save(buffer, options.format.upper(), **settings)
+    encoded = buffer.getvalue()
+    changed.append("encoding")
+    _check_bytes(encoded, options)
+    return Picture(
+        data=encoded,
+        media_type=output,
+        extension=extension,
+        width=width,
+        height=height,
+        sha256=hashlib.sha256(encoded).hexdigest(),
+        original_sha256=hashlib.sha256(data).hexdigest(),
+        dhash=difference_hash(plain),
+        meta=_evidence(media_type, mode, changed),
+    )
+
+
+def _evidence(media_type: str, mode: str, changed: list[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {"media_type": media_type, "mode": mode}
+    if changed:
+        found["changed"] = changed
+    return {"image": found}
+
+
+# --- limits ---------------------------------------------------------------------------------------
+
+
+def _check_pixels(width: int, height: int, options: ImageOptions) -> None:
+    if width * height > options.max_pixels:
+        raise Rejected(
+            Reason.TOO_MANY_PIXELS, f"{width}x{height} pixels, {options.max_pixels:,} in all are allowed"
+        )
+
+
+def _check_shape(width: int, height: int, options: ImageOptions) -> None:
+    short, long = min(width, height), max(width, height)
+    if options.min_side is not None and short < options.min_side:
+        raise Rejected(Reason.TOO_SMALL, f"{width}x{height} pixels, a side must have {options.min_side}")
+    if options.max_side is not None and long > options.max_side:
+        raise Rejected(Reason.TOO_LARGE, f"{width}x{height} pixels, a side may have {options.max_side}")
+    if options.max_aspect is not None and long > short * options.max_aspect:
+        raise Rejected(Reason.ASPECT, f"{width}x{height} pixels, {options.max_aspect:g} to 1 is allowed")
+
+
+def _check_bytes(data: bytes, options: ImageOptions) -> None:
+    if options.max_bytes is not None and len(data) > options.max_bytes:
+        raise Rejected(Reason.TOO_MANY_BYTES, f"{len(data):,} bytes, {options.max_bytes:,} are allowed")
+
+
+@contextmanager
+def _decoding(media_type: str) -> Iterator[None]:
+    """Turn whatever a decoder trips over into a reason.
+
+    Pillow's parsers let any exception out that a malformed file provokes (KeyError, TypeError,
+    OverflowError, ...), so that there is no narrower class to catch.
+    """
+    try:
+        yield
+    except (Rejected, MemoryError):
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise Rejected(Reason.TOO_MANY_PIXELS, str(error)) from error
+    except Exception as error:
+        text = f"{error}".lower()
+        if "memory" in text:
+            reason = Reason.OUT_OF_MEMORY
+        elif "truncated" in text or isinstance(error, EOFError) or isinstance(error.__cause__, EOFError):
+            reason = Reason.TRUNCATED
+        elif isinstance(error, NotImplementedError) or re.search(
+            r"unsupported|not supported|cannot handle", text
+        ):
+            reason = Reason.UNSUPPORTED_FORMAT
+        else:
+            reason = Reason.CORRUPT
+        raise Rejected(reason, f"{media_type}: {error or type(error).__name__}") from error
+
+
+@contextmanager
+def _pillow_limits(options: ImageOptions) -> Iterator[None]:
+    """Let Pillow refuse pictures inside a picture (icons, frames) by our limit; keep its warnings quiet."""
+    before = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = options.max_pixels
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
+
+
+# --- pixels ---------------------------------------------------------------------------------------
+
+
+def _orientation(image: Image.Image) -> int:
+    """The Exif orientation of a decoded picture that is not a JPEG (TIFF applies its own while loading)."""
+    for name in ("xmp", "XML:com.adobe.xmp"):
+        image.info.pop(name, None)  # Pillow would take it for Exif's
+    return int(image.getexif().get(0x0112, 1))
+
+
+def _flatten(image: Image.Image, changed: list[str]) -> Image.Image:
+    """The picture as 8-bit L, RGB or CMYK, transparent pixels over white."""
+    mode = image.mode
+    if mode.startswith(("I", "F")):
+        changed.append("depth")
+        return _from_deep(image).convert("RGB")
+    if mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        changed.append("alpha")
+        pixels = image.convert("RGBA")
+        white = Image.new("RGB", image.size, "white")
+        white.paste(pixels, mask=pixels)
+        return white
+    if mode in ("L", "RGB", "CMYK"):
+        return image
+    changed.append({"1": "depth", "P": "palette"}.get(mode, "color"))
+    return image.convert("L" if mode == "1" else "RGB")
+
+
+def _from_deep(image: Image.Image) -> Image.Image:
+    """8-bit gray from 16- or 32-bit gray, or floating point.
+
+    16 bits lose their low byte. Values that are no 16-bit ones are stretched from their extremes,
+    for want of a convention.
+    """
+    import numpy as np  # few pictures need it
+
+    values = np.asarray(image)
+    if values.dtype.kind == "f":
+        values = np.nan_to_num(values.astype(np.float64))
+    low, high = values.min(), values.max()
+    if values.dtype.kind != "f" and low >= 0 and high <= 0xFFFF:
+        gray = (values >> 8).astype(np.uint8)
+        clear = image.info.get("transparency")
+        if isinstance(clear, int):
+            gray[values == clear] = 255
+    else:
+        span = float(high) - float(low) or 1.0
+        gray = ((values.astype(np.float64) - float(low)) * (255.0 / span)).round().astype(np.uint8)
+    return Image.fromarray(gray)
+
+
+_SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+
+
+def _to_srgb(image: Image.Image, icc: bytes | None, changed: list[str]) -> Image.Image:
+    """Colours by the embedded profile, where there is a usable one, in sRGB; gray stays gray."""
+    wanted = "L" if image.mode == "L" else "RGB"
+    if icc:
+        try:
+            profile = ImageCms.ImageCmsProfile(BytesIO(icc))
+            if "srgb" not in ImageCms.getProfileDescription(profile).lower():
+                converted = ImageCms.profileToProfile(image, profile, _SRGB, outputMode="RGB")
+                changed.append("color")
+                image = image if converted is None else converted
+        except (OSError, ImageCms.PyCMSError):
+            changed.append("profile")  # unusable: dropped, the numbers are taken for sRGB
+    if image.mode == "CMYK":
+        changed.append("color")
+    return image if image.mode == wanted else image.convert(wanted)
+
+
+def difference_hash(image: Image.Image, box: tuple[int, int, float, float] | None = None) -> str:
+    """64-bit difference hash, 16 hex digits: each bit says whether a cell is lighter than its left neighbour.
+
+    Cells are those of a 9x8 grid over the luma; rows from the top, first bit highest. After N. Krawetz,
+    "Kind of Like That", 2013, but lighter means by more than 2 of 255, so that flat areas do not turn
+    the noise of an encoder into bits: copies in another encoding differ in 0 or 1 bits, rarely in 4.
+    `box` is the part of an image already scaled down that the picture covers, as `draft` returns it.
+    """
+    if box is None:
+        factor = next((f for f in (8, 4, 2) if min(image.size) >= _COARSE * f), 1)
+        box = (0, 0, image.width / factor, image.height / factor)
+        image = (image.reduce(factor) if factor > 1 else image).convert("L")
+    cells = image.resize((9, 8), Image.Resampling.BILINEAR, box).tobytes()
+    lighter = bytearray(map(gt, cells[1:], cells.translate(_RAISED)))
+    del lighter[8::9]  # the first cell of a row against the last of the row above
+    return f"{int(lighter.translate(_DIGITS), 2):016x}"
+
+
+_COARSE = 32
+"""Pixels a side that are enough for the difference hash."""
+
+_RAISED = bytes(min(value + 2, 255) for value in range(256))
+_DIGITS = bytes.maketrans(b"\0\1", b"01")
