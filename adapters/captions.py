@@ -1,0 +1,198 @@
+"""Captions from sidecars: the small text or JSON files that lie beside pictures and speak of them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from ..catalog.status import Reason
+from .conversations import conversation
+
+MAX_SIDECAR = 4 * 2**20
+"""Bytes; what is larger speaks of more than one picture."""
+
+_CODE = re.compile(r"[A-Za-z]{2,8}(?:[-_][A-Za-z0-9]{1,8})*(?:@[A-Za-z0-9]{1,8})?")
+_STAMP_LINE = re.compile(rf"({_CODE.pattern})\.utf8=(.*)")
+
+
+class CaptionOptions(BaseModel):
+    """Where a picture's caption stands.
+
+    The sidecar of `a/b.png` is `a/b` + suffix, else `a/b.png` + suffix; the case of the suffix does
+    not matter. A sidecar that belongs to a picture is no item; one that belongs to nothing is, and is
+    rejected like any file that is no image. A sidecar that cannot be understood costs its picture only
+    the caption: the picture lands, and its `meta` says so under `sidecar`, with the reason bad_sidecar.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sidecar: str = Field(
+        default=".txt", pattern=r"^\.[^/\s]+$", description="suffix of the sidecars: .txt, .json, .caption"
+    )
+    format: Literal["plain", "stamps", "json"] | None = Field(
+        default=None,
+        description="plain: all of it is the caption. stamps (Tux Paint): the first line is the caption in "
+        "`language`, further lines are `code.utf8=caption`. json: an object. Default: json for a sidecar "
+        "that ends in .json, else plain",
+    )
+    key: str = Field(
+        default="caption",
+        description="json: the field with the caption, dots go deeper; a text, a list of texts (the first "
+        "counts) or an object of texts by language",
+    )
+    conversations: str = Field(
+        default="conversations",
+        description="json: the field with the conversation, as messages (role, content) or ShareGPT turns "
+        "(from, value)",
+    )
+    language: str | None = Field(
+        default=None,
+        description="language of a caption whose sidecar does not name it (BCP 47); default for stamps: en",
+    )
+    languages: list[str] = Field(
+        default=[],
+        description="wanted languages, the best first; a sidecar with none of them gives no caption. "
+        "Default: the caption in `language`, else the first",
+    )
+
+    @property
+    def form(self) -> str:
+        """The format, given or told from the suffix."""
+        return self.format or ("json" if self.sidecar.lower().endswith(".json") else "plain")
+
+    @field_validator("language", "languages")
+    @classmethod
+    def _tags(cls, value: str | list[str] | None) -> str | list[str] | None:
+        if isinstance(value, list):
+            return [language_tag(code) for code in value]
+        return None if value is None else language_tag(value)
+
+    @model_validator(mode="after")
+    def _languages_need_a_choice(self) -> CaptionOptions:
+        if self.languages and self.form == "plain":
+            raise ValueError("a plain sidecar holds one caption: languages can be chosen in stamps and json")
+        return self
+
+
+class Sidecar(NamedTuple):
+    """What a sidecar says: columns to set, and notes for the item's `meta`."""
+
+    updates: dict[str, Any]
+    meta: dict[str, Any]
+
+
+def read_sidecar(data: bytes, options: CaptionOptions) -> Sidecar:
+    """What the sidecar with the content `data` says of its picture. Never raises: see CaptionOptions."""
+    try:
+        text = decode(data)
+        if options.form == "json":
+            return _from_json(text, options)
+        if options.form == "stamps":
+            return Sidecar(_chosen(_stamps(text, options.language or "en"), options), {})
+        return Sidecar(_chosen({options.language or "": text}, options), {})
+    except (ValueError, RecursionError) as error:
+        return bad_sidecar(str(error))
+
+
+def bad_sidecar(detail: str) -> Sidecar:
+    """The note on a sidecar that could not be understood."""
+    return Sidecar({}, {"sidecar": {"reason": Reason.BAD_SIDECAR, "detail": detail}})
+
+
+def decode(data: bytes) -> str:
+    """Text of a sidecar: UTF-8, or UTF-16 with its mark; ValueError for anything else."""
+    if len(data) > MAX_SIDECAR:
+        raise ValueError(f"more than {MAX_SIDECAR} bytes")
+    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"not {encoding[:6].rstrip('-')} text at byte {error.start}") from error
+
+
+def language_tag(code: str) -> str:
+    """A POSIX language code as a BCP 47 tag: pt_BR is pt-BR, sr@latin sr-Latn, ca@valencia ca-valencia.
+
+    ValueError for what is no language code at all.
+    """
+    if not _CODE.fullmatch(code):
+        raise ValueError(f"{code[:40]!r} is no language code")
+    base, _, modifier = code.partition("@")
+    steps = [base.replace("_", "-")]
+    if modifier:
+        steps.append({"latin": "Latn", "cyrillic": "Cyrl"}.get(modifier, modifier))
+    return "-".join(steps)
+
+
+def _stamps(text: str, default: str) -> dict[str, str]:
+    """Captions by language: line 1 is in the default one, `code.utf8=` lines follow.
+
+    The first caption of a language counts. Lines of another shape (there are empty ones) say nothing.
+    """
+    first, *lines = text.split("\n")
+    captions = {default: first.removesuffix("\r")}
+    for line in lines:
+        if match := _STAMP_LINE.fullmatch(line.removesuffix("\r")):
+            captions.setdefault(language_tag(match[1]), match[2])
+    return captions
+
+
+def _chosen(captions: Mapping[str, str], options: CaptionOptions) -> dict[str, str]:
+    """The caption in the best of the wanted languages, and that language; '' is a language not named."""
+    spoken = {tag.lower(): tag for tag, caption in captions.items() if caption.strip()}
+    wanted: Iterable[str] = options.languages or [options.language or "", *spoken]
+    found = next((spoken[tag.lower()] for tag in wanted if tag.lower() in spoken), None)
+    if found is None:
+        return {}
+    captions[found].encode()  # JSON can spell halves of characters; that is a ValueError, too
+    return {"caption": captions[found]} | ({"language": found} if found else {})
+
+
+def _from_json(text: str, options: CaptionOptions) -> Sidecar:
+    content = json.loads(text)
+    if not isinstance(content, dict):
+        raise ValueError("not a JSON object")
+    updates: dict[str, Any] = {}
+    problems = []
+    try:
+        updates |= _chosen(_captions(_field(content, options.key), content, options), options)
+    except ValueError as error:
+        problems.append(f"{options.key}: {error}")
+    turns = _field(content, options.conversations)
+    if turns is not None:
+        try:
+            updates["conversations"] = conversation(turns)
+        except ValueError as error:
+            problems.append(f"{options.conversations}: {error}")
+    return Sidecar(updates, bad_sidecar("; ".join(problems)).meta if problems else {})
+
+
+def _field(content: object, path: str) -> object:
+    """The field at a dotted path; a field whose name holds the dots comes first."""
+    if isinstance(content, dict):
+        if path in content:
+            return content[path]
+        head, dot, rest = path.partition(".")
+        if dot and head in content:
+            return _field(content[head], rest)
+    return None
+
+
+def _captions(value: object, content: dict[str, object], options: CaptionOptions) -> dict[str, str]:
+    """Captions by language of the JSON value of the caption's field."""
+    if value is None:
+        return {}
+    if isinstance(value, dict):
+        if not all(isinstance(caption, str) for caption in value.values()):
+            raise ValueError("an object that is not texts by language")
+        return {language_tag(code): caption for code, caption in value.items()}
+    if isinstance(value, list):
+        value = next((text for text in value if not isinstance(text, str) or text.strip()), "")
+    if not isinstance(value, str):
+        raise ValueError("neither a text, nor a list of texts, nor texts by language")
+    named = content.get("language")
+    return {language_tag(named) if isinstance(named, str) and named else options.language or "": value}

@@ -1,0 +1,63 @@
+"""Conversations as different data sets write them, as the one form that the catalog keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from ..catalog.models import Message, clean_text
+
+IMAGE = "<image>"
+"""Where the picture stands in a turn."""
+
+_ROLES = {
+    "user": "user",
+    "human": "user",
+    "assistant": "assistant",
+    "gpt": "assistant",
+    "model": "assistant",
+    "system": "system",
+}
+
+
+def conversation(value: object) -> list[Message]:
+    """Turns as [{"role", "content"}] from either of the two usual forms.
+
+    Chat messages: `role` and `content`, which is text or a list of parts of type `text` and `image`.
+    ShareGPT (LLaVA): `from` (human, gpt) and `value`. ValueError says what is wrong with anything else.
+    """
+    if not isinstance(value, Iterable) or isinstance(value, str | bytes | Mapping):
+        raise ValueError("a conversation is a list of turns")
+    turns = [_turn(turn) for turn in value]
+    if not turns:
+        raise ValueError("a conversation without turns")
+    return turns
+
+
+def _turn(turn: object) -> Message:
+    if not isinstance(turn, Mapping):
+        raise ValueError("a turn is an object with a role and a content")
+    name = turn.get("role", turn.get("from"))
+    role = _ROLES.get(name) if isinstance(name, str) else None
+    if role is None:
+        raise ValueError(f"a turn by {name!r}; known are {', '.join(sorted(_ROLES))}")
+    content = clean_text(_content(turn.get("content", turn.get("value"))))
+    content.encode()  # JSON can spell halves of characters; that is a ValueError, too
+    return {"role": role, "content": content}
+
+
+def _content(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, Iterable) or isinstance(value, bytes | Mapping):
+        raise ValueError("the content of a turn is text or a list of parts")
+    return "\n".join(_part(part) for part in value)
+
+
+def _part(part: object) -> str:
+    kind = part.get("type") if isinstance(part, Mapping) else None
+    if kind in ("image", "image_url"):
+        return IMAGE
+    text = part.get("text") if isinstance(part, Mapping) else None
+    if kind == "text" and isinstance(text, str):
+        return text
+    raise ValueError(f"a part of type {kind!r}; known are text and image")

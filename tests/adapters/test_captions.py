@@ -1,0 +1,135 @@
+"""Sidecars say what a picture shows; broken ones say that they are broken."""
+
+import json
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from derlem.adapters.captions import MAX_SIDECAR, CaptionOptions, read_sidecar
+
+STAMPS = CaptionOptions(format="stamps", languages=["tr", "en"])
+JSON = CaptionOptions(sidecar=".json")
+STAMP = "A cat.\nde.utf8=Eine Katze.\npt_BR.utf8=Um gato.\nsr@latin.utf8=Mačka.\ntr.utf8=Bir kedi.\n".encode()
+
+
+def test_plain() -> None:
+    said = read_sidecar("\ufeffGörsel.\n".encode(), CaptionOptions(language="tr"))
+    assert said.updates["caption"].strip() == "Görsel."
+    assert said.updates["language"] == "tr"
+    assert not said.meta
+
+
+def test_a_blank_sidecar_is_no_caption() -> None:
+    assert read_sidecar(b" \n", CaptionOptions(language="tr")) == ({}, {})
+
+
+@pytest.mark.parametrize(
+    ("languages", "expected"),
+    [
+        ([], {"caption": "A cat.", "language": "en"}),
+        (["tr", "en"], {"caption": "Bir kedi.", "language": "tr"}),
+        (["pt-br"], {"caption": "Um gato.", "language": "pt-BR"}),
+        (["sr@latin"], {"caption": "Mačka.", "language": "sr-Latn"}),
+        (["fr", "en"], {"caption": "A cat.", "language": "en"}),
+        (["fr"], {}),
+    ],
+)
+def test_stamps_by_preference(languages: list[str], expected: dict[str, str]) -> None:
+    options = CaptionOptions(format="stamps", languages=languages)
+    assert read_sidecar(STAMP, options) == (expected, {})
+
+
+def test_an_empty_translation_is_none() -> None:
+    assert read_sidecar(b"A cat.\ntr.utf8=\n", STAMPS).updates == {"caption": "A cat.", "language": "en"}
+
+
+def test_real_stamps(material: Callable[[str], Path]) -> None:
+    turkish = 0
+    for path in material("stamps").rglob("*.txt"):
+        data = path.read_bytes()
+        said = read_sidecar(data, STAMPS)
+        line = next((line for line in data.split(b"\n") if line.startswith(b"tr.utf8=")), None)
+        assert said.meta == {}
+        if line is None:
+            assert said.updates["language"] == "en"
+        else:
+            turkish += 1
+            assert said.updates == {"caption": line[8:].decode(), "language": "tr"}
+            assert unicodedata.is_normalized("NFC", said.updates["caption"])
+    assert turkish == 767
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ({"caption": "Bir kedi."}, {"caption": "Bir kedi."}),
+        ({"caption": "Bir kedi.", "language": "tr"}, {"caption": "Bir kedi.", "language": "tr"}),
+        ({"caption": ["", "Bir kedi.", "Kedi."]}, {"caption": "Bir kedi."}),
+        (
+            {"caption": {"de": "Eine Katze.", "tr_TR": "Bir kedi."}},
+            {"caption": "Eine Katze.", "language": "de"},
+        ),
+        ({"caption": None, "width": 3}, {}),
+        (
+            {"conversations": [{"from": "human", "value": "?"}]},
+            {"conversations": [{"role": "user", "content": "?"}]},
+        ),
+    ],
+)
+def test_json(content: object, expected: dict[str, object]) -> None:
+    assert read_sidecar(json.dumps(content).encode(), JSON) == (expected, {})
+
+
+def test_json_fields_by_choice() -> None:
+    options = CaptionOptions(sidecar=".json", key="text.alt", languages=["tr", "en"])
+    data = json.dumps({"text": {"alt": {"en": "A cat.", "tr": "Bir kedi."}}}).encode()
+    assert read_sidecar(data, options).updates == {"caption": "Bir kedi.", "language": "tr"}
+    dotted = json.dumps({"text.alt": "Kedi.", "language": "tr"}).encode()
+    assert read_sidecar(dotted, options).updates == {"caption": "Kedi.", "language": "tr"}
+
+
+@pytest.mark.parametrize(
+    ("data", "options"),
+    [
+        (b"\xff\x00", CaptionOptions()),
+        (b"\xfdrak", CaptionOptions()),
+        (b"{", JSON),
+        (b"[1]", JSON),
+        (b"[" * 1_000_000, JSON),
+        (b'{"caption": "\\ud800"}', JSON),
+        (b'{"conversations": [{"role": "user", "content": "\\ud800"}]}', JSON),
+        (b'{"caption": "Kedi.", "language": "?"}', JSON),
+        (b'{"caption": 7}', JSON),
+        (b'{"caption": [7]}', JSON),
+        (b'{"caption": {"tr": 7}}', JSON),
+        (b'{"conversations": 7}', JSON),
+        (b"a" * (MAX_SIDECAR + 1), CaptionOptions()),
+    ],
+)
+def test_a_broken_sidecar_is_a_note(data: bytes, options: CaptionOptions) -> None:
+    said = read_sidecar(data, options)
+    assert said.updates == {}
+    assert said.meta["sidecar"]["reason"] == "bad_sidecar"
+    assert said.meta["sidecar"]["detail"]
+
+
+def test_a_broken_conversation_leaves_the_caption() -> None:
+    said = read_sidecar(b'{"caption": "Kedi.", "conversations": []}', JSON)
+    assert said.updates == {"caption": "Kedi."}
+    assert said.meta["sidecar"]["reason"] == "bad_sidecar"
+
+
+@given(st.binary(max_size=200), st.sampled_from([CaptionOptions(), STAMPS, JSON]))
+def test_never_raises(data: bytes, options: CaptionOptions) -> None:
+    said = read_sidecar(data, options)
+    assert ("sidecar" in said.meta) or isinstance(said.updates.get("caption", ""), str)
+
+
+def test_languages_of_a_plain_sidecar_are_a_mistake() -> None:
+    with pytest.raises(ValidationError, match="plain"):
+        CaptionOptions(languages=["tr"])

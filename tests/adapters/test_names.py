@@ -1,0 +1,37 @@
+"""Names read well, come back exactly, and are never confused."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from derlem.adapters.names import exact, readable, repeated
+
+BYTES = st.lists(
+    st.sampled_from([b"\\", b"x", b"ff", b"00", b"#2", b"u", b"d800", "ş".encode(), b"\xff", b"a", b"/"])
+).map(b"".join)
+NAMES = BYTES.map(lambda raw: raw.decode("utf-8", "surrogateescape")) | st.text(
+    st.characters(exclude_categories=[]) | st.sampled_from("\\\0x#d8\udcff\ud800")
+)
+
+
+def test_what_can_be_read_stays_as_it_is() -> None:
+    for name in ("plain.png", "İstanbul/ığüş.png", "back\\slash", "line\nbreak", "e\u0301 is not NFC"):
+        assert readable(name) == name
+
+
+def test_bytes_that_are_no_characters() -> None:
+    assert readable(b"k\xfd\xfe.png".decode("utf-8", "surrogateescape")) == "k\\xfd\\xfe.png"
+
+
+@given(NAMES)
+def test_names_come_back(name: str) -> None:
+    text = readable(name)
+    assert exact(text) == name
+    text.encode()
+    assert "\0" not in text
+
+
+@given(NAMES, NAMES, st.integers(2, 12), st.integers(2, 12))
+def test_a_repetition_is_spelled_like_nothing_else(one: str, two: str, first: int, second: int) -> None:
+    assert repeated(readable(one), first) != readable(two)
+    if (one, first) != (two, second):
+        assert repeated(readable(one), first) != repeated(readable(two), second)
