@@ -78,7 +78,7 @@ def _take(connection: duckdb.DuckDBPyConnection, segments: Sequence[Segment]) ->
         }
     )
     connection.register("incoming_segments", listing)
-    rows = connection.read_parquet(files, filename="file")  # type: ignore[arg-type]  # stubs lack the name form
+    rows = connection.read_parquet(files, filename=True)
     rows.create_view("incoming_rows", replace=True)
     connection.execute(query("segments/incoming"))
     connection.execute("DROP VIEW incoming_rows")

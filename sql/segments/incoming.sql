@@ -11,7 +11,7 @@ WITH written AS (
         s.kind,
         s.kind = 'discover' OR (s.kind = 'ingest' AND r.status = 'discovered') AS announces
     FROM incoming_rows AS r
-    INNER JOIN incoming_segments AS s ON r.file = s.file
+    INNER JOIN incoming_segments AS s ON r.filename = s.file
 ),
 ranked AS (
     SELECT
@@ -22,4 +22,4 @@ ranked AS (
         ) AS precedence
     FROM written
 )
-SELECT * EXCLUDE (precedence, file) FROM ranked WHERE precedence = 1;
+SELECT * EXCLUDE (precedence, filename) FROM ranked WHERE precedence = 1;

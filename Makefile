@@ -1,0 +1,61 @@
+# One command on a fresh machine: `make demo` or `make test`. Each sees to everything it needs.
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+.DEFAULT_GOAL := help
+
+.PHONY: help demo test lint format bench soak material constraints poppler clean
+
+help:  ## Show this help
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.base poppler  ## Build, audit and then spoil a small public-domain corpus
+	@DERLEM=$(BIN)/derlem sh configs/demo/demo.sh
+
+test: $(VENV)/.dev poppler  ## Run the tests, in parallel
+	@$(BIN)/python -m pytest -q -n auto
+
+lint: $(VENV)/.dev  ## Check style, imports between rooms, and the types of the built wheel
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@rm -rf build/lint && $(BIN)/python -m build --quiet --wheel --outdir build/lint . 
+	@$(BIN)/python -m zipfile -e build/lint/*.whl build/lint/site
+	@cd build/lint/site && ../../../$(BIN)/mypy --config-file ../../../pyproject.toml -p derlem
+	@cd build/lint/site && PYTHONPATH=. ../../../$(BIN)/lint-imports --config ../../../pyproject.toml --no-cache
+
+format: $(VENV)/.dev  ## Format the code
+	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+bench: $(VENV)/.dev poppler  ## Measure, each figure beside its baseline in the same run
+	@$(BIN)/python -m benchmarks
+
+soak: $(VENV)/.dev poppler  ## The long tests: many kills, many faults
+	@DERLEM_SOAK=1 $(BIN)/python -m pytest -q -n auto tests/soak
+
+material: $(VENV)/.dev  ## Fetch test material under other licences into .material/
+	@$(BIN)/python tests/fetch_material.py
+
+constraints: $(VENV)/.dev  ## Write constraints.txt from what is installed
+	@$(PIP) freeze --exclude-editable | grep -E '^[A-Za-z0-9_.-]+==' > constraints.txt
+
+poppler:
+	@sh configs/poppler.sh
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "derlem needs Python 3.11 or newer")'
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.base: $(VENV)/bin/python pyproject.toml constraints.txt
+	@echo "installing derlem into $(VENV)"
+	@$(PIP) install -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/bin/python pyproject.toml constraints.txt
+	@echo "installing derlem and its development tools into $(VENV)"
+	@$(PIP) install -c constraints.txt -e '.[dev]'
+	@touch $@ $(VENV)/.base
+
+clean:  ## Remove what the other targets made
+	rm -rf $(VENV) build dist *.egg-info work work-* .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,345 @@
+"""The `derlem` command: options, wiring, exit codes. What is done is done in the rooms."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from . import __version__
+from .catalog.errors import DerlemError
+
+if TYPE_CHECKING:
+    from .commands.app import App
+
+FORMAT_CHOICES = ("table", "json", "csv")
+
+
+class DerlemGroup(click.Group):
+    """Turns errors that are meant for the user into a line on stderr and their exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except DerlemError as error:
+            click.echo(f"Error: {error}", err=True)
+            sys.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo("Interrupted. Nothing that was committed is lost; the same command goes on.", err=True)
+            sys.exit(130)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order in which a corpus is made."""
+        return list(self.commands)
+
+
+def listing(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The one `--format` option that every listing command takes."""
+    return click.option(
+        "--format",
+        "form",
+        type=click.Choice(FORMAT_CHOICES),
+        default="table",
+        show_default=True,
+        help="How rows are written to stdout.",
+    )(command)
+
+
+@click.group(cls=DerlemGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option(
+    "-c",
+    "--config",
+    "files",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Configuration file; several are merged left to right.  [default: derlem.yaml]",
+)
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one key, such as sample.seed=7.")
+@click.option("--dry-run", is_flag=True, help="Write nothing anywhere; say what would happen.")
+@click.option("--test-mode", is_flag=True, help="A few items per source, end to end, in a workspace of its own.")
+@click.option("--log-level", "log_levels", multiple=True, metavar="NAME=LEVEL", help="Such as fetch=DEBUG.")
+@click.option("--log-format", type=click.Choice(("text", "json")), help="Of log lines.  [default: text]")
+@click.option("-v", "--verbose", is_flag=True, help="Show log lines on stderr, not only warnings.")
+@click.version_option(__version__, "--version", message="derlem %(version)s")
+@click.pass_context
+def main(
+    ctx: click.Context,
+    files: Sequence[Path],
+    overrides: Sequence[str],
+    dry_run: bool,
+    test_mode: bool,
+    log_levels: Sequence[str],
+    log_format: str | None,
+    verbose: bool,
+) -> None:
+    """Build the training corpus of a vision-language model.
+
+    Declare sources and quotas in derlem.yaml, then let `derlem run` take everything to an audited corpus.
+
+    \b
+    Example:
+      derlem init && derlem run && derlem sql "FROM composition"
+    """
+    ctx.obj = {
+        "files": files,
+        "overrides": overrides,
+        "dry_run": dry_run,
+        "test_mode": test_mode,
+        "log_levels": log_levels,
+        "log_format": log_format,
+        "verbose": verbose,
+    }
+
+
+def app(ctx: click.Context) -> App:
+    """The loaded configuration and what commands do with it; heavy imports happen here, not at `--help`."""
+    from .commands.app import App
+
+    return App.from_options(command=_command_line(), **ctx.obj)
+
+
+def _command_line() -> str:
+    return " ".join(["derlem", *sys.argv[1:]])
+
+
+def emit(columns: Sequence[str], rows: Sequence[Sequence[Any]], form: str) -> None:
+    """Write rows to stdout."""
+    from .commands.rendering import render
+
+    render(columns, rows, form)
+
+
+@main.command()
+@click.argument("path", type=click.Path(path_type=Path), default="derlem.yaml")
+def init(path: Path) -> None:
+    """Write a commented configuration to begin with.
+
+    \b
+    Example:
+      derlem init
+      derlem init corpora/news.yaml
+    """
+    from importlib.resources import files as resources
+
+    text = resources("derlem.configs").joinpath("starter.yaml").read_text("utf-8")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise click.UsageError(f"{path} exists already; it is left as it is") from None
+    click.echo(f"Wrote {path}. Edit its sources, then: derlem -c {path} run", err=True)
+
+
+@main.command()
+@listing
+@click.pass_context
+def doctor(ctx: click.Context, form: str) -> None:
+    """Check the machine, the configuration and the workspace.
+
+    \b
+    Example:
+      derlem doctor
+    """
+    from .commands.doctor import examine
+
+    findings = examine(ctx.obj["files"], ctx.obj["overrides"])
+    emit(("check", "state", "detail"), [(f.check, f.state, f.detail) for f in findings], form)
+    if any(finding.state == "wrong" for finding in findings):
+        sys.exit(1)
+
+
+@main.command()
+@click.pass_context
+def run(ctx: click.Context) -> None:
+    """Take all stages to the end: discover, ingest, sample, build, audit.
+
+    Safe to call again at any time: it does what is missing. Exit code 3 when an audit has rows.
+
+    \b
+    Example:
+      derlem run
+      derlem -c derlem.yaml -c cloud.yaml run
+    """
+    _finish(app(ctx).run())
+
+
+@main.command()
+@click.argument("sources", nargs=-1)
+@click.pass_context
+def discover(ctx: click.Context, sources: Sequence[str]) -> None:
+    """List sources (all, or those named) into the catalog.
+
+    \b
+    Example:
+      derlem discover
+      derlem discover stamps bundle
+    """
+    app(ctx).discover(sources)
+
+
+@main.command()
+@click.argument("sources", nargs=-1)
+@click.pass_context
+def ingest(ctx: click.Context, sources: Sequence[str]) -> None:
+    """Read, normalise and store what is discovered and waits.
+
+    \b
+    Example:
+      derlem ingest
+      derlem --set ingest.workers=8 ingest bundle
+    """
+    app(ctx).ingest(sources)
+
+
+@main.command()
+@click.argument("sources", nargs=-1)
+@click.option("--reason", help="Only items that failed with this reason code.")
+@click.pass_context
+def retry(ctx: click.Context, sources: Sequence[str], reason: str | None) -> None:
+    """Let failed items wait again; rejected ones are final.
+
+    \b
+    Example:
+      derlem retry && derlem ingest
+      derlem retry web --reason timeout
+    """
+    app(ctx).retry(sources, reason)
+
+
+@main.command()
+@click.option("--extend", metavar="PREVIOUS", help="Keep what this sample selected, as far as it is still valid.")
+@click.option("--diff", nargs=2, metavar="A B", help="Compare two stored samples instead.")
+@listing
+@click.pass_context
+def sample(ctx: click.Context, extend: str | None, diff: tuple[str, str] | None, form: str) -> None:
+    """Draw the configured sample; with --dry-run, show the allocation and why.
+
+    \b
+    Example:
+      derlem --dry-run sample
+      derlem sample --extend tr-vlm-v1
+    """
+    columns, rows = app(ctx).sample(extend, diff)
+    emit(columns, rows, form)
+
+
+@main.command()
+@click.argument("name", required=False)
+@click.pass_context
+def build(ctx: click.Context, name: str | None) -> None:
+    """Write the sample as a corpus.
+
+    \b
+    Example:
+      derlem build
+      derlem --set corpus.format=parquet build
+    """
+    app(ctx).build(name)
+
+
+@main.command()
+@listing
+@click.pass_context
+def audit(ctx: click.Context, form: str) -> None:
+    """Check catalog and shards against each other; exit code 3 when an error audit has rows.
+
+    \b
+    Example:
+      derlem audit --format json
+    """
+    columns, rows, failed = app(ctx).audit()
+    emit(columns, rows, form)
+    _finish(failed)
+
+
+@main.command()
+@click.option("--watch", is_flag=True, help="Refresh every second until the run ends.")
+@listing
+@click.pass_context
+def status(ctx: click.Context, watch: bool, form: str) -> None:
+    """Show the running or last run and how far each source is.
+
+    \b
+    Example:
+      derlem status --watch
+    """
+    for columns, rows in app(ctx).status(watch):
+        emit(columns, rows, form)
+
+
+@main.command()
+@click.argument("query")
+@listing
+@click.pass_context
+def sql(ctx: click.Context, query: str, form: str) -> None:
+    """Ask the catalog (read-only); `-` reads the query from stdin.
+
+    \b
+    Views: composition, progress, rejections, licenses, quota_report.
+
+    \b
+    Example:
+      derlem sql "FROM composition"
+      derlem sql "SELECT reason, count(*) FROM items GROUP BY ALL" --format csv
+    """
+    text = sys.stdin.read() if query == "-" else query
+    columns, rows = app(ctx).sql(text)
+    emit(columns, rows, form)
+
+
+@main.group()
+def catalog() -> None:
+    """Care for the catalog file.
+
+    \b
+    Example:
+      derlem catalog compact
+    """
+
+
+@catalog.command()
+@click.pass_context
+def compact(ctx: click.Context) -> None:
+    """Rewrite the catalog without the space of replaced rows.
+
+    \b
+    Example:
+      derlem catalog compact
+    """
+    app(ctx).compact()
+
+
+@catalog.command()
+@click.pass_context
+def rebuild(ctx: click.Context) -> None:
+    """Make the catalog anew from segments, provenance files and corpora.
+
+    \b
+    Example:
+      derlem catalog rebuild
+    """
+    app(ctx).rebuild()
+
+
+@catalog.command()
+@click.pass_context
+def migrate(ctx: click.Context) -> None:
+    """Bring a catalog of an older derlem to this version's schema.
+
+    \b
+    Example:
+      derlem catalog migrate
+    """
+    app(ctx).migrate()
+
+
+def _finish(failed: bool) -> None | NoReturn:
+    """Exit code 3 if an audit failed."""
+    if failed:
+        sys.exit(3)
+    return None

@@ -1,0 +1,71 @@
+"""Rows on stdout: a table for people, JSON or CSV for programs."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+FORMATS = ("table", "json", "csv")
+
+
+def render(columns: Sequence[str], rows: Iterable[Sequence[Any]], form: str) -> None:
+    """Write rows in one of FORMATS. JSON is an array of objects, CSV has a header; NULL is null or empty."""
+    if form == "json":
+        objects = [dict(zip(columns, map(_plain, row), strict=True)) for row in rows]
+        json.dump(objects, sys.stdout, ensure_ascii=False, indent=2)
+        print()
+    elif form == "csv":
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows([["" if cell is None else _plain(cell) for cell in row] for row in rows])
+    else:
+        _table(columns, rows)
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    listed = [list(row) for row in rows]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for place, column in enumerate(columns):
+        numeric = all(isinstance(row[place], (int, float, Decimal)) or row[place] is None for row in listed)
+        table.add_column(column, justify="right" if numeric and listed else "left", overflow="fold")
+    for row in listed:
+        table.add_row(*(_shown(cell) for cell in row))
+    # A pipe has no width: give it one that keeps a row on a line.
+    console = Console(width=None if sys.stdout.isatty() else 200, markup=False, highlight=False, emoji=False)
+    console.print(table)
+
+
+def _shown(cell: Any) -> str:
+    if cell is None:
+        return ""
+    if isinstance(cell, bool):
+        return "yes" if cell else "no"
+    if isinstance(cell, int):
+        return f"{cell:,}"
+    if isinstance(cell, datetime):
+        return cell.isoformat(sep=" ", timespec="seconds")
+    return str(_plain(cell))
+
+
+def _plain(cell: Any) -> Any:
+    """A value as JSON and CSV can hold it."""
+    if isinstance(cell, datetime):
+        return cell.isoformat()
+    if isinstance(cell, Decimal):
+        return int(cell) if cell == cell.to_integral_value() else float(cell)
+    if isinstance(cell, (list, tuple)):
+        return [_plain(part) for part in cell]
+    if isinstance(cell, dict):
+        return {str(key): _plain(value) for key, value in cell.items()}
+    if cell is None or isinstance(cell, (bool, int, float, str)):
+        return cell
+    return str(cell)

@@ -1,0 +1,61 @@
+"""Named loggers per subsystem, to stderr and to `logs/<subsystem>.log`."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+ROOT = "derlem"
+SUBSYSTEMS = ("pipeline", "archive", "fetch", "huggingface", "scrape", "pdf", "sample", "build", "audit")
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object per line: time (UTC), level, logger, message, and the traceback if there is one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as a line of JSON."""
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)
+
+
+def configure_logs(
+    folder: Path | None, *, level: str, levels: Mapping[str, str], as_json: bool, verbose: bool
+) -> None:
+    """Set up the loggers of this process; `folder` None writes no files.
+
+    stderr gets warnings and worse (everything that the levels let pass when `verbose`); the files get all.
+    """
+    text = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+    formatter = JsonFormatter() if as_json else logging.Formatter(text)
+    root = logging.getLogger(ROOT)
+    root.setLevel(level)
+    root.propagate = False
+    for handler in list(root.handlers):
+        root.removeHandler(handler)
+    screen = logging.StreamHandler()
+    screen.setFormatter(formatter if as_json else logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    if not verbose:
+        screen.setLevel(logging.WARNING)
+    root.addHandler(screen)
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+    for subsystem in SUBSYSTEMS:
+        logger = logging.getLogger(f"{ROOT}.{subsystem}")
+        logger.setLevel(levels.get(subsystem, logging.NOTSET))
+        for handler in list(logger.handlers):
+            logger.removeHandler(handler)
+            handler.close()
+        if folder is not None:
+            file = logging.FileHandler(folder / f"{subsystem}.log", encoding="utf-8", delay=True)
+            file.setFormatter(formatter)
+            logger.addHandler(file)

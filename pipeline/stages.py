@@ -1,0 +1,145 @@
+"""The inbound stages as commands call them: what is asked for, in a session, with progress."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..adapters.base import Context, SourceOptions
+from ..adapters.pdf import PdfOptions, resolve_renderer
+from ..catalog.queries import query
+from ..catalog.segments import row_schema
+from ..catalog.sources import Declared
+from ..catalog.store import read_catalog
+from ..catalog.workspace import Workspace
+from .discover import Listing, discover, open_listings, refuse_empty
+from .executor import LocalExecutor
+from .ingest import ingest
+from .options import IngestOptions
+from .progress import meter
+from .segment_writer import WrittenSegment
+from .session import Session, declare, write_provenance
+from .worker import Job
+
+log = logging.getLogger("derlem.pipeline")
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the catalog knows of a source before a stage."""
+
+    config_hash: str
+    items: int
+    next_ordinal: int
+
+
+def known_sources(workspace: Workspace) -> dict[str, Known]:
+    """What the catalog knows, by source; nothing if there is no catalog."""
+    if not workspace.catalog.exists():
+        return {}
+    with read_catalog(workspace) as connection:
+        rows = connection.execute(query("segments/known_sources")).fetchall()
+    return {source: Known(config_hash, items, ordinal) for source, config_hash, items, ordinal in rows}
+
+
+def check_sources(
+    sources: Sequence[SourceOptions], context: Context, limit: int | None
+) -> dict[str, tuple[int, int]]:
+    """What discovering would do, without writing anything: (listed, already known) by source."""
+    known = known_sources(context.workspace)
+    listings = open_listings(sources, context, limit)
+    refuse_empty(listings, {name: found.items for name, found in known.items()})
+    result = {}
+    for listing in listings:
+        name = listing.source.name
+        with meter(f"list {name}") as shown:
+            listed = 0
+            for batch in listing.batches:
+                listed += len(batch)
+                shown.advance(len(batch))
+        result[name] = (listed, known[name].items if name in known else 0)
+    return result
+
+
+def run_discover(
+    session: Session,
+    sources: Sequence[SourceOptions],
+    declared: Sequence[Declared],
+    context: Context,
+    limit: int | None,
+) -> None:
+    """Register all declared sources and list the given ones. ConfigError comes before anything is written."""
+    known = known_sources(session.workspace)
+    listings = open_listings(sources, context, limit)
+    refuse_empty(listings, {name: found.items for name, found in known.items()})
+    session.state.enter("discover")
+    declare(session.workspace, declared)
+    hashes = {source.source: source.config_hash for source in declared}
+    for listing in listings:
+        before = known.get(listing.source.name)
+        _discover_one(session, listing, before, hashes[listing.source.name])
+
+
+def _discover_one(session: Session, listing: Listing, before: Known | None, config_hash: str) -> None:
+    name = listing.source.name
+    with meter(f"discover {name}") as shown:
+
+        def progress(listed: int, new: int) -> None:
+            shown.advance(listed, new=new)
+            session.state.count("discover", {name: new})
+
+        discover(
+            listing,
+            session.store,
+            run=session.run,
+            first_ordinal=before.next_ordinal if before else 0,
+            amend=before is not None and before.config_hash != config_hash,
+            progress=progress,
+        )
+
+
+def run_ingest(
+    session: Session, sources: Sequence[SourceOptions], context: Context, options: IngestOptions
+) -> None:
+    """Settle everything of the given sources that waits."""
+    session.state.enter("ingest")
+    context = with_renderer(context)
+    job = Job(run=session.run, context=context, ingest=options, schema=row_schema())
+    with (
+        LocalExecutor(job) as executor,
+        meter("ingest", waiting(session.workspace, sources)) as shown,
+    ):
+
+        def progress(segment: WrittenSegment) -> None:
+            pages = segment.statuses.get("discovered", 0)
+            counts = {status: count for status, count in segment.statuses.items() if status != "discovered"}
+            shown.grow(pages)
+            shown.advance(segment.items - pages, **counts)
+            state = session.state
+            state.state.worker_memory_peak = executor.peak_memory
+            state.state.worker_deaths = executor.deaths
+            state.count("ingest", {**counts, "bytes": segment.payload_bytes})
+
+        ingest(sources, session.store, executor, job, progress)
+        session.state.state.worker_memory_peak = executor.peak_memory
+        session.state.state.worker_deaths = executor.deaths
+    write_provenance(session.workspace)
+
+
+def waiting(workspace: Workspace, sources: Sequence[SourceOptions]) -> int:
+    """How many items of the sources wait to be read."""
+    with read_catalog(workspace) as connection:
+        found = connection.execute(
+            "SELECT count(*) FROM items WHERE status = 'discovered' AND list_contains(?, source)",
+            [[source.name for source in sources]],
+        ).fetchone()
+    return int(found[0]) if found else 0
+
+
+def with_renderer(context: Context) -> Context:
+    """The context with the PDF renderer chosen, once for the whole stage."""
+    options = PdfOptions.model_validate(context.settings.get("pdf", {}))
+    chosen = resolve_renderer(options)
+    pdf = {**context.settings.get("pdf", {}), "renderer": chosen}
+    return Context(context.workspace, {**context.settings, "pdf": pdf})

@@ -1,0 +1,212 @@
+"""YAML files as one tree of values that know where they stand: merged, interpolated, overridden."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..catalog.errors import ConfigError
+from ..catalog.paths import Located
+
+Key = tuple[str | int, ...]
+"""Where a value stands in the tree: ('sources', 0, 'path')."""
+
+_REFERENCE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
+
+
+@dataclass(slots=True)
+class Document:
+    """A configuration as read: plain values, and the file and line of each key."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    marks: dict[Key, tuple[Path | str, int]] = field(default_factory=dict)
+
+    def where(self, key: Key) -> tuple[Path | str | None, int]:
+        """File and line of a key, or of the nearest key above it."""
+        for length in range(len(key), 0, -1):
+            if key[:length] in self.marks:
+                return self.marks[key[:length]]
+        return next(iter(self.marks.values()), (None, 0))[0], 0
+
+    def error(self, key: Key, message: str) -> ConfigError:
+        """A ConfigError that names the place of a key; sources go by their names."""
+        file, line = self.where(key)
+        return ConfigError(message, key=self.spelled(key), file=file, line=line)
+
+    def spelled(self, key: Key) -> str:
+        """A key as people write it: sources.stamps.path."""
+        parts = list(key)
+        if len(parts) > 1 and parts[0] == "sources" and isinstance(parts[1], int):
+            try:
+                parts[1] = self.values["sources"][parts[1]]["name"]
+            except (KeyError, IndexError, TypeError):
+                pass
+        return ".".join(str(part) for part in parts)
+
+
+def read_documents(files: Iterable[Path], overrides: Iterable[str]) -> Document:
+    """Read files, later ones over earlier ones, then `KEY=VALUE` overrides.
+
+    Mappings are merged key by key; `sources` is merged by name (a source of a later file is laid over the
+    one of that name, a new one is appended); any other value is replaced. ConfigError with file and line
+    for what is not a configuration.
+    """
+    document = Document()
+    for file in files:
+        _lay_over(document, _read(file))
+    for override in overrides:
+        _lay_over(document, _parse_override(override, document))
+    return document
+
+
+def _read(file: Path) -> Document:
+    try:
+        text = file.read_text("utf-8")
+    except FileNotFoundError:
+        raise ConfigError("there is no such file; `derlem init` writes one to begin with", file=file) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(str(error), file=file) from error
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 0
+        problem = " ".join(part for part in (error.context, error.problem) if part)
+        raise ConfigError(f"not valid YAML: {problem}", file=file, line=line) from error
+    document = Document()
+    if node is None:
+        return document
+    reader = _Reader(document, file)
+    values = reader.build(node, ())
+    if not isinstance(values, dict):
+        raise ConfigError("a configuration is a mapping of keys to values", file=file, line=1)
+    document.values = values
+    return document
+
+
+class _Reader:
+    """Builds plain values from YAML nodes and notes where each key stands."""
+
+    def __init__(self, document: Document, file: Path | str, folder: Path | None = None) -> None:
+        self._document, self._file = document, file
+        self._folder = folder or Path(file).resolve().parent
+        self._constructor = yaml.constructor.SafeConstructor()
+
+    def build(self, node: yaml.Node, key: Key) -> Any:
+        line = node.start_mark.line + 1
+        self._document.marks.setdefault(key, (self._file, line))
+        if isinstance(node, yaml.MappingNode):
+            values: dict[str, Any] = {}
+            for name_node, value_node in node.value:
+                name = str(self._constructor.construct_object(name_node, deep=True))
+                if name in values:
+                    raise ConfigError(
+                        "this key stands twice",
+                        key=".".join(map(str, (*key, name))),
+                        file=self._file,
+                        line=name_node.start_mark.line + 1,
+                    )
+                self._document.marks[(*key, name)] = (self._file, name_node.start_mark.line + 1)
+                values[name] = self.build(value_node, (*key, name))
+            return values
+        if isinstance(node, yaml.SequenceNode):
+            return [self.build(child, (*key, place)) for place, child in enumerate(node.value)]
+        value = self._constructor.construct_object(node, deep=True)
+        if isinstance(value, str):
+            return Located.of(self._interpolated(value, key, line), self._folder)
+        return value
+
+    def _interpolated(self, text: str, key: Key, line: int) -> str:
+        def resolve(match: re.Match[str]) -> str:
+            found = os.environ.get(match["name"], match["default"])
+            if found is None:
+                raise ConfigError(
+                    f"the environment has no variable {match['name']!r} (a default is written "
+                    f"${{{match['name']}:-default}})",
+                    key=".".join(map(str, key)),
+                    file=self._file,
+                    line=line,
+                )
+            return found
+
+        return _REFERENCE.sub(resolve, text)
+
+
+def _parse_override(override: str, document: Document) -> Document:
+    path, equals, text = override.partition("=")
+    if not equals or not path.strip():
+        raise ConfigError(f"--set takes KEY=VALUE, not {override!r}")
+    steps = path.strip().split(".")
+    laid = Document()
+    reader = _Reader(laid, "--set", Path.cwd())
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {override}: the value is not YAML: {error}") from error
+    value = None if node is None else reader.build(node, tuple(steps))
+    if steps[0] == "sources" and len(steps) > 2:
+        names = [source.get("name") for source in document.values.get("sources", [])]
+        if steps[1] not in names:
+            raise ConfigError(f"--set {override}: there is no source {steps[1]!r}")
+        tree: Any = value
+        for step in reversed(steps[2:]):
+            tree = {step: tree}
+        laid.values = {"sources": [{"name": steps[1], **tree}]}
+        laid.marks = {("sources", 0, *key[2:]): mark for key, mark in laid.marks.items() if len(key) > 1}
+        return laid
+    tree = value
+    for step in reversed(steps):
+        tree = {step: tree}
+    laid.values = tree
+    for length in range(1, len(steps) + 1):
+        laid.marks.setdefault(tuple(steps[:length]), ("--set", 0))
+    return laid
+
+
+def _lay_over(base: Document, over: Document) -> None:
+    """Merge `over` into `base`, values and marks."""
+    base.values = _merge(base, over, base.values, over.values, (), ())
+
+
+def _merge(
+    base: Document, over: Document, below: Any, above: Any, below_key: Key, above_key: Key
+) -> Any:
+    if isinstance(below, Mapping) and isinstance(above, Mapping):
+        merged = dict(below)
+        for name, value in above.items():
+            _copy_mark(base, over, (*below_key, name), (*above_key, name))
+            merged[name] = _merge(
+                base, over, below.get(name), value, (*below_key, name), (*above_key, name)
+            )
+        return merged
+    if below_key == ("sources",) and isinstance(below, list) and isinstance(above, list):
+        sources = list(below)
+        names = {source.get("name"): place for place, source in enumerate(sources) if isinstance(source, dict)}
+        for place, source in enumerate(above):
+            name = source.get("name") if isinstance(source, dict) else None
+            target = names.get(name, len(sources)) if name is not None else len(sources)
+            if target == len(sources):
+                sources.append(None)
+            sources[target] = _merge(
+                base, over, sources[target], source, ("sources", target), ("sources", place)
+            )
+        return sources
+    _copy_marks_below(base, over, below_key, above_key)
+    return above
+
+
+def _copy_mark(base: Document, over: Document, below_key: Key, above_key: Key) -> None:
+    if above_key in over.marks:
+        base.marks[below_key] = over.marks[above_key]
+
+
+def _copy_marks_below(base: Document, over: Document, below_key: Key, above_key: Key) -> None:
+    length = len(above_key)
+    for key, mark in over.marks.items():
+        if key[:length] == above_key:
+            base.marks[(*below_key, *key[length:])] = mark

@@ -1,0 +1,150 @@
+"""Loads the configuration: files to a typed `Config`, or one error that says what is wrong and where."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import types
+import typing
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from ..adapters.base import SourceOptions
+from ..adapters.registry import adapter_class
+from ..catalog.errors import ConfigError
+from ..catalog.paths import Located
+from ..catalog.sources import Declared
+from .documents import Document, Key, read_documents
+from .options import Config
+
+DEFAULT_FILE = Path("derlem.yaml")
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A valid configuration, its sources as they were declared, and a hash of all of it."""
+
+    config: Config
+    declared: tuple[Declared, ...]
+    config_hash: str
+    files: tuple[Path, ...]
+
+
+def load(files: Sequence[Path] = (), overrides: Iterable[str] = ()) -> Loaded:
+    """Read, merge and validate the configuration; ConfigError with file, line, key and the nearest valid key."""
+    files = tuple(files) or (DEFAULT_FILE,)
+    document = read_documents(files, overrides)
+    values = dict(document.values)
+    values.setdefault("workspace", Located.of("work", files[0].resolve().parent))
+    values["sources"] = _sources(document)
+    try:
+        config = Config.model_validate(values)
+    except ValidationError as error:
+        raise _first_error(document, Config, (), error) from None
+    text = json.dumps(document.values, sort_keys=True, default=str)
+    declared = tuple(
+        Declared(
+            source=options.name,
+            adapter=options.adapter,
+            license=options.license,
+            homepage=options.homepage,
+            config=raw,
+        )
+        for options, raw in zip(config.sources, document.values["sources"], strict=True)
+    )
+    return Loaded(config, declared, hashlib.sha256(text.encode()).hexdigest(), files)
+
+
+def _sources(document: Document) -> list[SourceOptions]:
+    """Each declared source, validated by its adapter's own model."""
+    raw = document.values.get("sources")
+    if not isinstance(raw, list) or not raw:
+        raise document.error(("sources",), "declare at least one source: a list of mappings")
+    sources: list[SourceOptions] = []
+    places: dict[str, int] = {}
+    for place, declaration in enumerate(raw):
+        key: Key = ("sources", place)
+        if not isinstance(declaration, dict):
+            raise document.error(key, "a source is a mapping with name, adapter, license, ...")
+        if "adapter" not in declaration:
+            raise document.error(key, "which adapter reads this source? (adapter: files, archive, ...)")
+        try:
+            options = adapter_class(str(declaration["adapter"])).Options
+        except ConfigError as error:
+            raise document.error((*key, "adapter"), error.message) from None
+        try:
+            source = options.model_validate(declaration)
+        except ValidationError as error:
+            raise _first_error(document, options, key, error) from None
+        if source.name in places:
+            _, line = document.where(("sources", places[source.name], "name"))
+            raise document.error((*key, "name"), f"two sources are named {source.name!r} (the other: line {line})")
+        places[source.name] = place
+        sources.append(source)
+    return sources
+
+
+def _first_error(
+    document: Document, model: type[BaseModel], prefix: Key, error: ValidationError
+) -> ConfigError:
+    """The error that tells most, as one line: an unknown key before whatever follows from it."""
+    errors = error.errors(include_url=False)
+    first = next((found for found in errors if found["type"] == "extra_forbidden"), errors[0])
+    key = (*prefix, *_real(document, prefix, first["loc"]))
+    if first["type"] == "extra_forbidden":
+        name = str(first["loc"][-1])
+        valid = _fields(model, tuple(str(part) for part in first["loc"][:-1]))
+        near = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
+        hint = f"; did you mean {near[0]!r}?" if near else f" (valid: {', '.join(sorted(valid))})" if valid else ""
+        return document.error(key, f"unknown key{hint}")
+    if first["type"] == "missing":
+        return document.error(key, "this key is required")
+    message = first["msg"].removeprefix("Value error, ")
+    value = first.get("input")
+    shown = f" (it is {value!r})" if isinstance(value, (str, int, float, bool)) or value is None else ""
+    return document.error(key, f"{message}{shown}")
+
+
+def _real(document: Document, prefix: Key, location: Sequence[str | int]) -> Key:
+    """A validation error's location without the names of union members that pydantic puts into it."""
+    value: Any = document.values
+    for part in prefix:
+        value = value[part]
+    key: list[str | int] = []
+    for place, part in enumerate(location):
+        last = place == len(location) - 1
+        if isinstance(value, dict) and (part in value or last):
+            value = value.get(part)
+            key.append(part)
+        elif isinstance(value, list) and isinstance(part, int) and part < len(value):
+            value = value[part]
+            key.append(part)
+    return tuple(key)
+
+
+def _fields(model: type[BaseModel], location: tuple[str, ...]) -> list[str]:
+    """Names of the keys that are valid at a location below a model, as far as its types tell."""
+    models = [model]
+    for part in location:
+        models = [below for owner in models for below in _models_below(owner, part)] or models
+    return sorted({name for owner in models for name in owner.model_fields})
+
+
+def _models_below(owner: type[BaseModel], part: str) -> list[type[BaseModel]]:
+    if part in owner.model_fields:
+        return _models_in(owner.model_fields[part].annotation)
+    return []
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    """All models that a type names: itself, members of a union, items of a list, values of a mapping."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    if typing.get_origin(annotation) is not None or isinstance(annotation, types.UnionType):
+        return [model for part in typing.get_args(annotation) for model in _models_in(part)]
+    return []

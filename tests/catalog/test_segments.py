@@ -1,0 +1,148 @@
+"""The catalog is a fold over segments: however they are merged, the same table comes out."""
+
+from __future__ import annotations
+
+import itertools
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from derlem.catalog.models import Item
+from derlem.catalog.segment_files import BadSegment, inspect, stored
+from derlem.catalog.segments import ForbiddenMove, merge, row_schema
+from derlem.catalog.status import TRANSITIONS, Status
+from derlem.catalog.store import create_schema
+from derlem.catalog.workspace import Workspace
+from derlem.pipeline.rows import announce
+from derlem.pipeline.segment_writer import SegmentWriter
+
+AT = datetime(2026, 1, 2, 3, 4, 5)
+MERGEABLE = [status for status in Status if status is not Status.DISCOVERED]
+
+
+def write_segment(workspace: Workspace, number: int, kind: str, statuses: dict[str, Status]) -> Path:
+    """A segment of source `s` that gives each named item a status."""
+    writer = SegmentWriter(workspace.store / "s", source="s", kind=kind, run=f"r{number}", schema=row_schema())
+    for place, (name, status) in enumerate(statuses.items()):
+        row = announce(Item(source="s", uri=name), ordinal=place, license="MIT", run=f"r{number}", at=AT)
+        writer.add_row({**row, "status": status, "caption": f"segment {number}"})
+    written = writer.close()
+    path = workspace.store / "s" / f"{number:06d}.parquet"
+    written.rows.rename(path)
+    return path
+
+
+def fresh_catalog() -> duckdb.DuckDBPyConnection:
+    connection = duckdb.connect(":memory:")
+    create_schema(connection)
+    return connection
+
+
+def contents(connection: duckdb.DuckDBPyConnection) -> list[tuple[object, ...]]:
+    return connection.execute("SELECT * FROM items ORDER BY item_id").fetchall()
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[tuple[str, dict[str, Status]]]:
+    """Segments as a pipeline writes them: items are listed (again and again), settled, retried, withdrawn."""
+    state: dict[str, Status] = {}
+    history: list[tuple[str, dict[str, Status]]] = []
+    names = st.lists(st.sampled_from("abcdef"), unique=True, min_size=1)
+    for _ in range(draw(st.integers(1, 7))):
+        kind = draw(st.sampled_from(["discover", "ingest", "retry", "withdraw"]))
+        rows: dict[str, Status] = {}
+        for name in draw(names):
+            if kind == "discover":
+                rows[name] = Status.DISCOVERED
+                state.setdefault(name, Status.DISCOVERED)
+                continue
+            before = state.get(name)
+            wanted = {"retry": {Status.DISCOVERED}, "withdraw": {Status.WITHDRAWN}}.get(
+                kind, set(MERGEABLE) - {Status.WITHDRAWN}
+            )
+            moves = sorted(TRANSITIONS[before] & wanted) if before else []
+            if moves:
+                rows[name] = state[name] = draw(st.sampled_from(moves))
+        if rows:
+            history.append((kind, rows))
+    return history
+
+
+@settings(max_examples=60)
+@given(history=histories(), cuts=st.sets(st.integers(0, 7)))
+def test_any_grouping_of_merges_gives_the_same_catalog(
+    tmp_path_factory: pytest.TempPathFactory, history: list[tuple[str, dict[str, Status]]], cuts: set[int]
+) -> None:
+    workspace = Workspace(tmp_path_factory.mktemp("fold"))
+    for number, (kind, rows) in enumerate(history, start=1):
+        write_segment(workspace, number, kind, rows)
+    segments = [inspect(workspace, path) for path in stored(workspace)]
+
+    one_by_one = fresh_catalog()
+    for segment in segments:
+        merge(one_by_one, [segment])
+    at_once = fresh_catalog()
+    merge(at_once, segments)
+    assert contents(at_once) == contents(one_by_one)
+
+    # Any cut at which no move is skipped: a killed run's segments merged at the next start.
+    grouped = fresh_catalog()
+    bounds = sorted({0, len(segments), *(cut for cut in cuts if cut < len(segments))})
+    try:
+        for start, stop in itertools.pairwise(bounds):
+            merge(grouped, segments[start:stop])
+    except ForbiddenMove:
+        return  # failed -> discovered -> ready in one merge is a move that needs its middle step
+    assert contents(grouped) == contents(one_by_one)
+
+    assert merge(grouped, segments) == 0, "merging again changes nothing"
+    assert contents(grouped) == contents(one_by_one)
+
+
+@pytest.mark.parametrize("old", list(Status))
+@pytest.mark.parametrize("new", list(Status))
+def test_only_the_transition_table_moves_items(tmp_path: Path, old: Status, new: Status) -> None:
+    workspace = Workspace(tmp_path)
+    connection = fresh_catalog()
+    first = inspect(workspace, write_segment(workspace, 1, "retry", {"a": old}))
+    second = inspect(workspace, write_segment(workspace, 2, "retry", {"a": new}))
+    merge(connection, [first])
+    if new in TRANSITIONS[old]:
+        merge(connection, [second])
+        expected = new
+    else:
+        with pytest.raises(ForbiddenMove, match=f"{old} -> {new}"):
+            merge(connection, [second])
+        expected = old
+    assert connection.execute("SELECT status FROM items").fetchall() == [(expected,)]
+    held = connection.execute("SELECT count(*) FROM segments").fetchone()
+    assert held == (2 if new in TRANSITIONS[old] else 1,)
+
+
+def test_a_file_that_is_no_segment_is_named(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    path = tmp_path / "store" / "s" / "000001.parquet"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"PAR1 not really")
+    with pytest.raises(BadSegment, match="000001"):
+        inspect(workspace, path)
+
+
+def test_a_segment_whose_tar_is_cut_is_refused(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    writer = SegmentWriter(workspace.store / "s", source="s", kind="ingest", run="r", schema=row_schema())
+    row = announce(Item(source="s", uri="a"), ordinal=0, license="MIT", run="r", at=AT)
+    writer.add_sample({**row, "status": Status.READY}, b"picture", "jpg", {"id": row["item_id"]})
+    written = writer.close()
+    path = written.rows.rename(workspace.store / "s" / "000001.parquet")
+    assert written.tar is not None
+    tar = written.tar.rename(path.with_suffix(".tar"))
+    assert inspect(workspace, path).tar_bytes == tar.stat().st_size
+    with tar.open("r+b") as file:
+        file.truncate(1000)
+    with pytest.raises(BadSegment, match="bytes"):
+        inspect(workspace, path)

@@ -1,0 +1,43 @@
+"""Fixtures for all tests: real material, workspaces, and hypothesis profiles."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+ROOT = Path(__file__).resolve().parent.parent
+
+settings.register_profile(
+    "ci", derandomize=True, deadline=None, max_examples=500, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("dev", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+
+@pytest.fixture(scope="session")
+def material() -> Callable[[str], Path]:
+    """`material("stamps")`: a folder of real data, or a skip that names the command to get it.
+
+    Looked for in $DERLEM_MATERIAL, beside the checkout, and where `make material` puts it.
+    """
+    places = [ROOT.parent / "shared" / "material", ROOT / ".material"]
+    if given := os.environ.get("DERLEM_MATERIAL"):
+        places.insert(0, Path(given))
+
+    def find(name: str) -> Path:
+        for place in places:
+            if (place / name).exists():
+                return place / name
+        pytest.skip(f"no material {name!r} here: `make material` fetches it")
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def demo() -> Path:
+    """The demo's public-domain data, which lies in the repository."""
+    return ROOT / "configs" / "demo" / "data"
