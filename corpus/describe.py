@@ -1,0 +1,117 @@
+"""Describes a corpus in files of its own: manifest, statistics, dataset card and Croissant."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from .. import __version__
+from ..catalog.queries import query
+from .files import move_whole, write_whole
+from .layout import CorpusFolder
+from .plan import BuildPlan
+from .shard import LAYOUT, Shard
+
+
+def describe(
+    connection: duckdb.DuckDBPyConnection,
+    folder: CorpusFolder,
+    plan: BuildPlan,
+    shards: Sequence[Shard],
+    run: str,
+) -> None:
+    """Write everything in a corpus that is not a shard."""
+    write_manifest(connection, folder, shards)
+    stats = statistics(connection, folder, plan, shards, run)
+    write_whole(folder.stats, json.dumps(stats, ensure_ascii=False, indent=1) + "\n")
+
+
+def write_manifest(
+    connection: duckdb.DuckDBPyConnection, folder: CorpusFolder, shards: Sequence[Shard]
+) -> None:
+    """Write the manifest's rows, in order, each with the number of its shard."""
+    reader = connection.execute(query("corpus/manifest"), {"sample": folder.name}).to_arrow_reader(500_000)
+    schema = pa.schema([*reader.schema, pa.field("shard", pa.int32())])
+    starts = np.array([shard.first for shard in shards], np.int64)
+    numbers = np.array([shard.number for shard in shards], np.int32)
+    temporary = folder.staging / "manifest.tmp"
+    with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+        for batch in reader:
+            positions = batch.column("position").to_numpy(zero_copy_only=False)
+            shard = numbers[np.searchsorted(starts, positions, side="right") - 1]
+            writer.write_batch(pa.record_batch([*batch.columns, pa.array(shard)], schema=schema))
+    with temporary.open("rb+") as file:
+        import os
+
+        os.fsync(file.fileno())
+    move_whole(temporary, folder.manifest)
+
+
+def statistics(
+    connection: duckdb.DuckDBPyConnection,
+    folder: CorpusFolder,
+    plan: BuildPlan,
+    shards: Sequence[Shard],
+    run: str,
+) -> dict[str, Any]:
+    """What the corpus holds, and all that a rebuilt catalog needs to know it again."""
+    values = {"sample": folder.name}
+    composition = _rows(connection, query("corpus/composition"), values)
+    return {
+        "derlem": __version__,
+        "name": folder.name,
+        "build": {
+            "run": run,
+            "layout": LAYOUT,
+            "format": plan.options.format,
+            "shard_size": int(plan.options.shard_size),
+            "extension": plan.extension,
+            "sample_fingerprint": plan.fingerprint,
+        },
+        "totals": {
+            "samples": sum(shard.samples for shard in shards),
+            "shards": len(shards),
+            "shard_bytes": sum(shard.bytes for shard in shards),
+            "image_bytes": sum(row["bytes"] for row in composition),
+            "captions": sum(row["captions"] for row in composition),
+            "conversations": sum(row["conversations"] for row in composition),
+        },
+        "composition": composition,
+        "sources": _rows(connection, query("corpus/sources"), values),
+        "licenses": _rows(connection, query("corpus/licenses"), values),
+        "languages": _rows(connection, query("corpus/languages"), values),
+        "shards": [
+            {
+                "shard": shard.number,
+                "file": shard.path.name,
+                "first": shard.first,
+                "last": shard.last,
+                "samples": shard.samples,
+                "bytes": shard.bytes,
+                "sha256": shard.sha256,
+                "built_at": shard.built_at.isoformat(),
+            }
+            for shard in shards
+        ],
+        "sample": _rows(connection, "SELECT * FROM samples WHERE sample = $sample", values)[0],
+        "allocations": _rows(
+            connection, "SELECT * FROM allocations WHERE sample = $sample ORDER BY node, source", values
+        ),
+    }
+
+
+def _rows(connection: duckdb.DuckDBPyConnection, sql: str, values: dict[str, Any]) -> list[dict[str, Any]]:
+    result = connection.execute(sql, values)
+    names = [column[0] for column in result.description or ()]
+    return [dict(zip(names, map(_plain, row), strict=True)) for row in result.fetchall()]
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else value

@@ -1,0 +1,67 @@
+"""Why a corpus could not be written, as types."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ..catalog.errors import DerlemError
+
+
+class UnknownSample(DerlemError):
+    """No sample of this name was drawn; `known` are those that were."""
+
+    exit_code = 2
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        self.name, self.known = name, list(known)
+        drawn = f"the catalog holds {', '.join(known)}" if known else "none was drawn yet: `derlem sample`"
+        super().__init__(f"there is no sample {name!r}; {drawn}")
+
+
+class UnbuildableSample(DerlemError):
+    """The manifest names items that have no bytes; `counts` by what they are, `examples` their ids."""
+
+    def __init__(self, name: str, counts: Mapping[str, int], examples: Sequence[str]) -> None:
+        self.name, self.counts, self.examples = name, dict(counts), list(examples)
+        told = ", ".join(f"{count:,} {state}" for state, count in counts.items())
+        super().__init__(
+            f"sample {name!r} names items without bytes: {told} (such as {', '.join(examples)}); "
+            "take withdrawn ones out with `derlem withdraw`, or draw the sample again"
+        )
+
+
+class MixedMediaTypes(DerlemError):
+    """A corpus whose samples would not all have the same extension; `counts` by media type."""
+
+    def __init__(self, name: str, counts: Mapping[str, int]) -> None:
+        self.name, self.counts = name, dict(counts)
+        told = ", ".join(f"{count:,} {media_type}" for media_type, count in counts.items())
+        super().__init__(
+            f"sample {name!r} mixes image formats ({told}), and loaders want one; narrow it "
+            "with `sample: {where: \"media_type = '...'\"}`, or ingest with one `image: {format: ...}`"
+        )
+
+
+class MissingBytes(DerlemError):
+    """A segment's tar lacks bytes that the catalog places in it."""
+
+    def __init__(self, path: Path, offset: int, length: int) -> None:
+        self.path, self.offset, self.length = path, offset, length
+        super().__init__(f"{path} lacks {length:,} bytes at {offset:,}, which the catalog places there")
+
+
+class NotEnoughSpace(DerlemError):
+    """The file system of the corpora has less room than the build needs (bytes)."""
+
+    def __init__(self, path: Path, needed: int, free: int) -> None:
+        self.path, self.needed, self.free = path, needed, free
+        super().__init__(f"{path} has {free / 1e9:.2f} GB free, the build needs {needed / 1e9:.2f} GB")
+
+
+class UnreadableCorpus(DerlemError):
+    """A file of a corpus is not what a build writes."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        self.path = path
+        super().__init__(f"{path}: {why}")

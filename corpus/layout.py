@@ -1,0 +1,82 @@
+"""Names in a corpus: its folder, its shards, the keys and extensions of its samples."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..catalog.workspace import Workspace
+
+EXTENSIONS = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp"}
+"""What a sample's image is called, by the media type of its bytes."""
+
+SHARD_SUFFIXES = {"webdataset": "tar", "parquet": "parquet"}
+"""What a shard is called, by the format of the corpus."""
+
+_KEY = re.compile(r"([0-9a-f]{32})(?:-r([1-9][0-9]*))?")
+_SHARD = re.compile(r"(?P<name>[a-z0-9_-]+)-(?P<number>[0-9]{6,})\.(?P<suffix>tar|parquet)")
+
+
+def sample_key(item_id: str, repeat: int) -> str:
+    """The key of a sample, unique in its corpus: the item's id, `-r1`, `-r2`... behind it for a repeat."""
+    return f"{item_id}-r{repeat}" if repeat else item_id
+
+
+def parse_key(key: str) -> tuple[str, int] | None:
+    """The item id and repeat that a key stands for; None if no build gives such a key."""
+    match = _KEY.fullmatch(key)
+    return (match[1], int(match[2] or 0)) if match else None
+
+
+@dataclass(frozen=True, slots=True)
+class CorpusFolder:
+    """Where the corpus `name` lies, and the folder beside it where its files are made."""
+
+    workspace: Workspace
+    name: str
+
+    @property
+    def root(self) -> Path:
+        """What a corpus is: shards, manifest, statistics, card, Croissant."""
+        return self.workspace.corpora / self.name
+
+    @property
+    def staging(self) -> Path:
+        """Unfinished files and the markers of finished shards; loaders never look here."""
+        return self.workspace.corpora / f".{self.name}.build"
+
+    @property
+    def manifest(self) -> Path:
+        """Which item is which sample, and in which shard."""
+        return self.root / "manifest.parquet"
+
+    @property
+    def stats(self) -> Path:
+        """Counts, hashes, and what a catalog needs to know the corpus again."""
+        return self.root / "stats.json"
+
+    @property
+    def card(self) -> Path:
+        """The dataset card."""
+        return self.root / "README.md"
+
+    @property
+    def croissant(self) -> Path:
+        """The Croissant description."""
+        return self.root / "croissant.json"
+
+    def shard(self, number: int, format: str) -> Path:
+        """The shard `number` of a corpus in `format`."""
+        return self.root / f"{self.name}-{number:06d}.{SHARD_SUFFIXES[format]}"
+
+    def shards(self) -> list[tuple[int, Path]]:
+        """All shard files there are, in both formats, with their numbers."""
+        if not self.root.is_dir():
+            return []
+        found = []
+        for path in sorted(self.root.iterdir()):
+            match = _SHARD.fullmatch(path.name)
+            if match and match["name"] == self.name:
+                found.append((int(match["number"]), path))
+        return found

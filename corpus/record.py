@@ -1,0 +1,100 @@
+"""The record of a sample: one fixed schema for sidecars and Parquet columns, without nulls.
+
+A text that the catalog does not have is '', a list that it does not have is empty.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+
+from .layout import sample_key
+
+_TEXT = pa.string()
+_COUNT = pa.int64()
+
+FIELDS: dict[str, pa.DataType] = {
+    "id": _TEXT,  # the item's id in the catalog: 32 hex digits
+    "parent_id": _TEXT,  # the document of a page, the row of several images
+    "source": _TEXT,
+    "category": pa.list_(_TEXT),  # from the top of the tree down; empty: the root
+    "caption": _TEXT,
+    "conversations": pa.list_(pa.struct([("role", _TEXT), ("content", _TEXT)])),
+    "language": _TEXT,  # BCP 47, of the caption
+    "license": _TEXT,  # SPDX
+    "uri": _TEXT,  # where the source has it
+    "locator": _TEXT,  # member, row or page within the uri
+    "width": _COUNT,  # pixels
+    "height": _COUNT,
+    "sha256": _TEXT,  # of the image's bytes as they stand here
+    "original_sha256": _TEXT,  # of the bytes as the source had them
+    "repeat": _COUNT,  # 0 for the first occurrence of the item in the corpus
+    "meta": _TEXT,  # a JSON object: whatever else is known
+}
+"""Name and Arrow type of every field of a record, in order."""
+
+PLAN_COLUMNS = (
+    "item_id",
+    "repeat",
+    "parent_id",
+    "source",
+    "category",
+    "caption",
+    "conversations",
+    "language",
+    "license",
+    "uri",
+    "locator",
+    "width",
+    "height",
+    "sha256",
+    "original_sha256",
+    "meta",
+)
+"""The columns of a plan (`sql/corpus/rows.sql`) that decide a record."""
+
+
+def records(plan: pa.Table) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The key and record of each row of a plan, in order."""
+    columns = {name: plan.column(name) for name in PLAN_COLUMNS}
+    for start in range(0, plan.num_rows, 4096):
+        lists = [column.slice(start, 4096).to_pylist() for column in columns.values()]
+        for values in zip(*lists, strict=True):
+            row = dict(zip(columns, values, strict=True))
+            yield sample_key(row["item_id"], row["repeat"]), _record(row)
+
+
+def _record(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": row["item_id"],
+        "parent_id": row["parent_id"],
+        "source": row["source"],
+        "category": row["category"].split("/") if row["category"] else [],
+        "caption": row["caption"],
+        "conversations": _turns(row["conversations"]),
+        "language": row["language"],
+        "license": row["license"],
+        "uri": row["uri"],
+        "locator": row["locator"],
+        "width": row["width"],
+        "height": row["height"],
+        "sha256": row["sha256"],
+        "original_sha256": row["original_sha256"],
+        "repeat": row["repeat"],
+        "meta": row["meta"],
+    }
+
+
+def _turns(conversations: str) -> list[dict[str, str]]:
+    """Turns as the catalog keeps them (JSON), each with exactly the two keys that the schema has."""
+    if not conversations:
+        return []
+    return [{"role": turn["role"], "content": turn["content"]} for turn in json.loads(conversations)]
+
+
+def sidecar(record: dict[str, Any]) -> bytes:
+    """A record as the JSON member of a sample: UTF-8, keys in the schema's order."""
+    return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode()

@@ -1,0 +1,11 @@
+-- The sources of a corpus, as declared, in the order of declaration.
+SELECT s.source, s.adapter, s.license, coalesce(s.homepage, '') AS homepage, held.samples, held.bytes
+FROM sources AS s
+INNER JOIN (
+    SELECT m.source, count(*) AS samples, CAST(sum(i."length") AS BIGINT) AS bytes
+    FROM manifest AS m
+    INNER JOIN items AS i ON i.item_id = m.item_id
+    WHERE m.sample = $sample AND i.status = 'ready'
+    GROUP BY m.source
+) AS held ON held.source = s.source
+ORDER BY s.position, s.source;

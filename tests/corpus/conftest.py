@@ -1,0 +1,205 @@
+"""A small real catalog for the outbound side: pictures in segments, a drawn sample, all rows consistent."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from PIL import Image
+
+from derlem.catalog.models import item_id
+from derlem.catalog.segment_files import inspect
+from derlem.catalog.segments import row_schema
+from derlem.catalog.store import read_catalog, transaction, write_catalog
+from derlem.catalog.workspace import Workspace
+from derlem.pipeline.segment_writer import SegmentWriter
+
+WHEN = datetime(2026, 1, 2, 3, 4, 5, 678901)
+FORMATS = {"jpeg": ("image/jpeg", "jpg"), "png": ("image/png", "png"), "webp": ("image/webp", "webp")}
+
+
+@dataclass
+class Pantry:
+    """A workspace that tests fill: `store` adds a segment, `draw` a sample of all that is ready."""
+
+    workspace: Workspace
+    pictures: Sequence[Path]
+    kind: str = "jpeg"
+    numbers: dict[str, int] = field(default_factory=dict)
+
+    def picture(self, index: int) -> tuple[bytes, int, int]:
+        """Bytes, width and height of a picture; a different one for every index."""
+        with Image.open(self.pictures[index % len(self.pictures)]) as opened:
+            flat = Image.new("RGB", opened.size, "white")
+            rgba = opened.convert("RGBA")
+            flat.paste(rgba, mask=rgba)
+        side = 24 + index // len(self.pictures) % 40
+        flat = flat.resize((side, side + index % 7))
+        flat.putpixel((0, 0), (index % 256, index // 256 % 256, 99))
+        out = io.BytesIO()
+        flat.save(out, self.kind.upper(), quality=95)
+        return out.getvalue(), *flat.size
+
+    def declare(self, source: str, *, license: str = "CC0-1.0", homepage: str | None = None) -> None:
+        """Write a source's declaration into the catalog."""
+        config = json.dumps({"name": source, "adapter": "files"})
+        with write_catalog(self.workspace) as connection:
+            position = one(connection, "SELECT count(*) FROM sources")
+            connection.execute(
+                "INSERT INTO sources VALUES (?, ?, 'files', ?, ?, ?, ?, ?, NULL)",
+                [source, position, license, homepage, config,
+                 hashlib.sha256(config.encode()).hexdigest(), WHEN],
+            )
+
+    def store(self, source: str, rows: Sequence[dict[str, Any]], first_picture: int = 0) -> list[str]:
+        """Write a segment of ready items, one per entry of `rows` (columns to override); returns their ids."""
+        number = self.numbers.get(source, 0)
+        self.numbers[source] = number + 1
+        media_type, extension = FORMATS[self.kind]
+        folder = self.workspace.store / source
+        writer = SegmentWriter(folder, source=source, kind="ingest", run="run-1", schema=row_schema())
+        ids = []
+        for index, given in enumerate(rows):
+            data, width, height = self.picture(first_picture + index)
+            uri = given.get("uri", f"{number}/{index}.png")
+            row: dict[str, Any] = dict.fromkeys(row_schema().names)
+            row |= {
+                "item_id": item_id(source, uri), "source": source, "uri": uri, "locator": "",
+                "ordinal": number * 1000 + index, "unit": "", "category": "pictures",
+                "media_type": media_type, "status": "ready", "attempts": 1,
+                "sha256": hashlib.sha256(data).hexdigest(),
+                "original_sha256": hashlib.sha256(uri.encode()).hexdigest(), "dhash": "0" * 16,
+                "width": width, "height": height, "bytes": len(data), "license": "CC0-1.0",
+                "meta": "{}", "hint": "{}", "run": "run-1", "discovered_at": WHEN, "updated_at": WHEN,
+            } | given
+            if row["status"] == "ready":
+                writer.add_sample(row, data, extension, {"id": row["item_id"]})
+            else:
+                writer.add_row(row)
+            ids.append(row["item_id"])
+        written = writer.close()
+        rows_path = folder / f"{number:06d}.parquet"
+        if written.tar is not None:
+            written.tar.rename(rows_path.with_suffix(".tar"))
+        written.rows.rename(rows_path)
+        with write_catalog(self.workspace) as connection:
+            segment = inspect(self.workspace, rows_path)
+            connection.execute(
+                "INSERT INTO items BY NAME SELECT *, $name AS segment FROM read_parquet($path)",
+                {"name": segment.name, "path": str(rows_path)},
+            )
+            connection.execute(
+                "INSERT INTO segments VALUES (?, ?, ?, 'ingest', 'run-1', ?, ?, ?)",
+                [segment.name, source, number, segment.items, segment.tar_bytes, segment.written_at],
+            )
+        return ids
+
+    def draw(self, name: str = "small", repeats: Sequence[str] = ()) -> int:
+        """Draw everything that is ready (and `repeats` once more) as the sample `name`; returns its size."""
+        with write_catalog(self.workspace) as connection, transaction(connection):
+            for table in ("samples", "manifest", "allocations"):
+                connection.execute(f"DELETE FROM {table} WHERE sample = ?", [name])
+            connection.execute(
+                """INSERT INTO manifest
+                SELECT $name, row_number() OVER (ORDER BY md5('7:order:' || item_id || ':' || repeat)) - 1,
+                       item_id, category, source, repeat
+                FROM (SELECT *, 0 AS repeat FROM items WHERE status = 'ready'
+                      UNION ALL
+                      SELECT *, 1 AS repeat FROM items WHERE item_id IN (SELECT unnest($repeats::VARCHAR[])))""",
+                {"name": name, "repeats": list(repeats)},
+            )
+            size = one(connection, f"SELECT count(*) FROM manifest WHERE sample = '{name}'")
+            chosen = connection.execute("SELECT item_id FROM manifest WHERE sample = ? ORDER BY position", [name])
+            fingerprint = hashlib.sha256(repr(chosen.fetchall()).encode()).hexdigest()
+            connection.execute(
+                "INSERT INTO samples VALUES (?, 7, ?, ?, '{}', ?, 'run-2', ?)",
+                [name, size, size, fingerprint, WHEN],
+            )
+            connection.execute(
+                """INSERT INTO allocations
+                WITH nodes AS (
+                    SELECT category AS node, source, count(*) AS n FROM manifest
+                    WHERE sample = $name GROUP BY ALL
+                    UNION ALL
+                    SELECT array_to_string(parts[1:depth], '/'), '', count(*)
+                    FROM (SELECT CASE WHEN category = '' THEN [] ELSE string_split(category, '/') END AS parts
+                          FROM manifest WHERE sample = $name) AS split,
+                         LATERAL (SELECT unnest(range(len(parts) + 1)) AS depth)
+                    GROUP BY ALL
+                )
+                SELECT $name, node, source, n, 0, n, NULL, n, 'all there is' FROM nodes""",
+                {"name": name},
+            )
+        return int(size)
+
+    def change(self, sql: str, *values: object) -> None:
+        """Change the catalog as only a test may."""
+        with write_catalog(self.workspace) as connection:
+            connection.execute(sql, list(values))
+
+    def ask(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
+        """Rows of a query."""
+        with read_catalog(self.workspace) as connection:
+            return connection.execute(sql, list(values)).fetchall()
+
+
+def one(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:
+    row = connection.execute(sql).fetchone()
+    assert row is not None
+    return row[0]
+
+
+@pytest.fixture
+def make_pantry(tmp_path: Path, demo: Path) -> Callable[..., Pantry]:
+    """`make_pantry(name, kind)`: an empty workspace below the test's folder."""
+    pictures = sorted(demo.rglob("*.png"))
+
+    def make(name: str = "work", kind: str = "jpeg") -> Pantry:
+        return Pantry(Workspace(tmp_path / name), pictures, kind)
+
+    return make
+
+
+def fill(pantry: Pantry, *, per_source: int = 20) -> list[str]:
+    """Two sources: cliparts with Turkish captions in a tree, and chats with conversations."""
+    pantry.declare("clips", homepage="https://openclipart.org/")
+    pantry.declare("chats", license="CC-BY-4.0")
+    ids: list[str] = []
+    for half in range(2):
+        ids += pantry.store(
+            "clips",
+            [
+                {"category": f"clips/{'animals' if n % 3 else 'tools/hand'}",
+                 "caption": f"Bir \"İğne\" \\ çizimi {n}\n\t<ikinci satır>", "language": "tr"}
+                for n in range(per_source // 2)
+            ],
+            first_picture=half * 100,
+        )
+    ids += pantry.store(
+        "chats",
+        [
+            {"category": "" if n == 0 else "chats", "license": "CC-BY-4.0", "meta": '{"n":%d}' % n,
+             "conversations": json.dumps(
+                 [{"role": "user", "content": "<image>\nNedir?"}, {"content": f"Ş {n}", "role": "assistant"}])}
+            for n in range(per_source)
+        ],
+        first_picture=300,
+    )
+    return ids
+
+
+@pytest.fixture
+def pantry(make_pantry: Callable[..., Pantry]) -> Pantry:
+    """40 items of two sources, a sample `small` of all of them with one repeat."""
+    pantry = make_pantry()
+    ids = fill(pantry)
+    pantry.draw(repeats=[ids[0]])
+    return pantry

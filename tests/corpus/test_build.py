@@ -1,0 +1,207 @@
+"""The shards of a corpus: what is in them, that they are the same however they came to be."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from derlem.catalog.store import read_catalog
+from derlem.corpus.build import build_corpus
+from derlem.corpus.options import CorpusOptions
+from derlem.corpus.plan import plan_build
+
+
+def options(format: str = "webdataset", size: str = "20KB") -> CorpusOptions:
+    return CorpusOptions.model_validate({"format": format, "shard_size": size})
+
+
+def build(pantry, format="webdataset", size="20KB", workers=1, name="small"):
+    seen = []
+    result = build_corpus(
+        pantry.workspace, name, options(format, size), "run-3", workers,
+        lambda samples, size: seen.append((samples, size)),
+    )
+    assert sum(samples for samples, _ in seen) == result.samples
+    assert sum(size for _, size in seen) == result.bytes
+    return result
+
+
+def hashes(result):
+    return [shard.sha256 for shard in result.shards]
+
+
+def members(path: Path) -> dict[str, bytes]:
+    with tarfile.open(path) as tar:
+        return {member.name: tar.extractfile(member).read() for member in tar}
+
+
+def test_tar_holds_the_manifest_in_order(pantry):
+    result = build(pantry)
+    assert len(result.shards) > 3
+    keys, texts = [], {}
+    for shard in result.shards:
+        assert shard.path.name == f"small-{shard.number:06d}.tar"
+        content = members(shard.path)
+        assert hashlib.sha256(shard.path.read_bytes()).hexdigest() == shard.sha256
+        assert shard.path.stat().st_size == shard.bytes
+        names = list(content)
+        assert [name.rpartition(".")[2] for name in names] == ["jpg", "json"] * shard.samples
+        for image, text in zip(names[::2], names[1::2], strict=True):
+            key = image.removesuffix(".jpg")
+            record = json.loads(content[text])
+            assert text == f"{key}.json"
+            assert hashlib.sha256(content[image]).hexdigest() == record["sha256"]
+            assert None not in record.values()
+            keys.append(key)
+            texts[key] = record
+    wanted = pantry.ask("SELECT item_id, repeat FROM manifest ORDER BY position")
+    assert keys == [item if not repeat else f"{item}-r1" for item, repeat in wanted]
+    rows = pantry.ask("SELECT item_id, caption, category, conversations FROM items")
+    for item, caption, category, conversations in rows:
+        record = texts[item]
+        assert record["caption"] == (caption or "")
+        assert "/".join(record["category"]) == category
+        assert record["conversations"] == json.loads(conversations or "[]")
+
+
+def test_tar_members_carry_no_accident(pantry):
+    with tarfile.open(build(pantry).shards[0].path) as tar:
+        for member in tar:
+            assert (member.mtime, member.uid, member.gid, member.uname, member.gname) == (0, 0, 0, "", "")
+            assert member.mode == 0o644
+            assert member.isreg()
+
+
+def test_parquet_holds_the_manifest_in_order(pantry):
+    result = build(pantry, "parquet")
+    rows = [row for shard in result.shards for row in pq.read_table(shard.path).to_pylist()]
+    wanted = pantry.ask("SELECT item_id, repeat FROM manifest ORDER BY position")
+    assert [(row["id"], row["repeat"]) for row in rows] == wanted
+    assert len({row["image"]["path"] for row in rows}) == len(rows)
+    for row in rows:
+        assert hashlib.sha256(row["image"]["bytes"]).hexdigest() == row["sha256"]
+        assert row["image"]["path"].removesuffix(".jpg").startswith(row["id"])
+        assert None not in row.values()
+    assert any(row["conversations"] for row in rows)
+
+
+@pytest.mark.parametrize("format", ["webdataset", "parquet"])
+def test_workers_do_not_change_the_bytes(pantry, make_pantry, format):
+    alone = build(pantry, format)
+    for path in pantry.workspace.corpora.rglob("*"):
+        if path.is_file():
+            path.unlink()
+    assert hashes(build(pantry, format, workers=2)) == hashes(alone)
+
+
+@pytest.mark.parametrize("format", ["webdataset", "parquet"])
+def test_order_of_the_catalog_does_not_change_the_bytes(pantry, make_pantry, format):
+    pantry.change("CREATE TABLE turned AS SELECT * FROM items ORDER BY md5(item_id || 'x')")
+    before = hashes(build(pantry, format))
+    pantry.change("DELETE FROM items")
+    pantry.change("INSERT INTO items SELECT * FROM turned")
+    pantry.change("CREATE TABLE turned_manifest AS SELECT * FROM manifest ORDER BY md5(item_id)")
+    pantry.change("DELETE FROM manifest")
+    pantry.change("INSERT INTO manifest SELECT * FROM turned_manifest")
+    for path in pantry.workspace.corpora.rglob("*"):
+        if path.is_file():
+            path.unlink()
+    assert hashes(build(pantry, format)) == before
+
+
+def test_second_build_writes_nothing(pantry):
+    first = build(pantry)
+    times = [shard.path.stat().st_mtime_ns for shard in first.shards]
+    second = build(pantry)
+    assert second.rewritten == 0
+    assert [shard.path.stat().st_mtime_ns for shard in second.shards] == times
+    assert [shard.built_at for shard in second.shards] == [shard.built_at for shard in first.shards]
+
+
+def test_damaged_and_missing_shards_are_written_again(pantry):
+    first = build(pantry)
+    data = bytearray(first.shards[1].path.read_bytes())
+    data[700] ^= 1
+    first.shards[1].path.write_bytes(data)
+    first.shards[2].path.unlink()
+    second = build(pantry)
+    assert [shard.number for shard in second.shards if shard.rewritten] == [1, 2]
+    assert hashes(second) == hashes(first)
+
+
+def test_changed_caption_rewrites_its_shard_only(pantry):
+    first = build(pantry)
+    (item,) = pantry.ask("SELECT item_id FROM manifest WHERE position = 0")[0]
+    pantry.change("UPDATE items SET caption = 'başka' WHERE item_id = ?", item)
+    second = build(pantry)
+    assert second.shards[0].rewritten
+    assert hashes(second)[0] != hashes(first)[0]
+    assert second.rewritten <= 2  # the item is repeated somewhere, perhaps
+
+
+def test_shards_of_another_shape_are_removed(pantry):
+    small = build(pantry)
+    assert len(small.shards) > 1
+    large = build(pantry, size="1GB")
+    assert [path.name for path in large.folder.glob("small-*")] == ["small-000000.tar"]
+    columns = build(pantry, "parquet", size="1GB")
+    assert [path.name for path in columns.folder.glob("small-*")] == ["small-000000.parquet"]
+    assert pantry.ask("SELECT shard, path, samples FROM shards") == [
+        (0, "corpora/small/small-000000.parquet", 41)
+    ]
+
+
+def test_shards_table_says_what_was_built(pantry):
+    result = build(pantry)
+    rows = pantry.ask("SELECT shard, path, first, last, samples, bytes, sha256, built_at FROM shards ORDER BY shard")
+    assert rows == [
+        (s.number, f"corpora/small/{s.path.name}", s.first, s.last, s.samples, s.bytes, s.sha256, s.built_at)
+        for s in result.shards
+    ]
+    assert rows[0][2] == 0
+    assert rows[-1][3] == 41
+    assert all(before[3] == after[2] for before, after in zip(rows, rows[1:], strict=False))
+
+
+def test_plan_foretells_the_build(pantry):
+    with read_catalog(pantry.workspace) as connection:
+        plan = plan_build(connection, pantry.workspace, "small", options())
+    assert not pantry.workspace.corpora.exists()
+    result = build(pantry)
+    assert (plan.shards, plan.samples) == (len(result.shards), result.samples)
+    assert plan.bytes == pytest.approx(result.bytes, rel=0.1)
+    assert all(shard.bytes < 25_000 for shard in result.shards)
+
+
+def test_manifest_file_names_each_samples_shard(pantry):
+    result = build(pantry)
+    rows = pq.read_table(result.folder / "manifest.parquet").to_pylist()
+    assert [row["position"] for row in rows] == list(range(41))
+    for row in rows:
+        shard = result.shards[row["shard"]]
+        assert shard.first <= row["position"] < shard.last
+
+
+@pytest.mark.parametrize("kind", ["png", "webp"])
+def test_other_image_formats_keep_their_extension(make_pantry, kind):
+    pantry = make_pantry(kind=kind)
+    pantry.declare("clips")
+    pantry.store("clips", [{}, {}])
+    pantry.draw()
+    names = list(members(build(pantry).shards[0].path))
+    assert [name.rpartition(".")[2] for name in names] == [kind, "json"] * 2
+
+
+def test_datasets_reads_images(pantry):
+    from PIL import Image
+
+    result = build(pantry, "parquet")
+    row = pq.read_table(result.shards[0].path).to_pylist()[0]
+    with Image.open(io.BytesIO(row["image"]["bytes"])) as picture:
+        assert picture.size == (row["width"], row["height"])
