@@ -14,8 +14,9 @@ import time
 from collections.abc import Callable
 
 import numpy as np
-from derlem.adapters.image import normalise
 from PIL import Image
+
+from derlem.adapters.image import normalise
 
 
 def photo(seed: int, width: int = 640, height: int = 480) -> bytes:
