@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
-import logging
+import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,6 @@ from ..adapters.base import Context, SourceOptions
 from ..catalog.audit import load_audits, run_audits
 from ..catalog.errors import ConfigError, QueryError
 from ..catalog.maintenance import compact, migrate, rebuild
-from ..catalog.segments import row_schema
 from ..catalog.status import Reason
 from ..catalog.store import read_catalog, write_catalog
 from ..catalog.workspace import Workspace
@@ -141,3 +141,154 @@ class App:
                 sources, work.store, run=work.run, reason=Reason(reason) if reason is not None else None
             )
         say(f"{count:,} failed items wait again")
+
+    def sample(self, extend: str | None, diff: tuple[str, str] | None) -> Table:
+        """Draw the configured sample, or explain it, or compare two; the table to show."""
+        if diff is not None:
+            with read_catalog(self.workspace) as connection:
+                return diff_table(diff_samples(connection, *diff))
+        options = self._sample_options()
+        if options is None:
+            raise ConfigError("no sample is configured", key="sample")
+        if self.dry_run:
+            with read_catalog(self.workspace) as connection:
+                return plan_table(plan_sample(connection, options, extend=extend))
+        with self._session() as work:
+            return plan_table(self._draw(work, options, extend))
+
+    def build(self, name: str | None) -> None:
+        """Write a sample as a corpus."""
+        options = self._sample_options()
+        if name is None and options is None:
+            raise ConfigError("no sample is configured: name one that is stored", key="sample")
+        chosen = name or (options.name if options else "")
+        if self.dry_run:
+            with read_catalog(self.workspace) as connection:
+                plan = plan_build(connection, self.workspace, chosen, self.loaded.config.corpus)
+            say(f"{chosen}: {plan.samples:,} samples in {plan.shards:,} shards, about {plan.bytes:,} bytes")
+            return
+        with self._session() as work:
+            self._build(work, chosen)
+
+    def audit(self) -> tuple[Sequence[str], list[Sequence[Any]], bool]:
+        """Run all audits on the catalog and the shards; a row per audit, and whether an error audit has rows."""
+        audits = load_audits([Path(folder) for folder in self.loaded.config.audit.paths])
+        with read_catalog(self.workspace) as connection:
+            results = run_audits(connection, audits, inventory(connection, self.workspace))
+        rows: list[Sequence[Any]] = [
+            (result.audit.name, result.audit.severity, result.count, result.audit.meaning, result.examples)
+            for result in results
+        ]
+        failed = any(result.failed for result in results)
+        return ("audit", "severity", "rows", "meaning", "first rows"), rows, failed
+
+    def status(self, watch: bool) -> Iterator[Table]:
+        """The last run and the progress of all sources; again every second while it runs, if `watch`."""
+        while True:
+            current = self.workspace.state / "current.json"
+            if current.exists():
+                state = json.loads(current.read_text("utf-8"))
+                say(
+                    f"run {state['run']} ({state['command']}): {state['state']}"
+                    + (f", in {state['stage']}" if state["state"] == "running" else "")
+                )
+                for stage, counts in state["counts"].items():
+                    say(f"  {stage}: " + ", ".join(f"{key} {count:,}" for key, count in counts.items()))
+            yield self.sql("FROM progress")
+            if not watch or not current.exists() or state["state"] != "running":
+                return
+            time.sleep(1.0)
+
+    def sql(self, text: str) -> Table:
+        """The answer to a query; QueryError with the database's message if it is none."""
+        with read_catalog(self.workspace) as connection:
+            try:
+                answer = connection.execute(text)
+                columns = [column[0] for column in answer.description or []]
+                return columns, list(answer.fetchall())
+            except duckdb.Error as error:
+                raise QueryError(str(error)) from error
+
+    def compact(self) -> None:
+        """Rewrite the catalog file."""
+        if self._nothing_but("rewrite the catalog file"):
+            return
+        with instance_lock(self.workspace, self.command):
+            before, after = compact(self.workspace)
+        say(f"{before:,} bytes before, {after:,} after")
+
+    def rebuild(self) -> None:
+        """Make the catalog anew from what lies in the workspace."""
+        if self._nothing_but("make the catalog anew from the segments"):
+            return
+        with instance_lock(self.workspace, self.command):
+            rebuild(self.workspace, read_states(self.workspace), restore_corpora)
+        _, rows = self.sql("SELECT (SELECT count(*) FROM segments), (SELECT count(*) FROM items)")
+        say(f"{rows[0][0]:,} segments, {rows[0][1]:,} items")
+
+    def migrate(self) -> None:
+        """Bring the catalog to this version's schema."""
+        if self._nothing_but("bring the catalog to this schema version"):
+            return
+        with instance_lock(self.workspace, self.command):
+            before, after = migrate(self.workspace)
+        say(f"schema version {before} before, {after} now")
+
+    def _session(self) -> AbstractContextManager[Session]:
+        return session(self.workspace, self.command, self.loaded.config_hash, self.loaded.config.ingest)
+
+    def _context(self) -> Context:
+        return Context(self.workspace, self.loaded.config.sections())
+
+    def _limit(self) -> int | None:
+        return self.loaded.config.test_mode.items if self.test_mode else None
+
+    def _sources(self, names: Sequence[str]) -> list[SourceOptions]:
+        """The named sources, or all; ConfigError for a name that is not declared."""
+        declared = {source.name: source for source in self.loaded.config.sources}
+        for name in names:
+            if name not in declared:
+                near = difflib.get_close_matches(name, declared, n=1)
+                hint = f"; did you mean {near[0]!r}?" if near else f" (declared: {', '.join(declared)})"
+                raise ConfigError(f"no source is named {name!r}{hint}")
+        return [declared[name] for name in names] if names else list(declared.values())
+
+    def _sample_options(self) -> SampleOptions | None:
+        options = self.loaded.config.sample
+        if options is None or not self.test_mode:
+            return options
+        reachable = self.loaded.config.test_mode.items * len(self.loaded.config.sources)
+        return scaled(options, min(options.target, reachable))
+
+    def _discover(self, work: Session, sources: Sequence[SourceOptions]) -> None:
+        run_discover(work, sources, self.loaded.declared, self._context(), self._limit())
+
+    def _draw(self, work: Session, options: SampleOptions, extend: str | None) -> Plan:
+        work.state.enter("sample")
+        with write_catalog(self.workspace) as connection:
+            result = draw_sample(connection, options, work.run, extend=extend)
+        work.state.count("sample", {"selected": result.selected})
+        return result.plan
+
+    def _build(self, work: Session, name: str) -> None:
+        work.state.enter("build")
+        ingest = self.loaded.config.ingest
+        with meter(f"build {name}") as shown:
+
+            def progress(samples: int, size: int) -> None:
+                shown.advance(samples)
+                work.state.count("build", {"samples": samples, "bytes": size})
+
+            result = build_corpus(
+                self.workspace, name, self.loaded.config.corpus, work.run, ingest.workers, progress
+            )
+        say(
+            f"corpus {name}: {result.samples:,} samples in {len(result.shards):,} shards, "
+            f"{result.bytes:,} bytes, in {result.folder}"
+        )
+
+    def _nothing_but(self, what: str) -> bool:
+        """Whether this is a dry run, which then says what it would do."""
+        if self.dry_run:
+            say(f"dry run: would {what}")
+        return self.dry_run

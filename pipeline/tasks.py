@@ -134,6 +134,8 @@ def _write_plan(
                     boundaries.append(at)
                 last = unit
             rows += batch.num_rows
+    if not rows:
+        path.unlink()
     return rows, [*boundaries, rows]
 
 

@@ -1,0 +1,83 @@
+"""A workspace, and an adapter that misbehaves on request, installed as a plug-in of another package."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from derlem.catalog.workspace import Workspace
+
+FAULTY = '''
+"""An adapter whose items do what their uri says; decoding faults are injected into this process."""
+import io, os, signal, time
+from PIL import Image
+from derlem.adapters.base import Adapter, SourceOptions, Spread
+from derlem.catalog.models import Failure, Item, Payload
+from derlem.catalog.status import Reason
+from derlem.pipeline import worker
+
+class Options(SourceOptions):
+    acts: list[str]
+
+def picture(n):
+    out = io.BytesIO()
+    Image.new("RGB", (16, 16), (n % 256, n // 256 % 256, 7)).save(out, "PNG")
+    return out.getvalue()
+
+def act(name):
+    if name == "crash":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if name == "hang":
+        time.sleep(3600)
+    if name == "exhaust":
+        bytearray(1 << 44)
+    if name == "raise":
+        raise RuntimeError("a bug in an adapter")
+
+inner = worker.normalise
+def normalise(data, options):
+    if data.startswith(b"DECODE "):
+        act(data[7:].decode())
+    return inner(data, options)
+worker.normalise = normalise
+
+class FaultyAdapter(Adapter[Options]):
+    Options = Options
+    def discover(self, source):
+        yield [Item(source=source.name, uri=f"{n}-{act}") for n, act in enumerate(source.acts)]
+    def read(self, source, items):
+        for item in items:
+            n, _, name = item.uri.partition("-")
+            if name.startswith("read_"):
+                act(name[5:])
+            if name.startswith("decode_"):
+                yield item.item_id, Payload(b"DECODE " + name[7:].encode())
+            elif name == "fail":
+                yield item.item_id, Failure(Reason.TIMEOUT, "too slow", {"evidence": 1})
+            elif name == "drop":
+                pass
+            else:
+                yield item.item_id, Payload(picture(int(n)), {"caption": "  e\\u0301 "}, {"seen": n})
+'''
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path / "work")
+
+
+@pytest.fixture(scope="session")
+def faulty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The name of the faulty adapter, found through its entry point like any other package's."""
+    folder = tmp_path_factory.mktemp("plugin")
+    (folder / "derlem_faulty.py").write_text(FAULTY)
+    metadata = folder / "derlem_faulty-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: derlem-faulty\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[derlem.adapters]\nfaulty = derlem_faulty:FaultyAdapter\n")
+    sys.path.insert(0, str(folder))
+    yield "faulty"
+    sys.path.remove(str(folder))

@@ -1,0 +1,83 @@
+"""A worker that crashes, hangs, runs out of memory or meets a bug costs the item that did it, nothing else."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from derlem.adapters.base import Context
+from derlem.adapters.registry import adapter_class
+from derlem.catalog.sources import Declared
+from derlem.catalog.store import read_catalog
+from derlem.catalog.workspace import Workspace
+from derlem.pipeline.options import IngestOptions
+from derlem.pipeline.retry import retry
+from derlem.pipeline.session import session
+from derlem.pipeline.stages import run_discover, run_ingest
+
+OPTIONS = IngestOptions(workers=2, deadline=1.0, segment_items=7)
+
+
+def ingest(workspace: Workspace, adapter: str, acts: list[str], again: bool = False) -> dict[str, tuple[str, str]]:
+    """Run the acts as a source; (status, reason) by uri."""
+    options = adapter_class(adapter).Options
+    source = options.model_validate({"name": "s", "adapter": adapter, "license": "MIT", "acts": acts})
+    context = Context(workspace, {})
+    with session(workspace, "test", "hash", OPTIONS) as work:
+        if again:
+            retry(["s"], work.store, run=work.run)
+        run_discover(work, [source], [Declared("s", adapter, "MIT", None, {})], context, None)
+        run_ingest(work, [source], context, OPTIONS)
+    with read_catalog(workspace) as connection:
+        rows = connection.execute("SELECT uri, status, reason FROM items ORDER BY ordinal").fetchall()
+    return {uri: (status, reason) for uri, status, reason in rows}
+
+
+@pytest.mark.parametrize(
+    ("fault", "outcome"),
+    [
+        ("decode_crash", ("rejected", "decoder_crash")),
+        ("decode_hang", ("rejected", "deadline")),
+        ("decode_exhaust", ("rejected", "out_of_memory")),
+        ("decode_raise", ("failed", "read_error")),
+        ("read_crash", ("rejected", "decoder_crash")),
+        ("read_hang", ("rejected", "deadline")),
+        ("read_raise", ("failed", "read_error")),
+        ("drop", ("failed", "read_error")),
+        ("fail", ("failed", "timeout")),
+    ],
+)
+def test_a_fault_costs_its_own_item_only(
+    workspace: Workspace, faulty: str, fault: str, outcome: tuple[str, str]
+) -> None:
+    acts = ["ok"] * 20
+    acts[11] = fault
+    found = ingest(workspace, faulty, acts)
+    assert found.pop(f"11-{fault}") == outcome
+    assert set(found.values()) == {("ready", None)} and len(found) == 19
+
+
+def test_many_faults_at_once_all_settle(workspace: Workspace, faulty: str) -> None:
+    acts = ["ok", "decode_crash", "read_raise", "fail", "decode_raise", "ok", "drop", "read_crash"] * 4
+    found = ingest(workspace, faulty, acts)
+    assert len(found) == len(acts)
+    for uri, (status, _) in found.items():
+        assert (status == "ready") is uri.endswith("ok"), uri
+
+
+def test_failed_items_wait_again_after_retry_and_rejected_ones_do_not(workspace: Workspace, faulty: str) -> None:
+    acts = ["ok", "fail", "decode_crash"]
+    ingest(workspace, faulty, acts)
+    ingest(workspace, faulty, acts, again=True)
+    with read_catalog(workspace) as connection:
+        attempts = connection.execute("SELECT uri, attempts FROM items ORDER BY uri").fetchall()
+    assert attempts == [("0-ok", 1), ("1-fail", 2), ("2-decode_crash", 1)]
+
+
+def test_what_reading_taught_is_kept(workspace: Workspace, faulty: str) -> None:
+    ingest(workspace, faulty, ["ok", "fail"])
+    with read_catalog(workspace) as connection:
+        rows = connection.execute("SELECT caption, meta, detail FROM items ORDER BY uri").fetchall()
+    assert rows[0][0] == "é" and json.loads(rows[0][1])["seen"] == "0"
+    assert json.loads(rows[1][1])["evidence"] == 1 and rows[1][2] == "too slow"
