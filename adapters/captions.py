@@ -85,6 +85,34 @@ class Sidecar(NamedTuple):
     meta: dict[str, Any]
 
 
+class Sidecars:
+    """Which of some names are sidecars, and of which: `a.png` has `a.txt`, else `a.png.txt`.
+
+    Names may be paths; a sidecar lies in the folder of what it speaks of.
+    """
+
+    def __init__(self, suffix: str, names: Iterable[str]) -> None:
+        suffix = suffix.lower()
+        self._by_stem: dict[str, str] = {}
+        others = []
+        for name in names:
+            if name[-len(suffix) :].lower() == suffix and len(name) > len(suffix):
+                self._by_stem[name[: -len(suffix)]] = name
+            else:
+                others.append(name)
+        self._taken = {found for name in others if (found := self.of(name))}
+
+    def of(self, name: str) -> str | None:
+        """The sidecar of the file `name`, if it has one."""
+        stem, _, extension = name.rpartition(".")
+        found = None if "/" in extension else self._by_stem.get(stem)
+        return found if found and found != name else self._by_stem.get(name)
+
+    def taken(self, name: str) -> bool:
+        """Whether `name` is the sidecar of another file."""
+        return name in self._taken
+
+
 def read_sidecar(data: bytes, options: CaptionOptions) -> Sidecar:
     """What the sidecar with the content `data` says of its picture. Never raises: see CaptionOptions."""
     try:

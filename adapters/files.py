@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 from collections.abc import Iterable, Iterator
@@ -12,11 +11,11 @@ from pydantic import ByteSize, Field
 from ..catalog.models import Failure, Item, Payload
 from ..catalog.status import Reason
 from .base import Adapter, SourceOptions
-from .captions import MAX_SIDECAR, CaptionOptions, Sidecar, bad_sidecar, read_sidecar
+from .captions import MAX_SIDECAR, CaptionOptions, Sidecar, Sidecars, bad_sidecar, read_sidecar
 from .names import exact, readable
 from .paths import ResolvedPath
 from .templates import Template
-from .tree import Folder, Tree, inside
+from .tree import Folder, Tree, open_below, refusal
 
 BATCH = 2_000
 FIELDS = ("dir", "top", "parent", "name", "stem", "ext")
@@ -24,12 +23,6 @@ FIELDS = ("dir", "top", "parent", "name", "stem", "ext")
 name, the name without and only with its extension (lower case, no dot)."""
 
 _NOTHING = Sidecar({}, {})
-_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC  # a file that became a pipe must not block us
-_REFUSALS = {
-    errno.ENOENT: (Reason.MISSING, "gone since it was discovered"),
-    errno.ENOTDIR: (Reason.MISSING, "gone since it was discovered"),
-    errno.ELOOP: (Reason.LINK, "became a link out of the source"),
-}
 
 
 class FilesOptions(SourceOptions):
@@ -79,7 +72,7 @@ class FilesAdapter(Adapter[FilesOptions]):
             try:
                 data = _read(root, exact(item.uri), source.max_bytes)
             except OSError as error:
-                yield item.item_id, _refusal(error)
+                yield item.item_id, refusal(error)
                 continue
             if isinstance(data, Failure):
                 yield item.item_id, data
@@ -91,7 +84,9 @@ class FilesAdapter(Adapter[FilesOptions]):
 
     @staticmethod
     def _items(source: FilesOptions, folder: Folder, template: Template) -> Iterator[Item]:
-        sidecars = Sidecars(source.caption.sidecar, folder) if source.caption else None
+        sidecars = (
+            Sidecars(source.caption.sidecar, (*folder.others, *folder.files)) if source.caption else None
+        )
         below = CategoryOf(template)
         for name in folder.files:
             hint = {}
@@ -143,39 +138,9 @@ class CategoryOf:
         return category
 
 
-class Sidecars:
-    """Which files of a folder are sidecars, and of which: `a.png` has `a.txt`, else `a.png.txt`."""
-
-    def __init__(self, suffix: str, folder: Folder) -> None:
-        suffix = suffix.lower()
-        self._by_stem: dict[str, str] = {}
-        pictures = []
-        for name in (*folder.others, *folder.files):
-            if name[-len(suffix) :].lower() == suffix and len(name) > len(suffix):
-                self._by_stem[name[: -len(suffix)]] = name
-            else:
-                pictures.append(name)
-        self._taken = {found for name in pictures if (found := self.of(name))}
-
-    def of(self, name: str) -> str | None:
-        """The sidecar of the file `name`, if it has one."""
-        found = self._by_stem.get(name.rpartition(".")[0])
-        return found if found and found != name else self._by_stem.get(name)
-
-    def taken(self, name: str) -> bool:
-        """Whether `name` is the sidecar of another file."""
-        return name in self._taken
-
-
 def _read(root: str, path: str, limit: int) -> bytes | Failure:
     """The content of a file below the root; OSError when it is not to be had."""
-    try:
-        handle = os.open(f"{root}/{path}", _FLAGS | os.O_NOFOLLOW)
-    except OSError as error:
-        real = inside(root, f"{root}/{path}") if error.errno == errno.ELOOP else None
-        if real is None:
-            raise
-        handle = os.open(real, _FLAGS | os.O_NOFOLLOW)
+    handle = open_below(root, path)
     try:
         found = os.fstat(handle)
         if not stat.S_ISREG(found.st_mode):
@@ -203,8 +168,3 @@ def _read_caption(root: str, path: str, name: str, options: CaptionOptions) -> S
     if isinstance(data, Failure):
         return _NOTHING if data.reason is Reason.EMPTY else bad_sidecar(data.detail)
     return read_sidecar(data, options)
-
-
-def _refusal(error: OSError) -> Failure:
-    reason, detail = _REFUSALS.get(error.errno or 0, (Reason.UNREADABLE, error.strerror or str(error)))
-    return Failure(reason, detail)

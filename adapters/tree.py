@@ -1,7 +1,8 @@
-"""Walks the files that a path names, a folder, a file or a glob, in an order that never changes."""
+"""The files that a path names, a folder, a file or a glob: walked in one order, opened with care."""
 
 from __future__ import annotations
 
+import errno
 import fnmatch
 import os
 import re
@@ -11,7 +12,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..catalog.errors import ConfigError
+from ..catalog.models import Failure
 from ..catalog.status import Reason
+
+_REFUSALS = {
+    errno.ENOENT: (Reason.MISSING, "gone since it was discovered"),
+    errno.ENOTDIR: (Reason.MISSING, "gone since it was discovered"),
+    errno.ELOOP: (Reason.LINK, "became a link out of the source"),
+}
 
 
 class Odd(NamedTuple):
@@ -158,6 +166,28 @@ def inside(root: str, path: str) -> str | None:
     except OSError:
         return None
     return real if real.startswith(f"{root.rstrip('/')}/") else None
+
+
+def open_below(root: str, path: str) -> int:
+    """A handle to read the file `path` below `root` (itself a real path); OSError if it is not to be had.
+
+    A link is followed if it stays below the root, else it is refused with ELOOP.
+    """
+    # Without NONBLOCK, opening a file that has become a pipe would wait for a writer.
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        return os.open(f"{root}/{path}", flags)
+    except OSError as error:
+        real = inside(root, f"{root}/{path}") if error.errno == errno.ELOOP else None
+        if real is None:
+            raise
+        return os.open(real, flags)
+
+
+def refusal(error: OSError) -> Failure:
+    """What is said of an item whose file could not be opened or read."""
+    reason, detail = _REFUSALS.get(error.errno or 0, (Reason.UNREADABLE, error.strerror or str(error)))
+    return Failure(reason, detail)
 
 
 def _matcher(step: str) -> Callable[[str], object]:

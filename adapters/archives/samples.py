@@ -1,0 +1,116 @@
+"""Which members of an archive belong together: a picture and the small files that speak of it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection, Iterable, Iterator
+from math import inf
+from typing import NamedTuple
+
+from ...catalog.status import Reason
+from ..captions import MAX_SIDECAR, Sidecars
+from .members import Member
+from .streams import Stream
+
+WEBDATASET_SIDECARS = frozenset({"txt", "json", "cls"})
+"""Suffixes of the parts of a WebDataset sample that speak of its pictures."""
+
+_PEEK = 64
+_MAX_PARTS = 64
+
+
+class Sample(NamedTuple):
+    """A member that becomes an item, and its sidecars by suffix (lower case, no dot)."""
+
+    member: Member
+    sidecars: tuple[tuple[str, Member], ...] = ()
+
+
+def keeping(
+    members: Iterable[Member], stream: Stream, suffixes: Collection[str], most: float = inf
+) -> Iterator[Member]:
+    """Members of a one-pass archive, those with one of the `suffixes` with their content.
+
+    What goes beyond `most` bytes together is not kept: for callers that hold on to all members.
+    """
+    endings = tuple(f".{suffix}" for suffix in suffixes)
+    kept = 0
+    for member in members:
+        size = member.place.size
+        small = member.reason is None and size <= MAX_SIDECAR and kept + size <= most
+        if small and member.name.lower().endswith(endings):
+            member = member._replace(content=stream.take(size))
+            kept += size
+        yield member
+
+
+def alone(members: Iterable[Member]) -> Iterator[Sample]:
+    """Every member for itself."""
+    return map(Sample, members)
+
+
+def beside(members: Iterable[Member], suffix: str) -> Iterator[Sample]:
+    """Members with the sidecars that stand beside them, by the rule for files; all are held in memory."""
+    held = list(members)
+    sound = {member.name: member for member in held if member.reason is None}
+    sidecars = Sidecars(suffix, sound)
+    for member in held:
+        if member.reason is not None:
+            yield Sample(member)
+        elif not sidecars.taken(member.name):
+            found = sidecars.of(member.name)
+            yield Sample(member, ((suffix[1:].lower(), sound[found]),) if found else ())
+
+
+def grouped(members: Iterable[Member], suffixes: Collection[str]) -> Iterator[Sample]:
+    """WebDataset samples: neighbours that share a key are one, and its sidecars speak of all its pictures."""
+    for key, parts in itertools.groupby(members, key=lambda member: _key(member.name)[0]):
+        if key is None:
+            yield from alone(parts)
+            continue
+        while group := list(itertools.islice(parts, _MAX_PARTS)):
+            yield from _sample(group, suffixes)
+
+
+def looks_grouped(members: Iterator[Member]) -> tuple[bool, Iterator[Member]]:
+    """Whether the members look like WebDataset samples, and the members again.
+
+    They do when each of the first ones has a key and belongs to a picture with a sidecar.
+    """
+    peeked = list(itertools.islice(members, _PEEK))
+    groups = [
+        (key, {_key(member.name)[1] for member in group})
+        for key, group in itertools.groupby(peeked, key=lambda member: _key(member.name)[0])
+    ]
+    if len(groups) > 1 and len(peeked) == _PEEK:
+        groups.pop()  # its other parts may be yet to come
+    fits = all(
+        key is not None and suffixes & WEBDATASET_SIDECARS and suffixes - WEBDATASET_SIDECARS
+        for key, suffixes in groups
+    )
+    return bool(groups) and fits, itertools.chain(peeked, members)
+
+
+def _sample(parts: list[Member], suffixes: Collection[str]) -> Iterator[Sample]:
+    """The items of one sample; one without any picture is an item that says so."""
+    sidecars = {}
+    others = []
+    for part in parts:
+        suffix = _key(part.name)[1]
+        if part.reason is None and suffix in suffixes and suffix not in sidecars:
+            sidecars[suffix] = part
+        else:
+            others.append(part)
+    if not others:
+        names = ", ".join(sidecars)
+        lonely = parts[0]._replace(reason=Reason.NO_IMAGE, detail=f"a sample of nothing but {names}")
+        yield Sample(lonely)
+    for other in others:
+        yield Sample(other, tuple(sidecars.items()) if other.reason is None else ())
+
+
+def _key(name: str) -> tuple[str | None, str]:
+    """Key and suffix as WebDataset splits them: at the first dot of the last step; no key without a dot."""
+    folder, slash, base = name.rpartition("/")
+    key, dot, suffix = base.partition(".")
+    return (f"{folder}{slash}{key}", suffix.lower()) if key and dot else (None, "")

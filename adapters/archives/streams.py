@@ -1,0 +1,232 @@
+"""Bytes of an archive from front to back: of a plain file, or of a compressed one as it unpacks."""
+
+from __future__ import annotations
+
+import bz2
+import functools
+import io
+import lzma
+import os
+import zlib
+from collections.abc import Callable
+from typing import IO, Protocol, cast
+
+import zstandard
+
+from ...catalog.status import Reason
+from .members import ArchiveError, ArchiveLimits
+
+CHUNK = 2**16
+"""Packed bytes that are read at a time."""
+
+PIECE = 2**18
+"""Unpacked bytes that are made at a time, at most."""
+
+WINDOW = 2**27
+"""Bytes of history that a packer may refer to; `xz -9` and `zstd --long` use up to this."""
+
+_RATIO_FLOOR = 2**26
+_SMALL = 2**13
+
+
+class Stream(Protocol):
+    """A source of bytes that is read forward."""
+
+    position: int
+
+    def take(self, count: int) -> bytes:
+        """The next `count` bytes, or fewer at the end."""
+
+    def skip(self, count: int) -> int:
+        """Pass over `count` bytes; how many there were."""
+
+
+class PlainFile:
+    """A file of a known size, read by position; small reads come from one window."""
+
+    def __init__(self, handle: int, size: int) -> None:
+        self.position = 0
+        self.size = size
+        self._handle = handle
+        self._window = b""
+        self._start = 0
+
+    def take(self, count: int) -> bytes:
+        """The next `count` bytes, or fewer at the end."""
+        begin = self.position - self._start
+        if begin < 0 or begin + count > len(self._window):
+            self._start, begin = self.position, 0
+            self._window = os.pread(self._handle, max(count, _SMALL), self.position)
+        taken = self._window[begin : begin + count]
+        self.position += len(taken)
+        return taken
+
+    def skip(self, count: int) -> int:
+        """Pass over `count` bytes; how many there were."""
+        there = max(0, min(count, self.size - self.position))
+        self.position += there
+        return there
+
+
+class Unpacker(Protocol):
+    """What the decompressors of the standard library have in common."""
+
+    @property
+    def eof(self) -> bool:
+        """Whether the end of the packed stream was reached."""
+
+    @property
+    def needs_input(self) -> bool:
+        """Whether it can say more without further input."""
+
+    @property
+    def unused_data(self) -> bytes:
+        """Input after the end of the packed stream."""
+
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        """Up to `max_length` unpacked bytes."""
+
+
+class _Gzip:
+    """zlib's decompressor in the manner of the others."""
+
+    def __init__(self) -> None:
+        self._inner = zlib.decompressobj(wbits=31)
+
+    @property
+    def eof(self) -> bool:
+        return self._inner.eof
+
+    @property
+    def needs_input(self) -> bool:
+        return not self._inner.unconsumed_tail
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._inner.unused_data
+
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        return self._inner.decompress(self._inner.unconsumed_tail + data, max_length)
+
+
+_UNPACKERS: dict[str, tuple[bytes, Callable[[], Unpacker]]] = {
+    "application/gzip": (b"\x1f\x8b", _Gzip),
+    "application/x-bzip2": (b"BZh", bz2.BZ2Decompressor),
+    "application/x-xz": (b"\xfd7zXZ\0", lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=2 * WINDOW)),
+}
+
+COMPRESSED = frozenset({*_UNPACKERS, "application/zstd"})
+"""Media types that `Unpacked` reads."""
+
+_ERRORS = (OSError, EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError)
+
+
+class Unpacked:
+    """The content of a compressed file, in one pass: at most `PIECE` bytes at a time are unpacked.
+
+    ArchiveError says that the file is damaged, cut short (all that came before was handed out) or
+    unpacks to more than the limits allow.
+    """
+
+    def __init__(self, handle: int, kind: str, limits: ArchiveLimits) -> None:
+        self.position = 0
+        self._limits = limits
+        self._packed = _Packed(handle)
+        self._piece = memoryview(b"")
+        self._made = 0
+        self._next: Callable[[], bytes]
+        if kind == "application/zstd":
+            reader = zstandard.ZstdDecompressor(max_window_size=WINDOW).stream_reader(
+                cast("IO[bytes]", self._packed), read_size=CHUNK, read_across_frames=True, closefd=False
+            )
+            self._next = functools.partial(reader.read, PIECE)
+        else:
+            magic, unpacker = _UNPACKERS[kind]
+            self._next = _pieces(self._packed, magic, unpacker)
+
+    def take(self, count: int) -> bytes:
+        """The next `count` bytes, or fewer at the end."""
+        if count <= len(self._piece):
+            taken = bytes(self._piece[:count])
+            self._piece = self._piece[count:]
+            self.position += count
+            return taken
+        # BytesIO hands its buffer over without copying it: a large member is in memory once.
+        gathered = io.BytesIO()
+        self._pass(count, gathered.write)
+        return gathered.getvalue()
+
+    def skip(self, count: int) -> int:
+        """Pass over `count` bytes; how many there were."""
+        return self._pass(count, len)
+
+    def _pass(self, count: int, use: Callable[[memoryview], int]) -> int:
+        left = count
+        while left and (self._piece or self._refill()):
+            part = self._piece[:left]
+            self._piece = self._piece[len(part) :]
+            self.position += len(part)
+            left -= len(part)
+            use(part)
+        return count - left
+
+    def _refill(self) -> bool:
+        try:
+            piece = self._next()
+        except _ERRORS as error:
+            raise ArchiveError(Reason.BAD_ARCHIVE, f"damaged after {self._made} bytes: {error}") from error
+        self._made += len(piece)
+        if self._made > self._limits.archive_bytes:
+            raise ArchiveError(
+                Reason.ARCHIVE_BOMB,
+                f"unpacks to over {self._limits.archive_bytes} bytes (limits.archive_bytes)",
+            )
+        if self._made > max(_RATIO_FLOOR, self._packed.count * self._limits.ratio):
+            raise ArchiveError(
+                Reason.ARCHIVE_BOMB, f"{self._packed.count} bytes unpack to {self._made} (limits.ratio)"
+            )
+        self._piece = memoryview(piece)
+        return bool(piece)
+
+
+class _Packed:
+    """The packed file, read forward by position and counted."""
+
+    def __init__(self, handle: int) -> None:
+        self.count = 0
+        self._handle = handle
+
+    def read(self, size: int = CHUNK) -> bytes:
+        """The next `size` bytes, or fewer at the end."""
+        data = os.pread(self._handle, size, self.count)
+        self.count += len(data)
+        return data
+
+
+def _pieces(packed: _Packed, magic: bytes, unpacker: Callable[[], Unpacker]) -> Callable[[], bytes]:
+    """A function that gives the next piece of a file of one or several packed streams, b'' at the end."""
+    current = unpacker()
+
+    def following() -> bytes:
+        nonlocal current
+        while True:
+            if not current.eof:
+                data = packed.read() if current.needs_input else b""
+                if not data and current.needs_input:
+                    raise EOFError("cut short")
+                if piece := current.decompress(data, PIECE):
+                    return piece
+                continue
+            rest = current.unused_data
+            while len(rest := rest.lstrip(b"\0")) < len(magic):  # streams may be padded with zeros
+                data = packed.read()
+                if not data:
+                    return b""
+                rest += data
+            if not rest.startswith(magic):
+                return b""  # gzip, bzip2 and xz all ignore what follows
+            current = unpacker()
+            if piece := current.decompress(rest, PIECE):
+                return piece
+
+    return following

@@ -1,0 +1,294 @@
+"""Lists zips by their central directory and reads members by position (APPNOTE.TXT 6.3.10).
+
+Written for hostile input: sizes are checked against what unpacks, members that overlap are refused
+(a file of a few megabytes can hold petabytes that way: Fifield, "A better zip bomb", 2019), and the
+memory of every decompressor is bounded.
+"""
+
+from __future__ import annotations
+
+import bz2
+import io
+import lzma
+import os
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import zstandard
+
+from ...catalog.models import Failure
+from ...catalog.status import Reason
+from .members import ArchiveError, ArchiveLimits, Member, Place
+from .streams import WINDOW, PlainFile
+
+_END = struct.Struct("<4s4H2IH")
+_END64 = struct.Struct("<4sQ2H2I4Q")
+_LOCATOR = struct.Struct("<4sIQI")
+_ENTRY = struct.Struct("<4s6H3I5H2I")
+_LOCAL = struct.Struct("<4s5H3I2H")
+_ENCRYPTED = 0x2041  # encrypted, strongly encrypted, or with a masked directory
+_UTF8 = 0x0800
+_RATIO_FLOOR = 2**24
+_GUESS = 512
+"""Bytes of local header, name and extra fields that are read along with a member's data."""
+
+METHODS = {0: "stored", 8: "deflate", 12: "bzip2", 14: "lzma", 93: "zstd", 95: "xz"}
+"""Compression methods that can be read."""
+
+
+class _Directory(NamedTuple):
+    start: int  # of the central directory, in the file
+    size: int
+    shift: int  # what stands before the zip, in bytes: an unpacker, as a rule
+
+
+def members(handle: int, size: int, limits: ArchiveLimits) -> Iterator[Member]:
+    """The members of the zip open as `handle`, in the order of its directory, directories left out.
+
+    ArchiveError when the directory is damaged; the members before the damage stand.
+    """
+    directory = _find_directory(handle, size)
+    found: list[Member] = []
+    problem: ArchiveError | None = None
+    try:
+        for member in _entries(handle, directory, limits):
+            if len(found) > limits.members:
+                break  # `vetted` says so
+            found.append(member)
+    except ArchiveError as error:
+        problem = error
+    overlapping = _overlapping(found, directory.start)
+    total = 0
+    for number, member in enumerate(found):
+        if member.reason is None:
+            total += member.place.size
+            if number in overlapping:
+                member = member._replace(
+                    reason=Reason.ARCHIVE_BOMB, detail="shares its bytes with another member"
+                )
+            elif total > limits.archive_bytes:
+                detail = f"over {limits.archive_bytes} bytes in one archive (limits.archive_bytes)"
+                member = member._replace(reason=Reason.ARCHIVE_BOMB, detail=detail)
+        yield member
+    if problem:
+        raise problem
+
+
+def read(handle: int, place: Place) -> bytes | Failure:
+    """The data of the member at `place`; never more than its listed size is unpacked."""
+    block = os.pread(handle, _GUESS + place.packed, place.at)
+    if len(block) < _LOCAL.size or block[:4] != b"PK\3\4":
+        return Failure(Reason.MISSING, "the archive is not the one that was listed")
+    local = _LOCAL.unpack_from(block)
+    if local[2] & _ENCRYPTED:
+        return Failure(Reason.ENCRYPTED, "encrypted")
+    begin = _LOCAL.size + local[9] + local[10]
+    if begin + place.packed > len(block):
+        block, begin = os.pread(handle, place.packed, place.at + begin), 0
+    packed = block[begin : begin + place.packed]
+    if len(packed) < place.packed:
+        return Failure(Reason.TRUNCATED, "the archive ends inside this member")
+    try:
+        data = _unpack(packed, place)
+    except (zlib.error, OSError, EOFError, ValueError, lzma.LZMAError, zstandard.ZstdError) as error:
+        return Failure(Reason.BAD_MEMBER, f"cannot be unpacked: {error}")
+    if len(data) != place.size:
+        return Failure(Reason.BAD_MEMBER, f"unpacks to other than the {place.size} bytes that it declares")
+    if zlib.crc32(data) != place.check:
+        return Failure(Reason.BAD_MEMBER, "its checksum does not match")
+    return data
+
+
+def _unpack(packed: bytes, place: Place) -> bytes:
+    """At most one byte more than the member declares."""
+    most = place.size + 1
+    if place.method == 0:
+        return packed
+    if place.method == 8:
+        return zlib.decompressobj(-15).decompress(packed, most)
+    if place.method == 93:
+        reader = zstandard.ZstdDecompressor(max_window_size=WINDOW).stream_reader(
+            packed, read_across_frames=True
+        )
+        return reader.read(most)
+    if place.method == 12:
+        return _all(bz2.BZ2Decompressor().decompress, packed, most)
+    if place.method == 95:
+        return _all(lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=2 * WINDOW).decompress, packed, most)
+    return _all(_lzma(packed).decompress, packed[9:], most)
+
+
+def _all(decompress: Callable[[bytes, int], bytes], packed: bytes, most: int) -> bytes:
+    """Call a decompressor of the standard library until it has no more, or gave `most` bytes."""
+    made = io.BytesIO()
+    made.write(decompress(packed, most))
+    while made.tell() < most and (piece := decompress(b"", most - made.tell())):
+        made.write(piece)
+    return made.getvalue()
+
+
+def _lzma(packed: bytes) -> lzma.LZMADecompressor:
+    """A decompressor for a zip's LZMA stream, which begins with 4 bytes of version and 5 of properties."""
+    if len(packed) < 9 or packed[2:4] != b"\5\0":
+        raise ValueError("bad LZMA properties")
+    rest, context = divmod(packed[4], 9)
+    position, literal = divmod(rest, 5)
+    history = int.from_bytes(packed[5:9], "little")
+    if position > 4 or history > WINDOW:
+        raise ValueError("LZMA properties beyond the limits")
+    chain = {
+        "id": lzma.FILTER_LZMA1,
+        "dict_size": max(history, 4096),
+        "lc": context,
+        "lp": literal,
+        "pb": position,
+    }
+    return lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[chain])
+
+
+def _find_directory(handle: int, size: int) -> _Directory:
+    """Find the central directory from the end of the file."""
+    tail_start = max(0, size - 2**16 - _END.size)
+    tail = os.pread(handle, size - tail_start, tail_start)
+    at = tail.rfind(b"PK\5\6")
+    while at >= 0:
+        if at + _END.size <= len(tail):
+            end = _END.unpack_from(tail, at)
+            if tail_start + at + _END.size + end[7] <= size:
+                break
+        at = tail.rfind(b"PK\5\6", 0, at)
+    else:
+        raise ArchiveError(Reason.BAD_ARCHIVE, "a zip without its central directory: cut short?")
+    end_at = tail_start + at
+    disks, length, declared = end[1:3], end[5], end[6]
+    locator = os.pread(handle, _LOCATOR.size, end_at - _LOCATOR.size) if end_at >= _LOCATOR.size else b""
+    if locator[:4] == b"PK\6\7":
+        end_at, disks, length, declared = _end64(handle, end_at, _LOCATOR.unpack(locator)[2])
+    if disks != (0, 0):
+        raise ArchiveError(Reason.BAD_ARCHIVE, "one of several parts of a zip")
+    for start in (end_at - length, declared):
+        if 0 <= start <= size and (os.pread(handle, 4, start) == b"PK\1\2" or not length):
+            return _Directory(start, length, start - declared)
+    raise ArchiveError(Reason.BAD_ARCHIVE, "the central directory is not where it should be")
+
+
+def _end64(handle: int, end_at: int, declared: int) -> tuple[int, tuple[int, int], int, int]:
+    """What the zip64 record says: its place, disks, the directory's length and declared offset."""
+    for at in (end_at - _LOCATOR.size - _END64.size, declared):
+        block = os.pread(handle, _END64.size, at) if 0 <= at < end_at else b""
+        if len(block) == _END64.size and block[:4] == b"PK\6\6":
+            record = _END64.unpack(block)
+            return at, record[4:6], record[8], record[9]
+    raise ArchiveError(Reason.BAD_ARCHIVE, "the zip64 record is not where it should be")
+
+
+def _entries(handle: int, directory: _Directory, limits: ArchiveLimits) -> Iterator[Member]:
+    """Read the central directory entry by entry."""
+    end = directory.start + directory.size
+    stream = PlainFile(handle, end)
+    stream.position = directory.start
+    while stream.position < end:
+        block = stream.take(_ENTRY.size)
+        if len(block) < _ENTRY.size or block[:4] != b"PK\1\2":
+            raise ArchiveError(Reason.BAD_ARCHIVE, "the central directory is damaged")
+        entry = _ENTRY.unpack(block)
+        lengths = entry[10:13]
+        rest = stream.take(sum(lengths))
+        if len(rest) < sum(lengths) or stream.position > end:
+            raise ArchiveError(Reason.BAD_ARCHIVE, "the central directory is cut short")
+        if member := _member(entry, rest, directory, limits):
+            yield member
+
+
+def _member(
+    entry: tuple[int, ...], rest: bytes, directory: _Directory, limits: ArchiveLimits
+) -> Member | None:
+    """The member of a directory entry, or None for a directory."""
+    made_by, flags, method = entry[1] >> 8, entry[3], entry[4]
+    check, packed, size, at = entry[7], entry[8], entry[9], entry[16]
+    name_end = entry[10]
+    raw, extra = rest[:name_end], rest[name_end : name_end + entry[11]]
+    fields = _extra_fields(extra)
+    name = _decode(raw, flags, fields)
+    values = iter(struct.unpack_from(f"<{len(fields[1]) // 8}Q", fields[1]) if 1 in fields else ())
+    problem = ""
+    try:
+        size = next(values) if size == 0xFFFFFFFF else size
+        packed = next(values) if packed == 0xFFFFFFFF else packed
+        at = next(values) if at == 0xFFFFFFFF else at
+    except StopIteration:
+        problem = "sizes that are promised elsewhere and not there"
+    place = Place(at + directory.shift, size, check, packed, method)
+    kind = entry[15] >> 28 if made_by in (3, 19) else 0  # the file type of Unix and Darwin
+    if kind == 0o04 or (name.endswith("/") and not size):
+        return None
+    reason, detail = _objection(kind, flags, place, problem, directory, limits)
+    return Member(name, place, reason, detail)
+
+
+def _objection(
+    kind: int, flags: int, place: Place, problem: str, directory: _Directory, limits: ArchiveLimits
+) -> tuple[Reason | None, str]:
+    """Why the member will not be read, if so."""
+    if kind == 0o12:
+        return Reason.LINK, "a symbolic link"
+    if kind not in (0, 0o10):
+        return Reason.SPECIAL_FILE, "neither a file nor a directory"
+    if flags & _ENCRYPTED or place.method == 99:
+        return Reason.ENCRYPTED, "encrypted"
+    if place.method not in METHODS:
+        problem = problem or f"compression method {place.method}"
+    if place.method == 0 and place.size != place.packed:
+        problem = problem or "stored, but of two sizes"
+    if not 0 <= place.at <= place.at + place.packed <= directory.start:
+        problem = problem or "lies outside the archive"
+    if problem:
+        return Reason.BAD_MEMBER, problem
+    if place.size > _RATIO_FLOOR and place.size > place.packed * limits.ratio:
+        return Reason.ARCHIVE_BOMB, f"{place.packed} bytes unpack to {place.size} (limits.ratio)"
+    if place.packed > limits.member_bytes:
+        return Reason.TOO_MANY_BYTES, f"{place.packed} packed bytes, of at most {limits.member_bytes}"
+    return None, ""
+
+
+def _overlapping(found: list[Member], end: int) -> set[int]:
+    """Numbers of the members that begin before another one ends. The first of those that overlap is none."""
+    overlapping = set()
+    free = 0
+    readable = (number for number, member in enumerate(found) if member.reason is None)
+    for number in sorted(readable, key=lambda number: (found[number].place.at, number)):
+        place = found[number].place
+        if place.at < free:
+            overlapping.add(number)
+        else:
+            free = min(end, place.at + _LOCAL.size + place.packed)
+    return overlapping
+
+
+def _extra_fields(extra: bytes) -> dict[int, bytes]:
+    """Extra fields by their number; what is malformed ends them."""
+    fields: dict[int, bytes] = {}
+    at = 0
+    while at + 4 <= len(extra):
+        number, length = struct.unpack_from("<2H", extra, at)
+        at += 4
+        if at + length > len(extra):
+            break
+        fields.setdefault(number, extra[at : at + length])
+        at += length
+    return fields
+
+
+def _decode(raw: bytes, flags: int, fields: dict[int, bytes]) -> str:
+    """A member's name: flagged or given as UTF-8, else UTF-8 if it is any (as macOS writes), else CP437."""
+    if flags & _UTF8:
+        return raw.decode("utf-8", "surrogateescape")
+    unicode_path = fields.get(0x7075, b"")
+    if len(unicode_path) > 5 and int.from_bytes(unicode_path[1:5], "little") == zlib.crc32(raw):
+        return unicode_path[5:].decode("utf-8", "surrogateescape")
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.decode("cp437")
