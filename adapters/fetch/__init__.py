@@ -1,0 +1,1 @@
+"""Polite HTTP: fetches URLs fast, within what their hosts allow, and never from inside our own network."""

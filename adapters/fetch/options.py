@@ -1,0 +1,123 @@
+"""How URLs are fetched: the configuration's `fetch` section, and the `limits` of a source."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network, IPv6Network
+from typing import Literal
+
+from pydantic import BaseModel, ByteSize, ConfigDict, Field, field_validator
+
+Signal = Literal["robots", "x_robots_tag", "tdmrep", "aipref"]
+"""An opt-out signal: robots.txt (RFC 9309), X-Robots-Tag, TDMRep, AIPREF's Content-Usage."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class HostLimits(_Section):
+    """What one host is asked to bear, by all workers together. What is left out is inherited."""
+
+    concurrency: int | None = Field(default=None, ge=1, description="requests under way at a time")
+    requests_per_second: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    burst: int | None = Field(default=None, ge=1, description="requests that may come at once after a pause")
+
+    def over(self, base: HostLimits) -> HostLimits:
+        """These limits, with those of `base` where they say nothing."""
+        return HostLimits.model_validate(base.model_dump() | self.model_dump(exclude_none=True))
+
+
+DEFAULT_LIMITS = HostLimits(concurrency=4, requests_per_second=5.0, burst=5)
+
+
+class Timeouts(_Section):
+    """Seconds; each try has them anew."""
+
+    connect: float = Field(default=10.0, gt=0, description="name lookup, TCP and TLS together")
+    total: float = Field(default=60.0, gt=0, description="from the request to the last byte")
+
+
+class Breaker(_Section):
+    """When a host counts as down: it rests, is tried with one request, and rests longer."""
+
+    failures: int = Field(default=10, ge=1, description="failures of the host in a row")
+    rest: float = Field(default=15.0, gt=0, description="seconds of the first rest; the next are longer")
+    rests: int = Field(default=3, ge=1, description="after so many rests the host is left for another run")
+
+
+class SourceLimits(_Section):
+    """The `limits` of one source: they go before those of the `fetch` section."""
+
+    per_host: HostLimits = Field(default_factory=HostLimits, description="of every host")
+    hosts: dict[str, HostLimits] = Field(default_factory=dict, description="by host, with its sub-domains")
+    max_bytes: ByteSize | None = Field(default=None, gt=0, description="of a body; larger ones are rejected")
+    timeout: float | None = Field(default=None, gt=0, description="seconds from the request to the last byte")
+
+
+class FetchOptions(_Section):
+    """The `fetch` section."""
+
+    contact: str = Field(
+        default="",
+        pattern=r"^[\x21-\x7e]*$",
+        description="where a webmaster can reach you, an address or a page; it is sent with every request",
+    )
+    user_agent: str = Field(
+        default="derlem/{version} (+{contact})",
+        pattern=r"^[A-Za-z][\x20-\x7e]*$",
+        description="says who asks; robots.txt is searched for the name before the first slash",
+    )
+    per_host: HostLimits = Field(default=DEFAULT_LIMITS, description="what every host is asked to bear")
+    hosts: dict[str, HostLimits] = Field(
+        default_factory=dict, description="limits by host; sub-domains are meant, too"
+    )
+    connections: int = Field(default=128, ge=1, description="requests under way at a time, per worker")
+    timeouts: Timeouts = Field(default_factory=Timeouts)
+    max_bytes: ByteSize = Field(default=ByteSize(64 * 2**20), gt=0, description="of a body, unpacked, too")
+    retries: int = Field(default=2, ge=0, description="further tries within a run after a transient failure")
+    backoff: float = Field(
+        default=1.0, gt=0, description="seconds before the second try; it doubles, and is jittered"
+    )
+    patience: float = Field(
+        default=300.0,
+        ge=0,
+        description="seconds of rest that a run waits for; a host that asks for more is left for another run",
+    )
+    breaker: Breaker = Field(default_factory=Breaker)
+    respect: tuple[Signal, ...] = Field(
+        default=("robots", "x_robots_tag", "tdmrep", "aipref"),
+        description="opt-outs that keep an item out; the others are only recorded",
+    )
+    allow_private: tuple[IPv4Network | IPv6Network, ...] = Field(
+        default=(), description="addresses (or networks) inside your own network that may be fetched from"
+    )
+    cache: bool = Field(
+        default=True, description="keep bodies as fetched, so that unchanged ones are never transferred again"
+    )
+
+    @field_validator("per_host")
+    @classmethod
+    def _complete(cls, value: HostLimits) -> HostLimits:
+        return value.over(DEFAULT_LIMITS)
+
+    def agent(self, version: str) -> str:
+        """The User-Agent header."""
+        agent = self.user_agent.replace("{version}", version).replace("{contact}", self.contact)
+        return agent.replace(" (+)", "")
+
+
+def limits_for(host: str, options: FetchOptions, source: SourceLimits) -> HostLimits:
+    """The limits of a host, complete: what names it (or its domain) goes before what means every host."""
+    limits = source.per_host.over(options.per_host)
+    for named in (options.hosts, source.hosts):
+        if named and (found := _by_domain(host, named)):
+            limits = found.over(limits)
+    return limits
+
+
+def _by_domain(host: str, named: dict[str, HostLimits]) -> HostLimits | None:
+    while host:
+        if host in named:
+            return named[host]
+        host = host.partition(".")[2]
+    return None
