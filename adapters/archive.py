@@ -42,6 +42,9 @@ _MOST_KEPT = 2**28
 _PICTURES = (b"\xff\xd8", b"\x89P")
 """How most members begin; they need no further look to see that they are no archives."""
 
+_TEXT = CaptionOptions(sidecar=".txt")
+_JSON = CaptionOptions(sidecar=".json")
+
 log = logging.getLogger("derlem.archive")
 
 
@@ -106,8 +109,8 @@ class ArchiveAdapter(Adapter[ArchiveOptions]):
         for folder in tree.folders():
             for name in folder.files:
                 uri = readable(folder.join(name))
-                fields = {"archive": name.partition(".")[0] or name, "archive_dir": folder.path}
-                category = _Category(template, fields)
+                title = name.partition(".")[0] or name
+                category = CategoryOf(template, archive=title, archive_dir=folder.path)
                 try:
                     handle = open_below(tree.root, folder.join(name))
                 except OSError as error:
@@ -120,35 +123,38 @@ class ArchiveAdapter(Adapter[ArchiveOptions]):
                     os.close(handle)
             for odd in folder.odd:
                 uri = readable(folder.join(odd.name))
-                yield _archive_item(source, uri, _Category(template, {}), odd.reason, odd.detail)
+                yield _archive_item(
+                    source,
+                    uri,
+                    CategoryOf(template, archive=odd.name, archive_dir=folder.path),
+                    odd.reason,
+                    odd.detail,
+                )
 
 
-class _Category:
-    """Categories of the members of one archive."""
-
-    def __init__(self, template: Template, fields: dict[str, str]) -> None:
-        self._of = CategoryOf(template)
-        self._fields = fields
-
-    def __call__(self, name: str) -> str:
-        folder, _, base = name.rpartition("/")
-        return self._of(folder, base, **self._fields)
+def _split(name: str) -> tuple[str, str]:
+    folder, _, base = name.rpartition("/")
+    return folder, base
 
 
-def _archive_item(source: ArchiveOptions, uri: str, category: _Category, reason: Reason, detail: str) -> Item:
+def _archive_item(
+    source: ArchiveOptions, uri: str, category: CategoryOf, reason: Reason, detail: str
+) -> Item:
     """The item that speaks of an archive as a whole."""
     log.warning("%s: %s: %s", uri, reason, detail)
-    return Item(source=source.name, uri=uri, category=category(""), meta={"detail": detail}, reason=reason)
+    return Item(
+        source=source.name, uri=uri, category=category("", ""), meta={"detail": detail}, reason=reason
+    )
 
 
-def _list_archive(source: ArchiveOptions, handle: int, uri: str, category: _Category) -> Iterator[Item]:
+def _list_archive(source: ArchiveOptions, handle: int, uri: str, category: CategoryOf) -> Iterator[Item]:
     """The items of one archive; the last one is the archive itself if it could not be read to its end."""
     empty = True
     try:
         container = open_container(handle, source.limits)
         for sample in _samples(source, container):
             empty = False
-            yield _member_item(source, uri, category(sample.member.name), sample, container)
+            yield _member_item(source, uri, category(*_split(sample.member.name)), sample, container)
         if empty:
             yield _archive_item(source, uri, category, Reason.EMPTY, "an archive of nothing")
     except ArchiveError as error:
@@ -292,7 +298,7 @@ def _of_part(source: ArchiveOptions, suffix: str, data: bytes) -> Sidecar:
     if source.caption is not None and f".{suffix}" == source.caption.sidecar.lower():
         return read_sidecar(data, source.caption)
     if suffix != "cls":
-        return read_sidecar(data, CaptionOptions(sidecar=f".{suffix}"))
+        return read_sidecar(data, _JSON if suffix == "json" else _TEXT)
     try:
         return Sidecar({}, {"cls": decode(data).strip()})
     except ValueError as error:

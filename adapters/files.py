@@ -22,6 +22,7 @@ FIELDS = ("dir", "top", "parent", "name", "stem", "ext")
 """Template fields of a file or member: the folders below the root, the first and the last of them, the
 name, the name without and only with its extension (lower case, no dot)."""
 
+_KNOWN_FOLDERS = 10_000
 _NOTHING = Sidecar({}, {})
 
 
@@ -114,15 +115,18 @@ class FilesAdapter(Adapter[FilesOptions]):
 class CategoryOf:
     """Categories of files by folder and name; computed once per folder where the name plays no part."""
 
-    def __init__(self, template: Template) -> None:
+    def __init__(self, template: Template, **more: str) -> None:
+        """`more` are further fields, the same for all files."""
         self._template = template
+        self._more = more
         self._by_folder = template.fields.isdisjoint(("name", "stem", "ext"))
-        self._last: tuple[str, str] | None = None
+        self._known: dict[str, str] = {}
 
-    def __call__(self, folder: str, name: str, **more: str) -> str:
-        """The category of `name` in `folder`; `more` are further fields, the same for all of a folder."""
-        if self._by_folder and self._last is not None and self._last[0] == folder:
-            return self._last[1]
+    def __call__(self, folder: str, name: str) -> str:
+        """The category of the file `name` in `folder`."""
+        known = self._known.get(folder) if self._by_folder else None
+        if known is not None:
+            return known
         folders = folder.split("/")
         stem, dot, extension = name.rpartition(".")
         fields = {
@@ -132,9 +136,13 @@ class CategoryOf:
             "name": name,
             "stem": stem if dot and stem else name,
             "ext": extension.lower() if dot and stem else "",
+            **self._more,
         }
-        category = self._template.render({key: readable(value) for key, value in (fields | more).items()})
-        self._last = (folder, category)
+        category = self._template.render({key: readable(fields[key]) for key in self._template.fields})
+        if self._by_folder:
+            if len(self._known) >= _KNOWN_FOLDERS:
+                self._known.clear()
+            self._known[folder] = category
         return category
 
 

@@ -16,7 +16,7 @@ def readable(name: str) -> str:
     such an escape gets its backslashes doubled. So different names stay different, and `exact` gives
     the name back.
     """
-    if _PLAIN.fullmatch(name):
+    if (name.isascii() and "\\" not in name and "\0" not in name) or _PLAIN.fullmatch(name):
         return name
     return _UNSPEAKABLE.sub(_spell, name)
 

@@ -19,6 +19,12 @@ _PEEK = 64
 _MAX_PARTS = 64
 
 
+class _Part(NamedTuple):
+    key: str | None
+    suffix: str
+    member: Member
+
+
 class Sample(NamedTuple):
     """A member that becomes an item, and its sidecars by suffix (lower case, no dot)."""
 
@@ -64,9 +70,9 @@ def beside(members: Iterable[Member], suffix: str) -> Iterator[Sample]:
 
 def grouped(members: Iterable[Member], suffixes: Collection[str]) -> Iterator[Sample]:
     """WebDataset samples: neighbours that share a key are one, and its sidecars speak of all its pictures."""
-    for key, parts in itertools.groupby(members, key=lambda member: _key(member.name)[0]):
+    for key, parts in itertools.groupby(map(_part, members), key=lambda part: part.key):
         if key is None:
-            yield from alone(parts)
+            yield from alone(part.member for part in parts)
             continue
         while group := list(itertools.islice(parts, _MAX_PARTS)):
             yield from _sample(group, suffixes)
@@ -79,8 +85,8 @@ def looks_grouped(members: Iterator[Member]) -> tuple[bool, Iterator[Member]]:
     """
     peeked = list(itertools.islice(members, _PEEK))
     groups = [
-        (key, {_key(member.name)[1] for member in group})
-        for key, group in itertools.groupby(peeked, key=lambda member: _key(member.name)[0])
+        (key, {part.suffix for part in parts})
+        for key, parts in itertools.groupby(map(_part, peeked), key=lambda part: part.key)
     ]
     if len(groups) > 1 and len(peeked) == _PEEK:
         groups.pop()  # its other parts may be yet to come
@@ -91,26 +97,24 @@ def looks_grouped(members: Iterator[Member]) -> tuple[bool, Iterator[Member]]:
     return bool(groups) and fits, itertools.chain(peeked, members)
 
 
-def _sample(parts: list[Member], suffixes: Collection[str]) -> Iterator[Sample]:
+def _sample(parts: list[_Part], suffixes: Collection[str]) -> Iterator[Sample]:
     """The items of one sample; one without any picture is an item that says so."""
-    sidecars = {}
+    sidecars: dict[str, Member] = {}
     others = []
-    for part in parts:
-        suffix = _key(part.name)[1]
-        if part.reason is None and suffix in suffixes and suffix not in sidecars:
-            sidecars[suffix] = part
+    for _, suffix, member in parts:
+        if member.reason is None and suffix in suffixes and suffix not in sidecars:
+            sidecars[suffix] = member
         else:
-            others.append(part)
+            others.append(member)
     if not others:
-        names = ", ".join(sidecars)
-        lonely = parts[0]._replace(reason=Reason.NO_IMAGE, detail=f"a sample of nothing but {names}")
-        yield Sample(lonely)
+        detail = f"a sample of nothing but {', '.join(sidecars)}"
+        yield Sample(parts[0].member._replace(reason=Reason.NO_IMAGE, detail=detail))
     for other in others:
         yield Sample(other, tuple(sidecars.items()) if other.reason is None else ())
 
 
-def _key(name: str) -> tuple[str | None, str]:
-    """Key and suffix as WebDataset splits them: at the first dot of the last step; no key without a dot."""
-    folder, slash, base = name.rpartition("/")
+def _part(member: Member) -> _Part:
+    """Split a name as WebDataset does: at the first dot of its last step; without one there is no key."""
+    folder, slash, base = member.name.rpartition("/")
     key, dot, suffix = base.partition(".")
-    return (f"{folder}{slash}{key}", suffix.lower()) if key and dot else (None, "")
+    return _Part(f"{folder}{slash}{key}", suffix.lower(), member) if key and dot else _Part(None, "", member)
