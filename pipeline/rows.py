@@ -14,9 +14,20 @@ Row = dict[str, Any]
 """An `items` row less `segment`: every column by name, JSON columns as text."""
 
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=str)
+
+
 def dump(value: object) -> str:
     """JSON as the catalog keeps it: sorted keys, no spaces, real characters."""
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=str)
+    return "{}" if value == {} else _ENCODER.encode(value)
+
+
+def parse(text: str) -> dict[str, Any]:
+    """The object of a JSON column; most hold nothing, which costs nothing."""
+    if text == "{}":
+        return {}
+    value: dict[str, Any] = json.loads(text)
+    return value
 
 
 def announce(item: Item, *, ordinal: int, license: str, run: str, at: datetime) -> Row:
@@ -71,8 +82,8 @@ def as_item(row: Row) -> Item:
         language=row["language"],
         license=row["license"],
         parent_id=row["parent_id"],
-        meta=json.loads(row["meta"]),
-        hint=json.loads(row["hint"]),
+        meta=parse(row["meta"]),
+        hint=parse(row["hint"]),
         unit=row["unit"],
         item_id=row["item_id"],
     )
@@ -94,6 +105,8 @@ def failed(row: Row, failure: Failure, *, run: str, at: datetime) -> Row:
 
 def updated(row: Row, updates: Mapping[str, Any], meta: Mapping[str, Any]) -> Row:
     """The row with what reading it taught; text is cleaned on its way in."""
+    if not updates and not meta:
+        return row
     changed = dict(row)
     for column, value in updates.items():
         if column not in UPDATABLE:
@@ -112,7 +125,7 @@ def updated(row: Row, updates: Mapping[str, Any], meta: Mapping[str, Any]) -> Ro
 def merged_meta(row: Row, meta: Mapping[str, Any]) -> str:
     """The row's `meta` with `meta` over it, as JSON text."""
     known: str = row["meta"]
-    return dump({**json.loads(known), **meta}) if meta else known
+    return dump({**parse(known), **meta}) if meta else known
 
 
 UPDATABLE = frozenset({"caption", "conversations", "language", "license", "category"})

@@ -31,6 +31,9 @@ class WrittenSegment:
     payload_bytes: int
 
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
+
 class SegmentWriter:
     """Collects outcomes; `close` makes them durable. Nothing is left behind by `abandon`."""
 
@@ -57,14 +60,17 @@ class SegmentWriter:
         if self._tar is None:
             self._tar = self._tar_path.open("wb", buffering=1 << 20)
         key = row["item_id"]
-        text = json.dumps(sidecar, ensure_ascii=False, separators=(",", ":")).encode()
+        text = _ENCODER.encode(sidecar).encode()
         offset = self._size + BLOCK
-        for name, content in ((f"{key}.{extension}", data), (f"{key}.json", text)):
-            filler = padding(len(content))
-            self._tar.write(header(name, len(content)))
-            self._tar.write(content)
-            self._tar.write(filler)
-            self._size += BLOCK + len(content) + len(filler)
+        members = (
+            header(f"{key}.{extension}", len(data)),
+            data,
+            padding(len(data)),
+            header(f"{key}.json", len(text)),
+            text,
+            padding(len(text)),
+        )
+        self._size += self._tar.write(b"".join(members))
         self._payload_bytes += len(data)
         self.add_row({**row, "offset": offset, "length": len(data)})
 

@@ -1,0 +1,44 @@
+"""Every command is documented, where it stands and in the README; the README's references are current."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from derlem.cli import main
+from derlem.settings.reference import brought_up_to_date
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def all_commands(group: click.Group, prefix: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    found: list[tuple[str, ...]] = []
+    for name, command in group.commands.items():
+        found.append((*prefix, name))
+        if isinstance(command, click.Group):
+            found += all_commands(command, (*prefix, name))
+    return found
+
+
+@pytest.mark.parametrize("command", all_commands(main), ids=" ".join)
+def test_every_command_has_help_with_an_example(command: tuple[str, ...]) -> None:
+    result = CliRunner().invoke(main, [*command, "--help"])
+    assert result.exit_code == 0
+    assert "Example:" in result.output and f"derlem {' '.join(command)}" in result.output
+
+
+def test_the_readmes_references_are_current() -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    assert brought_up_to_date(text) == text, "run: python -m derlem.settings.reference README.md"
+
+
+def test_help_imports_no_heavy_library() -> None:
+    code = "import sys, derlem.cli; print([m for m in sys.modules if '.' not in m])"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    for heavy in ("duckdb", "pydantic", "pyarrow", "PIL", "rich", "numpy", "datasets", "scrapy", "boto3", "yaml"):
+        assert f"'{heavy}'" not in loaded, heavy
