@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -49,7 +49,9 @@ def listing(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
-@click.group(cls=DerlemGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=DerlemGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.option(
     "-c",
     "--config",
@@ -58,9 +60,13 @@ def listing(command: Callable[..., Any]) -> Callable[..., Any]:
     type=click.Path(path_type=Path),
     help="Configuration file; several are merged left to right.  [default: derlem.yaml]",
 )
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one key, such as sample.seed=7.")
+@click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one key, such as sample.seed=7."
+)
 @click.option("--dry-run", is_flag=True, help="Write nothing anywhere; say what would happen.")
-@click.option("--test-mode", is_flag=True, help="A few items per source, end to end, in a workspace of its own.")
+@click.option(
+    "--test-mode", is_flag=True, help="A few items per source, end to end, in a workspace of its own."
+)
 @click.option("--log-level", "log_levels", multiple=True, metavar="NAME=LEVEL", help="Such as fetch=DEBUG.")
 @click.option("--log-format", type=click.Choice(("text", "json")), help="Of log lines.  [default: text]")
 @click.option("-v", "--verbose", is_flag=True, help="Show log lines on stderr, not only warnings.")
@@ -212,7 +218,9 @@ def retry(ctx: click.Context, sources: Sequence[str], reason: str | None) -> Non
 
 
 @main.command()
-@click.option("--extend", metavar="PREVIOUS", help="Keep what this sample selected, as far as it is still valid.")
+@click.option(
+    "--extend", metavar="PREVIOUS", help="Keep what this sample selected, as far as it is still valid."
+)
 @click.option("--diff", nargs=2, metavar="A B", help="Compare two stored samples instead.")
 @listing
 @click.pass_context
@@ -338,8 +346,8 @@ def migrate(ctx: click.Context) -> None:
     app(ctx).migrate()
 
 
-def _finish(failed: bool) -> None | NoReturn:
+def _finish(failed: bool) -> None:
     """Exit code 3 if an audit failed."""
     if failed:
         sys.exit(3)
-    return None
+    return

@@ -33,7 +33,7 @@ class InstanceRunning(DerlemError):
     def __init__(self, holder: dict[str, object]) -> None:
         self.holder = holder
         super().__init__(
-            "another instance works on this workspace: pid {pid} on {host}, `{command}`, since {since}".format(
+            "another instance works here: pid {pid} on {host}, `{command}`, since {since}".format(
                 **{k: holder.get(k, "?") for k in ("pid", "host", "command", "since")}
             )
         )

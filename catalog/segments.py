@@ -17,6 +17,7 @@ from .segment_files import Segment
 from .status import TRANSITIONS, Status
 from .store import create_schema, transaction
 
+
 class ForbiddenMove(DerlemError):
     """Segments that would move items against the transition table; nothing of them was merged."""
 

@@ -54,7 +54,12 @@ def declare_sources(connection: duckdb.DuckDBPyConnection, declared: Sequence[De
     with transaction(connection):
         for position, source in enumerate(declared):
             known = before.get(source.source)
-            if known is not None and known[0] == source.config_hash and known[2] is None and known[3] == position:
+            if (
+                known is not None
+                and known[0] == source.config_hash
+                and known[2] is None
+                and known[3] == position
+            ):
                 continue
             declared_at = known[1] if known is not None and known[0] == source.config_hash else now()
             connection.execute("DELETE FROM sources WHERE source = ?", [source.source])

@@ -95,12 +95,15 @@ def schema_version(connection: duckdb.DuckDBPyConnection) -> int:
 
 def connect(workspace: Workspace, *, read_only: bool, wait: float) -> duckdb.DuckDBPyConnection:
     """A connection of whatever schema version; CatalogBusy if others hold the file for `wait` seconds."""
-    config = {"temp_directory": str(workspace.root / "tmp")}
     deadline = time.monotonic() + wait
     pause = 0.01
     while True:
         try:
-            return duckdb.connect(str(workspace.catalog), read_only=read_only, config=config)
+            return duckdb.connect(
+                str(workspace.catalog),
+                read_only=read_only,
+                config={"temp_directory": str(workspace.root / "tmp")},
+            )
         except duckdb.IOException as error:
             if "lock" not in str(error).lower():
                 raise

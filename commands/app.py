@@ -130,7 +130,9 @@ class App:
         sources = [source.name for source in self._sources(names)]
         if reason is not None and reason not in set(Reason):
             near = difflib.get_close_matches(reason, list(Reason), n=1)
-            raise ConfigError(f"there is no reason {reason!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+            raise ConfigError(
+                f"there is no reason {reason!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+            )
         if self.dry_run:
             _, rows = self.sql("SELECT source, reason, items FROM rejections WHERE status = 'failed'")
             chosen = [row for row in rows if row[0] in sources and reason in (None, row[1])]

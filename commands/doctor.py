@@ -61,10 +61,15 @@ def _machine() -> Iterator[Finding]:
     yield Finding(
         "machine",
         "good",
-        f"{len(os.sched_getaffinity(0))} cores, {memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GiB free",
+        f"{len(os.sched_getaffinity(0))} cores, "
+        f"{memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GiB free",
     )
     missing = [name for name, module in EXTRAS.items() if importlib.util.find_spec(module) is None]
-    detail = f"not installed: {', '.join(missing)} (pip install 'derlem[{','.join(missing)}]')" if missing else "all"
+    detail = (
+        f"not installed: {', '.join(missing)} (pip install 'derlem[{','.join(missing)}]')"
+        if missing
+        else "all"
+    )
     yield Finding("optional parts", "note" if missing else "good", detail)
 
 
@@ -91,7 +96,11 @@ def _workspace(workspace: Workspace) -> Iterator[Finding]:
     while not folder.exists():
         folder = folder.parent
     writable = os.access(folder, os.W_OK)
-    yield Finding("workspace", "good" if writable else "wrong", f"{workspace.root}{'' if writable else ': not writable'}")
+    yield Finding(
+        "workspace",
+        "good" if writable else "wrong",
+        f"{workspace.root}{'' if writable else ': not writable'}",
+    )
     free = shutil.disk_usage(folder).free
     yield Finding("disk", "good" if free > LOW_SPACE else "note", f"{free / 2**30:.1f} GiB free")
     if not workspace.catalog.exists():

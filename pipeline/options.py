@@ -13,7 +13,9 @@ class IngestOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     workers: int = Field(
-        default_factory=lambda: len(os.sched_getaffinity(0)), ge=1, description="processes; default: all cores"
+        default_factory=lambda: len(os.sched_getaffinity(0)),
+        ge=1,
+        description="processes; default: all cores",
     )
     memory_limit: ByteSize = Field(
         default=ByteSize(4 * 1024**3), description="address space of one worker, in bytes or such as 4GiB"
@@ -22,5 +24,7 @@ class IngestOptions(BaseModel):
     batch: int = Field(default=1000, ge=1, description="items per task, at most")
     segment_items: int = Field(default=2000, ge=1, description="a segment is closed at this many items,")
     segment_bytes: ByteSize = Field(default=ByteSize(512 * 1024**2), description="this many bytes")
-    commit_seconds: float = Field(default=15.0, gt=0, description="or this many seconds; commits come as often")
+    commit_seconds: float = Field(
+        default=15.0, gt=0, description="or this many seconds; commits come as often"
+    )
     commit_items: int = Field(default=50_000, ge=1, description="or when this many outcomes wait")

@@ -47,7 +47,11 @@ class Meter:
         seconds = max(time.monotonic() - self._begun, 1e-9)
         total = "" if self.total is None else f"/{self.total}"
         rate = f"{self.done / seconds:.0f}/s"
-        print(f"{self._title}: {self.done}{total}, {rate} {self._described()}".rstrip(), file=sys.stderr, flush=True)
+        print(
+            f"{self._title}: {self.done}{total}, {rate} {self._described()}".rstrip(),
+            file=sys.stderr,
+            flush=True,
+        )
         self._told = time.monotonic()
 
     def _described(self) -> str:

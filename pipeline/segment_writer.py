@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -42,7 +42,7 @@ class SegmentWriter:
         folder.mkdir(parents=True, exist_ok=True)
         stem = f".{run}-{secrets.token_hex(6)}"
         self._tar_path, self._rows_path = folder / f"{stem}.tar.tmp", folder / f"{stem}.parquet.tmp"
-        self._tar = None
+        self._tar: BinaryIO | None = None
         self._columns: dict[str, list[Any]] = {name: [] for name in schema.names}
         self._statuses: dict[str, int] = {}
         self._size = 0
@@ -55,7 +55,9 @@ class SegmentWriter:
         """Bytes in the tar so far."""
         return self._size
 
-    def add_sample(self, row: Mapping[str, Any], data: bytes, extension: str, sidecar: Mapping[str, Any]) -> None:
+    def add_sample(
+        self, row: Mapping[str, Any], data: bytes, extension: str, sidecar: Mapping[str, Any]
+    ) -> None:
         """Write a sample's image and sidecar and its row; fills the row's place (`offset`, `length`)."""
         if self._tar is None:
             self._tar = self._tar_path.open("wb", buffering=1 << 20)

@@ -40,7 +40,9 @@ class SegmentStore:
                 tar.unlink()  # the rename of its rows never happened
         with write_catalog(self.workspace) as connection:
             known = {name for (name,) in connection.execute("SELECT segment FROM segments").fetchall()}
-            found = [path for path in stored(self.workspace) if f"{path.parent.name}/{path.stem}" not in known]
+            found = [
+                path for path in stored(self.workspace) if f"{path.parent.name}/{path.stem}" not in known
+            ]
             merged = merge(connection, [inspect(self.workspace, path) for path in found])
         if merged:
             log.info("took up %d finished segments of an earlier run", merged)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -82,9 +83,7 @@ def plan_items(
         cuts = [0]
         cuts += [at for at in boundaries if at - cuts[-1] >= size or at == rows]
     return [
-        Task(source, plan, start, stop, patient=by_unit)
-        for start, stop in zip(cuts, cuts[1:], strict=False)
-        if stop > start
+        Task(source, plan, start, stop, patient=by_unit) for start, stop in pairwise(cuts) if stop > start
     ]
 
 

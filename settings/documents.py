@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,10 +44,8 @@ class Document:
         """A key as people write it: sources.stamps.path."""
         parts = list(key)
         if len(parts) > 1 and parts[0] == "sources" and isinstance(parts[1], int):
-            try:
+            with suppress(KeyError, IndexError, TypeError):  # a source without a name goes by its place
                 parts[1] = self.values["sources"][parts[1]]["name"]
-            except (KeyError, IndexError, TypeError):
-                pass
         return ".".join(str(part) for part in parts)
 
 
@@ -69,7 +68,9 @@ def _read(file: Path) -> Document:
     try:
         text = file.read_text("utf-8")
     except FileNotFoundError:
-        raise ConfigError("there is no such file; `derlem init` writes one to begin with", file=file) from None
+        raise ConfigError(
+            "there is no such file; `derlem init` writes one to begin with", file=file
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(str(error), file=file) from error
     try:
@@ -173,20 +174,18 @@ def _lay_over(base: Document, over: Document) -> None:
     base.values = _merge(base, over, base.values, over.values, (), ())
 
 
-def _merge(
-    base: Document, over: Document, below: Any, above: Any, below_key: Key, above_key: Key
-) -> Any:
+def _merge(base: Document, over: Document, below: Any, above: Any, below_key: Key, above_key: Key) -> Any:
     if isinstance(below, Mapping) and isinstance(above, Mapping):
         merged = dict(below)
         for name, value in above.items():
             _copy_mark(base, over, (*below_key, name), (*above_key, name))
-            merged[name] = _merge(
-                base, over, below.get(name), value, (*below_key, name), (*above_key, name)
-            )
+            merged[name] = _merge(base, over, below.get(name), value, (*below_key, name), (*above_key, name))
         return merged
     if below_key == ("sources",) and isinstance(below, list) and isinstance(above, list):
         sources = list(below)
-        names = {source.get("name"): place for place, source in enumerate(sources) if isinstance(source, dict)}
+        names = {
+            source.get("name"): place for place, source in enumerate(sources) if isinstance(source, dict)
+        }
         for place, source in enumerate(above):
             name = source.get("name") if isinstance(source, dict) else None
             target = names.get(name, len(sources)) if name is not None else len(sources)

@@ -36,7 +36,10 @@ class Loaded:
 
 
 def load(files: Sequence[Path] = (), overrides: Iterable[str] = ()) -> Loaded:
-    """Read, merge and validate the configuration; ConfigError with file, line, key and the nearest valid key."""
+    """Read, merge and validate the configuration.
+
+    ConfigError names file, line and key, and the nearest valid key for one that is unknown.
+    """
     files = tuple(files) or (DEFAULT_FILE,)
     document = read_documents(files, overrides)
     values = dict(document.values)
@@ -83,7 +86,9 @@ def _sources(document: Document) -> list[SourceOptions]:
             raise _first_error(document, options, key, error) from None
         if source.name in places:
             _, line = document.where(("sources", places[source.name], "name"))
-            raise document.error((*key, "name"), f"two sources are named {source.name!r} (the other: line {line})")
+            raise document.error(
+                (*key, "name"), f"two sources are named {source.name!r} (the other: line {line})"
+            )
         places[source.name] = place
         sources.append(source)
     return sources
@@ -100,7 +105,13 @@ def _first_error(
         name = str(first["loc"][-1])
         valid = _fields(model, tuple(str(part) for part in first["loc"][:-1]))
         near = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
-        hint = f"; did you mean {near[0]!r}?" if near else f" (valid: {', '.join(sorted(valid))})" if valid else ""
+        hint = (
+            f"; did you mean {near[0]!r}?"
+            if near
+            else f" (valid: {', '.join(sorted(valid))})"
+            if valid
+            else ""
+        )
         return document.error(key, f"unknown key{hint}")
     if first["type"] == "missing":
         return document.error(key, "this key is required")

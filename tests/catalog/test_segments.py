@@ -26,7 +26,9 @@ MERGEABLE = [status for status in Status if status is not Status.DISCOVERED]
 
 def write_segment(workspace: Workspace, number: int, kind: str, statuses: dict[str, Status]) -> Path:
     """A segment of source `s` that gives each named item a status."""
-    writer = SegmentWriter(workspace.store / "s", source="s", kind=kind, run=f"r{number}", schema=row_schema())
+    writer = SegmentWriter(
+        workspace.store / "s", source="s", kind=kind, run=f"r{number}", schema=row_schema()
+    )
     for place, (name, status) in enumerate(statuses.items()):
         row = announce(Item(source="s", uri=name), ordinal=place, license="MIT", run=f"r{number}", at=AT)
         writer.add_row({**row, "status": status, "caption": f"segment {number}"})

@@ -40,5 +40,16 @@ def test_the_readmes_references_are_current() -> None:
 def test_help_imports_no_heavy_library() -> None:
     code = "import sys, derlem.cli; print([m for m in sys.modules if '.' not in m])"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    for heavy in ("duckdb", "pydantic", "pyarrow", "PIL", "rich", "numpy", "datasets", "scrapy", "boto3", "yaml"):
+    for heavy in (
+        "duckdb",
+        "pydantic",
+        "pyarrow",
+        "PIL",
+        "rich",
+        "numpy",
+        "datasets",
+        "scrapy",
+        "boto3",
+        "yaml",
+    ):
         assert f"'{heavy}'" not in loaded, heavy

@@ -1,4 +1,4 @@
-"""A worker that crashes, hangs, runs out of memory or meets a bug costs the item that did it, nothing else."""
+"""A worker that crashes, hangs, runs out of memory or meets a bug costs the item that did it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ from derlem.pipeline.stages import run_discover, run_ingest
 OPTIONS = IngestOptions(workers=2, deadline=1.0, segment_items=7)
 
 
-def ingest(workspace: Workspace, adapter: str, acts: list[str], again: bool = False) -> dict[str, tuple[str, str]]:
+def ingest(
+    workspace: Workspace, adapter: str, acts: list[str], again: bool = False
+) -> dict[str, tuple[str, str]]:
     """Run the acts as a source; (status, reason) by uri."""
     options = adapter_class(adapter).Options
     source = options.model_validate({"name": "s", "adapter": adapter, "license": "MIT", "acts": acts})
@@ -66,7 +68,9 @@ def test_many_faults_at_once_all_settle(workspace: Workspace, faulty: str) -> No
         assert (status == "ready") is uri.endswith("ok"), uri
 
 
-def test_failed_items_wait_again_after_retry_and_rejected_ones_do_not(workspace: Workspace, faulty: str) -> None:
+def test_failed_items_wait_again_after_retry_and_rejected_ones_do_not(
+    workspace: Workspace, faulty: str
+) -> None:
     acts = ["ok", "fail", "decode_crash"]
     ingest(workspace, faulty, acts)
     ingest(workspace, faulty, acts, again=True)

@@ -73,7 +73,12 @@ def test_set_overrides_any_key(write) -> None:
 @pytest.mark.parametrize(
     ("change", "line", "key", "told"),
     [
-        (("license: CC-BY-4.0", "licence: CC-BY-4.0"), 6, "sources.photos.licence", "did you mean 'license'?"),
+        (
+            ("license: CC-BY-4.0", "licence: CC-BY-4.0"),
+            6,
+            "sources.photos.licence",
+            "did you mean 'license'?",
+        ),
         (("sample:", "smaple:"), 7, "smaple", "did you mean 'sample'?"),
         (("target: 100", "taget: 100"), 9, "sample.taget", "did you mean 'target'?"),
         (("max: 20%", "mx: 20%"), 11, "sample.quotas.photos.children.birds.mx", "did you mean 'max'?"),

@@ -1,0 +1,86 @@
+"""Cutting work into tasks: every waiting item lies in exactly one, units stay whole, hosts stay together."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from derlem.adapters.base import SourceOptions, Spread
+from derlem.catalog.models import Item
+from derlem.catalog.segments import row_schema
+from derlem.catalog.store import create_schema
+from derlem.pipeline.rows import announce
+from derlem.pipeline.tasks import Task, plan_items, plan_pages, read_plan
+
+AT = datetime(2026, 1, 1)
+SOURCE = SourceOptions(name="s", adapter="files", license="MIT")
+
+
+def catalog_with(items: list[Item]) -> duckdb.DuckDBPyConnection:
+    connection = duckdb.connect(":memory:")
+    create_schema(connection)
+    rows = [announce(item, ordinal=place, license="MIT", run="r", at=AT) for place, item in enumerate(items)]
+    table = pa.Table.from_pylist(rows, schema=row_schema())
+    connection.register("rows", table)
+    connection.execute("INSERT INTO items BY NAME SELECT *, 's/000001' AS segment FROM rows")
+    return connection
+
+
+def planned(tasks: list[Task]) -> list[list[str]]:
+    return [[row["uri"] for row in read_plan(task)] for task in tasks]
+
+
+@settings(max_examples=40)
+@given(
+    units=st.lists(st.sampled_from(["", "a", "b", "c"]), max_size=30),
+    workers=st.integers(1, 3),
+    batch=st.integers(1, 9),
+    spread=st.sampled_from(list(Spread)),
+)
+def test_every_waiting_item_is_in_exactly_one_task(
+    tmp_path_factory: pytest.TempPathFactory, units: list[str], workers: int, batch: int, spread: Spread
+) -> None:
+    items = [Item(source="s", uri=f"{place:03d}", unit=unit) for place, unit in enumerate(units)]
+    folder = tmp_path_factory.mktemp("plans")
+    tasks = plan_items(catalog_with(items), SOURCE, spread, folder, "p", workers=workers, batch=batch)
+    cut = planned(tasks)
+    assert sorted(uri for task in cut for uri in task) == [item.uri for item in items]
+    assert all(cut), "no task is empty"
+
+    unit_of = {item.uri: item.unit for item in items}
+    tasks_of_unit = Counter(unit for task in cut for unit in {unit_of[uri] for uri in task} if unit)
+    if spread is not Spread.ITEMS:
+        assert set(tasks_of_unit.values()) <= {1}, "a unit is never split"
+    for task in cut:
+        for unit in {unit_of[uri] for uri in task}:
+            mine = [uri for uri in task if unit_of[uri] == unit]
+            assert mine == sorted(mine), "within a unit, in the order of discovery"
+    if spread is Spread.PARTITIONS:
+        assert len(cut) <= workers
+        assert [task.partition for task in tasks] == sorted({task.partition for task in tasks})
+
+
+def test_pages_are_planned_apart_from_items(tmp_path: Path) -> None:
+    pages = [
+        Item(source="s", uri="d.pdf", locator=f"page={n}", hint={"document": "00", "page": n})
+        for n in (1, 2, 10)
+    ]
+    connection = catalog_with([Item(source="s", uri="d.pdf"), *pages])
+    items = plan_items(connection, SOURCE, Spread.ITEMS, tmp_path, "i", workers=2, batch=10)
+    assert planned(items) == [["d.pdf"]]
+    [task] = plan_pages(connection, SOURCE, tmp_path, "p")
+    assert [row["locator"] for row in read_plan(task)] == ["page=1", "page=2", "page=10"]
+
+
+def test_what_is_done_is_skipped(tmp_path: Path) -> None:
+    items = [Item(source="s", uri=str(n)) for n in range(3)]
+    first, *_ = plan_items(catalog_with(items), SOURCE, Spread.ITEMS, tmp_path, "i", workers=1, batch=1)
+    rest = Task(SOURCE, first.plan, 0, 3, skip=frozenset({items[1].item_id}))
+    assert planned([rest]) == [["0", "2"]]

@@ -1,0 +1,77 @@
+"""A configuration over more than 2,000 items of real material, and how often to be unkind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+SOAK = bool(os.environ.get("DERLEM_SOAK"))
+
+
+@pytest.fixture(scope="session")
+def repeats() -> Callable[[int, int], int]:
+    """`repeats(short, long)`: how many times, in `make test` and in `make soak`."""
+    return lambda short, long: long if SOAK else short
+
+
+@pytest.fixture(scope="session")
+def many_items(
+    material: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, object]:
+    """Loose stamps, the same stamps as zip and tar.gz, and clip art as tar: over 2,700 items."""
+    folder = tmp_path_factory.mktemp("packed")
+    stamps, clipart = material("stamps"), material("openclipart")
+    pictures = sorted(path for path in stamps.rglob("*") if path.is_file())
+    with zipfile.ZipFile(folder / "stamps.zip", "w") as packed:
+        for path in pictures:
+            packed.write(path, path.relative_to(stamps))
+    with tarfile.open(folder / "stamps.tar.gz", "w:gz", compresslevel=1) as packed_tar:
+        for path in pictures:
+            packed_tar.add(path, path.relative_to(stamps))
+    with tarfile.open(folder / "clipart.tar", "w") as packed_tar:
+        packed_tar.add(clipart, "clipart")
+    caption = {"sidecar": ".txt", "format": "stamps", "languages": ["tr", "en"]}
+    common = {"license": "GPL-2.0-only", "category": "{dir}", "caption": caption}
+    return {
+        "sources": [
+            {"name": "loose", "adapter": "files", "path": str(stamps), **common},
+            {"name": "zipped", "adapter": "archive", "path": str(folder / "stamps.zip"), **common},
+            {"name": "packed", "adapter": "archive", "path": str(folder / "stamps.tar.gz"), **common},
+            {"name": "clipart", "adapter": "archive", "path": str(folder / "clipart.tar"), **common},
+        ],
+        "ingest": {"batch": 50, "commit_seconds": 0.3},
+        "sample": {"name": "s", "seed": 1, "target": 1000, "balance": "equal"},
+        "corpus": {"format": "webdataset", "shard_size": "2MB"},
+    }
+
+
+@pytest.fixture
+def configured(tmp_path: Path, many_items: dict[str, object]) -> Path:
+    """The configuration as a file, with a workspace of its own."""
+    path = tmp_path / "derlem.yaml"
+    path.write_text(yaml.safe_dump({"workspace": "work", **many_items}))
+    return path
+
+
+def derlem(config: Path, *arguments: str) -> subprocess.Popen[str]:
+    """Start the command in a process group of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "derlem", "-c", str(config), *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+@pytest.fixture
+def start() -> Callable[..., subprocess.Popen[str]]:
+    return derlem
