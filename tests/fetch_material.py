@@ -30,8 +30,9 @@ class Sdist:
         """Download and unpack below `folder`; the folder that is to become .material/<name>."""
         wanted = folder / "requirements.txt"
         wanted.write_text(f"{self.requirement} --hash=sha256:{self.sha256}\n")
-        run(sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet", "--no-deps",
-            "--no-binary", ":all:", "--require-hashes", "--dest", str(folder), "--requirement", str(wanted))  # fmt: skip
+        pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet")
+        which = ("--no-deps", "--no-binary", ":all:", "--require-hashes", "--requirement", str(wanted))
+        run(*pip, *which, "--dest", str(folder))
         (archive,) = folder.glob("*.tar.gz")
         with tarfile.open(archive) as sdist:
             members = [one for one in sdist if self.keep in one.name.partition("/")[2]]
@@ -42,12 +43,11 @@ class Sdist:
 
 @dataclass(frozen=True)
 class DebianPackage:
-    """A Debian package: `keep` is the folder in it that is wanted, and of that files with `suffixes`."""
+    """A Debian package of pictures: of the folder `keep` in it, each PNG and the `.txt` beside it."""
 
     name: str
     package: str
     keep: str
-    suffixes: tuple[str, ...]
 
     def fetch(self, folder: Path) -> Path:
         """Download and unpack below `folder`; the folder that is to become .material/<name>."""
@@ -55,7 +55,8 @@ class DebianPackage:
         (archive,) = folder.glob("*.deb")
         run("dpkg-deb", "--extract", str(archive), str(folder / "unpacked"))
         for path in (folder / "unpacked" / self.keep).rglob("*"):
-            if path.is_file() and path.suffix not in self.suffixes:
+            described = path.suffix == ".txt" and path.with_suffix(".png").exists()
+            if path.is_file() and path.suffix != ".png" and not described:
                 path.unlink()
         return folder / "unpacked" / self.keep
 
@@ -73,8 +74,8 @@ PIECES: tuple[Sdist | DebianPackage, ...] = (
         "5ddb42f1a245c927e7686545da77159859d5d4c6d00163c59daff4df314dae82",
         "tests/data",
     ),
-    DebianPackage("stamps", "tuxpaint-stamps-default", "usr/share/tuxpaint/stamps", (".png", ".txt")),
-    DebianPackage("openclipart", "openclipart-png", "usr/share/openclipart/png", (".png", ".txt")),
+    DebianPackage("stamps", "tuxpaint-stamps-default", "usr/share/tuxpaint/stamps"),
+    DebianPackage("openclipart", "openclipart-png", "usr/share/openclipart/png"),
 )
 
 
