@@ -1,6 +1,6 @@
 """What normalisation costs on one core over nothing but the scaled decode that validates a JPEG.
 
-    python benchmarks/decode_baseline.py [--pictures 200] [--rounds 5]
+    python -m benchmarks.decode_baseline [--pictures 200] [--rounds 5]
 
 The pictures are 640x480 with detail at all scales, about 35 KB each, as web crawls hold them. Both are
 measured in turns on the same bytes; the best round of each counts.
@@ -9,36 +9,12 @@ measured in turns on the same bytes; the best round of each counts.
 from __future__ import annotations
 
 import argparse
-import io
 import time
 from collections.abc import Callable
 
-import numpy as np
-from PIL import Image
-
 from derlem.adapters.image import normalise
 
-
-def photo(seed: int, width: int = 640, height: int = 480) -> bytes:
-    """A JPEG of about 35 KB with the spectrum of a photograph, always the same for a seed."""
-    rng = np.random.default_rng(seed)
-    total = np.zeros((height, width, 3))
-    for cells in (4, 16, 64, 160):
-        noise = Image.fromarray(
-            rng.integers(0, 256, (max(2, cells * height // width), cells, 3), dtype=np.uint8)
-        )
-        total += np.asarray(noise.resize((width, height), Image.Resampling.BICUBIC), float) / cells**0.5
-    total -= total.min()
-    buffer = io.BytesIO()
-    Image.fromarray((total * (255 / total.max())).astype(np.uint8)).save(buffer, "JPEG", quality=79)
-    return buffer.getvalue()
-
-
-def scaled_decode(data: bytes) -> None:
-    """All coefficients decoded, an eighth of the pixels: what catches every truncation."""
-    image = Image.open(io.BytesIO(data))
-    image.draft("L", (image.width // 8, image.height // 8))
-    image.load()
+from benchmarks.pictures import photo, scaled_decode
 
 
 def seconds_each(work: Callable[[bytes], object], pictures: list[bytes]) -> float:

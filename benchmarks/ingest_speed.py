@@ -1,0 +1,87 @@
+"""Ingest of 10,000 JPEGs (640x480, 35 KB) from a tar beside nothing but their scaled decode on all cores.
+
+Ours is the whole `ingest` stage: worker start, reading, validation, two hashes, dhash, segments with fsync,
+commits. The baseline decodes the same bytes from memory, without any of that. In turns; medians.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import statistics
+import tarfile
+import tempfile
+import time
+from io import BytesIO
+from pathlib import Path
+
+from derlem.adapters.archive import ArchiveAdapter
+from derlem.adapters.base import Context
+from derlem.catalog.sources import Declared
+from derlem.catalog.workspace import Workspace
+from derlem.pipeline.options import IngestOptions
+from derlem.pipeline.session import session
+from derlem.pipeline.stages import run_discover, run_ingest
+
+from benchmarks.pictures import photo, scaled_decode
+
+PICTURES = 10_000
+DISTINCT = 200
+ROUNDS = 3
+
+
+def decode_share(pictures: list[bytes]) -> float:
+    begun = time.perf_counter()
+    for data in pictures:
+        scaled_decode(data)
+    return time.perf_counter() - begun
+
+
+def bare_rate(pictures: list[bytes], workers: int) -> float:
+    """Images/s of scaled decode alone; the processes' start is not counted."""
+    shares = [pictures * (PICTURES // len(pictures) // workers)] * workers
+    with multiprocessing.get_context("fork").Pool(workers) as pool:
+        slowest = max(pool.map(decode_share, shares, chunksize=1))
+    return len(shares[0]) * workers / slowest
+
+
+def ingest_rate(tar: Path, folder: Path) -> float:
+    """Images/s of the ingest stage."""
+    workspace = Workspace(folder)
+    source = ArchiveAdapter.Options.model_validate(
+        {"name": "photos", "adapter": "archive", "path": str(tar), "license": "CC0-1.0"}
+    )
+    context, options = Context(workspace, {}), IngestOptions()
+    with session(workspace, "benchmark", "", options) as work:
+        declared = [Declared("photos", "archive", "CC0-1.0", None, {})]
+        run_discover(work, [source], declared, context, None)
+        begun = time.perf_counter()
+        run_ingest(work, [source], context, options)
+        seconds = time.perf_counter() - begun
+    assert work.state.state.counts["ingest"]["ready"] == PICTURES
+    return PICTURES / seconds
+
+
+def main() -> None:
+    workers = len(os.sched_getaffinity(0))
+    pictures = [photo(seed) for seed in range(DISTINCT)]
+    with tempfile.TemporaryDirectory() as temporary:
+        tar = Path(temporary) / "photos.tar"
+        with tarfile.open(tar, "w") as archive:
+            for number in range(PICTURES):
+                data = pictures[number % DISTINCT]
+                info = tarfile.TarInfo(f"{number:06d}.jpg")
+                info.size = len(data)
+                archive.addfile(info, BytesIO(data))
+        bare, ours = [], []
+        for number in range(ROUNDS):
+            bare.append(bare_rate(pictures, workers))
+            ours.append(ingest_rate(tar, Path(temporary) / f"work-{number}"))
+    ratio = statistics.median(a / b for a, b in zip(ours, bare, strict=True))
+    print(f"scaled decode alone     {statistics.median(bare):8.0f} images/s on {workers} cores")
+    print(f"ingest from a tar       {statistics.median(ours):8.0f} images/s")
+    print(f"ratio                   {ratio:8.0%}   (wanted: 60 %)")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""Makes a catalog of any size out of SQL, with the shape of a real one: skewed strata and few duplicates.
+
+    python benchmarks/synthetic_catalog.py WORKSPACE ROWS
+
+1,110 categories in three levels times ten sources give 11,100 strata; an item falls into one by a power
+law, so that the largest stratum is some thousand times the smallest. Everything is computed from the row's
+number: the same size gives the same catalog everywhere.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+from derlem.catalog.store import transaction, write_catalog
+from derlem.catalog.workspace import Workspace
+
+CHUNK = 2_000_000
+DUPLICATES = 50
+"""Every so-many-th item has the bytes of an earlier one."""
+
+SOURCES = """
+INSERT INTO sources
+SELECT 'source-' || n, n, 'files', 'CC0-1.0', NULL, '{}', '', TIMESTAMP '2026-01-01', NULL
+FROM range(10) AS t(n)
+"""
+
+ITEMS = """
+INSERT INTO items
+WITH drawn AS (
+    SELECT
+        n,
+        md5(CAST(n AS VARCHAR)) AS item_id,
+        CAST('0x' || substr(md5('s' || n), 1, 8) AS BIGINT) / 4294967296.0 AS u,
+        CAST('0x' || substr(md5('s' || n), 9, 8) AS BIGINT) / 4294967296.0 AS v,
+        CASE WHEN n % $duplicates = 1 THEN n - 1 ELSE n END AS content
+    FROM range($first, $last) AS t(n)
+), placed AS (
+    SELECT *, CAST(floor(1110 * pow(u, 2.5)) AS INTEGER) AS c, CAST(floor(10 * pow(v, 2)) AS INTEGER) AS s
+    FROM drawn
+)
+SELECT
+    item_id,
+    'source-' || s,
+    'image-' || n || '.jpg', '', NULL, n, '',
+    CASE WHEN c < 10 THEN 'c' || c
+         WHEN c < 110 THEN 'c' || c % 10 || '/d' || (c // 10)
+         ELSE 'c' || c % 10 || '/d' || (1 + (c // 10) % 10) || '/e' || (c // 100) || c % 100 END,
+    'image/jpeg', 'ready', NULL, NULL, 1,
+    sha256('b' || content), sha256('o' || content), substr(md5('h' || content), 1, 16),
+    640, 480, 35000, n * 36352, 35000,
+    'A picture numbered ' || n, NULL, 'en', 'CC0-1.0', '{}', '{}',
+    'synthetic', TIMESTAMP '2026-01-01', TIMESTAMP '2026-01-01', 'source-' || s || '/000001'
+FROM placed
+"""
+
+
+def make(workspace: Workspace, rows: int) -> None:
+    """Fill a new workspace's catalog with `rows` ready items."""
+    with write_catalog(workspace) as connection:
+        with transaction(connection):
+            connection.execute(SOURCES)
+        for first in range(0, rows, CHUNK):
+            with transaction(connection):
+                span = {"first": first, "last": min(first + CHUNK, rows), "duplicates": DUPLICATES}
+                connection.execute(ITEMS, span)
+
+
+if __name__ == "__main__":
+    started = time.perf_counter()
+    make(Workspace(Path(sys.argv[1])), int(sys.argv[2]))
+    print(f"{int(sys.argv[2]):,} items in {time.perf_counter() - started:.1f} s")
