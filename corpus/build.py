@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 
 from ..catalog.store import read_catalog, transaction, write_catalog
@@ -18,9 +19,10 @@ from ..catalog.workspace import Workspace
 from .describe import describe
 from .errors import NotEnoughSpace
 from .layout import CorpusFolder
+from .manifest import ManifestWriter
 from .options import CorpusOptions
-from .plan import BuildPlan, Span, plan_build, planned_rows
-from .shard import Shard, ShardTask, finished, fingerprint, write_shard
+from .plan import BuildPlan, plan_build, planned_rows
+from .shard import Shard, ShardTask, fingerprint, finished, write_shard
 from .workers import each
 
 log = logging.getLogger("derlem.build")
@@ -66,40 +68,23 @@ def build_corpus(
     The caller holds the workspace's lock. Raises UnknownSample, UnbuildableSample, MixedMediaTypes,
     NotEnoughSpace, or MissingBytes when the store is not what the catalog says.
     """
-    folder = CorpusFolder(workspace, name)
     with read_catalog(workspace) as connection:
         plan = plan_build(connection, workspace, name, options)
-    check_space(folder, plan, plan.spans)
-    shards = write_shards(workspace, plan, plan.spans, workers, progress)
-    remove_strays(folder, plan)
-    with read_catalog(workspace) as connection:
-        describe(connection, folder, plan, shards, run)
-    record_shards(workspace, name, shards)
-    result = BuildResult(name, folder.root, tuple(shards))
-    log.info("corpus %s: %d samples in %d shards, %d of them written now", name, result.samples,
-             len(shards), result.rewritten)
-    return result
+    shards = write_corpus(workspace, plan, run, workers, progress)
+    with write_catalog(workspace) as connection, transaction(connection):
+        record_shards(connection, workspace, name, shards)
+    return BuildResult(name, CorpusFolder(workspace, name).root, tuple(shards))
 
 
-def check_space(folder: CorpusFolder, plan: BuildPlan, spans: Iterable[Span]) -> None:
-    """Raise NotEnoughSpace if the shards of `spans` would not fit beside what is there.
-
-    A shard is written before the one that it replaces goes, hence a shard more.
-    """
-    folder.workspace.corpora.mkdir(parents=True, exist_ok=True)
-    planned = {folder.shard(span.number, plan.options.format): span.bytes for span in spans}
-    there = sum(min(path.stat().st_size, size) for path, size in planned.items() if path.exists())
-    needed = sum(planned.values()) - there + max(planned.values(), default=0)
-    free = shutil.disk_usage(folder.workspace.corpora).free
-    if needed > free:
-        raise NotEnoughSpace(folder.workspace.corpora, needed, free)
-
-
-def write_shards(
-    workspace: Workspace, plan: BuildPlan, spans: Iterable[Span], workers: int, progress: Progress
+def write_corpus(
+    workspace: Workspace, plan: BuildPlan, run: str, workers: int, progress: Progress
 ) -> list[Shard]:
-    """Have the shards of `spans` written, as far as they are not there; returns them in order."""
+    """Bring the folder of a corpus to what its plan says; returns all shards, in order.
+
+    The catalog is read, not written.
+    """
     folder = CorpusFolder(workspace, plan.name)
+    check_space(folder, plan)
     folder.root.mkdir(parents=True, exist_ok=True)
     folder.staging.mkdir(parents=True, exist_ok=True)
     for pattern in ("*.tmp", "*.arrow"):
@@ -111,17 +96,48 @@ def write_shards(
         shards.append(shard)
         progress(shard.samples, shard.bytes)
 
-    for shard in each(write_shard, _unfinished(folder, plan, spans, take), workers):
-        take(shard)
-    return sorted(shards, key=lambda shard: shard.number)
+    with ManifestWriter(folder.staging / "manifest.tmp", plan.name) as manifest:
+        for shard in each(write_shard, _unfinished(folder, plan, manifest, take), workers):
+            take(shard)
+        listed = manifest.close()
+    shards.sort(key=lambda shard: shard.number)
+    _remove_strays(folder, plan)
+    with read_catalog(workspace) as connection:
+        describe(connection, folder, plan, shards, listed, run)
+    log.info(
+        "corpus %s: %d samples in %d shards, %d of them written now",
+        plan.name,
+        plan.samples,
+        len(shards),
+        sum(shard.rewritten for shard in shards),
+    )
+    return shards
+
+
+def check_space(folder: CorpusFolder, plan: BuildPlan) -> None:
+    """Raise NotEnoughSpace if the shards would not fit beside what is there.
+
+    A shard is written before the one that it replaces goes, hence a shard more.
+    """
+    folder.workspace.corpora.mkdir(parents=True, exist_ok=True)
+    planned = {folder.shard(span.number, plan.options.format): span.bytes for span in plan.spans}
+    there = sum(min(path.stat().st_size, size) for path, size in planned.items() if path.exists())
+    needed = sum(planned.values()) - there + max(planned.values(), default=0)
+    free = shutil.disk_usage(folder.workspace.corpora).free
+    if needed > free:
+        raise NotEnoughSpace(folder.workspace.corpora, needed, free)
 
 
 def _unfinished(
-    folder: CorpusFolder, plan: BuildPlan, spans: Iterable[Span], take: Callable[[Shard], None]
+    folder: CorpusFolder, plan: BuildPlan, manifest: ManifestWriter, take: Callable[[Shard], None]
 ) -> Iterator[ShardTask]:
-    """Tasks for the shards that must be written, their plans beside them; `take` gets the others."""
+    """Tasks for the shards that must be written, their plans beside them; `take` gets the others.
+
+    On the way, all samples are listed in the manifest.
+    """
     with read_catalog(folder.workspace) as connection:
-        for span, rows in planned_rows(connection, plan.name, list(spans)):
+        for span, rows in planned_rows(connection, plan.name, plan.spans):
+            manifest.add(rows, span.number)
             target = folder.shard(span.number, plan.options.format)
             task = ShardTask(
                 workspace=folder.workspace,
@@ -149,7 +165,7 @@ def _write_plan(path: Path, rows: pa.Table) -> None:
         writer.write_table(rows)
 
 
-def remove_strays(folder: CorpusFolder, plan: BuildPlan) -> None:
+def _remove_strays(folder: CorpusFolder, plan: BuildPlan) -> None:
     """Remove shards and markers that the plan does not have: of a larger corpus, or another format."""
     planned = {folder.shard(span.number, plan.options.format) for span in plan.spans}
     for _, path in folder.shards():
@@ -162,8 +178,10 @@ def remove_strays(folder: CorpusFolder, plan: BuildPlan) -> None:
             path.unlink()
 
 
-def record_shards(workspace: Workspace, name: str, shards: Iterable[Shard]) -> None:
-    """Write the rows of table `shards` for a corpus, in place of what was there."""
+def record_shards(
+    connection: duckdb.DuckDBPyConnection, workspace: Workspace, name: str, shards: Iterable[Shard]
+) -> None:
+    """Write the rows of table `shards` for a corpus, in place of what was there. The caller commits."""
     rows = [
         (
             name,
@@ -178,7 +196,6 @@ def record_shards(workspace: Workspace, name: str, shards: Iterable[Shard]) -> N
         )
         for shard in shards
     ]
-    with write_catalog(workspace) as connection, transaction(connection):
-        connection.execute("DELETE FROM shards WHERE sample = ?", [name])
-        if rows:
-            connection.executemany("INSERT INTO shards VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+    connection.execute("DELETE FROM shards WHERE sample = ?", [name])
+    if rows:
+        connection.executemany("INSERT INTO shards VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)

@@ -8,14 +8,14 @@ from datetime import datetime
 from typing import Any
 
 import duckdb
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from .. import __version__
 from ..catalog.queries import query
+from .card import card, summary
+from .croissant import croissant
 from .files import move_whole, write_whole
 from .layout import CorpusFolder
+from .manifest import ManifestFile
 from .plan import BuildPlan
 from .shard import LAYOUT, Shard
 
@@ -25,33 +25,20 @@ def describe(
     folder: CorpusFolder,
     plan: BuildPlan,
     shards: Sequence[Shard],
+    manifest: ManifestFile,
     run: str,
 ) -> None:
-    """Write everything in a corpus that is not a shard."""
-    write_manifest(connection, folder, shards)
+    """Put the finished manifest in its place, and write everything else in a corpus that is not a shard."""
+    move_whole(manifest.path, folder.manifest)
     stats = statistics(connection, folder, plan, shards, run)
-    write_whole(folder.stats, json.dumps(stats, ensure_ascii=False, indent=1) + "\n")
+    stats["manifest"] = {"file": folder.manifest.name, "bytes": manifest.bytes, "sha256": manifest.sha256}
+    write_whole(folder.card, card(stats))
+    write_whole(folder.croissant, _json(croissant(stats, summary(stats))))
+    write_whole(folder.stats, _json(stats))
 
 
-def write_manifest(
-    connection: duckdb.DuckDBPyConnection, folder: CorpusFolder, shards: Sequence[Shard]
-) -> None:
-    """Write the manifest's rows, in order, each with the number of its shard."""
-    reader = connection.execute(query("corpus/manifest"), {"sample": folder.name}).to_arrow_reader(500_000)
-    schema = pa.schema([*reader.schema, pa.field("shard", pa.int32())])
-    starts = np.array([shard.first for shard in shards], np.int64)
-    numbers = np.array([shard.number for shard in shards], np.int32)
-    temporary = folder.staging / "manifest.tmp"
-    with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
-        for batch in reader:
-            positions = batch.column("position").to_numpy(zero_copy_only=False)
-            shard = numbers[np.searchsorted(starts, positions, side="right") - 1]
-            writer.write_batch(pa.record_batch([*batch.columns, pa.array(shard)], schema=schema))
-    with temporary.open("rb+") as file:
-        import os
-
-        os.fsync(file.fileno())
-    move_whole(temporary, folder.manifest)
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=1) + "\n"
 
 
 def statistics(

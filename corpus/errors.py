@@ -44,11 +44,12 @@ class MixedMediaTypes(DerlemError):
 
 
 class MissingBytes(DerlemError):
-    """A segment's tar lacks bytes that the catalog places in it."""
+    """A segment's tar lacks bytes that the catalog places in it, or is not there at all."""
 
-    def __init__(self, path: Path, offset: int, length: int) -> None:
+    def __init__(self, path: Path, offset: int = 0, length: int = 0) -> None:
         self.path, self.offset, self.length = path, offset, length
-        super().__init__(f"{path} lacks {length:,} bytes at {offset:,}, which the catalog places there")
+        lack = f"lacks {length:,} bytes at {offset:,}" if length else "is gone, with bytes"
+        super().__init__(f"{path} {lack} that the catalog places there")
 
 
 class NotEnoughSpace(DerlemError):
@@ -57,11 +58,3 @@ class NotEnoughSpace(DerlemError):
     def __init__(self, path: Path, needed: int, free: int) -> None:
         self.path, self.needed, self.free = path, needed, free
         super().__init__(f"{path} has {free / 1e9:.2f} GB free, the build needs {needed / 1e9:.2f} GB")
-
-
-class UnreadableCorpus(DerlemError):
-    """A file of a corpus is not what a build writes."""
-
-    def __init__(self, path: Path, why: str) -> None:
-        self.path = path
-        super().__init__(f"{path}: {why}")

@@ -18,13 +18,11 @@ _KEY = re.compile(r"([0-9a-f]{32})(?:-r([1-9][0-9]*))?")
 _SHARD = re.compile(r"(?P<name>[a-z0-9_-]+)-(?P<number>[0-9]{6,})\.(?P<suffix>tar|parquet)")
 
 
-def sample_key(item_id: str, repeat: int) -> str:
-    """The key of a sample, unique in its corpus: the item's id, `-r1`, `-r2`... behind it for a repeat."""
-    return f"{item_id}-r{repeat}" if repeat else item_id
-
-
 def parse_key(key: str) -> tuple[str, int] | None:
-    """The item id and repeat that a key stands for; None if no build gives such a key."""
+    """The item id and repeat that a sample's key (`sql/corpus/rows.sql`) stands for.
+
+    None if no build gives such a key.
+    """
     match = _KEY.fullmatch(key)
     return (match[1], int(match[2] or 0)) if match else None
 

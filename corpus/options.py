@@ -23,5 +23,5 @@ class CorpusOptions(BaseModel):
     )
     shard_size: Annotated[ByteSize, AfterValidator(_positive)] = Field(
         default=ByteSize(10**9),
-        description="bytes of a shard, such as 1GB or 512MiB; a shard closes before the sample that passes it",
+        description="bytes of a shard, such as 1GB or 512MiB; a sample that passes it starts the next",
     )

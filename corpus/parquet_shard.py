@@ -50,9 +50,10 @@ def write_parquet(file: RawIOBase, workspace: Workspace, plan: pa.Table, extensi
     with pq.ParquetWriter(
         file,
         columns,
-        compression={"image.bytes": "NONE"} | {path: "ZSTD" for path in _leaves(columns) if path != "image.bytes"},
+        compression={"image.bytes": "NONE"}
+        | {path: "ZSTD" for path in _leaves(columns) if path != "image.bytes"},
         use_dictionary=["source", "language", "license", "category.list.element"],
-        write_statistics=["id", "source", "sha256"],
+        write_statistics=["key", "id", "source", "sha256"],
     ) as writer:
         start = 0
         while start < plan.num_rows:
@@ -81,13 +82,9 @@ def _leaves(columns: pa.Schema) -> list[str]:
 
 
 def _group(workspace: Workspace, plan: pa.Table, extension: str, columns: pa.Schema) -> pa.Table:
-    keys, rows = [], []
-    for key, record in records(plan):
-        keys.append(f"{key}.{extension}")
-        rows.append(record)
-    image = pa.StructArray.from_arrays(
-        [_images(workspace, plan), pa.array(keys, pa.string())], fields=list(IMAGE)
-    )
+    rows = list(records(plan))
+    names = pa.array([f"{row['key']}.{extension}" for row in rows], pa.string())
+    image = pa.StructArray.from_arrays([_images(workspace, plan), names], fields=list(IMAGE))
     arrays = [pa.array([row[name] for row in rows], kind) for name, kind in FIELDS.items()]
     return pa.Table.from_arrays([image, *arrays], schema=columns)
 

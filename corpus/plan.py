@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import duckdb
@@ -135,7 +136,7 @@ def _kept_limits(
     rows = connection.execute(
         "SELECT first, last FROM shards WHERE sample = ? ORDER BY shard", [folder.name]
     ).fetchall()
-    gapless = all(before[1] == after[0] for before, after in zip(rows, rows[1:], strict=False))
+    gapless = all(before[1] == after[0] for before, after in pairwise(rows))
     return [rows[0][0], *(last for _, last in rows)] if rows and gapless else None
 
 
@@ -155,7 +156,7 @@ def _cut(positions: Integers, sizes: Integers, shard_size: int) -> list[int]:
 def _spans(limits: Sequence[int], positions: Integers, sizes: Integers) -> Iterator[Span]:
     ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
     cuts = np.searchsorted(positions, np.asarray(limits, np.int64))
-    for number, (first, last) in enumerate(zip(limits, limits[1:], strict=False)):
+    for number, (first, last) in enumerate(pairwise(limits)):
         start, stop = int(cuts[number]), int(cuts[number + 1])
         yield Span(number, first, last, stop - start, int(ends[stop] - ends[start]))
 

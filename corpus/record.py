@@ -11,12 +11,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from .layout import sample_key
-
 _TEXT = pa.string()
 _COUNT = pa.int64()
 
 FIELDS: dict[str, pa.DataType] = {
+    "key": _TEXT,  # unique in the corpus: the id, and `-r1`, `-r2`... for a repeat
     "id": _TEXT,  # the item's id in the catalog: 32 hex digits
     "parent_id": _TEXT,  # the document of a page, the row of several images
     "source": _TEXT,
@@ -37,6 +36,7 @@ FIELDS: dict[str, pa.DataType] = {
 """Name and Arrow type of every field of a record, in order."""
 
 PLAN_COLUMNS = (
+    "key",
     "item_id",
     "repeat",
     "parent_id",
@@ -57,24 +57,24 @@ PLAN_COLUMNS = (
 """The columns of a plan (`sql/corpus/rows.sql`) that decide a record."""
 
 
-def records(plan: pa.Table) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The key and record of each row of a plan, in order."""
+def records(plan: pa.Table) -> Iterator[dict[str, Any]]:
+    """The record of each row of a plan, in order."""
     columns = {name: plan.column(name) for name in PLAN_COLUMNS}
     for start in range(0, plan.num_rows, 4096):
         lists = [column.slice(start, 4096).to_pylist() for column in columns.values()]
         for values in zip(*lists, strict=True):
-            row = dict(zip(columns, values, strict=True))
-            yield sample_key(row["item_id"], row["repeat"]), _record(row)
+            yield _record(dict(zip(columns, values, strict=True)))
 
 
 def _record(row: dict[str, Any]) -> dict[str, Any]:
     return {
+        "key": row["key"],
         "id": row["item_id"],
         "parent_id": row["parent_id"],
         "source": row["source"],
         "category": row["category"].split("/") if row["category"] else [],
         "caption": row["caption"],
-        "conversations": _turns(row["conversations"]),
+        "conversations": row["conversations"],
         "language": row["language"],
         "license": row["license"],
         "uri": row["uri"],
@@ -86,13 +86,6 @@ def _record(row: dict[str, Any]) -> dict[str, Any]:
         "repeat": row["repeat"],
         "meta": row["meta"],
     }
-
-
-def _turns(conversations: str) -> list[dict[str, str]]:
-    """Turns as the catalog keeps them (JSON), each with exactly the two keys that the schema has."""
-    if not conversations:
-        return []
-    return [{"role": turn["role"], "content": turn["content"]} for turn in json.loads(conversations)]
 
 
 def sidecar(record: dict[str, Any]) -> bytes:

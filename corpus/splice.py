@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from itertools import groupby
 from operator import itemgetter
+from pathlib import Path
 
 from ..catalog.workspace import Workspace
 from .errors import MissingBytes
@@ -28,18 +29,21 @@ def fill(workspace: Workspace, ranges: list[Range]) -> None:
         try:
             descriptor = os.open(path, os.O_RDONLY)
         except FileNotFoundError:
-            _, offset, place = next(wanted)
-            raise MissingBytes(path, offset, len(place)) from None
+            raise MissingBytes(path) from None
         try:
             for _, offset, place in wanted:
-                done = os.preadv(descriptor, [place], offset)
-                while done < len(place):  # a read may be cut short at 2 GiB, or by a signal
-                    more = os.preadv(descriptor, [place[done:]], offset + done)
-                    if more == 0:
-                        raise MissingBytes(path, offset, len(place))
-                    done += more
+                _read(path, descriptor, offset, place)
         finally:
             os.close(descriptor)
+
+
+def _read(path: Path, descriptor: int, offset: int, place: memoryview) -> None:
+    done = 0
+    while done < len(place):  # a read may be cut short at 2 GiB, or by a signal
+        more = os.preadv(descriptor, [place[done:] if done else place], offset + done)
+        if more == 0:
+            raise MissingBytes(path, offset, len(place))
+        done += more
 
 
 class Window:

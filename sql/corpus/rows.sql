@@ -1,20 +1,23 @@
 -- What the writer of shards needs to know of the samples from position $first to before $last, in order.
--- No nulls: a text that is not there is ''.
+-- The key is the item's id, with -r1, -r2... behind it for a repeat. No nulls: a text that is not there is ''.
 SELECT
     m.position,
+    CASE WHEN m.repeat = 0 THEN m.item_id ELSE m.item_id || '-r' || m.repeat END AS key,
     m.item_id,
     m.repeat,
     coalesce(i.parent_id, '')       AS parent_id,
     m.source,
     m.category,
     coalesce(i.caption, '')         AS caption,
-    coalesce(i.conversations, '')   AS conversations,
+    coalesce(
+        CAST(CAST(nullif(i.conversations, '') AS JSON) AS STRUCT(role VARCHAR, content VARCHAR)[]), []
+    )                               AS conversations,
     coalesce(i.language, '')        AS language,
     coalesce(i.license, '')         AS license,
     i.uri,
     i.locator,
-    coalesce(i.width, 0)            AS width,
-    coalesce(i.height, 0)           AS height,
+    CAST(coalesce(i.width, 0) AS BIGINT)  AS width,
+    CAST(coalesce(i.height, 0) AS BIGINT) AS height,
     i.sha256,
     coalesce(i.original_sha256, '') AS original_sha256,
     i.meta,

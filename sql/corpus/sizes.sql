@@ -1,11 +1,11 @@
 -- Position and size of each sample of a manifest, in order. The size is that of its two tar members; the
--- sidecar's is taken from its texts (490: its keys, hashes and numbers), so that it is the same everywhere.
+-- sidecar's is taken from its texts (540: its keys, hashes and numbers), so that it is the same everywhere.
 SELECT
     m.position,
     1024
     + (i."length" + 511) // 512 * 512
     + (
-        490 + 511
+        540 + 511
         + strlen(m.source) + strlen(m.category) + strlen(i.uri) + strlen(i.locator) + strlen(i.meta)
         + coalesce(strlen(i.caption), 0) + coalesce(strlen(i.conversations), 0)
         + coalesce(strlen(i.language), 0) + coalesce(strlen(i.license), 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -55,12 +56,19 @@ class Pantry:
             position = one(connection, "SELECT count(*) FROM sources")
             connection.execute(
                 "INSERT INTO sources VALUES (?, ?, 'files', ?, ?, ?, ?, ?, NULL)",
-                [source, position, license, homepage, config,
-                 hashlib.sha256(config.encode()).hexdigest(), WHEN],
+                [
+                    source,
+                    position,
+                    license,
+                    homepage,
+                    config,
+                    hashlib.sha256(config.encode()).hexdigest(),
+                    WHEN,
+                ],
             )
 
     def store(self, source: str, rows: Sequence[dict[str, Any]], first_picture: int = 0) -> list[str]:
-        """Write a segment of ready items, one per entry of `rows` (columns to override); returns their ids."""
+        """Write a segment of ready items, one per entry of `rows` (columns to set); returns ids."""
         number = self.numbers.get(source, 0)
         self.numbers[source] = number + 1
         media_type, extension = FORMATS[self.kind]
@@ -72,13 +80,28 @@ class Pantry:
             uri = given.get("uri", f"{number}/{index}.png")
             row: dict[str, Any] = dict.fromkeys(row_schema().names)
             row |= {
-                "item_id": item_id(source, uri), "source": source, "uri": uri, "locator": "",
-                "ordinal": number * 1000 + index, "unit": "", "category": "pictures",
-                "media_type": media_type, "status": "ready", "attempts": 1,
+                "item_id": item_id(source, uri),
+                "source": source,
+                "uri": uri,
+                "locator": "",
+                "ordinal": number * 1000 + index,
+                "unit": "",
+                "category": "pictures",
+                "media_type": media_type,
+                "status": "ready",
+                "attempts": 1,
                 "sha256": hashlib.sha256(data).hexdigest(),
-                "original_sha256": hashlib.sha256(uri.encode()).hexdigest(), "dhash": "0" * 16,
-                "width": width, "height": height, "bytes": len(data), "license": "CC0-1.0",
-                "meta": "{}", "hint": "{}", "run": "run-1", "discovered_at": WHEN, "updated_at": WHEN,
+                "original_sha256": hashlib.sha256(uri.encode()).hexdigest(),
+                "dhash": "0" * 16,
+                "width": width,
+                "height": height,
+                "bytes": len(data),
+                "license": "CC0-1.0",
+                "meta": "{}",
+                "hint": "{}",
+                "run": "run-1",
+                "discovered_at": WHEN,
+                "updated_at": WHEN,
             } | given
             if row["status"] == "ready":
                 writer.add_sample(row, data, extension, {"id": row["item_id"]})
@@ -113,11 +136,13 @@ class Pantry:
                        item_id, category, source, repeat
                 FROM (SELECT *, 0 AS repeat FROM items WHERE status = 'ready'
                       UNION ALL
-                      SELECT *, 1 AS repeat FROM items WHERE item_id IN (SELECT unnest($repeats::VARCHAR[])))""",
+                      SELECT *, 1 AS repeat FROM items WHERE list_contains($repeats::VARCHAR[], item_id))""",
                 {"name": name, "repeats": list(repeats)},
             )
             size = one(connection, f"SELECT count(*) FROM manifest WHERE sample = '{name}'")
-            chosen = connection.execute("SELECT item_id FROM manifest WHERE sample = ? ORDER BY position", [name])
+            chosen = connection.execute(
+                "SELECT item_id FROM manifest WHERE sample = ? ORDER BY position", [name]
+            )
             fingerprint = hashlib.sha256(repr(chosen.fetchall()).encode()).hexdigest()
             connection.execute(
                 "INSERT INTO samples VALUES (?, 7, ?, ?, '{}', ?, 'run-2', ?)",
@@ -157,10 +182,20 @@ def one(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:
     return row[0]
 
 
+def opens(path: Path) -> bool:
+    """Whether it is whole: one of the demo's pictures is broken on purpose."""
+    try:
+        with Image.open(path) as picture:
+            picture.load()
+    except (OSError, SyntaxError, struct.error):
+        return False
+    return True
+
+
 @pytest.fixture
 def make_pantry(tmp_path: Path, demo: Path) -> Callable[..., Pantry]:
     """`make_pantry(name, kind)`: an empty workspace below the test's folder."""
-    pictures = sorted(demo.rglob("*.png"))
+    pictures = [path for path in sorted(demo.rglob("*.png")) if opens(path)]
 
     def make(name: str = "work", kind: str = "jpeg") -> Pantry:
         return Pantry(Workspace(tmp_path / name), pictures, kind)
@@ -177,8 +212,11 @@ def fill(pantry: Pantry, *, per_source: int = 20) -> list[str]:
         ids += pantry.store(
             "clips",
             [
-                {"category": f"clips/{'animals' if n % 3 else 'tools/hand'}",
-                 "caption": f"Bir \"İğne\" \\ çizimi {n}\n\t<ikinci satır>", "language": "tr"}
+                {
+                    "category": f"clips/{'animals' if n % 3 else 'tools/hand'}",
+                    "caption": f'Bir "İğne" \\ çizimi {n}\n\t<ikinci satır>',
+                    "language": "tr",
+                }
                 for n in range(per_source // 2)
             ],
             first_picture=half * 100,
@@ -186,9 +224,17 @@ def fill(pantry: Pantry, *, per_source: int = 20) -> list[str]:
     ids += pantry.store(
         "chats",
         [
-            {"category": "" if n == 0 else "chats", "license": "CC-BY-4.0", "meta": '{"n":%d}' % n,
-             "conversations": json.dumps(
-                 [{"role": "user", "content": "<image>\nNedir?"}, {"content": f"Ş {n}", "role": "assistant"}])}
+            {
+                "category": "" if n == 0 else "chats",
+                "license": "CC-BY-4.0",
+                "meta": f'{{"n":{n}}}',
+                "conversations": json.dumps(
+                    [
+                        {"role": "user", "content": "<image>\nNedir?"},
+                        {"content": f"Ş {n}", "role": "assistant"},
+                    ]
+                ),
+            }
             for n in range(per_source)
         ],
         first_picture=300,

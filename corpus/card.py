@@ -1,0 +1,203 @@
+"""The dataset card of a corpus (README.md): what is in it, whose it is, how to load and how to rebuild it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+import yaml
+
+from .layout import SHARD_SUFFIXES
+from .record import FIELDS
+
+ROWS = 100
+"""Categories that the card lists; `stats.json` has them all."""
+
+_HUB_LICENSES = {
+    "Apache-2.0", "CC0-1.0", "CC-BY-4.0", "CC-BY-SA-4.0", "CC-BY-NC-4.0", "CC-BY-NC-SA-4.0", "CC-BY-ND-4.0",
+    "MIT", "ODbL-1.0",
+}  # fmt: skip
+_SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"),
+          (10**7, "1M<n<10M"), (10**8, "10M<n<100M"), (10**9, "100M<n<1B"))  # fmt: skip
+
+
+def summary(stats: Mapping[str, Any]) -> str:
+    """One sentence on a corpus."""
+    totals = stats["totals"]
+    return (
+        f"{totals['samples']:,} image-text samples from {len(stats['sources'])} sources in "
+        f"{len({row['category'] for row in stats['composition']}):,} categories, "
+        f"{totals['captions']:,} with a caption, {totals['conversations']:,} with a conversation."
+    )
+
+
+def card(stats: Mapping[str, Any]) -> str:
+    """The card, front matter included, from the statistics of the corpus."""
+    parts = [
+        f"---\n{yaml.safe_dump(_front_matter(stats), sort_keys=False, allow_unicode=True)}---\n",
+        f"# {stats['name']}\n",
+        summary(stats) + "\n",
+        _composition(stats),
+        _sources(stats),
+        _loading(stats),
+        _fields(stats),
+        _rebuilding(stats),
+    ]
+    return "\n".join(parts)
+
+
+def _front_matter(stats: Mapping[str, Any]) -> dict[str, Any]:
+    """What the Hub and `datasets` read: where the shards are and which types their fields have.
+
+    The types are given because a loader of tars would infer them from five samples.
+    """
+    build, samples = stats["build"], stats["totals"]["samples"]
+    licenses = [row["license"] for row in stats["licenses"]]
+    known = len(licenses) == 1 and licenses[0] in _HUB_LICENSES
+    front: dict[str, Any] = {
+        "pretty_name": stats["name"],
+        "license": licenses[0].lower() if known else "other",
+        "task_categories": ["image-text-to-text"],
+        "size_categories": [next((name for limit, name in _SIZES if samples < limit), "n>1T")],
+        "configs": [
+            {
+                "config_name": "default",
+                "data_files": [
+                    {"split": "train", "path": f"{stats['name']}-*.{SHARD_SUFFIXES[build['format']]}"}
+                ],
+            }
+        ],
+    }
+    languages = sorted({row["language"].partition("-")[0] for row in stats["languages"] if row["language"]})
+    if languages:
+        front["language"] = languages
+    fields = [_feature(name, kind) for name, kind in FIELDS.items()]
+    if build["format"] == "webdataset":
+        texts = [{"name": name, "dtype": "string"} for name in ("__key__", "__url__")]
+        image = {"name": build["extension"], "dtype": "image"}
+        front["dataset_info"] = {"features": [image, {"name": "json", "struct": fields}, *texts]}
+    else:
+        front["dataset_info"] = {"features": [{"name": "image", "dtype": "image"}, *fields]}
+    return front
+
+
+def _feature(name: str, kind: pa.DataType) -> dict[str, Any]:
+    if pa.types.is_list(kind) and pa.types.is_struct(kind.value_type):
+        return {"name": name, "list": [_feature(part.name, part.type) for part in kind.value_type]}
+    if pa.types.is_list(kind):
+        return {"name": name, "list": str(kind.value_type)}
+    return {"name": name, "dtype": str(kind)}
+
+
+def _composition(stats: Mapping[str, Any]) -> str:
+    """Categories to depth 2, each with everything below it."""
+    total = stats["totals"]["samples"] or 1
+    held: dict[str, list[int]] = {}
+    for row in stats["composition"]:
+        steps = row["category"].split("/")
+        for depth in range(1, min(len(steps), 2) + 1):
+            counts = held.setdefault("/".join(steps[:depth]), [0, 0, 0, 0])
+            for index, column in enumerate(("samples", "captions", "conversations", "bytes")):
+                counts[index] += row[column]
+    rows = [
+        (f"`{name}`" if name else "(none)", f"{counts[0]:,}", f"{counts[0] / total:.2%}", f"{counts[1]:,}",
+         f"{counts[2]:,}", _size(counts[3]))
+        for name, counts in sorted(held.items())
+    ]  # fmt: skip
+    text = "## Composition\n\n" + _table(
+        ("category", "samples", "share", "captions", "conversations", "images"), rows[:ROWS]
+    )
+    if len(rows) > ROWS:
+        text += f"\n{len(rows) - ROWS:,} more categories stand in `stats.json`.\n"
+    return text
+
+
+def _sources(stats: Mapping[str, Any]) -> str:
+    rows = [
+        (f"[{row['source']}]({row['homepage']})" if row["homepage"] else row["source"], row["license"],
+         f"{row['samples']:,}", _size(row["bytes"]))
+        for row in stats["sources"]
+    ]  # fmt: skip
+    licenses = [(row["license"] or "(none)", f"{row['samples']:,}") for row in stats["licenses"]]
+    return (
+        "## Sources and licences\n\n"
+        + _table(("source", "declared licence", "samples", "images"), rows)
+        + "\nEvery sample carries its own licence, which may differ from its source's:\n\n"
+        + _table(("licence", "samples"), licenses)
+    )
+
+
+def _loading(stats: Mapping[str, Any]) -> str:
+    name, build = stats["name"], stats["build"]
+    extension = build["extension"]
+    code = [
+        "from datasets import load_dataset",
+        "",
+        "# The folder of this card; streaming=True reads without preparing a copy first.",
+        'samples = load_dataset("path/to/this/folder", split="train")',
+    ]
+    if build["format"] == "webdataset":
+        last = max(len(stats["shards"]) - 1, 0)
+        code += [
+            "",
+            "import webdataset",
+            "",
+            f'shards = "path/to/this/folder/{name}-{{000000..{last:06d}}}.tar"',
+            'for sample in webdataset.WebDataset(shards, shardshuffle=False).decode("pil"):',
+            f'    image, record = sample["{extension}"], sample["json"]',
+        ]
+    return "## Loading\n\n```python\n" + "\n".join(code) + "\n```\n"
+
+
+def _fields(stats: Mapping[str, Any]) -> str:
+    where = "`json` of a sample" if stats["build"]["format"] == "webdataset" else "columns beside `image`"
+    rows = [
+        ("`key`", "unique in the corpus; the id, with `-r1`, `-r2`... behind it for a repeat"),
+        ("`id`", "the item in the catalog it was built from"),
+        ("`parent_id`", "the document of a page"),
+        ("`source`", "which of the sources above"),
+        ("`category`", "from the top of the tree down"),
+        ("`caption`, `language`", "text on the image and its language (BCP 47)"),
+        ("`conversations`", "turns of `role` and `content`; `<image>` stands for the image"),
+        ("`license`", "SPDX expression"),
+        ("`uri`, `locator`", "where the source has it; the member, row or page in it"),
+        ("`width`, `height`", "pixels, upright"),
+        ("`sha256`, `original_sha256`", "of the image here, and of the bytes as the source had them"),
+        ("`repeat`", "0 for the first occurrence of an item"),
+        ("`meta`", "a JSON object: whatever else is known"),
+    ]
+    return f"## Fields\n\nThe {where}. A text that is not known is empty.\n\n" + _table(
+        ("field", "what"), rows
+    )
+
+
+def _rebuilding(stats: Mapping[str, Any]) -> str:
+    sample, build = stats["sample"], stats["build"]
+    declared = {
+        "sample": json.loads(sample["config"]),
+        "corpus": {k: build[k] for k in ("format", "shard_size")},
+    }
+    config = yaml.safe_dump(declared, sort_keys=False, allow_unicode=True)
+    return (
+        f"## Rebuilding\n\nBuilt with derlem {stats['derlem']}, seed {sample['seed']}, target "
+        f"{sample['target']:,}. With the sources above declared in `derlem.yaml`, and\n\n"
+        f"```yaml\n{config}```\n\n"
+        "the same catalog gives the same shards, byte for byte (`stats.json` has their sha256):\n\n"
+        "```sh\nderlem -c derlem.yaml run\n```\n"
+    )
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |\n" for line in lines)
+
+
+def _size(count: int) -> str:
+    size = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
