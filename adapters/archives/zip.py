@@ -11,9 +11,10 @@ import bz2
 import io
 import lzma
 import os
+import re
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import zstandard
@@ -21,7 +22,7 @@ import zstandard
 from ...catalog.models import Failure
 from ...catalog.status import Reason
 from .members import ArchiveError, ArchiveLimits, Member, Place
-from .streams import WINDOW, PlainFile
+from .streams import WINDOW, PlainFile, Unpacker
 
 _END = struct.Struct("<4s4H2IH")
 _END64 = struct.Struct("<4sQ2H2I4Q")
@@ -114,18 +115,18 @@ def _unpack(packed: bytes, place: Place) -> bytes:
         )
         return reader.read(most)
     if place.method == 12:
-        return _all(bz2.BZ2Decompressor().decompress, packed, most)
+        return _all(bz2.BZ2Decompressor(), packed, most)
     if place.method == 95:
-        return _all(lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=2 * WINDOW).decompress, packed, most)
-    return _all(_lzma(packed).decompress, packed[9:], most)
+        return _all(lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=2 * WINDOW), packed, most)
+    return _all(_lzma(packed), packed[9:], most)
 
 
-def _all(decompress: Callable[[bytes, int], bytes], packed: bytes, most: int) -> bytes:
-    """Call a decompressor of the standard library until it has no more, or gave `most` bytes."""
+def _all(unpacker: Unpacker, packed: bytes, most: int) -> bytes:
+    """What `unpacker` makes of `packed`, up to `most` bytes."""
     made = io.BytesIO()
-    made.write(decompress(packed, most))
-    while made.tell() < most and (piece := decompress(b"", most - made.tell())):
-        made.write(piece)
+    made.write(unpacker.decompress(packed, most))
+    while made.tell() < most and not (unpacker.eof or unpacker.needs_input):
+        made.write(unpacker.decompress(b"", most - made.tell()))
     return made.getvalue()
 
 
@@ -149,32 +150,44 @@ def _lzma(packed: bytes) -> lzma.LZMADecompressor:
 
 
 def _find_directory(handle: int, size: int) -> _Directory:
-    """Find the central directory from the end of the file."""
+    """Find the central directory by the end record, which a comment of up to 64 KiB may follow.
+
+    A record that reaches exactly to the end of the file goes before one with something behind it, and
+    a later one before an earlier one: comments and members may hold what looks like an end record.
+    """
     tail_start = max(0, size - 2**16 - _END.size)
     tail = os.pread(handle, size - tail_start, tail_start)
-    at = tail.rfind(b"PK\5\6")
-    while at >= 0:
-        if at + _END.size <= len(tail):
-            end = _END.unpack_from(tail, at)
-            if tail_start + at + _END.size + end[7] <= size:
-                break
-        at = tail.rfind(b"PK\5\6", 0, at)
-    else:
-        raise ArchiveError(Reason.BAD_ARCHIVE, "a zip without its central directory: cut short?")
-    end_at = tail_start + at
+    ends = [
+        (tail_start + match.start(), _END.unpack_from(tail, match.start()))
+        for match in re.finditer(b"PK\5\6", tail)
+        if match.start() + _END.size <= len(tail)
+    ]
+    problem = ArchiveError(Reason.BAD_ARCHIVE, "a zip without its central directory: cut short?")
+    for at, end in sorted(
+        ends, key=lambda one: (one[0] + _END.size + one[1][7] == size, one[0]), reverse=True
+    ):
+        try:
+            return _directory(handle, size, at, end)
+        except ArchiveError as error:
+            problem = error
+    raise problem
+
+
+def _directory(handle: int, size: int, at: int, end: tuple[int, ...]) -> _Directory:
+    """The central directory that the end record `end` at byte `at` names."""
     disks, length, declared = end[1:3], end[5], end[6]
-    locator = os.pread(handle, _LOCATOR.size, end_at - _LOCATOR.size) if end_at >= _LOCATOR.size else b""
+    locator = os.pread(handle, _LOCATOR.size, at - _LOCATOR.size) if at >= _LOCATOR.size else b""
     if locator[:4] == b"PK\6\7":
-        end_at, disks, length, declared = _end64(handle, end_at, _LOCATOR.unpack(locator)[2])
+        at, disks, length, declared = _end64(handle, at, _LOCATOR.unpack(locator)[2])
     if disks != (0, 0):
         raise ArchiveError(Reason.BAD_ARCHIVE, "one of several parts of a zip")
-    for start in (end_at - length, declared):
+    for start in (at - length, declared):
         if 0 <= start <= size and (os.pread(handle, 4, start) == b"PK\1\2" or not length):
             return _Directory(start, length, start - declared)
     raise ArchiveError(Reason.BAD_ARCHIVE, "the central directory is not where it should be")
 
 
-def _end64(handle: int, end_at: int, declared: int) -> tuple[int, tuple[int, int], int, int]:
+def _end64(handle: int, end_at: int, declared: int) -> tuple[int, tuple[int, ...], int, int]:
     """What the zip64 record says: its place, disks, the directory's length and declared offset."""
     for at in (end_at - _LOCATOR.size - _END64.size, declared):
         block = os.pread(handle, _END64.size, at) if 0 <= at < end_at else b""

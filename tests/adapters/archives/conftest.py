@@ -1,0 +1,75 @@
+"""What the tests of archives share: reading a whole source at once, as the pipeline would."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from derlem.adapters.archive import ArchiveAdapter, ArchiveOptions
+from derlem.adapters.base import Context
+from derlem.catalog.models import Item, Payload
+from derlem.catalog.status import Reason
+from derlem.catalog.workspace import Workspace
+
+
+@dataclass
+class Outcome:
+    """How one item ended."""
+
+    item: Item
+    reason: Reason | None = None
+    data: bytes = b""
+    columns: dict[str, Any] = field(default_factory=dict)
+    meta: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def caption(self) -> str | None:
+        """The caption that the catalog would hold."""
+        found: str | None = self.columns.get("caption", self.item.caption)
+        return found
+
+
+Ingest = Callable[..., dict[tuple[str, str], Outcome]]
+
+
+@pytest.fixture
+def ingest(tmp_path: Path) -> Ingest:
+    """`ingest(path, **options)`: every item of an archive source and its outcome, by uri and locator."""
+
+    def run(path: Path | str, **more: object) -> dict[tuple[str, str], Outcome]:
+        adapter = ArchiveAdapter(Context(Workspace(tmp_path / "work"), {}))
+        source = options(path, **more)
+        items = [item for batch in adapter.discover(source) for item in batch]
+        assert len({item.item_id for item in items}) == len(items)
+        outcomes = {item.item_id: Outcome(item, item.reason, meta=item.meta) for item in items}
+        for item_id, outcome in adapter.read(source, rows(items)):
+            found = outcomes[item_id]
+            assert not found.data
+            assert found.reason is None
+            if isinstance(outcome, Payload):
+                found.data, found.columns = outcome.data, dict(outcome.updates)
+                found.meta = {**found.meta, **outcome.meta}
+            else:
+                found.reason, found.meta = outcome.reason, {"detail": outcome.detail}
+        return {(one.item.uri, one.item.locator): one for one in outcomes.values()}
+
+    return run
+
+
+def options(path: Path | str, **more: object) -> ArchiveOptions:
+    """A declared archive source."""
+    declared = {"name": "s", "adapter": "archive", "license": "CC0-1.0", "path": str(path), **more}
+    return ArchiveOptions.model_validate(declared)
+
+
+def rows(items: list[Item]) -> Iterator[Item]:
+    """The items to read, with their hints as they come back from the catalog."""
+    for item in items:
+        if item.reason is None:
+            item.hint = json.loads(json.dumps(item.hint))
+            yield item
