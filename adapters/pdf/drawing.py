@@ -1,0 +1,179 @@
+"""Draws pages to JPEGs of an exact size: with pdfium, or with poppler's pdftocairo through pdf2image."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import math
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pdf2image
+import pypdfium2 as pdfium
+import pypdfium2.raw as raw
+from PIL import Image, JpegImagePlugin
+
+from ...catalog.models import Failure
+from ...catalog.status import Reason
+
+POLL = 0.005
+"""Seconds between looks for pages that pdftocairo has finished."""
+
+_END_OF_JPEG = b"\xff\xd9"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A page to draw: its number (from 1), size in points and pixels, in gray or RGB, and what is known."""
+
+    number: int
+    points: tuple[float, float]
+    size: tuple[int, int]
+    gray: bool
+    facts: dict[str, Any]
+
+    def continues(self, run: list[Job]) -> bool:
+        """Whether one call can draw it along with the run."""
+        last = run[-1]
+        return self.number == last.number + 1 and (self.points, self.size, self.gray) == (
+            last.points,
+            last.size,
+            last.gray,
+        )
+
+
+@cache
+def version(renderer: str) -> str:
+    """What draws, such as 'pdfium 159.0.8149.0' or 'pdf2image 1.17.0, poppler 22.12.0'."""
+    if renderer == "pdfium":
+        return f"pdfium {pdfium.PDFIUM_INFO.version}"
+    told = subprocess.run(["pdftocairo", "-v"], capture_output=True, check=False, text=True).stderr
+    poppler = told.partition("\n")[0].rpartition(" ")[2]
+    return f"pdf2image {importlib.metadata.version('pdf2image')}, poppler {poppler}"
+
+
+def draw_with_pdfium(page: pdfium.PdfPage, job: Job, quality: int) -> bytes | Failure:
+    """The page as a JPEG, annotations included."""
+    channels = raw.FPDFBitmap_Gray if job.gray else raw.FPDFBitmap_BGRx
+    width, height = job.size
+    try:
+        bitmap = pdfium.PdfBitmap.new_native(width, height, channels, rev_byteorder=not job.gray)
+    except pdfium.PdfiumError:
+        return Failure(Reason.OUT_OF_MEMORY, f"no memory for {width}x{height} pixels")
+    bitmap.fill_rect((255, 255, 255, 255), 0, 0, width, height)
+    flags = raw.FPDF_ANNOT | (raw.FPDF_GRAYSCALE if job.gray else raw.FPDF_REVERSE_BYTE_ORDER)
+    raw.FPDF_RenderPageBitmap(bitmap, page, 0, 0, width, height, 0, flags)
+    # Four bytes a pixel go to the encoder as they are, without a copy.
+    mode = "L" if job.gray else "RGBX"
+    image = Image.frombuffer(mode, job.size, bitmap.buffer, "raw", mode, bitmap.stride, 1)
+    encoded = BytesIO()
+    image.save(encoded, "JPEG", quality=quality, subsampling="4:4:4")
+    image.close()
+    bitmap.close()
+    return encoded.getvalue()
+
+
+def draw_with_pdf2image(
+    path: Path, run: list[Job], folder: Path, quality: int, begin: Callable[[int], None]
+) -> Iterator[tuple[Job, bytes | Failure]]:
+    """Consecutive pages of one size as JPEGs, each as soon as it is finished.
+
+    pdf2image ignores its programs' exit codes, so the pages are counted: those missing from a run are
+    drawn alone, and those missing then are damaged. `begin` is told the page that is being drawn.
+    """
+    call = _Call(path, run, folder, quality)
+    missing = []
+    for job, following in zip(run, [*run[1:], None], strict=True):
+        begin(job.number)
+        data = call.result(job, following)
+        if data is None:
+            missing.append(job)
+        else:
+            yield job, _exactly(data, job, quality)
+    for job in missing:
+        if len(run) > 1:
+            yield from draw_with_pdf2image(path, [job], folder, quality, begin)
+        else:
+            yield job, Failure(Reason.PAGE_DAMAGED, call.complaint or "poppler draws nothing for this page")
+
+
+def _scale(job: Job) -> dict[str, Any]:
+    """How to ask pdftocairo for the page's exact size.
+
+    It scales to a given size, but then rounds up what floating point left over: one page in three would
+    get a row or a column too many. Those are asked for by resolution instead, where that comes out even.
+    """
+    pairs = list(zip(job.points, job.size, strict=True))
+    if any(math.ceil(points * (72.0 * wanted / points / 72.0)) != wanted for points, wanted in pairs):
+        dpi = min(72.0 * wanted / points for points, wanted in pairs) * (1 - 1e-6)
+        if all(math.ceil(points * dpi / 72.0) == wanted for points, wanted in pairs):
+            return {"dpi": dpi}
+    return {"size": job.size}
+
+
+def _exactly(data: bytes, job: Job, quality: int) -> bytes:
+    """The JPEG in the size that was asked for; a row or a column too many costs it another encoding."""
+    image = JpegImagePlugin.JpegImageFile(BytesIO(data))
+    if image.size == job.size:
+        return data
+    exact = Image.new(image.mode, job.size, "white")
+    exact.paste(image)
+    encoded = BytesIO()
+    exact.save(encoded, "JPEG", quality=quality, subsampling="4:4:4")
+    return encoded.getvalue()
+
+
+class _Call:
+    """One call of pdf2image, in a thread, so that its pages can be picked up while it runs.
+
+    It is given no timeout of its own, which would not cover its pdfinfo: `leash.py` gives up on the
+    whole process group instead.
+    """
+
+    def __init__(self, path: Path, run: list[Job], folder: Path, quality: int) -> None:
+        self._folder = folder
+        self.complaint = ""
+        self._thread = threading.Thread(target=self._convert, args=(path, run, quality), daemon=True)
+        self._thread.start()
+
+    def _convert(self, path: Path, run: list[Job], quality: int) -> None:
+        try:
+            pdf2image.convert_from_path(
+                path,
+                first_page=run[0].number,
+                last_page=run[-1].number,
+                **_scale(run[0]),
+                grayscale=run[0].gray,
+                fmt="jpeg",
+                jpegopt={"quality": quality},
+                use_cropbox=True,
+                use_pdftocairo=True,  # three times as fast as pdftoppm, and true to embedded scans
+                output_folder=self._folder,
+                paths_only=True,
+            )
+        except Exception as error:  # whatever it is, the pages that it cost are seen to be missing
+            self.complaint = f"{type(error).__name__}: {error}".strip()
+
+    def result(self, job: Job, following: Job | None) -> bytes | None:
+        """The page's file, once it is complete: when the next page's is there, or all are done."""
+        while self._thread.is_alive():
+            if following is not None and self._file(following) is not None:
+                break
+            self._thread.join(POLL)
+        file = self._file(job)
+        if file is None:
+            return None
+        data = file.read_bytes()
+        file.unlink()
+        return data if data.endswith(_END_OF_JPEG) else None
+
+    def _file(self, job: Job) -> Path | None:
+        for path in self._folder.glob("*.jpg"):  # <unique name>-<page number, padded>.jpg
+            if int(path.stem.rpartition("-")[2]) == job.number:
+                return path
+        return None
