@@ -106,7 +106,7 @@ def category_names(value: object) -> object:
 class LicenseRules(_Section):
     """Under which licences an item may stand to be a candidate (SPDX identifiers)."""
 
-    allow: list[str] | None = Field(default=None, description="only these; not given: all that are not denied")
+    allow: list[str] | None = Field(default=None, description="only these; not given: all but the denied")
     deny: list[str] = Field(default_factory=list, description="none of these")
 
 

@@ -1,0 +1,111 @@
+"""Floors, caps and weights of every node, and the contradictions among them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from .errors import InfeasibleQuotas, Problem
+from .options import SampleOptions
+from .tree import Tree
+from .weights import sibling_weights
+
+
+@dataclass(slots=True)
+class Bounds:
+    """By node of a tree: floor, cap, and weight among its siblings.
+
+    `total` is what the root gives out: the target, or what there is if that is less (more than the
+    target only where an extension must keep more). `bent` tells at which nodes an extension could not
+    keep to a quota, and why.
+    """
+
+    floor: list[int]
+    cap: list[int]
+    weight: list[int]
+    total: int = 0
+    bent: dict[int, str] = field(default_factory=dict)
+
+
+def bounds(tree: Tree, options: SampleOptions, *, extending: bool = False) -> Bounds:
+    """Work out floors and caps from the leaves up, then weights.
+
+    Raises InfeasibleQuotas, naming every node and number. With `extending` floors and caps give way
+    to what was selected earlier, and to what has gone since; only shares over 1 are still an error.
+    """
+    result = Bounds([0] * len(tree), [0] * len(tree), [0] * len(tree))
+    problems: list[Problem] = []
+    for node in range(len(tree) - 1, -1, -1):
+        _bound(tree, node, options, result, problems, extending=extending)
+    for node in range(len(tree)):
+        if tree.first[node] < tree.last[node]:
+            _weigh(tree, node, result, problems)
+    if result.floor[0] > options.target:
+        if extending:
+            result.bent[0] = f"the floors need {result.floor[0]}, over the target of {options.target}"
+        else:
+            text = f"all floors together need {result.floor[0]}, over the target of {options.target}"
+            problems.append(Problem("", "", text, result.floor[0], options.target))
+    if problems:
+        raise InfeasibleQuotas(sorted(problems, key=lambda problem: (problem.category, problem.source)))
+    result.total = max(min(options.target, result.cap[0]), result.floor[0])
+    return result
+
+
+def _bound(
+    tree: Tree, node: int, options: SampleOptions, result: Bounds, problems: list[Problem], *, extending: bool
+) -> None:
+    quota = tree.quota[node]
+    maximum = quota.max.of(options.target) if quota and quota.max else None
+    minimum = quota.min.of(options.target) if quota and quota.min else 0
+    wanted = f"min {quota.min}" if quota and quota.min else ""
+    if tree.source[node]:
+        held, below = tree.available[node] * options.max_repeats, 0
+        if tree.available[node] and options.min_per_source > minimum:
+            minimum, wanted = options.min_per_source, f"min_per_source {options.min_per_source}"
+    else:
+        children = tree.children(node)
+        held = sum(result.cap[child] for child in children)
+        below = sum(result.floor[child] for child in children)
+    cap = held if maximum is None else min(maximum, held)
+    floor = max(minimum, below)
+    if extending:
+        floor = max(min(minimum, cap), below, tree.kept[node] if tree.source[node] else 0)
+        if floor > cap:
+            result.bent[node] = f"{floor} must stay or are floors below it, over max {maximum}"
+        elif minimum > floor:
+            result.bent[node] = f"{wanted} is over the {cap} that can be had"
+        cap = max(cap, floor)
+    elif floor > cap:
+        what = f"{wanted} = {minimum}" if minimum >= below else f"the floors below it, {below} together,"
+        over = (
+            f"max {maximum}" if maximum is not None and maximum < held else _holds(tree, node, held, options)
+        )
+        text = f"{tree.label(node)}: {what} over {over}"
+        problems.append(Problem(tree.category[node], tree.source[node], text, floor, cap))
+        floor = cap
+    result.floor[node], result.cap[node] = floor, cap
+
+
+def _holds(tree: Tree, node: int, held: int, options: SampleOptions) -> str:
+    available = tree.available[node]
+    if held == available * options.max_repeats:
+        repeats = f" times {options.max_repeats} repeats" if options.max_repeats > 1 else ""
+        return f"the {available} available{repeats}"
+    return f"the {held} that the caps below it allow ({available} available)"
+
+
+def _weigh(tree: Tree, node: int, result: Bounds, problems: list[Problem]) -> None:
+    children = tree.children(node)
+    quotas = (tree.quota[child] for child in children)
+    shares = [quota.share if quota else None for quota in quotas]
+    declared: Fraction | int = sum(share.value for share in shares if share)
+    if declared > 1:
+        listed = ", ".join(
+            f"{tree.name(child)} {share}" for child, share in zip(children, shares, strict=True) if share
+        )
+        text = f"{tree.label(node)}: the shares below it are over 1: {listed}"
+        problems.append(Problem(tree.category[node], "", text, 0, 0))
+        return
+    weights = sibling_weights(shares, [result.cap[child] for child in children], tree.balance[node])
+    result.weight[children.start : children.stop] = weights

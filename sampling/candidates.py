@@ -1,0 +1,126 @@
+"""Finds what can be drawn, and counts what cannot by reason."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import duckdb
+
+from ..catalog.errors import ConfigError
+from ..catalog.queries import query
+from .errors import UnknownSample
+from .licensing import permitted
+from .options import SampleOptions
+from .relations import Relations
+from .tree import Stratum
+
+
+@dataclass(frozen=True, slots=True)
+class Census:
+    """The candidates by stratum, and the items that are none by reason.
+
+    `kept_items` are the items per (category, source) that an earlier sample holds; a stratum's `kept`
+    counts their seats. `lost` seats of the earlier sample are no candidates any more.
+    """
+
+    strata: list[Stratum]
+    excluded: dict[str, int]
+    kept_items: dict[tuple[str, str], int] = field(default_factory=dict)
+    lost: int = 0
+
+
+def find_candidates(made: Relations, options: SampleOptions, earlier: str | None) -> Census:
+    """Put the candidates into `sample_candidates` and count them.
+
+    `earlier` is a stored sample whose selections win over their duplicates and count as kept. Raises
+    ConfigError for a predicate that DuckDB does not take, and UnknownSample.
+    """
+    connection = made.connection
+    _refuse_licenses(made, options)
+    made.view("sample_verdicts", _verdicts(connection, options))
+    made.fill("sample_rounds", {"repeat": range(options.max_repeats)})
+    if earlier is not None:
+        require_sample(connection, earlier)
+        values = {"sample": earlier, "max_repeats": options.max_repeats}
+        made.table("sample_earlier", query("sampling/earlier"), values)
+    try:
+        made.add("sample_losers", query("sampling/duplicates"))
+        made.view("sample_candidates", query("sampling/candidates"))
+        rows = connection.execute(query("sampling/strata")).fetchall()
+    except duckdb.Error as error:
+        if options.where is None:
+            raise
+        raise ConfigError(f"the predicate fails: {error}", key="sample.where") from error
+    kept: dict[tuple[str, str], tuple[int, int]] = {}
+    lost = 0
+    if earlier is not None:
+        found = connection.execute(query("sampling/kept_seats")).fetchall()
+        kept = {(category, source): (items, seats) for category, source, items, seats in found}
+        before = connection.execute("SELECT count(*) FROM manifest WHERE sample = ?", [earlier]).fetchone()
+        lost = (before[0] if before else 0) - sum(seats for _, seats in kept.values())
+    return _census(rows, kept, lost)
+
+
+def require_sample(connection: duckdb.DuckDBPyConnection, name: str) -> None:
+    """Raise UnknownSample unless a sample of this name is stored."""
+    known = [row[0] for row in connection.execute("SELECT sample FROM samples ORDER BY sample").fetchall()]
+    if name not in known:
+        raise UnknownSample(name, known)
+
+
+def _census(
+    rows: Sequence[tuple[str, str, str | None, int]], kept: dict[tuple[str, str], tuple[int, int]], lost: int
+) -> Census:
+    excluded: Counter[str] = Counter()
+    strata = []
+    for category, source, reason, items in rows:
+        if reason is not None:
+            excluded[reason] += items
+        elif items:
+            seats = kept.get((category, source), (0, 0))[1]
+            strata.append(Stratum(category, source, items, seats))
+    return Census(
+        strata, dict(sorted(excluded.items())), {place: items for place, (items, _) in kept.items()}, lost
+    )
+
+
+def _refuse_licenses(made: Relations, options: SampleOptions) -> None:
+    """List the licences among ready items that the rules refuse."""
+    if options.licenses.allow is None and not options.licenses.deny:
+        return
+    found = made.connection.execute("SELECT DISTINCT license FROM items WHERE status = 'ready'").fetchall()
+    refused = [name or "" for (name,) in found if not permitted(name, options.licenses)]
+    made.fill("sample_refused_licenses", {"license": refused})
+
+
+def _verdicts(connection: duckdb.DuckDBPyConnection, options: SampleOptions) -> str:
+    text = query("sampling/verdicts")
+    if options.where is not None:
+        _check_predicate(connection, options.where)
+        text = text.replace("/* where */ TRUE", options.where)
+    return text
+
+
+def _check_predicate(connection: duckdb.DuckDBPyConnection, predicate: str) -> None:
+    """Raise ConfigError unless the predicate is one expression over `items` that is always the same."""
+    try:
+        statements = connection.extract_statements(f"SELECT 1 FROM items WHERE (\n{predicate}\n)")
+        if len(statements) != 1:
+            raise ConfigError("one SQL predicate over `items`, not several statements", key="sample.where")
+        connection.execute(f"EXPLAIN SELECT coalesce((\n{predicate}\n), FALSE) FROM items")
+    except duckdb.Error as error:
+        raise ConfigError(f"not a predicate over `items`: {error}", key="sample.where") from error
+    changing = connection.execute(
+        "SELECT DISTINCT function_name FROM duckdb_functions() WHERE stability <> 'CONSISTENT'"
+    ).fetchall()
+    used = set(re.findall(r"\b(\w+)\s*\(", predicate.lower())) | set(
+        re.findall(r"\bcurrent_\w+", predicate.lower())
+    )
+    fickle = sorted(used & {name for (name,) in changing})
+    if fickle:
+        raise ConfigError(
+            f"{fickle[0]} gives another answer each time; a sample must be reproducible", key="sample.where"
+        )

@@ -1,0 +1,69 @@
+"""Compares two stored samples: what came, what went and what stayed, at every node."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+
+from ..catalog.queries import query
+from .candidates import require_sample
+from .tree import label
+
+
+@dataclass(frozen=True, slots=True)
+class NodeDiff:
+    """Seats of one node in two samples; an item that changed its category went here and came there."""
+
+    category: str
+    source: str
+    went: int
+    came: int
+    stayed: int
+
+
+@dataclass(frozen=True, slots=True)
+class SampleDiff:
+    """The difference between samples `a` and `b`; `nodes` come depth first, the root first."""
+
+    a: str
+    b: str
+    nodes: tuple[NodeDiff, ...]
+
+
+def diff_samples(connection: duckdb.DuckDBPyConnection, a: str, b: str) -> SampleDiff:
+    """Compare the stored samples `a` and `b`; UnknownSample for one that is not there."""
+    for name in (a, b):
+        require_sample(connection, name)
+    strata = connection.execute(query("sampling/differences"), {"a": a, "b": b}).fetchall()
+    sums: defaultdict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0, 0])
+    sums["", ""] = [0, 0, 0]
+    for category, source, *counts in strata:
+        above = category
+        nodes = [(category, source), (above, "")]
+        while above:
+            above = above.rpartition("/")[0]
+            nodes.append((above, ""))
+        for node in nodes:
+            for place, count in enumerate(counts):
+                sums[node][place] += count
+    order = sorted(sums, key=lambda node: (node[0].split("/") if node[0] else [], node[1]))
+    return SampleDiff(a, b, tuple(NodeDiff(*node, *sums[node]) for node in order))
+
+
+def diff_table(diff: SampleDiff) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+    """Columns and rows of a comparison as a table."""
+    columns = ("node", "before", "went", "came", "after")
+    rows = [
+        (
+            label(node.category, node.source),
+            node.stayed + node.went,
+            node.went,
+            node.came,
+            node.stayed + node.came,
+        )
+        for node in diff.nodes
+    ]
+    return columns, rows

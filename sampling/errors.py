@@ -1,0 +1,55 @@
+"""What can be wrong with a declared sample, with the numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..catalog.errors import DerlemError
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One contradiction at one node: `wanted` seats, where at most `possible` can be had."""
+
+    category: str
+    source: str
+    text: str
+    wanted: int
+    possible: int
+
+
+class InfeasibleQuotas(DerlemError):
+    """No sample can satisfy the quotas; `problems` names every node and number. Nothing was written."""
+
+    exit_code = 2
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        lines = "".join(f"\n  {problem.text}" for problem in self.problems)
+        super().__init__(f"these quotas cannot be satisfied:{lines}")
+
+
+class Shortfall(DerlemError):
+    """The target is over what the candidates and caps allow, and `allow_shortfall` is off."""
+
+    exit_code = 2
+
+    def __init__(self, target: int, possible: int, limits: Sequence[str]) -> None:
+        self.target, self.possible, self.limits = target, possible, tuple(limits)
+        lines = "".join(f"\n  {limit}" for limit in self.limits)
+        super().__init__(
+            f"the target is {target}, but candidates and caps allow {possible} "
+            f"({target - possible} short); set `allow_shortfall: true` to take what there is:{lines}"
+        )
+
+
+class UnknownSample(DerlemError):
+    """There is no stored sample of this name; `known` are those there are."""
+
+    exit_code = 2
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        self.name, self.known = name, tuple(known)
+        there = ", ".join(known) if known else "none has been drawn yet"
+        super().__init__(f"there is no sample {name!r} in the catalog; known: {there}")

@@ -1,0 +1,137 @@
+"""Plans a sample: who gets how many seats, and why. Reads the catalog and writes nothing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+
+from .allocation import allocate
+from .bounds import bounds
+from .candidates import Census, find_candidates
+from .errors import Shortfall
+from .explain import explain, limits
+from .options import SampleOptions
+from .relations import relations
+from .tree import build_tree, idle_quotas, label
+
+log = logging.getLogger("derlem.sample")
+
+
+@dataclass(frozen=True, slots=True)
+class NodePlan:
+    """One node of the category tree: a category, or a source in it (`source` is '' for the category)."""
+
+    category: str
+    source: str
+    available: int
+    share: str | None
+    floor: int
+    cap: int
+    kept: int
+    allocated: int
+    why: str
+
+    @property
+    def depth(self) -> int:
+        """Levels below the root; a source stands one below its category."""
+        return (self.category.count("/") + 1 if self.category else 0) + bool(self.source)
+
+    @property
+    def label(self) -> str:
+        """The node as people read it."""
+        return label(self.category, self.source)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a sample will hold. `nodes` come depth first, the root first.
+
+    `excluded` counts the items that are no candidates by reason. Of an extended sample, `lost` counts
+    earlier selections that are no candidates any more.
+    """
+
+    options: SampleOptions
+    extends: str | None
+    nodes: tuple[NodePlan, ...]
+    excluded: dict[str, int]
+    lost: int
+    warnings: tuple[str, ...]
+
+    @property
+    def total(self) -> int:
+        """Seats given out."""
+        return self.nodes[0].allocated
+
+    @property
+    def shortfall(self) -> int:
+        """Seats by which the target is missed."""
+        return max(0, self.options.target - self.total)
+
+
+def plan_sample(
+    connection: duckdb.DuckDBPyConnection, options: SampleOptions, *, extend: str | None = None
+) -> Plan:
+    """The plan of a sample, or of the one that extends the stored sample `extend`.
+
+    The connection may be read-only. Raises InfeasibleQuotas, Shortfall, ConfigError, UnknownSample.
+    """
+    with relations(connection) as made:
+        return make_plan(find_candidates(made, options, extend), options, extend)
+
+
+def make_plan(census: Census, options: SampleOptions, extend: str | None) -> Plan:
+    """Allocate the seats of a sample to what there is."""
+    tree = build_tree(options, census.strata)
+    warnings = idle_quotas(tree)
+    limit = bounds(tree, options, extending=extend is not None)
+    if limit.total < options.target and not options.allow_shortfall:
+        raise Shortfall(options.target, limit.total, limits(tree, limit, options))
+    seats = allocate(tree, limit)
+    why = explain(tree, limit, seats, options)
+    nodes = [
+        NodePlan(
+            category=tree.category[node],
+            source=tree.source[node],
+            available=tree.available[node],
+            share=str(quota.share) if (quota := tree.quota[node]) and quota.share else None,
+            floor=limit.floor[node],
+            cap=limit.cap[node],
+            kept=tree.kept[node],
+            allocated=seats[node],
+            why=why[node],
+        )
+        for node in _depth_first(tree.first, tree.last)
+    ]
+    warnings += [f"{tree.label(node)}: {text}" for node, text in sorted(limit.bent.items())]
+    if limit.total < options.target:
+        warnings.append(f"the target is {options.target}, but only {limit.total} can be had")
+    for warning in warnings:
+        log.warning("%s", warning)
+    return Plan(options, extend, tuple(nodes), census.excluded, census.lost, tuple(warnings))
+
+
+def _depth_first(first: Sequence[int], last: Sequence[int]) -> list[int]:
+    order, pending = [], [0]
+    while pending:
+        node = pending.pop()
+        order.append(node)
+        pending.extend(range(last[node] - 1, first[node] - 1, -1))
+    return order
+
+
+def plan_table(plan: Plan) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+    """Columns and rows of a plan as a table: the tree, then one row per reason for exclusion."""
+    columns = ("node", "available", "share", "floor", "cap", "allocated", "why")
+    rows: list[tuple[Any, ...]] = [
+        (node.label, node.available, node.share, node.floor, node.cap, node.allocated, node.why)
+        for node in plan.nodes
+    ]
+    rows += [
+        (f"(excluded: {reason})", count, None, 0, 0, 0, "no candidates")
+        for reason, count in plan.excluded.items()
+    ]
+    return columns, rows
