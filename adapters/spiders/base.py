@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from parsel import Selector, SelectorList
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -18,7 +18,7 @@ from ...catalog.status import Reason
 from .documents import FIELDS, Document, Unread
 from .failures import reason_of
 from .rules import DocumentRule, FieldRule, Order, Selection
-from .urls import absolute, host_of
+from .urls import absolute
 
 Found = Request | Document | Unread
 Callback = Callable[..., Iterator[Found]]
@@ -61,7 +61,7 @@ class ArchiveSpider(Spider):
         self.order = order
         self.start_urls = [self.start_url(url) for url in order.start]
         if self.stays_on_hosts:
-            self.allowed_domains = sorted({host_of(url) for url in self.start_urls})
+            self.allowed_domains = sorted({urlsplit(url).hostname or "" for url in self.start_urls})
         self.encoding = order.encoding or self.encoding
         self.follow = order.follow or self.follow
         self.documents = order.documents or self.documents

@@ -45,7 +45,7 @@ _FOLDED = str.maketrans(
 )
 _TOKEN = re.compile(r"[^\W\d_]+|\d+")
 _NOISE = frozenset({"pdf", "th", "st", "nd", "rd"})
-_RANGE = re.compile(r"(?<!\d)\d{1,2}\s*(?:[-–—/&+]|ve|and|et|und)\s*\d{1,2}(?!\d)")
+_RANGE = re.compile(r"(?<!\d)\d{1,2}\s*(?:[-–—/&+]|ve|and|et|und)\s*\d{1,2}(?!\d|\s*i?nci)")
 _ISSUE = re.compile(r"(?<![^\W_])(?:sayi|no|nr|numara|issue|cilt|vol)\W*\d+")
 _YEARS = range(1500, 2100)
 _YEAR_FIRST = re.compile(r"(?<!\d)(\d{4})([-./])(\d{1,2})(?:\2(\d{1,2}))?(?!\d)")

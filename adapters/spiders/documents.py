@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from ...catalog.status import Reason
 from .dates import PartialDate, read_date
-from .urls import file_name, host_of
+from .urls import file_name
 
 FIELDS = frozenset(
     {"title", "date", "year", "month", "day", "issue", "language", "rights", "host", "source_page"}
@@ -62,12 +63,12 @@ class Document:
         }
         meta = {name: value for name, value in (told | self.extra).items() if value not in (None, "")}
         fields: dict[str, Any] = {name: value for name, value in meta.items() if not name.startswith("date_")}
-        fields["host"] = host_of(self.url)
+        fields["host"] = urlsplit(self.url).hostname
         if read is not None:
             fields["year"] = f"{read.year:04d}"
             fields["month"] = f"{read.month:02d}" if read.month else None
             fields["day"] = f"{read.day:02d}" if read.day else None
-        return {"kind": "document", "uri": self.url, "host": fields["host"], "fields": fields, "meta": meta}
+        return {"kind": "document", "uri": self.url, "fields": fields, "meta": meta}
 
 
 @dataclass(slots=True)
@@ -84,7 +85,6 @@ class Unread:
         return {
             "kind": "unread",
             "uri": self.url,
-            "host": host_of(self.url),
             "reason": self.reason.value,
             "detail": self.detail,
             "source_page": self.source_page,

@@ -15,6 +15,7 @@ from scrapy.exceptions import (
 from scrapy.spidermiddlewares.httperror import HttpError
 
 from ...catalog.status import Reason
+from ..fetch.failures import status_failure
 
 
 class Refused(IgnoreRequest):
@@ -37,21 +38,12 @@ _REASONS: tuple[tuple[type[Exception], Reason], ...] = (
 )
 
 
-def status_reason(status: int) -> Reason:
-    """The reason for an HTTP status that is no success."""
-    if status == 429:
-        return Reason.HTTP_429
-    if status >= 500:
-        return Reason.HTTP_5XX
-    return Reason.HTTP_4XX if status >= 400 else Reason.PROTOCOL
-
-
 def reason_of(error: BaseException) -> Reason:
     """The reason code of an exception that ended the fetching of a listing."""
     if isinstance(error, Refused):
         return error.reason
     if isinstance(error, HttpError):
-        return status_reason(error.response.status)
+        return status_failure(error.response.status).reason
     if is_certificate_error(error):
         return Reason.TLS
     return next((reason for kind, reason in _REASONS if isinstance(error, kind)), Reason.PROTOCOL)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -25,7 +23,9 @@ from scrapy.http.request import NO_CALLBACK
 from scrapy.spidermiddlewares.base import BaseSpiderMiddleware
 
 from ...catalog.status import Reason
-from .failures import Refused, is_certificate_error, reason_of, status_reason
+from ..fetch.failures import status_failure
+from ..fetch.headers import retry_after
+from .failures import Refused, is_certificate_error, reason_of
 from .network import REFUSED_HOSTS
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ class RobotsMiddleware:
         except Exception as error:
             return Refused(reason_of(error), str(error))
         if response.status >= 500 or response.status == 429 or 300 <= response.status < 400:
-            return Refused(status_reason(response.status), f"HTTP {response.status}")
+            return Refused(status_failure(response.status).reason, f"HTTP {response.status}")
         text = response.body[:ROBOTS_BYTES].decode("utf-8", "replace") if response.status < 300 else ""
         rules = Protego.parse(text)
         delay = rules.crawl_delay(self._agent)
@@ -179,7 +179,8 @@ class RetryMiddleware:
         """Let the host rest when it answers that it cannot, before anything else is sent to it."""
         if response.status not in self.RETRIED_STATUS:
             return
-        seconds = retry_after(response)
+        stated = (response.headers.get("Retry-After") or b"").decode("latin-1")
+        seconds = retry_after(stated, time.time())
         if seconds is None:
             seconds = self._doubled(request)
         if seconds > self._patience:
@@ -256,20 +257,6 @@ class ReportMiddleware(BaseSpiderMiddleware):
         if response is not None:
             request.meta.setdefault("source_page", response.url)
         return request
-
-
-def retry_after(response: Response) -> float | None:
-    """The seconds of a `Retry-After` header, from now; None if there is none that can be read."""
-    stated = (response.headers.get("Retry-After") or b"").decode("latin-1").strip()
-    if stated.isdecimal():
-        return float(stated)
-    try:
-        until = parsedate_to_datetime(stated)
-    except ValueError:
-        return None
-    if until.tzinfo is None:
-        until = until.replace(tzinfo=UTC)
-    return max(0.0, until.timestamp() - time.time())
 
 
 def _host(request: Request) -> str:

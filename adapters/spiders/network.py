@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from scrapy.resolver import CachingHostnameResolver
 from twisted.internet.interfaces import IAddress, IHostResolution, IResolutionReceiver
 
-from ..fetch.addresses import Addresses, PrivateAddress
+from ..fetch.addresses import Addresses, PrivateAddressError
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
@@ -67,7 +67,7 @@ class _Checked:
         try:
             for address in self._addresses:
                 self._visitable.check(address.host, self._host)
-        except PrivateAddress:
+        except PrivateAddressError:
             REFUSED_HOSTS.add(self._host)
         else:
             for address in self._addresses:

@@ -37,11 +37,6 @@ def absolute(base: str, link: str, encoding: str = "utf-8") -> str | None:
     return str(safe_url_string(joined, encoding=encoding, path_encoding="utf-8"))
 
 
-def host_of(url: str) -> str:
-    """The host name of a URL, without its port; empty if there is none."""
-    return urlsplit(url).hostname or ""
-
-
 def file_name(url: str) -> str:
     """The last part of a URL's path, unescaped."""
     return unquote(urlsplit(url).path.rpartition("/")[2])

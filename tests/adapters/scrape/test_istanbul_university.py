@@ -1,0 +1,113 @@
+"""The archive of Istanbul University, against a replica with all of its traps."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+from newspaper_archive import ACIK_SOZ, AKSAM, ROOT, TITLES, Issue, NewspaperArchive
+
+from derlem.catalog.models import Item
+
+CATEGORY = "documents/newspapers/{title}/{year}"
+
+
+def test_every_issue_is_found_with_its_date(
+    served: Callable[[Any], Any], crawl: Callable[..., list[Item]]
+) -> None:
+    archive = served(NewspaperArchive())
+    items = crawl("istanbul_university", archive.base + ROOT, category=CATEGORY)
+    expected = archive.issues()
+    assert {item.uri for item in items} == set(expected)
+    assert len(items) == 40
+    for item in items:
+        title, issue = expected[item.uri]
+        assert item.meta["title"] == title.name
+        assert item.meta["slug"] == title.slug
+        assert item.meta["date_text"] == issue.cell
+        assert (item.meta.get("date"), item.meta.get("date_precision")) == (issue.date, issue.precision)
+        assert item.meta["source_page"] == f"{archive.base}{ROOT}gazete.php?gazete={title.slug}"
+        assert item.category == f"documents/newspapers/{title.name}/{str(issue.date)[:4]}"
+        assert item.unit == "127.0.0.1"
+        assert item.reason is None
+    named = [item for item in items if item.meta["date_source"] == "file name"]
+    assert [item.meta["date_text"] for item in named] == ["Haziran 1936"]
+
+
+def test_the_crawl_is_polite(served: Callable[[Any], Any], crawl: Callable[..., list[Item]]) -> None:
+    archive = served(NewspaperArchive(busy=2, retry_after="1", crawl_delay=0.2))
+    assert len(crawl("istanbul_university", archive.base + ROOT)) == 40
+    assert archive.asked[0].path == "/robots.txt"
+    assert all(gap > 0.19 for gap in archive.gaps()[1:])
+    refused = [place for place, asked in enumerate(archive.asked) if asked.status == 429]
+    assert len(refused) == 2
+    assert all(archive.gaps()[place] >= 1 for place in refused)  # the whole host rests
+    assert {asked.headers["user-agent"] for asked in archive.asked} == {"derlem/0.1.0"}
+    assert not archive.count(ROOT + "yasak")
+
+
+def test_a_second_crawl_revalidates_and_sees_what_is_new(
+    served: Callable[[Any], Any], crawl: Callable[..., list[Item]]
+) -> None:
+    archive = served(NewspaperArchive(busy=0))
+    first = crawl("istanbul_university", archive.base + ROOT)
+    new = Issue("14 Eylül 1936", "aksam/aksam_1936/aksam_1936_eylul_14.pdf", "1936-09-14", "day")
+    years = {**AKSAM.years, 1936: [*AKSAM.years[1936], new]}
+    archive.titles = [replace(AKSAM, years=years), *TITLES[1:]]
+    archive.asked.clear()
+    second = crawl("istanbul_university", archive.base + ROOT)
+    assert {item.item_id for item in second} - {item.item_id for item in first} == {
+        item.item_id for item in second if item.uri == archive.url(new.path)
+    }
+    assert len(second) == 41
+    answers = {asked.path: asked.status for asked in archive.asked}
+    assert answers[ROOT] == answers[f"{ROOT}gazete.php?gazete={ACIK_SOZ.slug}"] == 304
+    assert answers[f"{ROOT}gazete.php?gazete={AKSAM.slug}"] == 200
+
+
+def test_killed_again_and_again_a_crawl_goes_on_and_leaves_no_orphans(
+    served: Callable[[Any], Any], source: Callable[..., Any], fetch: dict[str, Any], tmp_path: Path
+) -> None:
+    archive = served(NewspaperArchive(busy=0, crawl_delay=0.4))
+    found = tmp_path / "found"
+    pages: Counter[str] = Counter()
+    told = {
+        "workspace": str(tmp_path / "work"),
+        "fetch": fetch,
+        "found": str(found),
+        "source": source("istanbul_university", archive.base + ROOT).model_dump(mode="json"),
+    }
+    command = [sys.executable, str(Path(__file__).with_name("crawl_once.py")), json.dumps(told)]
+    moments, kills, completed = random.Random(4), 0, 0
+    for _ in range(10):
+        archive.asked.clear()
+        process = subprocess.Popen(command)
+        while process.poll() is None and not archive.asked:  # from its first request on,
+            time.sleep(0.005)
+        time.sleep(moments.uniform(0, 0.8))  # at any moment
+        children = psutil.Process(process.pid).children() if process.poll() is None else []
+        kills += process.poll() is None
+        process.kill()
+        completed += process.wait() == 0
+        pages += archive.count(ROOT)
+        _, alive = psutil.wait_procs(children, timeout=5)
+        assert not alive
+    archive.asked.clear()
+    subprocess.run(command, check=True)
+    pages += archive.count(ROOT)
+    assert set(found.read_text().split("\n")) - {""} == set(archive.issues())
+    assert len(pages) == 4
+    assert kills + completed == 10
+    assert kills >= 5
+    # A page that had come is not asked for again, unless the kill fell between its coming and its keeping;
+    # a crawl that had come to its end is followed by a new one.
+    assert sum(pages.values()) <= len(pages) * (1 + completed) + kills

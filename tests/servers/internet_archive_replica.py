@@ -1,0 +1,118 @@
+"""A replica of the Internet Archive: its search, its scraping interface and its metadata.
+
+After archive.org/help/aboutsearch.htm and the metadata API: search in pages as far as the 10,000th result,
+the scraping interface with a cursor, items with files in many formats, a dark one and one without.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qs, quote, urlsplit
+
+from replica import Answer, Replica, small_pdf
+
+
+class InternetArchiveReplica(Replica):
+    """250 items in the collection `gazete`; `claimed` is how many results the search says there are."""
+
+    def __init__(self, items: int = 250, claimed: int | None = None) -> None:
+        self.identifiers = [f"gazete_{number:04d}" for number in range(items)]
+        self.claimed = items if claimed is None else claimed
+        super().__init__()
+
+    def pdf(self, identifier: str) -> str:
+        """The address of an item's PDF."""
+        return f"{self.base}/download/{identifier}/{quote(f'{identifier} nüsha.pdf')}"
+
+    def answer(self, path: str, headers: Mapping[str, str]) -> Answer:
+        parts = urlsplit(path)
+        asked = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+        if parts.path == "/advancedsearch.php":
+            return _json(self._search(asked))
+        if parts.path == "/services/search/v1/scrape":
+            return _json(self._scrape(asked))
+        if parts.path.startswith("/metadata/"):
+            return _json(self._item(parts.path.rpartition("/")[2]))
+        if parts.path.startswith("/download/"):
+            return Answer(small_pdf(parts.path[-20:]), "application/pdf")
+        raise LookupError(path)
+
+    def _search(self, asked: Mapping[str, str]) -> dict[str, Any]:
+        assert asked["q"] == "collection:gazete"
+        assert asked["output"] == "json"
+        rows, page = int(asked["rows"]), int(asked["page"])
+        start = (page - 1) * rows
+        assert start + rows <= 10_000
+        docs = [{"identifier": name} for name in self.identifiers[start : start + rows]]
+        return {
+            "responseHeader": {
+                "status": 0,
+                "QTime": 12,
+                "params": {"query": asked["q"], "rows": rows, "start": start},
+            },
+            "response": {"numFound": self.claimed, "start": start, "docs": docs},
+        }
+
+    def _scrape(self, asked: Mapping[str, str]) -> dict[str, Any]:
+        assert int(asked["count"]) >= 100
+        start, step = int(asked.get("cursor", 0)), 100
+        shown = self.identifiers[start : start + step]
+        more = start + step < len(self.identifiers)
+        cursor = {"cursor": str(start + step)} if more else {}
+        return {
+            "items": [{"identifier": name} for name in shown],
+            "total": self.claimed,
+            "count": len(shown),
+            **cursor,
+        }
+
+    def _item(self, identifier: str) -> dict[str, Any]:
+        number = int(identifier.rpartition("_")[2])
+        said: dict[str, Any] = {
+            "identifier": identifier,
+            "mediatype": "texts",
+            "collection": ["gazete", "newspapers"],
+            "title": f"Vakit {number}",
+            "date": "1936-07" if number % 2 else "1936-07-05",
+            "language": ["tur", "fre"],
+            "creator": "Vakit Matbaası",
+            "volume": "19",
+        }
+        if number == 1:
+            return {"created": 1, "is_dark": True, "metadata": said}
+        said |= (
+            {"licenseurl": "http://creativecommons.org/publicdomain/mark/1.0/"}
+            if number
+            else {"rights": "<i>Free</i>"}
+        )
+        files = [
+            {"name": f"{identifier}_meta.xml", "source": "original", "format": "Metadata", "size": "1520"},
+            {"name": f"{identifier}_djvu.txt", "source": "derivative", "format": "DjVuTXT", "size": "81521"},
+            {
+                "name": f"{identifier}_text.pdf",
+                "source": "derivative",
+                "format": "Text PDF",
+                "size": "9000000",
+            },
+            {
+                "name": f"{identifier} nüsha.pdf",
+                "source": "original",
+                "format": "Image Container PDF",
+                "size": "8123456",
+            },
+        ]
+        return {
+            "created": 1700000000,
+            "d1": "ia600503.us.archive.org",
+            "dir": f"/0/items/{identifier}",
+            "files": files[:2] if number == 2 else files,
+            "files_count": len(files),
+            "metadata": said,
+            "server": "ia600503.us.archive.org",
+        }
+
+
+def _json(thing: object) -> Answer:
+    return Answer(json.dumps(thing).encode(), "application/json")
