@@ -1,0 +1,153 @@
+"""Keeps requests out of our own network: every address is checked when it is connected to.
+
+A name is looked up once, every answer is checked, and the connection goes to a checked address; so a
+name that answers differently the next time gains nothing. Address ranges: the IANA special-purpose
+registries (RFC 6890), IPv4-mapped IPv6 (RFC 4291), NAT64 (RFC 6052, 8215), 6to4 (RFC 3056).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+)
+from typing import Any
+
+from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.connector import AddrInfoType
+
+LOOKUPS = 32
+"""Names that are looked up at a time: `getaddrinfo` blocks a thread for as long as a server takes."""
+
+_NUMERIC = re.compile(r"0x[0-9a-f]*|[0-9]+")
+_UNICAST = IPv6Network("2000::/3")
+_NAT64 = IPv6Network("64:ff9b::/96")
+_NOT_PUBLIC = tuple(
+    IPv6Network(network)
+    for network in (
+        "2001::/23",  # Teredo, ORCHID and other protocol assignments
+        "2001:db8::/32",
+        "2002::/16",  # 6to4: the IPv4 address within is reached through anybody's relay
+        "3fff::/20",
+        "5f00::/16",
+    )
+)
+
+
+class PrivateAddressError(OSError):
+    """An address that is not on the public internet."""
+
+    def __init__(self, host: str, address: str) -> None:
+        self.host, self.address = host, address
+        super().__init__(f"{host} is at {address}" if host != address else f"{address} is not public")
+
+
+class Addresses:
+    """Which addresses may be connected to: public ones, and those that `allow` names."""
+
+    def __init__(self, allow: Sequence[IPv4Network | IPv6Network] = ()) -> None:
+        self._allow = tuple(allow)
+
+    def check(self, address: str, host: str = "") -> None:
+        """PrivateAddressError unless `address` (as text, an IPv6 scope is fine) may be connected to."""
+        found = ip_address(address.partition("%")[0])
+        if not (is_public(found) or any(found in network for network in self._allow)):
+            raise PrivateAddressError(host or address, address)
+
+    def socket(self, info: AddrInfoType) -> socket.socket:
+        """A socket for a connection to the address in `info`; nothing connects without passing here."""
+        family, kind, protocol, _, address = info
+        self.check(str(address[0]))
+        return socket.socket(family=family, type=kind, proto=protocol)
+
+
+def is_public(address: IPv4Address | IPv6Address) -> bool:
+    """Whether an address is a unicast one on the public internet.
+
+    IPv4 addresses inside IPv6 ones (mapped, NAT64) are judged themselves.
+    """
+    if isinstance(address, IPv6Address):
+        inner = address.ipv4_mapped
+        if inner is None and address in _NAT64:
+            inner = IPv4Address(int(address) & 0xFFFFFFFF)
+        if inner is not None:
+            return is_public(inner)
+        if address not in _UNICAST or any(address in network for network in _NOT_PUBLIC):
+            return False
+    return address.is_global and not address.is_multicast and not address.is_reserved
+
+
+def literal(host: str) -> IPv4Address | IPv6Address | None:
+    """The address that a URL's host spells, or None if it is a name.
+
+    Understands what resolvers do and browsers did: one to four decimal, octal or hexadecimal numbers
+    (the WHATWG URL standard's IPv4 parser). ValueError for numbers that are no address.
+    """
+    if ":" in host:
+        return IPv6Address(host.strip("[]").partition("%")[0])
+    parts = host.lower().removesuffix(".").split(".")
+    if not _NUMERIC.fullmatch(parts[-1]):
+        return None
+    numbers = [_number(part) for part in parts]
+    if (
+        len(numbers) > 4
+        or any(number > 255 for number in numbers[:-1])
+        or numbers[-1] >= 256 ** (5 - len(numbers))
+    ):
+        raise ValueError(f"{host} is not an address")
+    value = sum(number << (24 - 8 * place) for place, number in enumerate(numbers[:-1]))
+    return IPv4Address(value + numbers[-1])
+
+
+def _number(text: str) -> int:
+    if not _NUMERIC.fullmatch(text):
+        raise ValueError(f"{text!r} is no part of an address")
+    if text.startswith("0x"):
+        return int(text[2:] or "0", 16)
+    return int(text, 8 if text.startswith("0") else 10)
+
+
+class Resolver(AbstractResolver):
+    """Looks names up in the system's resolver, and refuses a name with any answer that is not public."""
+
+    def __init__(self, addresses: Addresses) -> None:
+        self._addresses = addresses
+        self._threads = ThreadPoolExecutor(LOOKUPS, thread_name_prefix="derlem-dns")
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """All addresses of `host`, checked. socket.gaierror, or PrivateAddressError."""
+        found = await asyncio.get_running_loop().run_in_executor(
+            self._threads, self._lookup, host, port, family
+        )
+        for answer in found:
+            self._addresses.check(answer["host"], host)
+        return found
+
+    async def close(self) -> None:
+        """Let the threads go; lookups under way end by themselves."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    @staticmethod
+    def _lookup(host: str, port: int, family: socket.AddressFamily) -> list[ResolveResult]:
+        infos: list[Any] = socket.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
+        return [
+            ResolveResult(
+                hostname=host,
+                host=address[0],
+                port=port,
+                family=found,
+                proto=protocol,
+                flags=socket.AI_NUMERICHOST,
+            )
+            for found, _, protocol, _, address in infos
+        ]

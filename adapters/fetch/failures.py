@@ -1,0 +1,84 @@
+"""One place where what went wrong with a request becomes a reason code."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+
+import aiohttp
+
+from ...catalog.models import Failure
+from ...catalog.status import Reason
+from .addresses import PrivateAddressError
+from .urls import UrlError
+
+HOST_LEVEL = frozenset(
+    {
+        Reason.DNS,
+        Reason.DNS_TEMPORARY,
+        Reason.REFUSED,
+        Reason.TLS,
+        Reason.CONNECTION,
+        Reason.TIMEOUT,
+        Reason.HTTP_5XX,
+    }
+)
+"""Failures that speak of the host, not of one URL: enough of them in a row and it counts as down."""
+
+_NOT_NOW = frozenset({socket.EAI_AGAIN, socket.EAI_MEMORY, socket.EAI_SYSTEM})
+
+
+class DroppedError(aiohttp.ClientError):
+    """The connection ended before a response came."""
+
+
+def failure_of(error: BaseException) -> Failure:
+    """The failure that an exception during a request stands for; other exceptions are raised again."""
+    chain = [error]
+    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None and cause not in chain:
+        chain.append(cause)
+    for link in chain:
+        if isinstance(link, PrivateAddressError):
+            return Failure(Reason.PRIVATE_ADDRESS, str(link))
+        if isinstance(link, UrlError):
+            return Failure(Reason.BAD_URL, str(link))
+        if isinstance(link, ssl.SSLError):
+            return Failure(Reason.TLS, link.reason or str(link))
+        if isinstance(link, socket.gaierror):
+            reason = Reason.DNS_TEMPORARY if link.errno in _NOT_NOW else Reason.DNS
+            return Failure(reason, link.strerror or str(link))
+    match error:
+        case TimeoutError():
+            return Failure(Reason.TIMEOUT, str(error))
+        case aiohttp.InvalidURL():
+            return Failure(Reason.BAD_URL, str(error))
+        case aiohttp.ClientPayloadError():
+            return Failure(Reason.BODY_TRUNCATED, _first_line(error))
+        case aiohttp.ClientResponseError():  # what the parser makes of a malformed response
+            return Failure(Reason.PROTOCOL, _first_line(error))
+        case ConnectionRefusedError():
+            return Failure(Reason.REFUSED, "connection refused")
+        case aiohttp.ClientConnectorError() if isinstance(error.os_error, ConnectionRefusedError):
+            return Failure(Reason.REFUSED, "connection refused")
+        case aiohttp.ClientError() | OSError():
+            return Failure(Reason.CONNECTION, _first_line(error))
+    raise error
+
+
+def status_failure(status: int) -> Failure:
+    """The failure that an HTTP status stands for; `meta` has the status."""
+    if status == 429:
+        reason = Reason.HTTP_429
+    elif status >= 500:
+        reason = Reason.HTTP_5XX
+    elif status == 408:  # the server gave up waiting for a request that was there: like a time-out
+        reason = Reason.TIMEOUT
+    elif status >= 400:
+        reason = Reason.HTTP_4XX
+    else:
+        reason = Reason.PROTOCOL
+    return Failure(reason, f"HTTP status {status}", {"http_status": status})
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).strip().splitlines()[0][:200]

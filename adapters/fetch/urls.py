@@ -1,0 +1,126 @@
+"""Reads URLs as lists and redirects spell them, and changes only what cannot be sent as it is."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+import idna
+from yarl import URL
+
+from .addresses import literal
+
+MAX_LENGTH = 8192
+"""Characters; servers refuse longer ones."""
+
+_PLAIN = re.compile(
+    r"(https?)://([a-z0-9-]+(?:\.[a-z0-9-]+)*\.[a-z][a-z0-9-]*)(?::([0-9]{1,5}))?(/(?:[!$&-;=?-Z_a-z~]|%[0-9A-Fa-f]{2})*)?"
+)
+_PARTS = re.compile(r"(?is)(https?)://([^/?#\\]*)([^#]*)(?:#.*)?")
+_HOST = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
+_UNSENDABLE = re.compile(rb"[^!$&-;=?-Z_a-z~\[\]%]|%(?![0-9A-Fa-f]{2})")
+_PORTS = {"http": 80, "https": 443}
+
+
+class UrlError(ValueError):
+    """Text that is no URL that could be fetched; the message says why."""
+
+
+class Target(NamedTuple):
+    """Where a request goes.
+
+    `url` is ready to be sent. `host` is the name whose limits count, without a port, or an address in
+    its usual spelling. `origin` is scheme, host and port: what a robots.txt speaks for.
+    """
+
+    url: URL
+    host: str
+    origin: str
+
+
+def read_url(text: str) -> Target:
+    """The target of an http(s) URL; UrlError for everything else.
+
+    Spaces, non-ASCII letters (as UTF-8) and other characters that must not be sent are escaped; escapes
+    that are there stay as they are, and so do double slashes and dots. Host names may be international
+    (UTS 46), addresses numeric in any old form. The fragment is dropped.
+    """
+    plain = _PLAIN.fullmatch(text)
+    if plain and len(text) <= MAX_LENGTH:
+        scheme, host, port, path = plain.groups()
+        if len(host) <= 253:
+            return _target(text if path else f"{text}/", scheme, host, _port(port, scheme))
+    text = text.strip().translate(_STRAY)
+    if len(text) > MAX_LENGTH:
+        raise UrlError(f"{len(text)} characters")
+    parts = _PARTS.fullmatch(text)
+    if not parts:
+        raise UrlError("not an http or https URL")
+    scheme, authority, rest = parts[1].lower(), parts[2], parts[3]
+    if "@" in authority:
+        raise UrlError("holds a user name")  # and perhaps a password, which is nobody's business
+    bracket = authority.rfind("]")
+    name, colon, port = authority[bracket + 1 :].rpartition(":")
+    host = authority[: bracket + 1] + (name if colon else authority[bracket + 1 :])
+    host = read_host(host)
+    number = _port(port if colon else None, scheme)
+    rest = _UNSENDABLE.sub(_escape, rest.encode("utf-8", "surrogateescape")).decode("ascii")
+    if not rest.startswith("/"):
+        rest = f"/{rest}"
+    shown = f"[{host}]" if ":" in host else host
+    if number != _PORTS[scheme]:
+        shown = f"{shown}:{number}"
+    return _target(f"{scheme}://{shown}{rest}", scheme, host, number)
+
+
+def read_host(text: str) -> str:
+    """A host as it is looked up: lower case, ASCII, an address in its usual spelling; UrlError."""
+    if not text:
+        raise UrlError("no host")
+    try:
+        address = literal(text)
+        if address is not None:
+            return str(address)
+        host = (text.lower() if text.isascii() else idna.encode(text, uts46=True).decode()).removesuffix(".")
+    except ValueError as error:
+        raise UrlError(f"host {text!r}: {error}") from error
+    if len(host) > 253 or not _HOST.fullmatch(host) or any(len(label) > 63 for label in host.split(".")):
+        raise UrlError(f"host {text!r} is no host name")
+    return host
+
+
+def host_of(text: str) -> str:
+    """The host whose limits count for a URL (see Target); UrlError."""
+    plain = _PLAIN.fullmatch(text)
+    if plain and len(text) <= MAX_LENGTH and len(plain[2]) <= 253 and not plain[3]:
+        return plain[2]
+    return read_url(text).host
+
+
+def follow(base: URL, location: str) -> Target:
+    """The target of a redirect (RFC 9110, section 10.2.2: relative to the URL that answered); UrlError."""
+    text = location.strip().translate(_STRAY)
+    if not re.match(r"(?i)[a-z][a-z0-9+.-]*:", text):
+        escaped = _UNSENDABLE.sub(_escape, text.partition("#")[0].encode("utf-8", "surrogateescape"))
+        text = str(base.join(URL(escaped.decode("ascii"), encoded=True)))
+    return read_url(text)
+
+
+def _target(text: str, scheme: str, host: str, port: int) -> Target:
+    shown = f"[{host}]" if ":" in host else host
+    return Target(URL(text, encoded=True), host, f"{scheme}://{shown}:{port}")
+
+
+def _port(text: str | None, scheme: str) -> int:
+    if not text:
+        return _PORTS[scheme]
+    if not (text.isascii() and text.isdigit()) or not 0 < int(text) < 65536:
+        raise UrlError(f"port {text!r}")
+    return int(text)
+
+
+def _escape(match: re.Match[bytes]) -> bytes:
+    return b"%%%02X" % match[0][0]
+
+
+_STRAY = str.maketrans("", "", "\t\n\r")

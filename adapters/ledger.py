@@ -1,0 +1,217 @@
+"""The fetch ledger: what HTTP taught us and must survive a restart, shared by all worker processes.
+
+Validators of URLs whose bytes are in the cache, hosts that asked for rest, and what origins' robots.txt
+and tdmrep.json said. It is a memory, not a record: deleting it costs requests, never items.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sqlalchemy import Engine, Table, event
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.schema import CreateTable
+from sqlmodel import Field, Session, SQLModel, create_engine, select
+
+POLICY_LIFE = 24 * 3600.0
+"""Seconds that a robots.txt may be used for (RFC 9309, section 2.4)."""
+
+FLUSH_SECONDS = 1.0
+FLUSH_ROWS = 1000
+BUSY_SECONDS = 60.0
+
+
+class UrlRow(SQLModel, table=True):
+    """A URL whose bytes are in the cache. `key` is the first 16 bytes of its sha256."""
+
+    __tablename__ = "urls"
+    key: bytes = Field(primary_key=True)
+    etag: str | None = None
+    last_modified: str | None = None
+    content_type: str | None = None
+    sha256: bytes
+    bytes: int
+    at: float
+
+
+class HostRow(SQLModel, table=True):
+    """A host that is to be left alone until a time, and why."""
+
+    __tablename__ = "hosts"
+    host: str = Field(primary_key=True)
+    until: float
+    reason: str
+    at: float
+
+
+class OriginRow(SQLModel, table=True):
+    """What an origin's files said; None where there is no such file."""
+
+    __tablename__ = "origins"
+    origin: str = Field(primary_key=True)
+    robots_status: int
+    robots: str | None = None
+    tdmrep: str | None = None
+    at: float
+
+
+class Known(NamedTuple):
+    """A URL's bytes in the cache (`sha256`, hex) and the validators they came with."""
+
+    sha256: str
+    etag: str | None
+    last_modified: str | None
+    content_type: str | None
+
+
+class Ledger:
+    """The ledger in one process. Times are seconds since the epoch.
+
+    Validators are written in batches by a thread, since losing the last second of them only costs a
+    transfer; a host's rest is on disk when `rest_host` returns.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._engine = _open(path)
+        self._pending: dict[bytes, dict[str, Any]] = {}
+        self._changed = threading.Condition()
+        self._closing = False
+        self._empty = self._has_no_urls()
+        self._writer = threading.Thread(target=self._write_on, name="derlem-ledger", daemon=True)
+        self._writer.start()
+
+    def known(self, urls: Sequence[str]) -> dict[str, Known]:
+        """What is known of these URLs, by URL; at most some hundred at a time."""
+        if self._empty:
+            return {}
+        by_key = {_key(url): url for url in urls}
+        with self._changed:
+            rows = [dict(self._pending[key]) for key in by_key if key in self._pending]
+        table = _table(UrlRow)
+        with self._engine.connect() as connection:
+            found = connection.execute(table.select().where(table.c.key.in_(list(by_key))))
+            rows = [dict(row._mapping) for row in found] + rows
+        return {
+            by_key[row["key"]]: Known(
+                row["sha256"].hex(), row["etag"], row["last_modified"], row["content_type"]
+            )
+            for row in rows
+        }
+
+    def remember(self, url: str, known: Known, size: int) -> None:
+        """Note where a URL's bytes are and what validates them; written soon."""
+        key = _key(url)
+        row = {
+            "key": key,
+            "etag": known.etag,
+            "last_modified": known.last_modified,
+            "content_type": known.content_type,
+            "sha256": bytes.fromhex(known.sha256),
+            "bytes": size,
+            "at": time.time(),
+        }
+        with self._changed:
+            self._empty = False
+            self._pending[key] = row
+            if len(self._pending) == FLUSH_ROWS:
+                self._changed.notify()
+
+    def rest_host(self, host: str, until: float, reason: str) -> None:
+        """Have all processes, later ones too, leave a host alone until `until`; never shortens a rest."""
+        table = _table(HostRow)
+        statement = insert(table).values(host=host, until=until, reason=reason, at=time.time())
+        later = {name: statement.excluded[name] for name in ("until", "reason", "at")}
+        with self._engine.begin() as connection:
+            connection.execute(
+                statement.on_conflict_do_update(
+                    index_elements=["host"], set_=later, where=table.c.until < statement.excluded["until"]
+                )
+            )
+
+    def resting(self, host: str) -> tuple[float, str] | None:
+        """Until when a host is to be left alone, and why; None if it is not."""
+        with Session(self._engine) as session:
+            row = session.get(HostRow, host)
+            return (row.until, row.reason) if row is not None and row.until > time.time() else None
+
+    def remember_origin(self, row: OriginRow) -> None:
+        """Note what an origin's files said."""
+        self._put(OriginRow, [row.model_dump()])
+
+    def origin(self, origin: str) -> OriginRow | None:
+        """What an origin's files said, unless that is too long ago."""
+        with Session(self._engine, expire_on_commit=False) as session:
+            wanted = select(OriginRow).where(
+                OriginRow.origin == origin, OriginRow.at > time.time() - POLICY_LIFE
+            )
+            return session.exec(wanted).first()
+
+    def close(self) -> None:
+        """Write what waits and let go."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._writer.join()
+        self._engine.dispose()
+
+    def _has_no_urls(self) -> bool:
+        with Session(self._engine) as session:
+            return session.exec(select(UrlRow.bytes).limit(1)).first() is None
+
+    def _write_on(self) -> None:
+        """The writer thread: a batch a second, or when enough rows wait."""
+        closing = False
+        while not closing:
+            with self._changed:
+                if not self._closing and len(self._pending) < FLUSH_ROWS:
+                    self._changed.wait(FLUSH_SECONDS)
+                closing = self._closing
+                rows = list(self._pending.values())
+            if rows:
+                self._put(UrlRow, rows)
+                with self._changed:  # those replaced meanwhile wait for the next batch
+                    for row in rows:
+                        if self._pending.get(row["key"]) is row:
+                            del self._pending[row["key"]]
+
+    def _put(self, model: type[SQLModel], rows: Iterable[Mapping[str, Any]]) -> None:
+        """Insert or replace rows: one statement, so that it can wait for other writers."""
+        with self._engine.begin() as connection:
+            connection.execute(insert(_table(model)).prefix_with("OR REPLACE"), list(rows))
+
+
+def _open(path: Path) -> Engine:
+    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_SECONDS})
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _: Any) -> None:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            with engine.begin() as connection:
+                for model in (UrlRow, HostRow, OriginRow):
+                    connection.execute(CreateTable(_table(model), if_not_exists=True))
+            return engine
+        except OperationalError:  # SQLite does not wait for others that switch the file to WAL
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+
+
+def _table(model: type[SQLModel]) -> Table:
+    table: Table = model.__table__  # type: ignore[attr-defined]  # SQLModel adds it to table classes
+    return table
+
+
+def _key(url: str) -> bytes:
+    return hashlib.sha256(url.encode("utf-8", "surrogateescape")).digest()[:16]
