@@ -21,8 +21,9 @@ from ..catalog.maintenance import compact, migrate, rebuild
 from ..catalog.status import Reason
 from ..catalog.store import read_catalog, write_catalog
 from ..catalog.workspace import Workspace
-from ..corpus.build import build_corpus, plan_build
+from ..corpus.build import build_corpus
 from ..corpus.inventory import inventory
+from ..corpus.plan import plan_build
 from ..corpus.restore import restore_corpora
 from ..pipeline.lock import instance_lock
 from ..pipeline.logs import configure_logs
@@ -31,7 +32,10 @@ from ..pipeline.retry import retry
 from ..pipeline.session import Session, session
 from ..pipeline.stages import check_sources, run_discover, run_ingest, waiting
 from ..pipeline.state import read_states
+from ..sampling.diff import diff_samples, diff_table
+from ..sampling.draw import draw_sample
 from ..sampling.options import SampleOptions, scaled
+from ..sampling.plan import Plan, plan_sample, plan_table
 from ..settings.load import Loaded, load
 
 Table = tuple[Sequence[str], list[Sequence[Any]]]
@@ -175,8 +179,9 @@ class App:
     def audit(self) -> tuple[Sequence[str], list[Sequence[Any]], bool]:
         """Run all audits on the catalog and the shards; a row per audit, and whether an error audit has rows."""
         audits = load_audits([Path(folder) for folder in self.loaded.config.audit.paths])
+        found = inventory(self.workspace, self.loaded.config.ingest.workers)
         with read_catalog(self.workspace) as connection:
-            results = run_audits(connection, audits, inventory(connection, self.workspace))
+            results = run_audits(connection, audits, found)
         rows: list[Sequence[Any]] = [
             (result.audit.name, result.audit.severity, result.count, result.audit.meaning, result.examples)
             for result in results

@@ -1,0 +1,51 @@
+"""The command as a function, and configurations in folders of their own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from derlem.cli import main
+
+
+@dataclass
+class Project:
+    """A configuration file and what can be done with it."""
+
+    config: Path
+
+    @property
+    def work(self) -> Path:
+        return self.config.parent / "work"
+
+    def derlem(self, *arguments: str, code: int = 0) -> Result:
+        """Run a command; the test fails, with what it said, if it ends with another exit code."""
+        result = CliRunner().invoke(main, ["-c", str(self.config), *arguments])
+        assert result.exit_code == code, f"{result.stdout}\n{result.stderr}\n{result.exception!r}"
+        return result
+
+    def rows(self, query: str) -> list[dict[str, Any]]:
+        """The rows of a query, through `derlem sql`."""
+        found: list[dict[str, Any]] = json.loads(self.derlem("sql", query, "--format", "json").stdout)
+        return found
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Callable[..., Project]:
+    """`project(sources, **sections)`: a configuration in a folder of its own."""
+
+    def make(sources: list[dict[str, Any]], name: str = "project", **sections: Any) -> Project:
+        folder = tmp_path / name
+        folder.mkdir()
+        path = folder / "derlem.yaml"
+        path.write_text(yaml.safe_dump({"workspace": "work", "sources": sources, **sections}))
+        return Project(path)
+
+    return make

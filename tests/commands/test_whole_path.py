@@ -1,0 +1,316 @@
+"""From declared sources to an audited corpus, on real pictures, through the commands."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import tarfile
+import unicodedata
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+MakeProject = Callable[..., Any]
+CAPTION = {"sidecar": ".txt", "format": "stamps", "languages": ["tr", "en"]}
+
+
+def stamps_source(stamps: Path) -> dict[str, Any]:
+    return {
+        "name": "stamps",
+        "adapter": "files",
+        "path": str(stamps),
+        "category": "stamps/{dir}",
+        "caption": CAPTION,
+        "license": "GPL-2.0-only",
+    }
+
+
+def turkish_captions(stamps: Path) -> dict[str, str]:
+    """By picture: what its sidecar says after `tr.utf8=`, in NFC."""
+    found = {}
+    for sidecar in stamps.rglob("*.txt"):
+        for line in sidecar.read_text("utf-8").splitlines():
+            if line.startswith("tr.utf8="):
+                picture = sidecar.with_suffix(".png").relative_to(stamps).as_posix()
+                found[picture] = unicodedata.normalize("NFC", line.removeprefix("tr.utf8=")).strip()
+    return found
+
+
+def every_file(root: Path) -> dict[str, tuple[int, int]]:
+    return {str(path): (path.stat().st_size, path.stat().st_mtime_ns) for path in root.rglob("*")}
+
+
+@pytest.mark.parametrize("form", ["webdataset", "parquet"])
+def test_stamps_to_a_corpus_that_loads(
+    project: MakeProject, material: Callable[[str], Path], tmp_path: Path, monkeypatch: Any, form: str
+) -> None:
+    stamps = material("stamps")
+    mine = project(
+        [stamps_source(stamps)],
+        sample={"name": "s", "seed": 3, "target": 796, "allow_shortfall": True},
+        corpus={"format": form, "shard_size": "8MB"},
+    )
+    mine.derlem("run")
+    [progress] = mine.rows("FROM progress")
+    assert (progress["discovered"], progress["pending"], progress["failed"]) == (796, 0, 0)
+    assert progress["ready"] + progress["rejected"] == 796
+
+    items = mine.rows("SELECT uri, category, caption, language FROM items")
+    captions = turkish_captions(stamps)
+    assert len(captions) == 767
+    by_uri = {item["uri"]: item for item in items}
+    assert {uri: by_uri[uri]["caption"] for uri in captions} == captions
+    assert {item["language"] for uri, item in by_uri.items() if uri in captions} == {"tr"}
+    for item in items:
+        assert item["category"] == "/".join(["stamps", *Path(item["uri"]).parts[:-1]])
+
+    selected = mine.rows(
+        "SELECT item_id, m.category, caption FROM manifest m JOIN items i USING (item_id) ORDER BY position"
+    )
+    assert len(selected) > 700
+    monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
+    import datasets
+
+    folder = mine.work / "corpora" / "s"
+    loaded = datasets.load_dataset(str(folder), split="train", cache_dir=str(tmp_path / "cache"))
+    assert len(loaded) == len(selected)
+    for row, expected in zip(loaded, selected, strict=True):
+        record = row["json"] if form == "webdataset" else row
+        picture = row["jpg"] if form == "webdataset" else row["image"]
+        assert record["category"] == expected["category"].split("/")
+        assert record["caption"] == (expected["caption"] or "")
+        assert picture.size == (record["width"], record["height"])
+        picture.load()
+    if form == "webdataset":
+        import webdataset
+
+        shards = sorted(str(path) for path in folder.glob("*.tar"))
+        samples = list(webdataset.WebDataset(shards, shardshuffle=False).decode("pil"))
+        assert [sample["__key__"] for sample in samples] == [item["item_id"] for item in selected]
+        assert [sample["json"]["caption"] for sample in samples] == [
+            item["caption"] or "" for item in selected
+        ]
+        assert all(sample["jpg"].size[0] > 0 for sample in samples)
+
+
+def test_the_same_pictures_in_five_packagings(
+    project: MakeProject, material: Callable[[str], Path], tmp_path: Path
+) -> None:
+    stamps = material("stamps")
+    pictures = sorted(path for path in stamps.rglob("*") if path.is_file())
+    with zipfile.ZipFile(tmp_path / "stamps.zip", "w", zipfile.ZIP_DEFLATED) as packed:
+        for path in pictures:
+            packed.write(path, path.relative_to(stamps))
+    for name, mode in (("stamps.tar", "w"), ("stamps.tar.gz", "w:gz")):
+        with tarfile.open(tmp_path / name, mode) as packed_tar:  # type: ignore[call-overload]
+            for path in pictures:
+                packed_tar.add(path, path.relative_to(stamps))
+    with tarfile.open(tmp_path / "webdataset-000000.tar", "w") as shard:
+        for number, path in enumerate(path for path in pictures if path.suffix == ".png"):
+            for suffix in (".png", ".txt"):
+                part = path.with_suffix(suffix)
+                if part.exists():
+                    data = part.read_bytes()
+                    info = tarfile.TarInfo(f"{number:06d}{suffix}")
+                    info.size = len(data)
+                    shard.addfile(info, io.BytesIO(data))
+    common = {"license": "GPL-2.0-only", "caption": CAPTION}
+    names = {"zip": "stamps.zip", "tar": "stamps.tar", "targz": "stamps.tar.gz", "wds": "webdataset-*.tar"}
+    mine = project(
+        [
+            {"name": "loose", "adapter": "files", "path": str(stamps), **common},
+            *(
+                {"name": name, "adapter": "archive", "path": str(tmp_path / path), **common}
+                for name, path in names.items()
+            ),
+        ]
+    )
+    mine.derlem("run")
+    sets: dict[str, list[tuple[str, str | None]]] = {}
+    for row in mine.rows("SELECT source, sha256, caption FROM items WHERE status = 'ready'"):
+        sets.setdefault(row["source"], []).append((row["sha256"], row["caption"] or ""))
+    loose = sorted(sets.pop("loose"))
+    assert len(loose) == 796 and set(sets) == set(names)
+    for name, found in sets.items():
+        assert sorted(found) == loose, name
+
+
+def demo_sources(demo: Path) -> list[dict[str, Any]]:
+    common = {"license": "CC-PDDC", "caption": {"sidecar": ".txt"}, "category": "art/{dir}"}
+    return [
+        {"name": "clipart", "adapter": "files", "path": str(demo / "clipart"), **common},
+        {"name": "people", "adapter": "archive", "path": str(demo / "people.tar.gz"), **common},
+    ]
+
+
+SAMPLE = {"name": "s", "seed": 1, "target": 40, "balance": "equal"}
+
+
+def test_a_catalog_rebuilt_from_segments_is_equal(project: MakeProject, demo: Path) -> None:
+    mine = project(demo_sources(demo), sample=SAMPLE, corpus={"shard_size": "500kB"})
+    mine.derlem("run")
+    mine.derlem("retry")
+    tables = ("sources", "items", "runs", "segments", "samples", "allocations", "manifest", "shards")
+    before = {table: mine.rows(f"FROM {table} ORDER BY ALL") for table in tables}
+    assert all(before.values())
+    (mine.work / "catalog.duckdb").unlink()
+    mine.derlem("catalog", "rebuild")
+    for table in tables:
+        assert mine.rows(f"FROM {table} ORDER BY ALL") == before[table], table
+    mine.derlem("catalog", "compact")
+    for table in tables:
+        assert mine.rows(f"FROM {table} ORDER BY ALL") == before[table], table
+
+
+def test_a_moved_workspace_still_works(project: MakeProject, demo: Path, tmp_path: Path) -> None:
+    mine = project(demo_sources(demo), sample=SAMPLE)
+    mine.derlem("run")
+    shards = mine.rows("SELECT sha256 FROM shards")
+    moved = tmp_path / "moved"
+    shutil.move(mine.config.parent, moved)
+    mine.config = moved / "derlem.yaml"
+    mine.derlem("audit")
+    mine.derlem("run")
+    assert mine.rows("SELECT sha256 FROM shards") == shards
+
+
+def test_running_again_changes_nothing(project: MakeProject, demo: Path) -> None:
+    mine = project(demo_sources(demo), sample=SAMPLE)
+    mine.derlem("run")
+    before = mine.rows("FROM items ORDER BY item_id"), mine.rows("FROM manifest ORDER BY position")
+    segments = sorted((mine.work / "store").rglob("*.parquet"))
+    mine.derlem("run")
+    assert before == (mine.rows("FROM items ORDER BY item_id"), mine.rows("FROM manifest ORDER BY position"))
+    assert sorted((mine.work / "store").rglob("*.parquet")) == segments
+
+
+def test_new_files_and_a_new_category_template_are_taken_up(
+    project: MakeProject, demo: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "pictures"
+    shutil.copytree(demo / "clipart" / "food", folder)
+    source = {"name": "food", "adapter": "files", "path": str(folder), "license": "MIT", "category": "a/{dir}"}
+    mine = project([source])
+    mine.derlem("run")
+    before = mine.rows("SELECT item_id, sha256, category FROM items ORDER BY item_id")
+    shutil.copyfile(demo / "clipart" / "animals" / "seal_sek_.png", folder / "new.png") if (
+        demo / "clipart" / "animals" / "seal_sek_.png"
+    ).exists() else shutil.copyfile(next((demo / "clipart" / "animals").glob("*.png")), folder / "new.png")
+    mine.config.write_text(mine.config.read_text().replace("a/{dir}", "b/{dir}"))
+    mine.derlem("run")
+    after = mine.rows("SELECT item_id, sha256, category FROM items ORDER BY item_id")
+    assert len(after) == len(before) + 1
+    kept = {row["item_id"]: row for row in after}
+    for row in before:
+        assert kept[row["item_id"]] == {**row, "category": row["category"].replace("a", "b", 1)}
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"pth": "x"}, "did you mean 'path'?"),
+        ({"path": "nowhere"}, "nowhere"),
+        ({"path": "empty"}, "no items"),
+        ({"category": "{dri}"}, "did you mean {dir}?"),
+        ({"adapter": "filse"}, "did you mean 'files'?"),
+        ({"license": ""}, "license"),
+    ],
+)
+def test_a_wrong_declaration_is_one_error_and_nothing_is_written(
+    project: MakeProject, demo: Path, change: dict[str, str], told: str
+) -> None:
+    good, _ = demo_sources(demo)
+    bad = {**good, "name": "second", **change}
+    if bad["path"] in ("nowhere", "empty"):
+        bad["path"] = f"../{bad['path']}"
+    mine = project([good, bad])
+    (mine.config.parent.parent / "empty").mkdir()
+    result = mine.derlem("run", code=2)
+    assert told in result.stderr and len(result.stderr.strip().splitlines()) == 1
+    assert not list((mine.work / "store").rglob("*.parquet"))
+    assert not (mine.work / "catalog.duckdb").exists() or mine.rows("FROM items") == []
+
+
+@pytest.mark.parametrize(
+    "command", ["run", "discover", "ingest", "sample", "build", "retry", "catalog compact", "catalog rebuild"]
+)
+def test_dry_run_writes_nothing(project: MakeProject, demo: Path, command: str) -> None:
+    mine = project(demo_sources(demo), sample=SAMPLE)
+    mine.derlem("run")
+    before = every_file(mine.config.parent)
+    mine.derlem("--dry-run", *command.split())
+    assert every_file(mine.config.parent) == before
+
+
+def test_dry_run_of_a_new_workspace_writes_nothing(project: MakeProject, demo: Path) -> None:
+    mine = project(demo_sources(demo), sample=SAMPLE)
+    before = every_file(mine.config.parent)
+    result = mine.derlem("--dry-run", "run")
+    assert "clipart: 61 items" in result.stderr
+    assert every_file(mine.config.parent) == before
+
+
+def test_test_mode_takes_a_few_items_to_the_end_in_its_own_workspace(
+    project: MakeProject, demo: Path
+) -> None:
+    mine = project(demo_sources(demo), sample={**SAMPLE, "target": 10_000}, test_mode={"items": 5})
+    mine.derlem("--test-mode", "run")
+    assert not mine.work.exists()
+    trial = mine.config.parent / "work-test"
+    assert json.loads((trial / "corpora" / "s" / "stats.json").read_text())
+    result = mine.derlem("--test-mode", "sql", "SELECT source, count(*) AS n FROM items GROUP BY ALL", "--format", "json")
+    assert {row["source"]: row["n"] for row in json.loads(result.stdout)} == {"clipart": 5, "people": 5}
+
+
+def test_a_source_that_left_the_configuration_is_caught_in_the_corpus(
+    project: MakeProject, demo: Path
+) -> None:
+    sources = demo_sources(demo)
+    mine = project(sources, sample=SAMPLE)
+    mine.derlem("run")
+    fewer = project(sources[:1], name="fewer", sample=SAMPLE)
+    shutil.move(mine.work, fewer.work)
+    fewer.derlem("discover")
+    result = fewer.derlem("audit", "--format", "json", code=3)
+    failed = [row for row in json.loads(result.stdout) if row["severity"] == "error" and row["rows"]]
+    assert failed and all(row["first rows"] for row in failed)
+    fewer.derlem("sample")
+    fewer.derlem("build")
+    fewer.derlem("audit")
+
+
+def test_listings_come_in_every_format(project: MakeProject, demo: Path) -> None:
+    mine = project(demo_sources(demo), sample=SAMPLE)
+    mine.derlem("run")
+    for command in (["status"], ["sql", "FROM licenses"], ["audit"], ["doctor"], ["sample"]):
+        assert json.loads(mine.derlem(*command, "--format", "json").stdout)
+        lines = mine.derlem(*command, "--format", "csv").stdout.splitlines()
+        assert len(lines) > 1 and "," in lines[0]
+
+
+def test_views_answer(project: MakeProject, demo: Path) -> None:
+    mine = project(demo_sources(demo), sample=SAMPLE)
+    mine.derlem("run")
+    for view in ("composition", "progress", "rejections", "licenses", "quota_report"):
+        assert mine.rows(f"FROM {view}"), view
+    assert mine.derlem("sql", "SELEC 1", code=2).stderr.startswith("Error: Parser Error")
+
+
+def test_init_writes_a_configuration_that_loads(tmp_path: Path, demo: Path) -> None:
+    from click.testing import CliRunner
+
+    from derlem.cli import main
+    from derlem.settings.load import load
+
+    path = tmp_path / "new" / "derlem.yaml"
+    assert CliRunner().invoke(main, ["init", str(path)]).exit_code == 0
+    assert load([path]).config.sample is not None
+    before = path.read_text()
+    assert CliRunner().invoke(main, ["init", str(path)]).exit_code == 2
+    assert path.read_text() == before
+    assert os.listdir(path.parent) == ["derlem.yaml"]
