@@ -47,8 +47,6 @@ class ArchiveSpider(Spider):
     """Metadata fields that this spider gives besides those of every document."""
     encoding: str | None = None
     """What a page is in that says nothing and is not UTF-8; None leaves it to Scrapy's guess."""
-    stays_on_hosts: ClassVar[bool] = True
-    """Whether listings on other hosts than those of `start` are passed over."""
     follows_rules: ClassVar[bool] = True
     """Whether `follow` and `documents` mean anything to `parse`."""
     pace: ClassVar[Mapping[str, float]] = {}
@@ -60,8 +58,6 @@ class ArchiveSpider(Spider):
         super().__init__()
         self.order = order
         self.start_urls = [self.start_url(url) for url in order.start]
-        if self.stays_on_hosts:
-            self.allowed_domains = sorted({urlsplit(url).hostname or "" for url in self.start_urls})
         self.encoding = order.encoding or self.encoding
         self.follow = order.follow or self.follow
         self.documents = order.documents or self.documents
@@ -101,7 +97,7 @@ class ArchiveSpider(Spider):
             yield self.listing(url, self.parse, dont_filter=True)
 
     def parse(self, response: Response, **carried: Any) -> Iterator[Found]:
-        """Name the documents of a page and follow its links, by the rules."""
+        """Name the documents of a page and follow its links, by the rules, but for links to other hosts."""
         if not isinstance(response, TextResponse):
             yield Unread(
                 response.url, Reason.PROTOCOL, "a listing that is no text", response.meta.get("source_page")
@@ -112,7 +108,7 @@ class ArchiveSpider(Spider):
         for selection in self.follow:
             for link in _links(response, selection, None):
                 url = absolute(_base_url(response), link, response.encoding)
-                if url is not None:
+                if url is not None and self._is_ours(url, response.url):
                     yield self.listing(url, self.parse, source_page=response.url)
 
     def listing(
@@ -139,6 +135,11 @@ class ArchiveSpider(Spider):
         error = failure.value
         assert error is not None  # a failure is one of something
         yield Unread(request.url, reason_of(error), str(error), request.meta.get("source_page"))
+
+    def _is_ours(self, url: str, page: str) -> bool:
+        """Whether a link stays with the archive: on a host of `start`, or where that has moved to."""
+        hosts = {urlsplit(known).hostname for known in (*self.start_urls, page)}
+        return urlsplit(url).hostname in hosts
 
     def _documents(self, response: TextResponse, rule: DocumentRule) -> Iterator[Found]:
         for block, link in _blocks(response, rule):

@@ -18,6 +18,7 @@ from scrapy.settings import Settings
 from twisted.python.failure import Failure
 
 from ...catalog.errors import ConfigError
+from ..templates import Template
 from .base import ArchiveSpider
 from .documents import Document, Unread
 from .listings import CrawlMarker
@@ -151,8 +152,7 @@ class Crawl:
     def run(self) -> None:
         """Crawl to the end; ConfigError, before anything is sent, if the order does not fit its spider."""
         kind = spider_class(self.order.spider)
-        probe = kind(self.order)
-        self.pipe.write({"kind": "begin", "fields": sorted(probe.template_fields)})
+        self.category = Template(self.order.category, kind(self.order).template_fields)
         marker = CrawlMarker(self.order)
         process = AsyncCrawlerProcess(settings(self.order, kind.pace, marker.started))
         logging.getLogger("scrapy").setLevel(logging.WARNING)
@@ -176,12 +176,12 @@ class Crawl:
         """Send what the spider yielded."""
         if isinstance(item, Document):
             self.documents += 1
+            await self.pipe.send(item.record(self.category))
         elif isinstance(item, Unread):
             self.missed += item.reason.transient
+            await self.pipe.send(item.record())
         else:
             self._miss("", f"the spider yielded {type(item).__name__}, which is no document")
-            return
-        await self.pipe.send(item.record())
 
     def broken(self, failure: Failure, response: Response | None, spider: Spider) -> None:
         """Send word of a page that the spider could not make sense of."""

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ...catalog.status import Reason
+from ..templates import Template
 from .dates import PartialDate, read_date
 from .urls import file_name
 
@@ -47,8 +48,8 @@ class Document:
                 return named, "file name"
         return read, where
 
-    def record(self) -> dict[str, Any]:
-        """The document as one JSON object for the pipe: `uri`, `fields` for templates, `meta` to keep."""
+    def record(self, category: Template) -> dict[str, Any]:
+        """The document as one JSON object for the pipe: `uri`, `category`, and `meta` to keep."""
         read, where = self.date()
         told = {
             "title": self.title,
@@ -68,7 +69,7 @@ class Document:
             fields["year"] = f"{read.year:04d}"
             fields["month"] = f"{read.month:02d}" if read.month else None
             fields["day"] = f"{read.day:02d}" if read.day else None
-        return {"kind": "document", "uri": self.url, "fields": fields, "meta": meta}
+        return {"kind": "document", "uri": self.url, "category": category.render(fields), "meta": meta}
 
 
 @dataclass(slots=True)

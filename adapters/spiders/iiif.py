@@ -39,7 +39,6 @@ class Iiif(ArchiveSpider):
     name = "iiif"
     fields = frozenset({"page", "collection", "attribution"})
     follows_rules = False
-    stays_on_hosts = False  # collections gather manifests of many libraries
 
     def parse(self, response: TextResponse, collection: str | None = None) -> Iterator[Found]:  # type: ignore[override]
         """A collection's parts, or a manifest's images."""

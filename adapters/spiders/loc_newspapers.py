@@ -39,7 +39,6 @@ class LocNewspapers(ArchiveSpider):
     name = "loc_newspapers"
     fields = frozenset({"page", "lccn"})
     follows_rules = False
-    stays_on_hosts = False
     Options = LocOptions
     # 20 requests a minute for newspapers, or the address is blocked for five minutes
     pace = MappingProxyType({"www.loc.gov": 3.2})

@@ -186,9 +186,17 @@ class RetryMiddleware:
         if seconds > self._patience:
             why = f"HTTP {response.status}: the host asks to be left alone for {seconds:.0f} s"
             self._left_alone[_host(request)] = time.monotonic() + seconds, why
+            self._turn_back(request, why)
         else:
             logger.info("%s: HTTP %d; resting %.1f s", request.url, response.status, seconds)
             self._rests.take(_host(request), seconds)
+
+    def _turn_back(self, request: Request, why: str) -> None:
+        """Stop the requests that wait in the host's slot: they have passed the middlewares."""
+        slot = self._crawler.engine.downloader.slots[request.meta["download_slot"]]
+        while slot.queue:
+            _, answer = slot.queue.popleft()
+            answer.errback(Refused(Reason.HTTP_429, why))
 
     def process_request(self, request: Request) -> None:
         """Stop a request to a host that is left alone."""

@@ -89,6 +89,7 @@ class Order(BaseModel):
     source: str
     spider: str
     start: tuple[str, ...]
+    category: str = ""
     follow: tuple[Selection, ...] = ()
     documents: tuple[DocumentRule, ...] = ()
     metadata: dict[str, FieldRule] = {}
