@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from ...catalog.status import Reason
 from ..captions import MAX_SIDECAR, Sidecars
-from .members import Member
+from .members import ArchiveError, Member
 from .streams import Stream
 
 WEBDATASET_SIDECARS = frozenset({"txt", "json", "cls"})
@@ -57,7 +57,7 @@ def alone(members: Iterable[Member]) -> Iterator[Sample]:
 
 def beside(members: Iterable[Member], suffix: str) -> Iterator[Sample]:
     """Members with the sidecars that stand beside them, by the rule for files; all are held in memory."""
-    held = list(members)
+    held, problem = _gather(members)
     sound = {member.name: member for member in held if member.reason is None}
     sidecars = Sidecars(suffix, sound)
     for member in held:
@@ -66,6 +66,8 @@ def beside(members: Iterable[Member], suffix: str) -> Iterator[Sample]:
         elif not sidecars.taken(member.name):
             found = sidecars.of(member.name)
             yield Sample(member, ((suffix[1:].lower(), sound[found]),) if found else ())
+    if problem:
+        raise problem
 
 
 def grouped(members: Iterable[Member], suffixes: Collection[str]) -> Iterator[Sample]:
@@ -83,7 +85,7 @@ def looks_grouped(members: Iterator[Member]) -> tuple[bool, Iterator[Member]]:
 
     They do when each of the first ones has a key and belongs to a picture with a sidecar.
     """
-    peeked = list(itertools.islice(members, _PEEK))
+    peeked, problem = _gather(itertools.islice(members, _PEEK))
     groups = [
         (key, {part.suffix for part in parts})
         for key, parts in itertools.groupby(map(_part, peeked), key=lambda part: part.key)
@@ -94,7 +96,22 @@ def looks_grouped(members: Iterator[Member]) -> tuple[bool, Iterator[Member]]:
         key is not None and suffixes & WEBDATASET_SIDECARS and suffixes - WEBDATASET_SIDECARS
         for key, suffixes in groups
     )
-    return bool(groups) and fits, itertools.chain(peeked, members)
+    return bool(groups) and fits, itertools.chain(peeked, _failing(problem) if problem else members)
+
+
+def _gather(members: Iterable[Member]) -> tuple[list[Member], ArchiveError | None]:
+    """All members that can be had, and what kept the others away: those that were had must land."""
+    gathered: list[Member] = []
+    try:
+        gathered.extend(members)
+    except ArchiveError as problem:
+        return gathered, problem
+    return gathered, None
+
+
+def _failing(problem: ArchiveError) -> Iterator[Member]:
+    raise problem
+    yield
 
 
 def _sample(parts: list[_Part], suffixes: Collection[str]) -> Iterator[Sample]:

@@ -92,6 +92,7 @@ class _Gzip:
 
     def __init__(self) -> None:
         self._inner = zlib.decompressobj(wbits=31)
+        self._full = False
 
     @property
     def eof(self) -> bool:
@@ -99,14 +100,17 @@ class _Gzip:
 
     @property
     def needs_input(self) -> bool:
-        return not self._inner.unconsumed_tail
+        # zlib may have taken in all input and still hold output that did not fit into the last piece.
+        return not self._inner.unconsumed_tail and not self._full
 
     @property
     def unused_data(self) -> bytes:
         return self._inner.unused_data
 
     def decompress(self, data: bytes, max_length: int) -> bytes:
-        return self._inner.decompress(self._inner.unconsumed_tail + data, max_length)
+        piece = self._inner.decompress(self._inner.unconsumed_tail + data, max_length)
+        self._full = len(piece) == max_length
+        return piece
 
 
 _UNPACKERS: dict[str, tuple[bytes, Callable[[], Unpacker]]] = {

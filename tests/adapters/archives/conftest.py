@@ -34,16 +34,41 @@ class Outcome:
         return found
 
 
-Ingest = Callable[..., dict[tuple[str, str], Outcome]]
+@pytest.fixture
+def declare() -> Callable[..., ArchiveOptions]:
+    """`declare(path, **options)`: a declared archive source."""
+
+    def source(path: Path | str, **more: object) -> ArchiveOptions:
+        declared = {"name": "s", "adapter": "archive", "license": "CC0-1.0", "path": str(path), **more}
+        return ArchiveOptions.model_validate(declared)
+
+    return source
 
 
 @pytest.fixture
-def ingest(tmp_path: Path) -> Ingest:
+def rows() -> Callable[[list[Item]], Iterator[Item]]:
+    """`rows(items)`: those of them that are read, with their hints as they come back from the catalog."""
+
+    def unsettled(items: list[Item]) -> Iterator[Item]:
+        for item in items:
+            if item.reason is None:
+                item.hint = json.loads(json.dumps(item.hint))
+                yield item
+
+    return unsettled
+
+
+@pytest.fixture
+def ingest(
+    tmp_path: Path,
+    declare: Callable[..., ArchiveOptions],
+    rows: Callable[[list[Item]], Iterator[Item]],
+) -> Callable[..., dict[tuple[str, str], Outcome]]:
     """`ingest(path, **options)`: every item of an archive source and its outcome, by uri and locator."""
 
     def run(path: Path | str, **more: object) -> dict[tuple[str, str], Outcome]:
         adapter = ArchiveAdapter(Context(Workspace(tmp_path / "work"), {}))
-        source = options(path, **more)
+        source = declare(path, **more)
         items = [item for batch in adapter.discover(source) for item in batch]
         assert len({item.item_id for item in items}) == len(items)
         outcomes = {item.item_id: Outcome(item, item.reason, meta=item.meta) for item in items}
@@ -59,17 +84,3 @@ def ingest(tmp_path: Path) -> Ingest:
         return {(one.item.uri, one.item.locator): one for one in outcomes.values()}
 
     return run
-
-
-def options(path: Path | str, **more: object) -> ArchiveOptions:
-    """A declared archive source."""
-    declared = {"name": "s", "adapter": "archive", "license": "CC0-1.0", "path": str(path), **more}
-    return ArchiveOptions.model_validate(declared)
-
-
-def rows(items: list[Item]) -> Iterator[Item]:
-    """The items to read, with their hints as they come back from the catalog."""
-    for item in items:
-        if item.reason is None:
-            item.hint = json.loads(json.dumps(item.hint))
-            yield item
