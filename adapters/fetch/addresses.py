@@ -8,7 +8,6 @@ registries (RFC 6890), IPv4-mapped IPv6 (RFC 4291), NAT64 (RFC 6052, 8215), 6to4
 from __future__ import annotations
 
 import asyncio
-import re
 import socket
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +26,6 @@ from aiohttp.connector import AddrInfoType
 LOOKUPS = 32
 """Names that are looked up at a time: `getaddrinfo` blocks a thread for as long as a server takes."""
 
-_NUMERIC = re.compile(r"0x[0-9a-f]*|[0-9]+")
 _UNICAST = IPv6Network("2000::/3")
 _NAT64 = IPv6Network("64:ff9b::/96")
 _NOT_PUBLIC = tuple(
@@ -83,36 +81,6 @@ def is_public(address: IPv4Address | IPv6Address) -> bool:
         if address not in _UNICAST or any(address in network for network in _NOT_PUBLIC):
             return False
     return address.is_global and not address.is_multicast and not address.is_reserved
-
-
-def literal(host: str) -> IPv4Address | IPv6Address | None:
-    """The address that a URL's host spells, or None if it is a name.
-
-    Understands what resolvers do and browsers did: one to four decimal, octal or hexadecimal numbers
-    (the WHATWG URL standard's IPv4 parser). ValueError for numbers that are no address.
-    """
-    if ":" in host:
-        return IPv6Address(host.strip("[]").partition("%")[0])
-    parts = host.lower().removesuffix(".").split(".")
-    if not _NUMERIC.fullmatch(parts[-1]):
-        return None
-    numbers = [_number(part) for part in parts]
-    if (
-        len(numbers) > 4
-        or any(number > 255 for number in numbers[:-1])
-        or numbers[-1] >= 256 ** (5 - len(numbers))
-    ):
-        raise ValueError(f"{host} is not an address")
-    value = sum(number << (24 - 8 * place) for place, number in enumerate(numbers[:-1]))
-    return IPv4Address(value + numbers[-1])
-
-
-def _number(text: str) -> int:
-    if not _NUMERIC.fullmatch(text):
-        raise ValueError(f"{text!r} is no part of an address")
-    if text.startswith("0x"):
-        return int(text[2:] or "0", 16)
-    return int(text, 8 if text.startswith("0") else 10)
 
 
 class Resolver(AbstractResolver):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import idna
 from yarl import URL
 
-from .addresses import literal
+from .literals import literal
 
 MAX_LENGTH = 8192
 """Characters; servers refuse longer ones."""
