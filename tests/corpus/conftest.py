@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import shutil
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from derlem.catalog.segment_files import inspect
 from derlem.catalog.segments import row_schema
 from derlem.catalog.store import read_catalog, transaction, write_catalog
 from derlem.catalog.workspace import Workspace
+from derlem.corpus.build import build_corpus
+from derlem.corpus.options import CorpusOptions
 from derlem.pipeline.segment_writer import SegmentWriter
 
 WHEN = datetime(2026, 1, 2, 3, 4, 5, 678901)
@@ -192,10 +195,14 @@ def opens(path: Path) -> bool:
     return True
 
 
+@pytest.fixture(scope="session")
+def pictures(demo: Path) -> list[Path]:
+    return [path for path in sorted(demo.rglob("*.png")) if opens(path)]
+
+
 @pytest.fixture
-def make_pantry(tmp_path: Path, demo: Path) -> Callable[..., Pantry]:
+def make_pantry(tmp_path: Path, pictures: list[Path]) -> Callable[..., Pantry]:
     """`make_pantry(name, kind)`: an empty workspace below the test's folder."""
-    pictures = [path for path in sorted(demo.rglob("*.png")) if opens(path)]
 
     def make(name: str = "work", kind: str = "jpeg") -> Pantry:
         return Pantry(Workspace(tmp_path / name), pictures, kind)
@@ -242,10 +249,40 @@ def fill(pantry: Pantry, *, per_source: int = 20) -> list[str]:
     return ids
 
 
-@pytest.fixture
-def pantry(make_pantry: Callable[..., Pantry]) -> Pantry:
-    """40 items of two sources, a sample `small` of all of them with one repeat."""
-    pantry = make_pantry()
+@pytest.fixture(scope="session")
+def templates(tmp_path_factory: pytest.TempPathFactory, pictures: list[Path]) -> dict[str, Pantry]:
+    """What `pantry`, `built` and `built_parquet` are copied from."""
+    pantry = Pantry(Workspace(tmp_path_factory.mktemp("pantry") / "work"), pictures)
     ids = fill(pantry)
     pantry.draw(repeats=[ids[0]])
-    return pantry
+    found = {"drawn": pantry}
+    for format in ("webdataset", "parquet"):
+        copy = Pantry(Workspace(tmp_path_factory.mktemp(format) / "work"), pictures)
+        shutil.copytree(pantry.workspace.root, copy.workspace.root)
+        options = CorpusOptions.model_validate({"format": format, "shard_size": "20KB"})
+        build_corpus(copy.workspace, "small", options, "run-3", 1, lambda *_: None)
+        found[format] = copy
+    return found
+
+
+@pytest.fixture
+def pantry(templates: dict[str, Pantry], tmp_path: Path) -> Pantry:
+    """40 items of two sources, a sample `small` of all of them with one repeat."""
+    return copied(templates["drawn"], tmp_path)
+
+
+@pytest.fixture
+def built(templates: dict[str, Pantry], tmp_path: Path) -> Pantry:
+    """The pantry with its corpus in small tars."""
+    return copied(templates["webdataset"], tmp_path)
+
+
+@pytest.fixture
+def built_parquet(templates: dict[str, Pantry], tmp_path: Path) -> Pantry:
+    """The pantry with its corpus in small Parquet shards."""
+    return copied(templates["parquet"], tmp_path)
+
+
+def copied(pantry: Pantry, folder: Path) -> Pantry:
+    shutil.copytree(pantry.workspace.root, folder / "work")
+    return replace(pantry, workspace=Workspace(folder / "work"), numbers=dict(pantry.numbers))

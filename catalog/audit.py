@@ -1,0 +1,190 @@
+"""Audits: SQL queries that return what is wrong, run over the catalog and over what the shards really hold.
+
+An audit is a file `sql/audit/*.sql`, or one of the user's, with a header of three comments:
+
+    -- name: items_without_licence
+    -- severity: error
+    -- meaning: A ready item without a licence.
+
+Beside the catalog's tables it may read
+
+- `shard_samples` (sample, shard, key, item_id, repeat, bytes, sha256, and what its record says of itself:
+  record_source, record_category, record_license, record_sha256): every sample found in a shard file;
+- `shard_files` (sample, shard, path, samples, bytes, sha256, error): every shard file found;
+- `store_files` (path, bytes): every file of a segment found;
+- `known_statuses` (status), `known_reasons` (reason, status): the vocabulary;
+- `category_forms` (category, normal): every category in use and how it should be written.
+
+In the first three, `sample` is the corpus, and paths are relative to the workspace.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import duckdb
+import pyarrow as pa
+
+from .errors import ConfigError, NoAudits, QueryError
+from .models import category_path
+from .queries import names, query, quoted
+from .status import Reason, Status
+
+FIRST_ROWS = 5
+"""Failing rows that a result shows."""
+
+Severity = Literal["error", "warn"]
+
+_HEADER = re.compile(r"^--\s*(name|severity|meaning)\s*:\s*(.*?)\s*$")
+_CONTINUED = re.compile(r"^--\s+(.*?)\s*$")
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """A query that returns failing rows; `meaning` says what a row is, `origin` where the query stands."""
+
+    name: str
+    severity: Severity
+    meaning: str
+    sql: str
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class AuditResult:
+    """What an audit found: `count` failing rows, the first of them under their column names."""
+
+    audit: Audit
+    count: int
+    examples: list[dict[str, Any]]
+
+    @property
+    def failed(self) -> bool:
+        """Whether it is an error, not a warning, and found something."""
+        return self.count > 0 and self.audit.severity == "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """What was found on disk, for the tables of the same names; `shard_samples` are Parquet files.
+
+    `holder` keeps those files in existence as long as the inventory is.
+    """
+
+    shard_samples: Sequence[Path]
+    shard_files: pa.Table
+    store_files: pa.Table
+    holder: object = None
+
+
+def load_audits(extra_folders: Sequence[Path] = ()) -> list[Audit]:
+    """The built-in audits and those in `extra_folders`, by name.
+
+    Raises ConfigError for a folder that is not there, a header that is incomplete or a name that is
+    taken, and NoAudits for a folder without any.
+    """
+    found = [parse(query(name), f"{name}.sql") for name in names("audit")]
+    for folder in extra_folders:
+        if not folder.is_dir():
+            raise ConfigError(f"there is no folder {folder}", key="audit.paths")
+        files = sorted(folder.glob("*.sql"))
+        if not files:
+            raise NoAudits(f"there is no audit in {folder}: it holds no .sql file")
+        found += [parse(file.read_text("utf-8"), str(file)) for file in files]
+    if not found:
+        raise NoAudits("there is no audit to run")
+    taken: dict[str, Audit] = {}
+    for audit in found:
+        if audit.name in taken:
+            raise ConfigError(
+                f"two audits are named {audit.name!r}: {taken[audit.name].origin} and {audit.origin}"
+            )
+        taken[audit.name] = audit
+    return sorted(found, key=lambda audit: audit.name)
+
+
+def parse(text: str, origin: str) -> Audit:
+    """The audit in the text of a file; ConfigError if its header is not complete."""
+    header: dict[str, str] = {}
+    last = ""
+    for line in text.splitlines():
+        if match := _HEADER.match(line):
+            last = match[1]
+            header[last] = match[2]
+        elif last and (match := _CONTINUED.match(line)):
+            header[last] += " " + match[1]
+        else:
+            break
+    lacking = [key for key in ("name", "severity", "meaning") if not header.get(key)]
+    if lacking:
+        raise ConfigError(f"an audit starts with `-- {lacking[0]}: ...`", key=lacking[0], file=origin)
+    if header["severity"] not in ("error", "warn"):
+        raise ConfigError(
+            f"a severity is error or warn, not {header['severity']!r}", key="severity", file=origin
+        )
+    return Audit(header["name"], cast(Severity, header["severity"]), header["meaning"], text, origin)
+
+
+def run_audits(
+    connection: duckdb.DuckDBPyConnection, audits: Sequence[Audit], inventory: Inventory
+) -> list[AuditResult]:
+    """Run audits one after the other; a result for each, in their order.
+
+    Raises NoAudits if there is none to run, QueryError if a query fails.
+    """
+    if not audits:
+        raise NoAudits("no audit ran: there was none to run")
+    _offer(connection, inventory)
+    return [_run(connection, audit) for audit in audits]
+
+
+def _run(connection: duckdb.DuckDBPyConnection, audit: Audit) -> AuditResult:
+    try:
+        reader = connection.execute(audit.sql).to_arrow_reader(10_000)
+        count, first = 0, list[dict[str, Any]]()
+        for batch in reader:
+            count += batch.num_rows
+            if len(first) < FIRST_ROWS:
+                first += batch.slice(0, FIRST_ROWS - len(first)).to_pylist()
+    except duckdb.Error as error:
+        raise QueryError(f"audit {audit.name} ({audit.origin}): {error}") from error
+    return AuditResult(audit, count, first)
+
+
+def _offer(connection: duckdb.DuckDBPyConnection, inventory: Inventory) -> None:
+    """Make what was found, and the vocabulary, visible to SQL. The catalog itself stays as it is."""
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE shard_samples AS SELECT * FROM read_parquet($files)",
+        {"files": [str(path) for path in inventory.shard_samples]},
+    )
+    categories = [
+        category
+        for (category,) in connection.execute(
+            "SELECT category FROM items UNION SELECT category FROM manifest"
+        ).fetchall()
+    ]
+    tables = {
+        "shard_files": inventory.shard_files,
+        "store_files": inventory.store_files,
+        "known_statuses": pa.table({"status": [str(status) for status in Status]}),
+        "known_reasons": pa.table(
+            {
+                "reason": [str(reason) for reason in Reason],
+                "status": [str(reason.status) for reason in Reason],
+            }
+        ),
+        "category_forms": pa.table(
+            {
+                "category": pa.array(categories, pa.string()),
+                "normal": pa.array([category_path(category) for category in categories], pa.string()),
+            }
+        ),
+    }
+    for name, table in tables.items():
+        connection.register("found", table)
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE {quoted(name)} AS FROM found")
+        connection.unregister("found")

@@ -1,0 +1,10 @@
+-- name: category_not_normal
+-- severity: error
+-- meaning: A category that is not written as categories are (NFC, no empty or blank-edged parts), or items
+--   without one.
+SELECT i.source, i.category, c.normal, count(*) AS items, min(i.item_id) AS example
+FROM items AS i
+LEFT JOIN category_forms AS c ON c.category = i.category
+WHERE i.category IS NULL OR c.normal IS DISTINCT FROM i.category
+GROUP BY i.source, i.category, c.normal
+ORDER BY i.source, i.category

@@ -1,0 +1,15 @@
+-- name: ready_without_bytes
+-- severity: error
+-- meaning: A ready item without a hash, a size or a place in a segment, or whose place lies outside it.
+SELECT i.item_id, i.source, i.segment, i."offset", i."length", g.tar_bytes
+FROM items AS i
+LEFT JOIN segments AS g ON g.segment = i.segment
+WHERE i.status = 'ready'
+  AND (
+    i.sha256 IS NULL OR i.media_type IS NULL OR i.width IS NULL OR i.height IS NULL
+    OR i."offset" IS NULL OR i."length" IS NULL
+    OR g.segment IS NULL
+    OR i."length" <= 0
+    OR i."offset" + i."length" > g.tar_bytes
+  )
+ORDER BY i.item_id

@@ -1,0 +1,13 @@
+-- name: withdrawn_in_corpus
+-- severity: error
+-- meaning: A corpus or a manifest still holds an item that was withdrawn.
+SELECT f.sample, f.shard, f.key, i.source, i.uri
+FROM shard_samples AS f
+INNER JOIN items AS i ON i.item_id = f.item_id
+WHERE i.status = 'withdrawn'
+UNION ALL
+SELECT m.sample, NULL, m.item_id, i.source, i.uri
+FROM manifest AS m
+INNER JOIN items AS i ON i.item_id = m.item_id
+WHERE i.status = 'withdrawn'
+ORDER BY sample, key
