@@ -31,7 +31,7 @@ from .names import exact, readable
 from .paths import ResolvedPath
 from .sniff import ARCHIVES, HEAD, media_type
 from .templates import Template
-from .tree import Tree, open_below, refusal
+from .tree import Tree, open_below, refusal, root_of
 
 BATCH = 2_000
 _PORTION_ITEMS = 64
@@ -92,7 +92,7 @@ class ArchiveAdapter(Adapter[ArchiveOptions]):
 
     def read(self, source: ArchiveOptions, items: Iterable[Item]) -> Iterator[tuple[str, Payload | Failure]]:
         """Read members archive by archive; a compressed one is unpacked once for all its items in a row."""
-        root = Tree(source.path).root
+        root = root_of(source.path)
         for uri, group in itertools.groupby(items, key=lambda item: item.uri):
             try:
                 handle = open_below(root, exact(uri))
@@ -228,15 +228,25 @@ def _read_archive(
         container = open_container(handle, source.limits)
     except ArchiveError as error:
         yield from _all_failed(items, Failure(error.reason, error.detail))
-        return
-    while portion := _portion(items):
-        outcomes = container.read(_places(portion))
-        for item in portion:
-            try:
-                yield item.item_id, _outcome(source, item, outcomes)
-            except OSError as error:
-                yield item.item_id, refusal(error)
-                outcomes = container.read(_places(portion[portion.index(item) + 1 :]))
+    except OSError as error:
+        yield from _all_failed(items, refusal(error))
+    else:
+        while portion := _portion(items):
+            yield from _read_portion(source, container, portion)
+
+
+def _read_portion(
+    source: ArchiveOptions, container: Container, portion: list[Item]
+) -> Iterator[tuple[str, Payload | Failure]]:
+    outcomes = container.read(_places(portion))
+    for number, item in enumerate(portion, start=1):
+        outcome: Payload | Failure
+        try:
+            outcome = _outcome(source, item, outcomes)
+        except (OSError, MemoryError) as error:
+            outcome = refusal(error)
+            outcomes = container.read(_places(portion[number:]))
+        yield item.item_id, outcome
 
 
 def _portion(items: Iterator[Item]) -> list[Item]:

@@ -15,7 +15,7 @@ from .captions import MAX_SIDECAR, CaptionOptions, Sidecar, Sidecars, bad_sideca
 from .names import exact, readable
 from .paths import ResolvedPath
 from .templates import Template
-from .tree import Folder, Tree, open_below, refusal
+from .tree import Folder, Tree, open_below, refusal, root_of
 
 BATCH = 2_000
 FIELDS = ("dir", "top", "parent", "name", "stem", "ext")
@@ -68,11 +68,11 @@ class FilesAdapter(Adapter[FilesOptions]):
 
     def read(self, source: FilesOptions, items: Iterable[Item]) -> Iterator[tuple[str, Payload | Failure]]:
         """Read each file, and its sidecar, in the order given."""
-        root = Tree(source.path).root
+        root = root_of(source.path)
         for item in items:
             try:
                 data = _read(root, exact(item.uri), source.max_bytes)
-            except OSError as error:
+            except (OSError, MemoryError) as error:
                 yield item.item_id, refusal(error)
                 continue
             if isinstance(data, Failure):

@@ -63,18 +63,12 @@ class Tree:
         """
         self._hidden = hidden
         self._without = os.path.realpath(without) if without else None
-        pattern: tuple[str, ...] = ("**", "*")
-        if Path(path).is_dir():
-            root = path
-        elif Path(path).exists():
-            root, name = os.path.split(path)
-            pattern = (_literal(name),)
+        top, pattern = _split(path)
+        if not Path(top).is_dir() or not pattern:
+            raise ConfigError(f"there is nothing at {path}", key="path")
+        if pattern == (_literal(Path(path).name),):
             self._hidden = True
-        else:
-            root, pattern = _split_glob(path)
-            if not pattern or not Path(root).is_dir():
-                raise ConfigError(f"there is nothing at {path}", key="path")
-        self.root = os.path.realpath(root)
+        self.root = os.path.realpath(top)
         self._pattern = pattern
         self._tests = [None if step == "**" else _matcher(step) for step in pattern]
 
@@ -159,6 +153,11 @@ class Tree:
         return test is None or bool(test(name))
 
 
+def root_of(path: str) -> str:
+    """The root that names in `path` are relative to, whether or not there is anything (any more)."""
+    return os.path.realpath(_split(path)[0])
+
+
 def inside(root: str, path: str) -> str | None:
     """The real path of `path` if it exists and lies below `root` (itself a real path), else None."""
     try:
@@ -184,8 +183,10 @@ def open_below(root: str, path: str) -> int:
         return os.open(real, flags)
 
 
-def refusal(error: OSError) -> Failure:
+def refusal(error: OSError | MemoryError) -> Failure:
     """What is said of an item whose file could not be opened or read."""
+    if isinstance(error, MemoryError):
+        return Failure(Reason.OUT_OF_MEMORY, "reading it needs more memory than there is")
     reason, detail = _REFUSALS.get(error.errno or 0, (Reason.UNREADABLE, error.strerror or str(error)))
     return Failure(reason, detail)
 
@@ -200,8 +201,12 @@ def _literal(name: str) -> str:
     return re.sub(r"([*?[])", r"[\1]", name)
 
 
-def _split_glob(path: str) -> tuple[str, tuple[str, ...]]:
-    """Split at the first step with a wildcard: the folder before it, and the steps from there on."""
+def _split(path: str) -> tuple[str, tuple[str, ...]]:
+    """The root of a path, and the pattern below it; an empty one if there is nothing to match."""
+    if Path(path).is_dir():
+        return path, ("**", "*")
+    if Path(path).exists():
+        return str(Path(path).parent), (_literal(Path(path).name),)
     steps = path.split("/")
     first = next((at for at, step in enumerate(steps) if re.search(r"[*?[]", step)), len(steps))
     return "/".join(steps[:first]) or "/", tuple(step for step in steps[first:] if step)

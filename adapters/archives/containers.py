@@ -84,7 +84,7 @@ class PlainTar:
                 at = place.at - start
                 data = block[at : at + place.size]
                 found[place.at] = _checked(block[at - tar.BLOCK : at], data, place)
-        return (found[place.at] for place in asked)
+        yield from (found[place.at] for place in asked)
 
 
 class PackedTar:
@@ -111,6 +111,9 @@ class PackedTar:
                 yield _checked(self.stream.take(tar.BLOCK), self.stream.take(place.size), place)
             except ArchiveError as error:
                 yield Failure(error.reason, error.detail)
+            except (OSError, MemoryError):
+                self.stream = self._open()
+                raise
 
 
 class Zip:

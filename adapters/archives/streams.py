@@ -178,6 +178,8 @@ class Unpacked:
         try:
             piece = self._next()
         except _ERRORS as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise  # the disk's word; what bz2 says of bad data has no number
             raise ArchiveError(Reason.BAD_ARCHIVE, f"damaged after {self._made} bytes: {error}") from error
         self._made += len(piece)
         if self._made > self._limits.archive_bytes:

@@ -234,6 +234,19 @@ def test_what_happens_between_listing_and_reading(tmp_path: Path, root: Path) ->
     }
 
 
+def test_a_root_that_went_is_no_reason_to_stop(tmp_path: Path, root: Path) -> None:
+    grow(root, "x/a.png", "b.png")
+    for path in (root, root / "x" / "*.png", root / "b.png"):
+        source = options(path)
+        items = listed(tmp_path, source)
+        assert all(isinstance(outcome, Payload) for outcome in read(tmp_path, source, items).values())
+        root.rename(tmp_path / "elsewhere")
+        assert {getattr(one, "reason", None) for one in read(tmp_path, source, items).values()} == {
+            Reason.MISSING
+        }
+        (tmp_path / "elsewhere").rename(root)
+
+
 @pytest.fixture
 def nobody() -> Iterator[None]:
     """Root may read everything, so the test of refusals runs as somebody else."""

@@ -1,6 +1,7 @@
 """Archives as sources: the same pictures however they are packed, and an outcome for every entry."""
 
 import bz2
+import errno
 import gzip
 import io
 import json
@@ -345,11 +346,34 @@ def test_an_archive_that_changed_or_went(tmp_path: Path, form: str, declare: Dec
         Reason.BAD_ARCHIVE
     }
     path.unlink()
-    (tmp_path / "other").write_bytes(b"")
-    glob = source.model_copy(update={"path": str(tmp_path / "*")})
-    assert {one.reason for _, one in adapter.read(glob, rows(items)) if isinstance(one, Failure)} == {
+    assert {one.reason for _, one in adapter.read(source, rows(items)) if isinstance(one, Failure)} == {
         Reason.MISSING
     }
+
+
+@FORMS
+def test_a_disk_that_fails_for_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str, declare: Declare, rows: Rows
+) -> None:
+    entries = [(f"{number}.png", PNG + os.urandom(90_000)) for number in range(30)]
+    source = declare(pack(tmp_path / f"a.{form}", entries))
+    adapter = ArchiveAdapter(Context(Workspace(tmp_path / "work"), {}))
+    items = [item for batch in adapter.discover(source) for item in batch]
+    pread = os.pread
+    calls = iter(range(10**6))
+
+    def failing(handle: int, count: int, at: int) -> bytes:
+        if next(calls) == 5:
+            raise OSError(errno.EIO, "Input/output error")
+        return pread(handle, count, at)
+
+    monkeypatch.setattr(os, "pread", failing)
+    got = list(adapter.read(source, rows(items)))
+    failures = [outcome for _, outcome in got if isinstance(outcome, Failure)]
+    assert [failure.reason for failure in failures] == [Reason.UNREADABLE]
+    data = [outcome.data for _, outcome in got if isinstance(outcome, Payload)]
+    assert len(data) == 29
+    assert set(data) <= {content for _, content in entries}
 
 
 def test_listing_twice_is_listing_once(
