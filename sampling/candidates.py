@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import duckdb
+import numpy as np
 
 from ..catalog.errors import ConfigError
 from ..catalog.queries import query
@@ -41,7 +42,7 @@ def find_candidates(made: Relations, options: SampleOptions, earlier: str | None
     connection = made.connection
     _refuse_licenses(made, options)
     made.view("sample_verdicts", _verdicts(connection, options))
-    made.fill("sample_rounds", {"repeat": range(options.max_repeats)})
+    made.fill("sample_rounds", {"repeat": np.arange(options.max_repeats, dtype=np.int32)})
     if earlier is not None:
         require_sample(connection, earlier)
         values = {"sample": earlier, "max_repeats": options.max_repeats}

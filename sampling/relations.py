@@ -18,29 +18,23 @@ from ..catalog.queries import quoted
 MEMORY = "3GB"
 """What DuckDB may hold in memory during a draw; what is more is spilled to the workspace."""
 
-_INTS = pa.int64()
-_TEXT = pa.string()
 SCHEMAS = {
-    "sample_refused_licenses": pa.schema([("license", _TEXT)]),
-    "sample_earlier": pa.schema([("item_id", _TEXT), ("copies", _INTS)]),
-    "sample_losers": pa.schema(
-        [("item_id", _TEXT), ("category", _TEXT), ("source", _TEXT), ("reason", _TEXT)]
-    ),
-    "sample_rounds": pa.schema([("repeat", pa.int32())]),
-    "sample_quotas": pa.schema(
-        [
-            ("stratum", pa.int32()),
-            ("category", _TEXT),
-            ("source", _TEXT),
-            ("seats", _INTS),
-            ("copies", pa.int32()),
-            ("low", _TEXT),
-            ("high", _TEXT),
-        ]
-    ),
-    "sample_kept": pa.schema([("item_id", _TEXT), ("repeat", pa.int32()), ("stratum", pa.int32())]),
+    "sample_refused_licenses": {"license": "VARCHAR"},
+    "sample_earlier": {"item_id": "VARCHAR", "copies": "BIGINT"},
+    "sample_losers": {"item_id": "VARCHAR", "category": "VARCHAR", "source": "VARCHAR", "reason": "VARCHAR"},
+    "sample_rounds": {"repeat": "INTEGER"},
+    "sample_quotas": {
+        "stratum": "INTEGER",
+        "category": "VARCHAR",
+        "source": "VARCHAR",
+        "seats": "BIGINT",
+        "copies": "INTEGER",
+        "low": "VARCHAR",
+        "high": "VARCHAR",
+    },
+    "sample_kept": {"item_id": "VARCHAR", "repeat": "INTEGER", "stratum": "INTEGER"},
 }
-"""The relations that are filled from here; those that are query results have the columns of the query."""
+"""The relations that are there from the start, empty; the others have the columns of their query."""
 
 
 @contextmanager
@@ -50,8 +44,7 @@ def relations(connection: duckdb.DuckDBPyConnection) -> Iterator[Relations]:
     before = connection.execute("SELECT current_setting('memory_limit')").fetchone()
     connection.execute(f"SET memory_limit = '{MEMORY}'")
     try:
-        for name in SCHEMAS:
-            made.fill(name, {})
+        made.empty()
         yield made
     finally:
         made.drop()
@@ -66,13 +59,21 @@ class Relations:
         self.connection = connection
         self._made: dict[str, str] = {}
 
+    def empty(self) -> None:
+        """Make all tables of SCHEMAS, without rows."""
+        statements = []
+        for name, columns in SCHEMAS.items():
+            shape = ", ".join(f"{quoted(column)} {kind}" for column, kind in columns.items())
+            statements.append(f"CREATE TEMP TABLE {quoted(name)} ({shape})")
+            self._made[name] = "TABLE"
+        self.connection.execute("; ".join(statements))
+
     def fill(self, name: str, columns: Mapping[str, Any]) -> None:
-        """Make the table `name` of SCHEMAS from columns; none given: an empty one."""
-        schema = SCHEMAS[name]
-        arrays = {field.name: columns.get(field.name, []) for field in schema}
-        self.connection.register("sample_input", pa.table(arrays, schema=schema))
+        """Replace the rows of a table of SCHEMAS by these columns."""
+        self.connection.register("sample_input", pa.table(dict(columns)))
         try:
-            self.table(name, "SELECT * FROM sample_input")
+            self.connection.execute(f"TRUNCATE temp.{quoted(name)}")
+            self.connection.execute(f"INSERT INTO temp.{quoted(name)} BY NAME SELECT * FROM sample_input")
         finally:
             self.connection.unregister("sample_input")
 
@@ -92,6 +93,6 @@ class Relations:
 
     def drop(self) -> None:
         """Remove all that was made."""
-        for name, kind in reversed(self._made.items()):
-            self.connection.execute(f"DROP {kind} IF EXISTS temp.{quoted(name)}")
+        drops = [f"DROP {kind} IF EXISTS temp.{quoted(name)}" for name, kind in self._made.items()]
+        self.connection.execute("; ".join(reversed(drops)))
         self._made.clear()

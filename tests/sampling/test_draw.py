@@ -1,0 +1,170 @@
+"""Whole draws from small catalogs, compared row by row with the contract written down in plain Python."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from derlem.sampling import draw
+from derlem.sampling.draw import draw_sample
+from derlem.sampling.errors import InfeasibleQuotas, Shortfall
+from derlem.sampling.options import SampleOptions
+
+
+def sampled(catalog, raw, extend=None):
+    """Draw and return the manifest."""
+    options = SampleOptions.model_validate({"name": "x", **raw})
+    draw_sample(catalog.connection, options, "r", extend=extend)
+    return catalog.manifest("x")
+
+
+@st.composite
+def catalogs(draw, cases, make_row):
+    """Strata of a few items with ties, duplicates within and across sources, and items that are not ready."""
+    places = draw(cases.places())
+    sources = draw(st.permutations(sorted({source for _, source in places})))
+    rows = []
+    for place in places:
+        for _ in range(draw(st.sampled_from([0, 1, 1, 2, 3, 5, 8]))):
+            number = len(rows)
+            again = draw(st.integers(0, 5)) == 0
+            content = str(draw(st.integers(0, number))) if again else str(number)
+            status = "failed" if draw(st.integers(0, 11)) == 0 else "ready"
+            item_id = hashlib.md5(str(number).encode()).hexdigest()
+            rows.append(make_row(item_id, place[1], place[0], content, status))
+    assume(rows)
+    return places, sources, draw(st.permutations(rows))
+
+
+@st.composite
+def requests(draw, cases, places, *, percentages=True):
+    return {
+        "seed": draw(st.sampled_from([0, 1, -5, 2**40])),
+        "target": draw(st.integers(1, 40)),
+        "balance": draw(st.sampled_from(["natural", "equal", {"temperature": 0.5}])),
+        "min_per_source": draw(st.sampled_from([0, 1, 1])),
+        "max_repeats": draw(st.sampled_from([1, 1, 2, 4])),
+        "allow_shortfall": draw(st.sampled_from([True, True, False])),
+        **draw(cases.quotas(places, percentages=percentages)),
+    }
+
+
+@given(data=st.data())
+def test_a_draw_is_the_contract_in_any_order_of_rows(data, cases, make_row, small_catalog, reference):
+    places, sources, rows = data.draw(catalogs(cases, make_row))
+    raw = data.draw(requests(cases, places))
+    small_catalog.fill(rows, sources)
+    small_catalog.connection.execute(f"SET threads = {data.draw(st.sampled_from([1, 2, 4]))}")
+    try:
+        expected = reference.sample(raw, rows, sources)
+    except (reference.Infeasible, reference.Short) as error:
+        wanted = Shortfall if isinstance(error, reference.Short) else InfeasibleQuotas
+        with pytest.raises(wanted):
+            sampled(small_catalog, raw)
+        assert small_catalog.manifest("x") == []
+        return
+    drawn = sampled(small_catalog, raw)
+    assert drawn == expected
+    content = {row.item_id: row.content for row in rows}
+    taken = Counter(item for item, *_ in drawn)
+    assert max(taken.values(), default=0) <= raw["max_repeats"]
+    assert len({content[item] for item in taken}) == len(taken), "two items with the same bytes"
+    seats = small_catalog.seats("x")
+    assert Counter((category, source) for _, _, category, source in drawn) == Counter(
+        {node: count for node, count in seats.items() if node[1] and count}
+    )
+
+
+@given(data=st.data())
+def test_a_sample_is_nested_in_the_one_for_a_larger_target(data, cases, make_row, small_catalog):
+    places, sources, rows = data.draw(catalogs(cases, make_row))
+    raw = {**data.draw(requests(cases, places, percentages=False)), "allow_shortfall": True}
+    small_catalog.fill(rows, sources)
+    try:
+        small = sampled(small_catalog, raw)
+    except InfeasibleQuotas:
+        assume(False)
+    large = sampled(small_catalog, {**raw, "target": raw["target"] + data.draw(st.integers(1, 20))})
+    assert set(small) <= set(large)
+    assert [row for row in large if row in set(small)] == small, "the order changed"
+
+
+@given(data=st.data())
+def test_an_extension_keeps_all_that_is_valid_and_fills_up(data, cases, make_row, small_catalog, reference):
+    places, sources, rows = data.draw(catalogs(cases, make_row))
+    raw = {**data.draw(requests(cases, places)), "allow_shortfall": True}
+    earlier = [
+        (row.item_id, repeat)
+        for row in data.draw(st.lists(st.sampled_from(rows), unique=True))
+        for repeat in range(data.draw(st.sampled_from([1, 1, 1, 3])))
+    ]
+    small_catalog.fill(rows, sources)
+    small_catalog.hold("before", [*earlier, ("0" * 32, 0)], rows)
+    try:
+        expected = reference.sample(raw, rows, sources, earlier, extending=True)
+    except reference.Infeasible:
+        with pytest.raises(InfeasibleQuotas, match="shares"):
+            sampled(small_catalog, raw, "before")
+        return
+    drawn = sampled(small_catalog, raw, "before")
+    assert drawn == expected
+    valid = {row.item_id for row in reference.candidates(rows, sources, {item for item, _ in earlier})}
+    stays = {(item, repeat) for item, repeat in earlier if item in valid and repeat < raw["max_repeats"]}
+    assert stays <= {(item, repeat) for item, repeat, _, _ in drawn}
+
+
+@pytest.mark.parametrize("width", [0.0, 0.2, 5.5])
+def test_a_bracket_that_misses_is_opened(width, monkeypatch, make_row, small_catalog, reference):
+    monkeypatch.setattr(draw, "_BRACKET", width)
+    rows = [
+        make_row(hashlib.md5(str(n).encode()).hexdigest(), f"s{n % 3}", f"c{n % 7}", str(n))
+        for n in range(2000)
+    ]
+    sources = ["s0", "s1", "s2"]
+    small_catalog.fill(rows, sources)
+    raw = {"seed": 3, "target": 700, "balance": "natural"}
+    assert sampled(small_catalog, raw) == reference.sample(raw, rows, sources)
+
+
+def test_the_same_draw_has_the_same_fingerprint_and_another_seed_another(make_row, small_catalog):
+    rows = [make_row(hashlib.md5(str(n).encode()).hexdigest(), "s", f"c{n % 3}", str(n)) for n in range(50)]
+    options = SampleOptions(name="x", target=20)
+    prints = []
+    for order in (rows, rows[::-1]):
+        small_catalog.fill(order, ["s"])
+        prints.append(draw_sample(small_catalog.connection, options, "r").fingerprint)
+    again = draw_sample(small_catalog.connection, options, "r2")
+    assert not again.changed
+    assert {*prints, again.fingerprint} == {prints[0]}
+    other = draw_sample(small_catalog.connection, options.model_copy(update={"seed": 1}), "r")
+    assert other.changed
+    assert other.fingerprint != prints[0]
+    stored = small_catalog.connection.execute("SELECT sample, selected, fingerprint FROM samples").fetchall()
+    assert stored == [("x", 20, other.fingerprint)]
+
+
+def test_a_failure_while_storing_leaves_the_earlier_sample(monkeypatch, make_row, small_catalog):
+    rows = [make_row(hashlib.md5(str(n).encode()).hexdigest(), "s", "c", str(n)) for n in range(50)]
+    small_catalog.fill(rows, ["s"])
+    before = sampled(small_catalog, {"target": 10})
+
+    def fail(*_):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(draw, "_store_allocations", fail)
+    with pytest.raises(OSError, match="no space"):
+        sampled(small_catalog, {"target": 20})
+    assert small_catalog.manifest("x") == before
+    assert small_catalog.seats("x")["", ""] == 10
+
+
+def test_nothing_temporary_is_left(make_row, small_catalog):
+    rows = [make_row(hashlib.md5(b"1").hexdigest(), "s", "c", "1")]
+    small_catalog.fill(rows, ["s"])
+    sampled(small_catalog, {"target": 1})
+    left = "SELECT table_name FROM information_schema.tables WHERE table_name LIKE 'sample\\_%' ESCAPE '\\'"
+    assert small_catalog.connection.execute(left).fetchall() == []
