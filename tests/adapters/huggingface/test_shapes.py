@@ -1,0 +1,135 @@
+"""The same dataset in five shapes gives the same pictures, captions, categories and conversations."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from hashlib import sha256
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from derlem.catalog.models import Item, Payload
+
+PLAIN = {"caption": "caption", "category": "label", "conversations": "conversations", "language": "tongue"}
+COLUMNS = {
+    "parquet": PLAIN,
+    "arrow": PLAIN,
+    "saved": PLAIN,
+    "imagefolder": PLAIN,
+    "webdataset": {key: f"json.{name}" for key, name in PLAIN.items()},
+}
+
+
+def _said(item: Item, data: bytes) -> tuple[Any, ...]:
+    turns = json.dumps(item.conversations)
+    return sha256(data).hexdigest(), item.caption, item.category, item.language, turns
+
+
+@pytest.mark.parametrize("shape", COLUMNS)
+def test_every_shape_gives_the_same_set(
+    shape: str, shapes: dict[str, Path], examples: list[Any], use: Callable[..., Any]
+) -> None:
+    used = use(dataset=shapes[shape], columns=COLUMNS[shape])
+    items = used.items()
+    results = used.read(items)
+    assert all(isinstance(result, Payload) for result in results.values())
+    expected = Counter()
+    for example in examples:
+        for picture in (example.picture, *example.extra):
+            turns = [
+                {"role": "user", "content": example.turns[0]["value"]},
+                {"role": "assistant", "content": example.turns[1]["value"]},
+            ]
+            expected[
+                (
+                    sha256(picture.data).hexdigest(),
+                    example.picture.caption,
+                    example.picture.label,
+                    "en",
+                    json.dumps(turns),
+                )
+            ] += 1
+    assert Counter(_said(item, results[item.item_id].data) for item in items) == expected
+    assert len({item.item_id for item in items}) == len(items)
+
+
+@pytest.mark.parametrize("shape", COLUMNS)
+def test_pictures_of_a_row_share_their_parent(
+    shape: str, shapes: dict[str, Path], examples: list[Any], use: Callable[..., Any]
+) -> None:
+    items = use(dataset=shapes[shape], columns=COLUMNS[shape]).items()
+    number = "json" if shape == "webdataset" else None
+    rows: dict[int, set[str | None]] = {}
+    count: Counter[int] = Counter()
+    for item in items:
+        row = item.meta[number]["number"] if number else item.meta["number"]
+        rows.setdefault(row, set()).add(item.parent_id)
+        count[row] += 1
+    assert all(len(parents) == 1 for parents in rows.values())
+    several = {row: next(iter(parents)) for row, parents in rows.items() if count[row] > 1}
+    assert len(set(several.values())) == len(several) and None not in several.values()
+    assert [count[row] for row in range(len(examples))] == [1 + len(e.extra) for e in examples]
+
+
+@pytest.mark.parametrize("shape", COLUMNS)
+def test_listing_is_stable_and_its_pieces_read_alone(
+    shape: str, shapes: dict[str, Path], use: Callable[..., Any]
+) -> None:
+    used = use(dataset=shapes[shape], columns=COLUMNS[shape])
+    items = used.items()
+    assert items == use(dataset=shapes[shape], columns=COLUMNS[shape]).items()
+    whole = used.read(items)
+    some = items[5::7]
+    assert used.read(some) == {item.item_id: whole[item.item_id] for item in some}
+    assert used.read(list(reversed(some))) == {item.item_id: whole[item.item_id] for item in some}
+
+
+def test_one_picture_per_row_needs_no_parent(shapes: dict[str, Path], use: Callable[..., Any]) -> None:
+    items = use(dataset=shapes["parquet"], columns={"image": "image", "category": "label"}).items()
+    assert {item.parent_id for item in items} == {None}
+    assert items[0].locator == "train/0"
+    assert items[0].uri == "data/train-00000-of-00002.parquet"
+    assert items[0].meta["number"] == 0 and "image" not in items[0].meta and "label" not in items[0].meta
+
+
+def test_units_are_row_groups(shapes: dict[str, Path], use: Callable[..., Any]) -> None:
+    items = use(dataset=shapes["parquet"], columns={"image": "image"}).items()
+    assert Counter(item.unit for item in items) == {
+        f"data/train-0000{shard}-of-00002.parquet#00000{group}": size
+        for shard in range(2)
+        for group, size in enumerate((8, 8, 4))
+    }
+
+
+@pytest.mark.parametrize("shape", ["parquet", "arrow", "webdataset"])
+def test_finished_files_are_not_needed_to_go_on(
+    shape: str, shapes: dict[str, Path], tmp_path: Path, use: Callable[..., Any]
+) -> None:
+    copy = tmp_path / shape
+    shutil.copytree(shapes[shape], copy)
+    used = use(dataset=copy, columns=COLUMNS[shape])
+    items = used.items()
+    middle = next(at for at, item in enumerate(items) if item.uri == items[-1].uri) + 5
+    reading = used.adapter.read(used.source, iter(items))
+    done = {name for name, _ in islice(reading, middle)}
+    reading.close()  # the process is gone; what it had settled is settled
+    (copy / items[0].uri).unlink()
+    left = [item for item in items if item.item_id not in done]
+    results = use(dataset=copy, columns=COLUMNS[shape]).read(left)
+    assert {item.uri for item in left} == {items[-1].uri}
+    assert all(isinstance(result, Payload) for result in results.values())
+
+
+def test_a_template_over_columns(shapes: dict[str, Path], use: Callable[..., Any]) -> None:
+    source = {"dataset": shapes["parquet"], "columns": {"image": "image"}}
+    items = use(**source, category="clipart/{label}/{split}/{dir}/{number}").items()
+    assert items[3].category == f"clipart/{items[3].meta['label']}/train/data/3"
+    items = use(
+        **source | {"columns": {"image": "image", "category": "label"}}, category="c/{category}"
+    ).items()
+    assert items[0].category.startswith("c/") and len(items[0].category) > 2
