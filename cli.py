@@ -277,6 +277,8 @@ def status(ctx: click.Context, watch: bool, form: str) -> None:
       derlem status --watch
     """
     for columns, rows in app(ctx).status(watch):
+        if watch and sys.stdout.isatty():
+            click.clear()
         emit(columns, rows, form)
 
 

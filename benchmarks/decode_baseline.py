@@ -12,9 +12,8 @@ import argparse
 import time
 from collections.abc import Callable
 
-from derlem.adapters.image import normalise
-
 from benchmarks.pictures import photo, scaled_decode
+from derlem.adapters.image import normalise
 
 
 def seconds_each(work: Callable[[bytes], object], pictures: list[bytes]) -> float:

@@ -15,15 +15,14 @@ import time
 from io import BytesIO
 from pathlib import Path
 
+from benchmarks.pictures import photo, scaled_decode
 from derlem.adapters.archive import ArchiveAdapter
 from derlem.adapters.base import Context
 from derlem.catalog.sources import Declared
 from derlem.catalog.workspace import Workspace
 from derlem.pipeline.options import IngestOptions
 from derlem.pipeline.session import session
-from derlem.pipeline.stages import run_discover, run_ingest
-
-from benchmarks.pictures import photo, scaled_decode
+from derlem.pipeline.stages import checked_listings, run_discover, run_ingest
 
 PICTURES = 10_000
 DISTINCT = 200
@@ -54,7 +53,7 @@ def ingest_rate(tar: Path, folder: Path) -> float:
     context, options = Context(workspace, {}), IngestOptions()
     with session(workspace, "benchmark", "", options) as work:
         declared = [Declared("photos", "archive", "CC0-1.0", None, {})]
-        run_discover(work, [source], declared, context, None)
+        run_discover(work, checked_listings([source], context, None), declared)
         begun = time.perf_counter()
         run_ingest(work, [source], context, options)
         seconds = time.perf_counter() - begun

@@ -25,12 +25,13 @@ from ..corpus.build import build_corpus
 from ..corpus.inventory import inventory
 from ..corpus.plan import plan_build
 from ..corpus.restore import restore_corpora
+from ..pipeline.discover import Listing
 from ..pipeline.lock import instance_lock
 from ..pipeline.logs import configure_logs
 from ..pipeline.progress import meter
 from ..pipeline.retry import retry
 from ..pipeline.session import Session, session
-from ..pipeline.stages import check_sources, run_discover, run_ingest, waiting
+from ..pipeline.stages import check_sources, checked_listings, run_discover, run_ingest, waiting
 from ..pipeline.state import read_states
 from ..sampling.diff import diff_samples, diff_table
 from ..sampling.draw import draw_sample
@@ -93,15 +94,18 @@ class App:
             self.discover(())
             say("dry run: what follows (ingest, sample, build, audit) depends on what is discovered")
             return False
-        with self._session() as work:
-            self._discover(work, self._sources(()))
-            run_ingest(work, self._sources(()), self._context(), self.loaded.config.ingest)
-            options = self._sample_options()
-            if options is None:
-                say("no `sample:` is configured: discovered and ingested, nothing to build")
-                return False
-            self._draw(work, options, None)
-            self._build(work, options.name)
+        sources, options = self._sources(()), self._sample_options()
+        with self._locked():
+            listings = self._listings(sources)  # before the session: a wrong declaration writes nothing
+            with self._session() as work:
+                run_discover(work, listings, self.loaded.declared)
+                run_ingest(work, sources, self._context(), self.loaded.config.ingest)
+                if options is not None:
+                    self._draw(work, options, None)
+                    self._build(work, options.name)
+        if options is None:
+            say("no `sample:` is configured: discovered and ingested, nothing to build")
+            return False
         columns, rows, failed = self.audit()
         for row in rows:
             if row[columns.index("rows")]:
@@ -116,8 +120,10 @@ class App:
             for name, (listed, known) in check_sources(sources, self._context(), self._limit()).items():
                 say(f"{name}: {listed:,} items listed, {known:,} known")
             return
-        with self._session() as work:
-            self._discover(work, sources)
+        with self._locked():
+            listings = self._listings(sources)
+            with self._session() as work:
+                run_discover(work, listings, self.loaded.declared)
 
     def ingest(self, names: Sequence[str]) -> None:
         """Settle what waits."""
@@ -126,7 +132,7 @@ class App:
             for source in sources:
                 say(f"{source.name}: {waiting(self.workspace, [source]):,} items wait to be read")
             return
-        with self._session() as work:
+        with self._locked(), self._session() as work:
             run_ingest(work, sources, self._context(), self.loaded.config.ingest)
 
     def retry(self, names: Sequence[str], reason: str | None) -> None:
@@ -142,7 +148,7 @@ class App:
             chosen = [row for row in rows if row[0] in sources and reason in (None, row[1])]
             say(f"{sum(row[2] for row in chosen):,} failed items would wait again")
             return
-        with self._session() as work:
+        with self._locked(), self._session() as work:
             count = retry(
                 sources, work.store, run=work.run, reason=Reason(reason) if reason is not None else None
             )
@@ -159,7 +165,7 @@ class App:
         if self.dry_run:
             with read_catalog(self.workspace) as connection:
                 return plan_table(plan_sample(connection, options, extend=extend))
-        with self._session() as work:
+        with self._locked(), self._session() as work:
             return plan_table(self._draw(work, options, extend))
 
     def build(self, name: str | None) -> None:
@@ -173,11 +179,11 @@ class App:
                 plan = plan_build(connection, self.workspace, chosen, self.loaded.config.corpus)
             say(f"{chosen}: {plan.samples:,} samples in {plan.shards:,} shards, about {plan.bytes:,} bytes")
             return
-        with self._session() as work:
+        with self._locked(), self._session() as work:
             self._build(work, chosen)
 
     def audit(self) -> tuple[Sequence[str], list[Sequence[Any]], bool]:
-        """Run all audits on the catalog and the shards; a row per audit, and whether an error audit has rows."""
+        """Audit the catalog and the shards; a row per audit, and whether an error audit has rows."""
         audits = load_audits([Path(folder) for folder in self.loaded.config.audit.paths])
         found = inventory(self.workspace, self.loaded.config.ingest.workers)
         with read_catalog(self.workspace) as connection:
@@ -220,7 +226,7 @@ class App:
         """Rewrite the catalog file."""
         if self._nothing_but("rewrite the catalog file"):
             return
-        with instance_lock(self.workspace, self.command):
+        with self._locked():
             before, after = compact(self.workspace)
         say(f"{before:,} bytes before, {after:,} after")
 
@@ -228,7 +234,7 @@ class App:
         """Make the catalog anew from what lies in the workspace."""
         if self._nothing_but("make the catalog anew from the segments"):
             return
-        with instance_lock(self.workspace, self.command):
+        with self._locked():
             rebuild(self.workspace, read_states(self.workspace), restore_corpora)
         _, rows = self.sql("SELECT (SELECT count(*) FROM segments), (SELECT count(*) FROM items)")
         say(f"{rows[0][0]:,} segments, {rows[0][1]:,} items")
@@ -237,12 +243,18 @@ class App:
         """Bring the catalog to this version's schema."""
         if self._nothing_but("bring the catalog to this schema version"):
             return
-        with instance_lock(self.workspace, self.command):
+        with self._locked():
             before, after = migrate(self.workspace)
         say(f"schema version {before} before, {after} now")
 
     def _session(self) -> AbstractContextManager[Session]:
         return session(self.workspace, self.command, self.loaded.config_hash, self.loaded.config.ingest)
+
+    def _locked(self) -> AbstractContextManager[None]:
+        return instance_lock(self.workspace, self.command)
+
+    def _listings(self, sources: Sequence[SourceOptions]) -> list[Listing]:
+        return checked_listings(sources, self._context(), self._limit())
 
     def _context(self) -> Context:
         return Context(self.workspace, self.loaded.config.sections())
@@ -267,13 +279,12 @@ class App:
         reachable = self.loaded.config.test_mode.items * len(self.loaded.config.sources)
         return scaled(options, min(options.target, reachable))
 
-    def _discover(self, work: Session, sources: Sequence[SourceOptions]) -> None:
-        run_discover(work, sources, self.loaded.declared, self._context(), self._limit())
-
     def _draw(self, work: Session, options: SampleOptions, extend: str | None) -> Plan:
         work.state.enter("sample")
         with write_catalog(self.workspace) as connection:
             result = draw_sample(connection, options, work.run, extend=extend)
+        for warning in result.plan.warnings:
+            say(f"warning: {warning}")
         work.state.count("sample", {"selected": result.selected})
         return result.plan
 

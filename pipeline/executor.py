@@ -146,7 +146,7 @@ class LocalExecutor:
             self._workers[slot] = self._start()
         worker = self._workers[slot]
         worker.task, worker.done = task, set(task.skip)
-        worker.guard.waiting()
+        worker.guard.idle()  # until it begins: the start of a process is not the item's fault
         worker.connection.send(task)
 
     def _start(self) -> _Worker:

@@ -9,6 +9,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import TextIO
 
 from ..catalog.errors import InstanceRunning
 from ..catalog.workspace import Workspace
@@ -19,16 +20,10 @@ def instance_lock(workspace: Workspace, command: str) -> Iterator[None]:
     """Hold the workspace's lock; InstanceRunning, naming the holder, when another process has it.
 
     The lock is the kernel's (flock): it goes with its process, however that ends. The JSON in the file
-    only tells people who holds it.
+    only tells people who holds it. A command that found nothing to do leaves no workspace behind.
     """
     workspace.root.mkdir(parents=True, exist_ok=True)
-    with workspace.lock.open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise InstanceRunning(_parse(file.read())) from None
-        file.seek(0)
+    with _locked(workspace) as file:
         file.truncate()
         json.dump(
             {
@@ -40,9 +35,38 @@ def instance_lock(workspace: Workspace, command: str) -> Iterator[None]:
             file,
         )
         file.flush()
-        yield
-        file.seek(0)
-        file.truncate()
+        try:
+            yield
+        finally:
+            file.seek(0)
+            file.truncate()
+            if list(workspace.root.iterdir()) == [workspace.lock]:
+                workspace.lock.unlink()
+                workspace.root.rmdir()
+
+
+def _locked(workspace: Workspace) -> TextIO:
+    """The lock file, locked, at its beginning."""
+    while True:
+        file = workspace.lock.open("a+")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            file.seek(0)
+            if _is_current(workspace, file):
+                return file
+        except BlockingIOError:
+            file.seek(0)
+            holder = _parse(file.read())
+            file.close()
+            raise InstanceRunning(holder) from None
+        file.close()  # its last holder removed it between our opening and our locking it
+
+
+def _is_current(workspace: Workspace, file: TextIO) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), workspace.lock.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _parse(text: str) -> dict[str, object]:

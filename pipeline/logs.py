@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from io import TextIOWrapper
 from pathlib import Path
 
 ROOT = "derlem"
@@ -28,6 +29,17 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, ensure_ascii=False)
 
 
+class _LateFile(logging.FileHandler):
+    """A log file that comes to be, with its folder, when there is a line to write."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, encoding="utf-8", delay=True)
+
+    def _open(self) -> TextIOWrapper:
+        Path(self.baseFilename).parent.mkdir(parents=True, exist_ok=True)
+        return super()._open()
+
+
 def configure_logs(
     folder: Path | None, *, level: str, levels: Mapping[str, str], as_json: bool, verbose: bool
 ) -> None:
@@ -47,8 +59,6 @@ def configure_logs(
     if not verbose:
         screen.setLevel(logging.WARNING)
     root.addHandler(screen)
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
     for subsystem in SUBSYSTEMS:
         logger = logging.getLogger(f"{ROOT}.{subsystem}")
         logger.setLevel(levels.get(subsystem, logging.NOTSET))
@@ -56,6 +66,6 @@ def configure_logs(
             logger.removeHandler(handler)
             handler.close()
         if folder is not None:
-            file = logging.FileHandler(folder / f"{subsystem}.log", encoding="utf-8", delay=True)
+            file = _LateFile(folder / f"{subsystem}.log")
             file.setFormatter(formatter)
             logger.addHandler(file)

@@ -1,4 +1,4 @@
-"""A run from start to end: the lock, the state file, recovery of a killed predecessor, the record."""
+"""A run from start to end: the state file, recovery of a killed predecessor, the record."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from ..catalog.runs import record_run
 from ..catalog.sources import Declared, declare_sources, provenance
 from ..catalog.store import read_catalog, write_catalog
 from ..catalog.workspace import Workspace
-from .lock import instance_lock
 from .options import IngestOptions
 from .state import RunState, StateFile, new_run_id, replace_text
 from .store import SegmentStore
@@ -23,7 +22,7 @@ log = logging.getLogger("derlem.pipeline")
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A run that holds its workspace's lock."""
+    """A run, and what its stages need."""
 
     workspace: Workspace
     run: str
@@ -38,26 +37,25 @@ def session(
     config_hash: str,
     ingest: IngestOptions,
 ) -> Iterator[Session]:
-    """Hold the workspace for one command; InstanceRunning if another process does.
+    """A run under the workspace's lock, which the caller holds.
 
     What a killed run left is taken up first. However the command ends, its run says how.
     """
-    with instance_lock(workspace, command):
-        _close_killed_run(workspace)
-        for leftover in workspace.state.glob("plan-*.parquet"):
-            leftover.unlink()
-        state = StateFile(workspace, RunState(run=new_run_id(), command=command, config_hash=config_hash))
-        store = SegmentStore(workspace, ingest)
-        try:
-            store.recover()
-            _record(workspace, state)
-            yield Session(workspace, state.state.run, store, state)
-        except BaseException as error:
-            state.finish("interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
-            _record(workspace, state)
-            raise
-        state.finish("done")
+    _close_killed_run(workspace)
+    for leftover in workspace.state.glob("plan-*.parquet"):
+        leftover.unlink()
+    state = StateFile(workspace, RunState(run=new_run_id(), command=command, config_hash=config_hash))
+    store = SegmentStore(workspace, ingest)
+    try:
+        store.recover()
         _record(workspace, state)
+        yield Session(workspace, state.state.run, store, state)
+    except BaseException as error:
+        state.finish("interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
+        _record(workspace, state)
+        raise
+    state.finish("done")
+    _record(workspace, state)
 
 
 def declare(workspace: Workspace, declared: Sequence[Declared]) -> None:

@@ -48,10 +48,8 @@ def check_sources(
 ) -> dict[str, tuple[int, int]]:
     """What discovering would do, without writing anything: (listed, already known) by source."""
     known = known_sources(context.workspace)
-    listings = open_listings(sources, context, limit)
-    refuse_empty(listings, {name: found.items for name, found in known.items()})
     result = {}
-    for listing in listings:
+    for listing in checked_listings(sources, context, limit):
         name = listing.source.name
         with meter(f"list {name}") as shown:
             listed = 0
@@ -62,17 +60,17 @@ def check_sources(
     return result
 
 
-def run_discover(
-    session: Session,
-    sources: Sequence[SourceOptions],
-    declared: Sequence[Declared],
-    context: Context,
-    limit: int | None,
-) -> None:
-    """Register all declared sources and list the given ones. ConfigError comes before anything is written."""
-    known = known_sources(session.workspace)
+def checked_listings(sources: Sequence[SourceOptions], context: Context, limit: int | None) -> list[Listing]:
+    """Begin to list the sources; ConfigError for a wrong declaration or an empty source, nothing written."""
+    known = known_sources(context.workspace)
     listings = open_listings(sources, context, limit)
     refuse_empty(listings, {name: found.items for name, found in known.items()})
+    return listings
+
+
+def run_discover(session: Session, listings: Sequence[Listing], declared: Sequence[Declared]) -> None:
+    """Register all declared sources and list those that were begun to its end."""
+    known = known_sources(session.workspace)
     session.state.enter("discover")
     declare(session.workspace, declared)
     hashes = {source.source: source.config_hash for source in declared}

@@ -81,7 +81,9 @@ def plan_items(
         cuts = [*range(0, rows, size), rows]
     else:
         cuts = [0]
-        cuts += [at for at in boundaries if at - cuts[-1] >= size or at == rows]
+        for at in boundaries:
+            if at - cuts[-1] >= size or at == rows:
+                cuts.append(at)
     return [
         Task(source, plan, start, stop, patient=by_unit) for start, stop in pairwise(cuts) if stop > start
     ]

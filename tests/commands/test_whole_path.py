@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import shutil
 import tarfile
 import unicodedata
@@ -194,13 +193,17 @@ def test_new_files_and_a_new_category_template_are_taken_up(
 ) -> None:
     folder = tmp_path / "pictures"
     shutil.copytree(demo / "clipart" / "food", folder)
-    source = {"name": "food", "adapter": "files", "path": str(folder), "license": "MIT", "category": "a/{dir}"}
+    source = {
+        "name": "food",
+        "adapter": "files",
+        "path": str(folder),
+        "license": "MIT",
+        "category": "a/{dir}",
+    }
     mine = project([source])
     mine.derlem("run")
     before = mine.rows("SELECT item_id, sha256, category FROM items ORDER BY item_id")
-    shutil.copyfile(demo / "clipart" / "animals" / "seal_sek_.png", folder / "new.png") if (
-        demo / "clipart" / "animals" / "seal_sek_.png"
-    ).exists() else shutil.copyfile(next((demo / "clipart" / "animals").glob("*.png")), folder / "new.png")
+    shutil.copyfile(next((demo / "clipart" / "plants").glob("*.png")), folder / "new.png")
     mine.config.write_text(mine.config.read_text().replace("a/{dir}", "b/{dir}"))
     mine.derlem("run")
     after = mine.rows("SELECT item_id, sha256, category FROM items ORDER BY item_id")
@@ -232,19 +235,25 @@ def test_a_wrong_declaration_is_one_error_and_nothing_is_written(
     (mine.config.parent.parent / "empty").mkdir()
     result = mine.derlem("run", code=2)
     assert told in result.stderr and len(result.stderr.strip().splitlines()) == 1
-    assert not list((mine.work / "store").rglob("*.parquet"))
-    assert not (mine.work / "catalog.duckdb").exists() or mine.rows("FROM items") == []
+    assert not mine.work.exists()
 
 
-@pytest.mark.parametrize(
-    "command", ["run", "discover", "ingest", "sample", "build", "retry", "catalog compact", "catalog rebuild"]
-)
-def test_dry_run_writes_nothing(project: MakeProject, demo: Path, command: str) -> None:
+def test_dry_run_writes_nothing(project: MakeProject, demo: Path) -> None:
     mine = project(demo_sources(demo), sample=SAMPLE)
     mine.derlem("run")
     before = every_file(mine.config.parent)
-    mine.derlem("--dry-run", *command.split())
-    assert every_file(mine.config.parent) == before
+    for command in (
+        "run",
+        "discover",
+        "ingest",
+        "sample",
+        "build",
+        "retry",
+        "catalog compact",
+        "catalog rebuild",
+    ):
+        mine.derlem("--dry-run", *command.split())
+        assert every_file(mine.config.parent) == before, command
 
 
 def test_dry_run_of_a_new_workspace_writes_nothing(project: MakeProject, demo: Path) -> None:
@@ -263,7 +272,9 @@ def test_test_mode_takes_a_few_items_to_the_end_in_its_own_workspace(
     assert not mine.work.exists()
     trial = mine.config.parent / "work-test"
     assert json.loads((trial / "corpora" / "s" / "stats.json").read_text())
-    result = mine.derlem("--test-mode", "sql", "SELECT source, count(*) AS n FROM items GROUP BY ALL", "--format", "json")
+    result = mine.derlem(
+        "--test-mode", "sql", "SELECT source, count(*) AS n FROM items GROUP BY ALL", "--format", "json"
+    )
     assert {row["source"]: row["n"] for row in json.loads(result.stdout)} == {"clipart": 5, "people": 5}
 
 
@@ -313,4 +324,4 @@ def test_init_writes_a_configuration_that_loads(tmp_path: Path, demo: Path) -> N
     before = path.read_text()
     assert CliRunner().invoke(main, ["init", str(path)]).exit_code == 2
     assert path.read_text() == before
-    assert os.listdir(path.parent) == ["derlem.yaml"]
+    assert list(path.parent.iterdir()) == [path]

@@ -14,23 +14,25 @@ from derlem.catalog.workspace import Workspace
 from derlem.pipeline.options import IngestOptions
 from derlem.pipeline.retry import retry
 from derlem.pipeline.session import session
-from derlem.pipeline.stages import run_discover, run_ingest
+from derlem.pipeline.stages import checked_listings, run_discover, run_ingest
 
-OPTIONS = IngestOptions(workers=2, deadline=1.0, segment_items=7)
+OPTIONS = IngestOptions(workers=2, segment_items=7)
+IMPATIENT = OPTIONS.model_copy(update={"deadline": 4.0})
 
 
 def ingest(
-    workspace: Workspace, adapter: str, acts: list[str], again: bool = False
+    workspace: Workspace, adapter: str, acts: list[str], again: bool = False, limits: IngestOptions = OPTIONS
 ) -> dict[str, tuple[str, str]]:
     """Run the acts as a source; (status, reason) by uri."""
-    options = adapter_class(adapter).Options
-    source = options.model_validate({"name": "s", "adapter": adapter, "license": "MIT", "acts": acts})
+    declaration = {"name": "s", "adapter": adapter, "license": "MIT", "acts": acts}
+    source = adapter_class(adapter).Options.model_validate(declaration)
     context = Context(workspace, {})
-    with session(workspace, "test", "hash", OPTIONS) as work:
+    with session(workspace, "test", "hash", limits) as work:
         if again:
             retry(["s"], work.store, run=work.run)
-        run_discover(work, [source], [Declared("s", adapter, "MIT", None, {})], context, None)
-        run_ingest(work, [source], context, OPTIONS)
+        listings = checked_listings([source], context, None)
+        run_discover(work, listings, [Declared("s", adapter, "MIT", None, {})])
+        run_ingest(work, [source], context, limits)
     with read_catalog(workspace) as connection:
         rows = connection.execute("SELECT uri, status, reason FROM items ORDER BY ordinal").fetchall()
     return {uri: (status, reason) for uri, status, reason in rows}
@@ -55,7 +57,7 @@ def test_a_fault_costs_its_own_item_only(
 ) -> None:
     acts = ["ok"] * 20
     acts[11] = fault
-    found = ingest(workspace, faulty, acts)
+    found = ingest(workspace, faulty, acts, limits=IMPATIENT if fault.endswith("hang") else OPTIONS)
     assert found.pop(f"11-{fault}") == outcome
     assert set(found.values()) == {("ready", None)} and len(found) == 19
 

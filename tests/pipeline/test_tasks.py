@@ -53,6 +53,9 @@ def test_every_waiting_item_is_in_exactly_one_task(
     cut = planned(tasks)
     assert sorted(uri for task in cut for uri in task) == [item.uri for item in items]
     assert all(cut), "no task is empty"
+    if spread is not Spread.PARTITIONS:
+        size = max(1, min(batch, -(-len(items) // (workers * 4))))
+        assert all(len(task) >= size for task in cut[:-1]), "tasks are not smaller than they need be"
 
     unit_of = {item.uri: item.unit for item in items}
     tasks_of_unit = Counter(unit for task in cut for unit in {unit_of[uri] for uri in task} if unit)
