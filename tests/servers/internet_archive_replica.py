@@ -15,9 +15,9 @@ from replica import Answer, Replica, small_pdf
 
 
 class InternetArchiveReplica(Replica):
-    """250 items in the collection `gazete`; `claimed` is how many results the search says there are."""
+    """130 items in the collection `gazete`; `claimed` is how many results the search says there are."""
 
-    def __init__(self, items: int = 250, claimed: int | None = None) -> None:
+    def __init__(self, items: int = 130, claimed: int | None = None) -> None:
         self.identifiers = [f"gazete_{number:04d}" for number in range(items)]
         self.claimed = items if claimed is None else claimed
         super().__init__()

@@ -147,7 +147,7 @@ class NewspaperArchive(Replica):
                     return Answer(b"busy", status=429, headers={"Retry-After": self.retry_after})
                 page = self._page(title).encode(title.encoding)
                 return tagged(page) if title is not AKSAM else Answer(page)
-        answer = Answer(self.documents[path], "application/pdf")
+        answer = tagged(self.documents[path], "application/pdf")
         if path == quote(ROOT + BROKEN_OFF):
             answer.cut = len(answer.body) // 2
         return answer
@@ -159,7 +159,7 @@ class NewspaperArchive(Replica):
             inner, beside = (caption, "") if place % 2 else ("", caption)
             cards.append(
                 f'<div class="col-6 col-md-4 col-lg-2"><a class="popular-category"'
-                f' href="gazete.php?gazete={title.slug}"><img src="{title.slug}.jpg">{inner}</a>{beside}</div>'
+                f' href="gazete.php?gazete={title.slug}"><img src="x.jpg">{inner}</a>{beside}</div>'
             )
         return f"<html><body><h1>Gazeteden Tarihe Bakış</h1>{''.join(cards)}</body></html>"
 

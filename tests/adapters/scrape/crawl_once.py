@@ -1,4 +1,7 @@
-"""Crawls once, appending each item's address to a file: what the tests kill. Argument: JSON of its needs."""
+"""Lists an archive and reads what is not yet read: what the tests kill. Argument: JSON of its needs.
+
+Two files stand for the catalog: `found` has each item's address, `settled` what became of it.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,27 @@ from pathlib import Path
 
 from derlem.adapters.base import Context
 from derlem.adapters.scrape import ScrapeAdapter, ScrapeOptions
+from derlem.catalog.models import Failure, Item
 from derlem.catalog.workspace import Workspace
 
 told = json.loads(sys.argv[1])
-context = Context(Workspace(Path(told["workspace"])), {"fetch": told["fetch"]})
-with Path(told["found"]).open("a", encoding="utf-8") as found:
-    for batch in ScrapeAdapter(context).discover(ScrapeOptions.model_validate(told["source"])):
+source = ScrapeOptions.model_validate(told["source"])
+adapter = ScrapeAdapter(Context(Workspace(Path(told["workspace"])), {"fetch": told["fetch"]}))
+folder = Path(told["catalog"])
+settled_file = folder / "settled"
+settled = (
+    {line.split()[0] for line in settled_file.read_text().splitlines()} if settled_file.exists() else set()
+)
+
+items: list[Item] = []
+with (folder / "found").open("a", encoding="utf-8") as found:
+    for batch in adapter.discover(source):
         found.writelines(f"{item.uri}\n" for item in batch)
         found.flush()
+        items += batch
+waiting = {item.item_id: item for item in items if item.uri not in settled}
+with settled_file.open("a", encoding="utf-8") as out:
+    for item_id, payload in adapter.read(source, waiting.values()):
+        outcome = payload.reason.value if isinstance(payload, Failure) else str(len(payload.data))
+        out.write(f"{waiting[item_id].uri} {outcome}\n")
+        out.flush()
