@@ -44,7 +44,7 @@ def open_document(path: Path) -> pdfium.PdfDocument:
 
 def pixels(points: float, dpi: int) -> int:
     """The pixels of a length in points (1/72 inch), at least one."""
-    return max(1, round(points * dpi / POINTS_PER_INCH))
+    return max(1, round(points / POINTS_PER_INCH * dpi))
 
 
 def page_size(pdf: pdfium.PdfDocument, number: int) -> tuple[float, float]:
@@ -54,7 +54,7 @@ def page_size(pdf: pdfium.PdfDocument, number: int) -> tuple[float, float]:
     """
     size = raw.FS_SIZEF()
     found = raw.FPDF_GetPageSizeByIndexF(pdf, number - 1, size)
-    width, height = float(size.width), float(size.height)
+    width, height = (round(float(side), 4) for side in (size.width, size.height))  # of single precision
     if not found or not (0 < width < math.inf and 0 < height < math.inf):
         raise Rejected(Reason.PAGE_DAMAGED, "the page cannot be found, or has no size")
     return width, height
@@ -72,7 +72,7 @@ def _page(
         reason = rejection.reason
         facts["detail"] = rejection.detail
     else:
-        facts["size"] = [round(width, 3), round(height, 3)]
+        facts["size"] = [width, height]
         columns, rows = pixels(width, options.dpi), pixels(height, options.dpi)
         if columns * rows > options.max_page_pixels:
             reason = Reason.PAGE_TOO_LARGE

@@ -16,6 +16,7 @@ from typing import Any
 import pdf2image
 import pypdfium2 as pdfium
 import pypdfium2.raw as raw
+from pdf2image.exceptions import PDFInfoNotInstalledError, PDFPageCountError
 from PIL import Image, JpegImagePlugin
 
 from ...catalog.models import Failure
@@ -51,10 +52,24 @@ class Job:
 def version(renderer: str) -> str:
     """What draws, such as 'pdfium 159.0.8149.0' or 'pdf2image 1.17.0, poppler 22.12.0'."""
     if renderer == "pdfium":
-        return f"pdfium {pdfium.PDFIUM_INFO.version}"
+        return f"pdfium {pdfium.PDFIUM_INFO.version.partition('@')[0]}"
     told = subprocess.run(["pdftocairo", "-v"], capture_output=True, check=False, text=True).stderr
     poppler = told.partition("\n")[0].rpartition(" ")[2]
     return f"pdf2image {importlib.metadata.version('pdf2image')}, poppler {poppler}"
+
+
+def poppler_agrees(path: Path, count: int) -> bool:
+    """Whether poppler finds the same `count` pages, so that it numbers them alike.
+
+    It leaves out pages that it cannot find and gives their numbers to those that follow, but counts them
+    as declared: what gives it away is that the last page has no size.
+    """
+    try:
+        told = pdf2image.pdfinfo_from_path(str(path), first_page=count, last_page=count)
+    except (PDFPageCountError, PDFInfoNotInstalledError):
+        return False
+    sizes = [value for key, value in told.items() if key.startswith("Page ") and key.endswith(" size")]
+    return told["Pages"] == count and len(sizes) == 1 and not sizes[0].startswith("0 x 0")
 
 
 def draw_with_pdfium(page: pdfium.PdfPage, job: Job, quality: int) -> bytes | Failure:

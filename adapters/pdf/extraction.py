@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import mmap
 import re
+from io import BytesIO
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import pypdfium2 as pdfium
 import pypdfium2.raw as raw
+from PIL import JpegImagePlugin
 
 from ...catalog.models import Rejected
+from ...catalog.status import Reason
 from .. import jpeg
 from .inspection import Drawn, Inspection, filters, pixel_size, raw_stream
 from .options import PdfOptions
@@ -36,73 +38,77 @@ _PLAIN_COLORS = {
     raw.FPDF_COLORSPACE_ICCBASED: None,
 }
 
-_DICTIONARY = re.compile(rb"obj\s*(<<.*>>)\s*stream\r?\n\Z", re.DOTALL)
-_CHANGES_PIXELS = re.compile(rb"/(?:SMask|Mask|ImageMask|OC|ColorTransform|SMaskInData|Matte)\b|#")
+_STREAM = re.compile(rb"stream\r?\n")
+_CHANGES_PIXELS = re.compile(rb"/(?:SMask|Mask|ImageMask|OC|SMaskInData|Matte)\b|/ColorTransform\s+0|#")
 _DECODE = re.compile(rb"/Decode\s*\[([^\]]*)\]|/Decode\b")
-_AHEAD = 4096  # bytes in which an image's dictionary ends
+_DICTIONARY_BYTES = 4096  # an image's dictionary is shorter, on either side of the name of its filter
 
 
 class Scans:
-    """The scans in one document's file.
+    """The JPEGs in one document's file, and the dictionaries that say what a viewer does to them.
 
-    A renderer applies what an image's dictionary asks for (masks, inverted levels) and pdfium does not
-    tell; so the dictionary is looked up in the file, where it stands as plain text in front of the bytes.
+    A viewer applies masks and inverted levels, of which pdfium tells nothing; so the dictionaries are
+    looked up in the file, where they stand as plain text in front of the bytes. (Streams are never packed
+    into other streams: ISO 32000-1, 7.5.7.)
     """
 
     def __init__(self, path: Path) -> None:
         self._handle = path.open("rb")
         self._file = mmap.mmap(self._handle.fileno(), 0, access=mmap.ACCESS_READ)
-        self._after = 0  # end of the scan found last: the next page's mostly follows it
+        self._found: list[tuple[int, bytes]] | None = None
 
-    def __enter__(self) -> Scans:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Release the file."""
         self._file.close()
         self._handle.close()
 
     def embedded(self, page: pdfium.PdfPage, found: Inspection, options: PdfOptions) -> bytes | None:
         """The JPEG that stands for the page, untouched; None if the page has to be rendered."""
         image = found.sole_image
-        if options.extract == "never" or image is None or found.native_dpi is None:
-            return None
-        if not _fits(found.native_dpi, options) or not _fills(page, image):
-            return None
-        if filters(image.handle) != ["DCTDecode"]:
+        if image is None or found.native_dpi is None or filters(image.handle) != ["DCTDecode"]:
             return None
         data = raw_stream(image.handle)
-        return data if _plain_jpeg(page, image.handle, data) and self._plain_dictionary(data) else None
+        parsed = _parse(data)
+        if (
+            options.extract == "never"
+            or parsed is None
+            or not _fits(found.native_dpi, options)
+            or not _fills(page, image)
+            or not _shown_as_coded(page, image.handle, parsed)
+            or not self._is_plain(data)
+        ):
+            return None
+        return data
 
-    def _plain_dictionary(self, data: bytes) -> bool:
-        start = self._locate(data)
-        if start < 0:  # encrypted, or otherwise not where it seems to be
-            return False
-        match = _DICTIONARY.search(self._file[max(0, start - _AHEAD) : start])
-        if match is None:
-            return False
-        text = match[1][match[1].rfind(b"obj") + 1 :]
-        if _CHANGES_PIXELS.search(text):
-            return False
-        levels = _DECODE.search(text)
-        return levels is None or (
-            levels[1] is not None
-            and set(levels[1].split()[::2]) == {b"0"}
-            and set(levels[1].split()[1::2]) == {b"1"}
-        )
+    def _is_plain(self, data: bytes) -> bool:
+        """Whether every dictionary in front of these bytes asks for nothing but to show them."""
+        texts = [
+            text
+            for start, text in self._jpegs()
+            if self._file[start : start + 64] == data[:64] and self._file[start : start + len(data)] == data
+        ]
+        return bool(texts) and all(map(_asks_for_nothing, texts))
 
-    def _locate(self, data: bytes) -> int:
-        """Where in the file these bytes stand; -1 if nowhere."""
-        tail = data[-1024:]  # its beginning is the same in all JPEGs of a scanner
-        for begin, end in ((self._after, len(self._file)), (0, self._after + len(data))):
-            at = self._file.find(tail, begin, end)
-            if at >= 0:
-                start = at + len(tail) - len(data)
-                if start >= 0 and self._file[start : start + len(data)] == data:
-                    self._after = start + len(data)
-                    return start
-        return -1
+    def _jpegs(self) -> list[tuple[int, bytes]]:
+        """Where each JPEG in the file starts, and its dictionary; looked for once, when first needed."""
+        if self._found is None:
+            self._found = []
+            at = self._file.find(b"/DCTDecode")
+            while at >= 0:
+                before = self._file[max(0, at - _DICTIONARY_BYTES) : at].rpartition(b"obj")[2]
+                after = self._file[at : at + _DICTIONARY_BYTES]
+                match = _STREAM.search(after)
+                if match is not None:
+                    self._found.append((at + match.end(), before + after[: match.start()]))
+                at = self._file.find(b"/DCTDecode", at + 1)
+        return self._found
+
+
+def _asks_for_nothing(dictionary: bytes) -> bool:
+    if _CHANGES_PIXELS.search(dictionary):
+        return False
+    levels = _DECODE.search(dictionary)
+    return levels is None or (levels[1] is not None and _are_default(levels[1].split()))
 
 
 def _fits(dpi: tuple[float, float], options: PdfOptions) -> bool:
@@ -161,16 +167,35 @@ def _clips_nothing(handle: Any, shown: tuple[float, float, float, float]) -> boo
     return True
 
 
-def _plain_jpeg(page: pdfium.PdfPage, handle: Any, data: bytes) -> bool:
-    """Whether the bytes are a JPEG that shows by itself what the page shows."""
+def _are_default(levels: list[bytes]) -> bool:
+    return all(float(level) == index % 2 for index, level in enumerate(levels))
+
+
+def _parse(data: bytes) -> jpeg.Jpeg | None:
+    """The scan taken apart; None if it is odd but can be drawn; Rejected (`page_damaged`) if it cannot.
+
+    A renderer would draw what it finds of a truncated scan, and nobody would see that half a page is lost.
+    """
+    try:
+        return jpeg.parse(data)
+    except Rejected:
+        try:
+            image = JpegImagePlugin.JpegImageFile(BytesIO(data))
+            image.draft("L", (max(image.width // 8, 1), max(image.height // 8, 1)))
+            image.load()
+        except (OSError, SyntaxError, ValueError) as error:
+            raise Rejected(Reason.PAGE_DAMAGED, f"the page's scan: {error}") from error
+        return None
+
+
+def _shown_as_coded(page: pdfium.PdfPage, handle: Any, parsed: jpeg.Jpeg) -> bool:
+    """Whether the JPEG shows by itself what the page shows.
+
+    PDF knows nothing of Exif: a page is shown as coded, whatever orientation its JPEG may claim.
+    """
     facts = raw.FPDF_IMAGEOBJ_METADATA()
     if not raw.FPDFImageObj_GetImageMetadata(handle, page, facts) or facts.colorspace not in _PLAIN_COLORS:
         return False
-    try:
-        parsed = jpeg.parse(data)
-    except Rejected:
-        return False
-    # PDF knows nothing of Exif: a page is shown as coded, whatever orientation its JPEG may claim.
     return (
         parsed.conforming
         and (parsed.width, parsed.height) == pixel_size(handle)

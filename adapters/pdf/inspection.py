@@ -15,8 +15,11 @@ from PIL import Image, ImageChops
 from ...catalog.models import clean_text
 from .document import POINTS_PER_INCH
 
-OBJECTS_LOOKED_AT = 2000
-"""Pages of more objects than this are judged by a small rendering alone."""
+MARKS_LOOKED_AT = 2000
+"""Pages of more objects that leave marks than this are judged by a small rendering alone."""
+
+OBJECTS_LOOKED_AT = 50_000
+"""The same for all objects: a scan may lie over a text layer of as many words."""
 
 NESTING = 8
 """Forms within forms that are followed."""
@@ -87,11 +90,15 @@ def inspect(page: pdfium.PdfPage) -> Inspection:
     tones = {Tone.GRAY}
     drawn: list[Drawn] = []
     largest: tuple[float, tuple[float, float]] | None = None
-    for thing in _marks(page):
-        drawn.append(thing)
-        if len(drawn) > OBJECTS_LOOKED_AT:
+    whole = True
+    for number, thing in enumerate(_objects(page)):
+        if len(drawn) > MARKS_LOOKED_AT or number > OBJECTS_LOOKED_AT:
+            whole = False
             tones.add(Tone.UNSURE)
             break
+        if thing is None:
+            continue
+        drawn.append(thing)
         if thing.kind == raw.FPDF_PAGEOBJ_IMAGE:
             area, dpi = _resolution(thing)
             if largest is None or area > largest[0]:
@@ -103,7 +110,7 @@ def inspect(page: pdfium.PdfPage) -> Inspection:
     annotated = _is_annotated(page)
     if annotated:
         tones.add(Tone.UNSURE)
-    sole = drawn[0] if len(drawn) == 1 and not annotated else None
+    sole = drawn[0] if whole and len(drawn) == 1 and not annotated else None
     return Inspection(
         tone=next(tone for tone in (Tone.COLOR, Tone.UNSURE, Tone.GRAY) if tone in tones),
         sole_image=sole if sole and sole.kind == raw.FPDF_PAGEOBJ_IMAGE and sole.depth == 0 else None,
@@ -135,28 +142,31 @@ def _highest(image: Image.Image) -> int:
     return int(extrema[1])
 
 
-def _marks(page: pdfium.PdfPage) -> Iterator[Drawn]:
-    """The objects that leave marks, those within forms too."""
+def _objects(page: pdfium.PdfPage) -> Iterator[Drawn | None]:
+    """The page's objects, those within forms too; None for each that leaves no marks."""
     identity = Matrix(1, 0, 0, 1, 0, 0)
     yield from _walk(page, raw.FPDFPage_CountObjects, raw.FPDFPage_GetObject, identity, 0)
 
 
-def _walk(parent: Any, count: Any, get: Any, outer: Matrix, depth: int) -> Iterator[Drawn]:
+def _walk(parent: Any, count: Any, get: Any, outer: Matrix, depth: int) -> Iterator[Drawn | None]:
     for index in range(count(parent)):
         handle = get(parent, index)
         kind = raw.FPDFPageObj_GetType(handle)
         if kind == raw.FPDF_PAGEOBJ_TEXT:
             if raw.FPDFTextObj_GetTextRenderMode(handle) == raw.FPDF_TEXTRENDERMODE_INVISIBLE:
-                continue  # the text layer of a scan
+                yield None  # the text layer of a scan
+                continue
         elif kind == raw.FPDF_PAGEOBJ_PATH:
             fill, stroke = ctypes.c_int(), ctypes.c_int()
             raw.FPDFPath_GetDrawMode(handle, fill, stroke)
             if not fill.value and not stroke.value:
+                yield None
                 continue
         found = raw.FS_MATRIX()
         raw.FPDFPageObj_GetMatrix(handle, found)
         matrix = Matrix(found.a, found.b, found.c, found.d, found.e, found.f).within(outer)
         if kind == raw.FPDF_PAGEOBJ_FORM and depth < NESTING:
+            yield None
             yield from _walk(
                 handle, raw.FPDFFormObj_CountObjects, raw.FPDFFormObj_GetObject, matrix, depth + 1
             )

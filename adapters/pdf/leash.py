@@ -102,7 +102,7 @@ class Renderer:
         package = __package__ or ""
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", f"{package}.renderer", str(theirs.fileno())],
+                [sys.executable, "-m", f"{package}.renderer", str(theirs.fileno()), self._folder],
                 stdin=subprocess.PIPE,
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
@@ -114,7 +114,6 @@ class Renderer:
         request = {
             "path": str(path),
             "pages": numbers,
-            "folder": self._folder,
             "options": options.model_dump(mode="json"),
         }
         self._connection.send_bytes(json.dumps(request).encode())
@@ -135,7 +134,10 @@ class Renderer:
 
 def _charge(waiting: list[int], current: int | None, reason: Reason, detail: str) -> Iterator[Answer]:
     """The loss of a process goes to the page that it worked on; to all, if it had not begun with any."""
-    lost = list(waiting) if current is None else [current]
+    if current is None:
+        lost = list(waiting)
+    else:
+        lost = [current] if current in waiting else waiting[:1]  # it may be lost between two pages
     for number in lost:
         waiting.remove(number)
         yield Answer(number, {}, None, reason, detail)

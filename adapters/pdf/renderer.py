@@ -4,7 +4,7 @@
 hang or crash of a library, of poppler's programs or of pdf2image outlives the page's deadline or costs
 another page.
 
-A request is a JSON object with `path`, `pages`, `folder` and `options`. Answers are JSON objects: `begin`
+A request is a JSON object with `path`, `pages` and `options`. Answers are JSON objects: `begin`
 names the page that is being worked on; `page` with `facts` and either `bytes`, whose image follows as a
 message of its own, or a `reason`; `rejected` says that no page can be read; `done` is the last one.
 """
@@ -17,6 +17,7 @@ import shutil
 import signal
 import sys
 import threading
+from functools import cached_property
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -26,99 +27,118 @@ import pypdfium2 as pdfium
 from ...catalog.models import Failure, Rejected
 from ...catalog.status import Reason
 from .document import open_document, page_size, pixels
-from .drawing import Job, draw_with_pdf2image, draw_with_pdfium, version
+from .drawing import Job, draw_with_pdf2image, draw_with_pdfium, poppler_agrees, version
 from .extraction import Scans
 from .inspection import Inspection, Tone, inspect, looks_gray, text_layer
 from .options import PdfOptions
 
 
-def main(descriptor: int) -> None:
-    """Answer requests over the connection until its other end closes."""
+def main(descriptor: int, folder: Path) -> None:
+    """Answer requests over the connection until its other end closes; `folder` is for what is drawn."""
     connection = Connection(descriptor)
-    folders: list[str] = []
-    threading.Thread(target=_die_with_parent, args=(folders,), daemon=True).start()
+    threading.Thread(target=_die_with_parent, args=(folder,), daemon=True).start()
+    document: _Document | None = None
     while True:
         try:
             request = json.loads(connection.recv_bytes())
         except EOFError:
             return
-        folders[:] = [request["folder"]]
-        answer = _Answer(connection, request)
+        path = Path(request["path"])
+        answer = _Answer(connection, folder, PdfOptions.model_validate(request["options"]))
         try:
-            answer.pages(request["pages"])
+            if document is None or document.path != path:  # the next pages are mostly of the same
+                if document is not None:
+                    document.close()
+                    document = None
+                document = _Document(path)
+            answer.pages(document, request["pages"])
         except Rejected as rejection:
             answer.say(rejected=rejection.reason, detail=rejection.detail)
         answer.say(done=True)
 
 
-def _die_with_parent(folders: list[str]) -> None:
+def _die_with_parent(folder: Path) -> None:
     """Standard input is a pipe that nobody writes to: it ends when the parent does, however that ends."""
-    sys.stdin.buffer.read()
-    for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)
+    os.read(0, 1)
+    shutil.rmtree(folder, ignore_errors=True)
     os.killpg(0, signal.SIGKILL)
+
+
+class _Document:
+    """An open document."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.pdf = open_document(path)
+        self.scans = Scans(path)
+
+    @cached_property
+    def renderer(self) -> str:
+        """What draws this document where pdf2image is wanted: pdfium where their page numbers differ."""
+        return "pdf2image" if poppler_agrees(self.path, len(self.pdf)) else "pdfium"
+
+    def close(self) -> None:
+        """Release the file."""
+        self.scans.close()
+        self.pdf.close()
 
 
 class _Answer:
     """The answer to one request."""
 
-    def __init__(self, connection: Connection, request: dict[str, Any]) -> None:
-        self._connection = connection
-        self._path = Path(request["path"])
-        self._folder = Path(request["folder"])
-        self._options = PdfOptions.model_validate(request["options"])
+    def __init__(self, connection: Connection, folder: Path, options: PdfOptions) -> None:
+        self._connection, self._folder, self._options = connection, folder, options
         self._run: list[Job] = []
 
     def say(self, **message: Any) -> None:
         """Send one message."""
         self._connection.send_bytes(json.dumps(message).encode())
 
-    def pages(self, numbers: list[int]) -> None:
-        """Read pages in the order given; Rejected if the document cannot be opened."""
-        with open_document(self._path) as pdf, Scans(self._path) as scans:
-            for number in numbers:
-                self.say(begin=number)
-                try:
-                    self._page(pdf, scans, number)
-                except Rejected as rejection:
-                    self._result(number, {}, Failure(rejection.reason, rejection.detail))
-                except pdfium.PdfiumError as error:
-                    self._result(number, {}, Failure(Reason.PAGE_DAMAGED, str(error)))
-            self._flush()
+    def pages(self, document: _Document, numbers: list[int]) -> None:
+        """Read pages in the order given."""
+        for number in numbers:
+            self.say(begin=number)
+            try:
+                self._page(document, number)
+            except Rejected as rejection:
+                self._result(number, {}, Failure(rejection.reason, rejection.detail))
+            except pdfium.PdfiumError as error:
+                self._result(number, {}, Failure(Reason.PAGE_DAMAGED, str(error)))
+        self._flush(document)
 
-    def _page(self, pdf: pdfium.PdfDocument, scans: Scans, number: int) -> None:
+    def _page(self, document: _Document, number: int) -> None:
         options = self._options
-        width, height = page_size(pdf, number)
+        width, height = page_size(document.pdf, number)
         columns, rows = pixels(width, options.dpi), pixels(height, options.dpi)
-        page = pdf[number - 1]
+        page = document.pdf[number - 1]
         try:
             found = inspect(page)
             facts = _facts(page, found)
-            scan = scans.embedded(page, found, options)
+            scan = document.scans.embedded(page, found, options)
             if scan is not None:
                 self._result(number, {**facts, "method": "extracted"}, scan)
                 return
             if columns * rows > options.max_page_pixels:
                 raise Rejected(Reason.PAGE_TOO_LARGE, f"{columns}x{rows} pixels at {options.dpi} DPI")
             gray = found.tone is Tone.GRAY or (found.tone is Tone.UNSURE and looks_gray(page))
-            drawn = {"method": "rendered", "dpi": options.dpi, "renderer": version(options.renderer)}
-            points = (round(width, 4), round(height, 4))  # pdfium has them in single precision
-            job = Job(number, points, (columns, rows), gray, {**facts, **drawn})
-            if options.renderer == "pdfium":
+            renderer = document.renderer if options.renderer == "pdf2image" else "pdfium"
+            drawn = {"method": "rendered", "dpi": options.dpi, "renderer": version(renderer)}
+            job = Job(number, (width, height), (columns, rows), gray, {**facts, **drawn})
+            if renderer == "pdfium":
                 self._result(number, job.facts, draw_with_pdfium(page, job, options.quality))
                 return
         finally:
             page.close()
         if self._run and not job.continues(self._run):
-            self._flush()
+            self._flush(document)
         self._run.append(job)
 
-    def _flush(self) -> None:
+    def _flush(self, document: _Document) -> None:
         """Draw the pages that wait for pdf2image in one call."""
         run, self._run = self._run, []
         if run:
             results = draw_with_pdf2image(
-                self._path, run, self._folder, self._options.quality, lambda number: self.say(begin=number)
+                document.path, run, self._folder, self._options.quality, lambda number: self.say(begin=number)
             )
             for job, result in results:
                 self._result(job.number, job.facts, result)
@@ -142,4 +162,4 @@ def _facts(page: pdfium.PdfPage, found: Inspection) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), Path(sys.argv[2]))
