@@ -18,11 +18,12 @@ from ..catalog.store import read_catalog, transaction, write_catalog
 from ..catalog.workspace import Workspace
 from .describe import describe
 from .errors import NotEnoughSpace
+from .fingerprint import fingerprint
 from .layout import CorpusFolder
 from .manifest import ManifestWriter
 from .options import CorpusOptions
 from .plan import BuildPlan, plan_build, planned_rows
-from .shard import Shard, ShardTask, fingerprint, finished, write_shard
+from .shard import Shard, ShardTask, finished, write_shard
 from .workers import each
 
 log = logging.getLogger("derlem.build")

@@ -26,11 +26,14 @@ _SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "
 def summary(stats: Mapping[str, Any]) -> str:
     """One sentence on a corpus."""
     totals = stats["totals"]
-    return (
+    text = (
         f"{totals['samples']:,} image-text samples from {len(stats['sources'])} sources in "
         f"{len({row['category'] for row in stats['composition']}):,} categories, "
         f"{totals['captions']:,} with a caption, {totals['conversations']:,} with a conversation."
     )
+    if totals["withdrawn"]:
+        text += f" {totals['withdrawn']:,} were withdrawn since it was drawn."
+    return text
 
 
 def card(stats: Mapping[str, Any]) -> str:

@@ -14,10 +14,11 @@ from ..catalog.queries import query
 from .card import card, summary
 from .croissant import croissant
 from .files import move_whole, write_whole
+from .fingerprint import LAYOUT
 from .layout import CorpusFolder
 from .manifest import ManifestFile
 from .plan import BuildPlan
-from .shard import LAYOUT, Shard
+from .shard import Shard
 
 
 def describe(
@@ -64,6 +65,7 @@ def statistics(
         },
         "totals": {
             "samples": sum(shard.samples for shard in shards),
+            "withdrawn": sum(shard.last - shard.first - shard.samples for shard in shards),
             "shards": len(shards),
             "shard_bytes": sum(shard.bytes for shard in shards),
             "image_bytes": sum(row["bytes"] for row in composition),

@@ -58,3 +58,11 @@ class NotEnoughSpace(DerlemError):
     def __init__(self, path: Path, needed: int, free: int) -> None:
         self.path, self.needed, self.free = path, needed, free
         super().__init__(f"{path} has {free / 1e9:.2f} GB free, the build needs {needed / 1e9:.2f} GB")
+
+
+class UnreadableCorpus(DerlemError):
+    """A file of a corpus is not what a build writes."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        self.path = path
+        super().__init__(f"{path}: {why}")

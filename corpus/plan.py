@@ -71,16 +71,13 @@ def plan_build(
     workspace: Workspace,
     name: str,
     options: CorpusOptions,
-    *,
-    without_withdrawn: bool = False,
 ) -> BuildPlan:
     """Plan the corpus of the sample `name`; reads the catalog and writes nothing.
 
-    `without_withdrawn` passes over samples whose items were withdrawn, which otherwise are an error.
     Raises UnknownSample, UnbuildableSample or MixedMediaTypes.
     """
     fingerprint = sample_fingerprint(connection, name)
-    extension = _checked_extension(connection, name, without_withdrawn)
+    extension = _checked_extension(connection, name)
     positions, sizes = _sizes(connection, name)
     limits = _kept_limits(connection, CorpusFolder(workspace, name), fingerprint, options)
     if limits is None or (len(positions) and positions[-1] >= limits[-1]):
@@ -97,10 +94,8 @@ def sample_fingerprint(connection: duckdb.DuckDBPyConnection, name: str) -> str:
     return known[name]
 
 
-def _checked_extension(connection: duckdb.DuckDBPyConnection, name: str, without_withdrawn: bool) -> str:
-    rows = connection.execute(
-        query("corpus/check"), {"sample": name, "without_withdrawn": without_withdrawn}
-    ).fetchall()
+def _checked_extension(connection: duckdb.DuckDBPyConnection, name: str) -> str:
+    rows = connection.execute(query("corpus/check"), {"sample": name}).fetchall()
     troubles = [(trouble, samples, example) for trouble, _, samples, example in rows if trouble]
     if troubles:
         counts: dict[str, int] = {}

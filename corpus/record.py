@@ -74,7 +74,9 @@ def _record(row: dict[str, Any]) -> dict[str, Any]:
         "source": row["source"],
         "category": row["category"].split("/") if row["category"] else [],
         "caption": row["caption"],
-        "conversations": row["conversations"],
+        "conversations": [
+            {"role": turn["role"] or "", "content": turn["content"] or ""} for turn in row["conversations"]
+        ],
         "language": row["language"],
         "license": row["license"],
         "uri": row["uri"],

@@ -1,6 +1,6 @@
 """One shard, from its plan to a durable file: the work of one worker, and the marker that it was done.
 
-A marker says which content its shard has (a fingerprint over everything that decides the bytes) and how
+A marker says which content its shard has (its fingerprint) and how
 the file looked when it was finished. A build that finds both unchanged leaves the shard alone.
 """
 
@@ -19,11 +19,7 @@ from ..catalog.models import now
 from ..catalog.workspace import Workspace
 from .files import HashingFile, move_whole, write_whole
 from .parquet_shard import write_parquet
-from .record import PLAN_COLUMNS
 from .tar_shard import write_tar
-
-LAYOUT = 1
-"""Raised whenever the same plan would give other bytes."""
 
 _WRITERS = {"webdataset": write_tar, "parquet": write_parquet}
 
@@ -57,21 +53,6 @@ class Shard:
     sha256: str
     built_at: datetime
     rewritten: bool
-
-
-def fingerprint(plan: pa.Table, format: str, extension: str) -> str:
-    """The identity of a shard's content: equal fingerprints, equal bytes.
-
-    It covers the layout, the samples in order, each with its image's sha256, and their records, but not
-    where in the store the images lie. Parquet bytes are also pyarrow's doing.
-    """
-    sink = HashingFile()
-    writer = f"pyarrow {pa.__version__}" if format == "parquet" else "ustar"
-    sink.write(json.dumps([LAYOUT, format, extension, writer]).encode())
-    content = plan.select(list(PLAN_COLUMNS)).combine_chunks()
-    with pa.ipc.new_stream(pa.PythonFile(sink, mode="w"), content.schema) as stream:
-        stream.write_table(content)
-    return sink.sha256
 
 
 def finished(task: ShardTask) -> Shard | None:

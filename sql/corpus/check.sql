@@ -12,6 +12,5 @@ SELECT
 FROM manifest AS m
 LEFT JOIN items AS i ON i.item_id = m.item_id
 WHERE m.sample = $sample
-  AND NOT ($without_withdrawn AND coalesce(i.status = 'withdrawn', FALSE))
 GROUP BY ALL
 ORDER BY trouble, samples DESC, media_type;

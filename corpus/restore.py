@@ -1,0 +1,70 @@
+"""Restores the catalog's tables of samples and corpora from what a build left in `corpora/`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from ..catalog.queries import query, quoted
+from ..catalog.workspace import Workspace
+from .errors import UnreadableCorpus
+from .layout import CorpusFolder
+
+log = logging.getLogger("derlem.build")
+
+
+def restore_corpora(connection: duckdb.DuckDBPyConnection, workspace: Workspace) -> list[str]:
+    """Fill `samples`, `allocations`, `manifest` and `shards` for every corpus; returns their names.
+
+    The tables hold nothing of these corpora yet; the caller commits. A folder without `stats.json` is an
+    unfinished build and is passed over. Raises UnreadableCorpus when files do not belong together.
+    """
+    restored = []
+    for path in sorted(workspace.corpora.glob("[!.]*/stats.json")):
+        folder = CorpusFolder(workspace, path.parent.name)
+        stats = _read(folder)
+        _insert(connection, "samples", [stats["sample"]])
+        _insert(connection, "allocations", stats["allocations"])
+        _insert(connection, "shards", [_shard_row(folder, shard) for shard in stats["shards"]])
+        connection.execute(query("corpus/restore_manifest"), {"manifest": str(folder.manifest)})
+        restored.append(folder.name)
+        log.info("restored sample and corpus %s", folder.name)
+    return restored
+
+
+def _read(folder: CorpusFolder) -> dict[str, Any]:
+    try:
+        stats: dict[str, Any] = json.loads(folder.stats.read_bytes())
+        wanted = stats["manifest"]["sha256"]
+        if stats["sample"]["sample"] != folder.name:
+            raise UnreadableCorpus(folder.stats, f"it describes the corpus {stats['sample']['sample']!r}")
+    except (ValueError, KeyError, TypeError) as error:
+        raise UnreadableCorpus(folder.stats, f"no build wrote this ({error})") from error
+    if not folder.manifest.exists() or _sha256(folder.manifest) != wanted:
+        raise UnreadableCorpus(folder.manifest, "it is not the manifest that stats.json names")
+    return stats
+
+
+def _shard_row(folder: CorpusFolder, shard: dict[str, Any]) -> dict[str, Any]:
+    path = (folder.root / shard["file"]).relative_to(folder.workspace.root).as_posix()
+    row = {name: value for name, value in shard.items() if name != "file"}
+    return {"sample": folder.name, "path": path, **row}
+
+
+def _insert(connection: duckdb.DuckDBPyConnection, table: str, rows: list[dict[str, Any]]) -> None:
+    """Insert rows by column name; texts become times where the table has times."""
+    if rows:
+        connection.register("found", pa.Table.from_pylist(rows))
+        connection.execute(f"INSERT INTO {quoted(table)} BY NAME FROM found")
+        connection.unregister("found")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

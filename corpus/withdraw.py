@@ -1,0 +1,89 @@
+"""Takes withdrawn items out of manifests and corpora: only the shards that held one are written again.
+
+The items themselves are marked before, as a segment of their source. What is done here can be cut short
+anywhere and done again.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+
+import duckdb
+
+from ..catalog.queries import query
+from ..catalog.store import read_catalog, transaction, write_catalog
+from ..catalog.workspace import Workspace
+from .build import BuildResult, Progress, build_corpus
+from .errors import UnreadableCorpus
+from .layout import CorpusFolder
+from .options import CorpusOptions
+
+log = logging.getLogger("derlem.build")
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """Samples of one corpus whose items were withdrawn, by source."""
+
+    name: str
+    samples: dict[str, int]
+
+
+def find_withdrawn(connection: duckdb.DuckDBPyConnection) -> list[Withdrawn]:
+    """Withdrawn items that manifests still hold; reads only."""
+    found: dict[str, dict[str, int]] = {}
+    for sample, _, source, samples in connection.execute(query("corpus/withdrawn")).fetchall():
+        counts = found.setdefault(sample, {})
+        counts[source] = counts.get(source, 0) + samples
+    return [Withdrawn(name, counts) for name, counts in found.items()]
+
+
+def withdraw_from_corpora(
+    workspace: Workspace, run: str, workers: int, progress: Progress
+) -> list[tuple[Withdrawn, BuildResult | None]]:
+    """Take all withdrawn items out of all manifests, and out of the corpora that were built from them.
+
+    Returns what went from each sample and its corpus, of which `rewritten` shards are new; None for a sample
+    that was not built. Numbers, boundaries and bytes of all other shards stay as they are. The caller holds
+    the workspace's lock.
+    """
+    with write_catalog(workspace) as connection, transaction(connection):
+        gone = {found.name: found for found in find_withdrawn(connection)}
+        _leave_out(connection)
+    with read_catalog(workspace) as connection:
+        outdated = [sample for sample, _, _ in connection.execute(query("corpus/outdated")).fetchall()]
+    results: list[tuple[Withdrawn, BuildResult | None]] = [
+        (found, None) for name, found in gone.items() if name not in outdated
+    ]
+    for name in outdated:
+        built = build_corpus(workspace, name, built_options(workspace, name), run, workers, progress)
+        found = gone.get(name, Withdrawn(name, {}))
+        log.info(
+            "corpus %s: %d samples withdrawn, %d of %d shards written again",
+            name,
+            sum(found.samples.values()),
+            built.rewritten,
+            len(built.shards),
+        )
+        results.append((found, built))
+    return results
+
+
+def _leave_out(connection: duckdb.DuckDBPyConnection) -> None:
+    """Bring manifests, allocations and samples to what is left."""
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE withdrawn_samples AS {query('corpus/withdrawn')}")
+    for name in ("withdraw_allocations", "withdraw_selected", "withdraw_manifest"):
+        connection.execute(query(f"corpus/{name}"))
+    connection.execute("DROP TABLE withdrawn_samples")
+
+
+def built_options(workspace: Workspace, name: str) -> CorpusOptions:
+    """The options that a corpus was built with."""
+    folder = CorpusFolder(workspace, name)
+    try:
+        build = json.loads(folder.stats.read_bytes())["build"]
+        return CorpusOptions(format=build["format"], shard_size=build["shard_size"])
+    except (FileNotFoundError, ValueError, KeyError) as error:
+        raise UnreadableCorpus(folder.stats, f"it does not say how the corpus was built ({error})") from error

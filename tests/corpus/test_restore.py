@@ -1,0 +1,51 @@
+"""The catalog's tables of samples and corpora, from the corpora's folders alone."""
+
+from __future__ import annotations
+
+import duckdb
+import pytest
+
+from derlem.catalog.store import create_schema, read_catalog
+from derlem.corpus.errors import UnreadableCorpus
+from derlem.corpus.restore import restore_corpora
+
+TABLES = ("samples", "allocations", "manifest", "shards")
+
+
+def rows(connection):
+    return {table: connection.execute(f"FROM {table} ORDER BY ALL").fetchall() for table in TABLES}
+
+
+@pytest.mark.parametrize("fixture", ["built", "built_parquet"])
+def test_restored_tables_are_equal(request, fixture):
+    pantry = request.getfixturevalue(fixture)
+    with read_catalog(pantry.workspace) as connection:
+        before = rows(connection)
+    fresh = duckdb.connect()
+    create_schema(fresh)
+    assert restore_corpora(fresh, pantry.workspace) == ["small"]
+    assert rows(fresh) == before
+    assert all(before.values())
+
+
+def test_nothing_to_restore(pantry):
+    fresh = duckdb.connect()
+    create_schema(fresh)
+    assert restore_corpora(fresh, pantry.workspace) == []
+
+
+def test_unfinished_build_is_passed_over(built):
+    (built.workspace.corpora / "small" / "stats.json").unlink()
+    fresh = duckdb.connect()
+    create_schema(fresh)
+    assert restore_corpora(fresh, built.workspace) == []
+
+
+@pytest.mark.parametrize("name", ["stats.json", "manifest.parquet"])
+def test_files_that_do_not_belong_together(built, name):
+    path = built.workspace.corpora / "small" / name
+    path.write_bytes(b"{}")
+    fresh = duckdb.connect()
+    create_schema(fresh)
+    with pytest.raises(UnreadableCorpus, match=name):
+        restore_corpora(fresh, built.workspace)

@@ -1,0 +1,114 @@
+"""Takedown from a built corpus: the touched shards change, all others keep their bytes."""
+
+from __future__ import annotations
+
+import pytest
+
+from derlem.catalog.audit import load_audits, run_audits
+from derlem.catalog.store import read_catalog
+from derlem.corpus.build import build_corpus
+from derlem.corpus.inventory import inventory
+from derlem.corpus.options import CorpusOptions
+from derlem.corpus.withdraw import find_withdrawn, withdraw_from_corpora
+
+TAKEDOWN = "UPDATE items SET status = 'withdrawn', reason = 'takedown' WHERE "
+
+
+def hashes(pantry):
+    return dict(pantry.ask("SELECT shard, sha256 FROM shards"))
+
+
+def firing(pantry):
+    found = inventory(pantry.workspace, 1)
+    with read_catalog(pantry.workspace) as connection:
+        return {r.audit.name for r in run_audits(connection, load_audits(), found) if r.count}
+
+
+def withdraw(pantry):
+    return withdraw_from_corpora(pantry.workspace, "run-9", 1, lambda *_: None)
+
+
+@pytest.mark.parametrize("fixture", ["built", "built_parquet"])
+def test_only_touched_shards_change(request, fixture):
+    pantry = request.getfixturevalue(fixture)
+    before = hashes(pantry)
+    spans = pantry.ask("SELECT shard, first, last FROM shards ORDER BY shard")
+    ((item,),) = pantry.ask("SELECT item_id FROM manifest WHERE position = 8")
+    touched = {
+        shard
+        for shard, first, last in spans
+        for (position,) in pantry.ask("SELECT position FROM manifest WHERE item_id = ?", item)
+        if first <= position < last
+    }
+    pantry.change(f"{TAKEDOWN} item_id = ?", item)
+    assert "withdrawn_in_corpus" in firing(pantry)
+    ((gone, result),) = withdraw(pantry)
+    assert sum(gone.samples.values()) == len(pantry.ask("SELECT 1 FROM range(41)")) - result.samples
+    assert {shard.number for shard in result.shards if shard.rewritten} == touched
+    after = hashes(pantry)
+    assert {shard for shard in before if before[shard] != after[shard]} == touched
+    assert pantry.ask("SELECT shard, first, last FROM shards ORDER BY shard") == spans
+    assert firing(pantry) == set()
+    assert withdraw(pantry) == []
+
+
+def test_source_taken_down(built):
+    pantry = built
+    pantry.change(f"{TAKEDOWN} source = 'chats'")
+    pantry.change("UPDATE sources SET withdrawn_at = now() WHERE source = 'chats'")
+    with read_catalog(pantry.workspace) as connection:
+        (found,) = find_withdrawn(connection)
+    assert (found.name, found.samples) == ("small", {"chats": 20})
+    withdraw(pantry)
+    assert firing(pantry) == set()
+    assert pantry.ask("SELECT selected FROM samples") == [(21,)]
+    assert pantry.ask("SELECT allocated, why FROM allocations WHERE node = '' AND source = ''") == [
+        (21, "all there is; 20 withdrawn")
+    ]
+    text = (pantry.workspace.corpora / "small" / "README.md").read_text()
+    assert "20 were withdrawn since it was drawn" in text
+    assert "chats" not in text
+
+
+@pytest.mark.parametrize("fixture", ["built", "built_parquet"])
+def test_everything_taken_down(request, fixture):
+    pantry = request.getfixturevalue(fixture)
+    shards = len(hashes(pantry))
+    pantry.change(f"{TAKEDOWN} TRUE")
+    pantry.change("UPDATE sources SET withdrawn_at = now()")
+    ((_, result),) = withdraw(pantry)
+    assert (result.samples, len(result.shards)) == (0, shards)
+    assert firing(pantry) == set()
+
+
+def test_build_after_withdrawal_keeps_the_numbering(built):
+    built.change(f"{TAKEDOWN} item_id = (SELECT item_id FROM manifest WHERE position = 0)")
+    withdraw(built)
+    before = hashes(built)
+    options = CorpusOptions.model_validate({"format": "webdataset", "shard_size": "20KB"})
+    result = build_corpus(built.workspace, "small", options, "run-10", 1, lambda *_: None)
+    assert result.rewritten == 0
+    assert hashes(built) == before
+
+
+def test_cut_short_after_the_catalog_and_done_again(built, monkeypatch):
+    built.change(f"{TAKEDOWN} source = 'chats'")
+    with monkeypatch.context() as patch:
+
+        def fail(*_):
+            raise KeyboardInterrupt
+
+        patch.setattr("derlem.corpus.withdraw.build_corpus", fail)
+        with pytest.raises(KeyboardInterrupt):
+            withdraw(built)
+    ((_, result),) = withdraw(built)
+    assert result.samples == 21
+    built.change("UPDATE sources SET withdrawn_at = now() WHERE source = 'chats'")
+    assert firing(built) == set()
+
+
+def test_sample_that_was_not_built(pantry):
+    pantry.change(f"{TAKEDOWN} source = 'chats'")
+    ((gone, result),) = withdraw(pantry)
+    assert (gone.samples, result) == ({"chats": 20}, None)
+    assert pantry.ask("SELECT count(*) FROM manifest") == [(21,)]
