@@ -79,4 +79,6 @@ class ManifestWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if not self._file.closed:
+            if self._writer is not None:
+                self._writer.close()
             self._file.close()
