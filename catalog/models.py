@@ -44,9 +44,13 @@ def category_path(*parts: str) -> str:
 
 
 def clean_text(text: str) -> str:
-    """A caption as the catalog keeps it: NFC, no NUL, line ends as `\\n`, no white space around it."""
+    """A caption as the catalog keeps it: NFC, no NUL, line ends as `\\n` and none of them around it.
+
+    Spaces stay as they are: a caption is its publisher's text. One of nothing but white space is none: ''.
+    """
     text = unicodedata.normalize("NFC", text.replace("\r\n", "\n").replace("\r", "\n"))
-    return text.replace("\0", "").strip()
+    text = text.replace("\0", "").strip("\n")
+    return text if text.strip() else ""
 
 
 @dataclass(slots=True)

@@ -56,7 +56,7 @@ def announce(item: Item, *, ordinal: int, license: str, run: str, at: datetime) 
         "bytes": item.bytes,
         "offset": None,
         "length": None,
-        "caption": None if item.caption is None else clean_text(item.caption),
+        "caption": clean_text(item.caption or "") or None,
         "conversations": None if not item.conversations else dump(item.conversations),
         "language": item.language,
         "license": item.license or license,

@@ -10,15 +10,17 @@ import sys
 import types
 import typing
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
 
 import click
-from pydantic import BaseModel
+from pydantic import BaseModel, ByteSize
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from ..adapters.base import SourceOptions
 from ..adapters.registry import adapter_class, adapter_names
-from ..catalog.errors import DerlemError
 from ..cli import main
 from .options import Config
 
@@ -36,24 +38,21 @@ def commands() -> str:
     lines = ["| command | what it does |", "|---|---|"]
     for name, command in _commands(main, "derlem"):
         usage = " ".join([name, *_usage(command)])
-        lines.append(f"| `{usage}` | {_first_sentence(command.help or '')} |")
+        lines.append(f"| `{usage}` | {_first_paragraph(command.help).replace('|', chr(92) + '|')} |")
     return "\n".join(lines) + "\n"
 
 
 def config() -> str:
-    """A table per section: key, default, meaning."""
-    sections = ["#### Top level", _table(Config, leave_out={"sources"})]
+    """A table per section: key, default, meaning; keys inside a section's parts are dotted."""
+    sections = ["#### Top level", _table(Config, leave_out={"sources"}, deep=False)]
+    sections += ["#### Every source", _table(SourceOptions)]
     for name in adapter_names():
-        try:
-            options = adapter_class(name).Options
-        except DerlemError:
-            continue
-        sections += [f"#### A source with `adapter: {name}`", (options.__doc__ or "").split("\n\n")[0]]
-        sections.append(_table(options))
+        options = adapter_class(name).Options
+        sections += [f"#### A source with `adapter: {name}`", _first_paragraph(options.__doc__)]
+        sections.append(_table(options, leave_out=set(SourceOptions.model_fields)))
     for key, field in Config.model_fields.items():
         for model in _models(field.annotation):
-            if key != "sources":
-                sections += [f"#### `{key}`", (model.__doc__ or "").split("\n\n")[0], _table(model)]
+            sections += [f"#### `{key}`", _first_paragraph(model.__doc__), _table(model)]
     return "\n\n".join(section.strip() for section in sections) + "\n"
 
 
@@ -76,36 +75,52 @@ def _usage(command: click.Command) -> Iterator[str]:
             yield f"[{parameter.opts[0]}]" if flag else f"[{parameter.opts[0]} {metavar}]"
 
 
-def _first_sentence(text: str) -> str:
-    return " ".join(text.split("\n\n")[0].split()).replace("|", "\\|")
+def _first_paragraph(text: str | None) -> str:
+    return " ".join((text or "").split("\n\n")[0].split())
 
 
-def _table(model: type[BaseModel], leave_out: set[str] = frozenset()) -> str:  # type: ignore[assignment]
+def _table(model: type[BaseModel], leave_out: AbstractSet[str] = frozenset(), deep: bool = True) -> str:
     lines = ["| key | default | meaning |", "|---|---|---|"]
-    for name, field in model.model_fields.items():
-        if name in leave_out:
-            continue
-        meaning = field.description or ""
-        below = _models(field.annotation)
-        if not meaning and below:
-            meaning = _first_sentence(below[0].__doc__ or "")
-        lines.append(f"| `{name}` | {_default(field)} | {meaning.replace('|', chr(92) + '|')} |")
+    lines += _rows(model, leave_out, "", deep, (model,))
     return "\n".join(lines)
 
 
-def _default(field: Any) -> str:
+def _rows(
+    model: type[BaseModel],
+    leave_out: AbstractSet[str],
+    prefix: str,
+    deep: bool,
+    above: tuple[type[BaseModel], ...],
+) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        if name in leave_out:
+            continue
+        below = _models(field.annotation)
+        meaning = field.description or (_first_paragraph(below[0].__doc__) if below else "")
+        yield f"| `{prefix}{name}` | {_default(name, field)} | {meaning.replace('|', chr(92) + '|')} |"
+        for part in below if deep else ():
+            if part not in above:
+                yield from _rows(part, frozenset(), f"{prefix}{name}.", deep, (*above, part))
+
+
+def _default(name: str, field: FieldInfo) -> str:
+    value = field.default
+    if name == "workspace":
+        return "`work`, beside the configuration"
     if field.is_required():
         return "required"
-    if field.default is PydanticUndefined:
-        below = _models(field.annotation)
-        return "" if below or field.default_factory not in (dict, list) else "none"
-    if field.default is None or field.default in ((), [], {}):
+    if value is PydanticUndefined or isinstance(value, BaseModel):
+        return ""
+    if value is None or value in ((), [], {}, ""):
         return "none"
-    value = field.default
+    if isinstance(value, ByteSize):
+        return f"`{value.human_readable(decimal=value % 1000 == 0, separator=' ')}`"
     if isinstance(value, bool):
-        value = str(value).lower()
-    elif isinstance(value, int):
-        value = f"{value:_}" if value >= 100_000 else value
+        return f"`{str(value).lower()}`"
+    if isinstance(value, int):
+        return f"`{value:_}`"
+    if isinstance(value, tuple):
+        return f"`[{', '.join(map(str, value))}]`"
     return f"`{value}`"
 
 

@@ -36,7 +36,7 @@ def turkish_captions(stamps: Path) -> dict[str, str]:
         for line in sidecar.read_text("utf-8").splitlines():
             if line.startswith("tr.utf8="):
                 picture = sidecar.with_suffix(".png").relative_to(stamps).as_posix()
-                found[picture] = unicodedata.normalize("NFC", line.removeprefix("tr.utf8=")).strip()
+                found[picture] = unicodedata.normalize("NFC", line.removeprefix("tr.utf8="))
     return found
 
 

@@ -60,7 +60,7 @@ class FaultyAdapter(Adapter[Options]):
             elif name == "drop":
                 pass
             else:
-                yield item.item_id, Payload(picture(int(n)), {"caption": "  e\\u0301 "}, {"seen": n})
+                yield item.item_id, Payload(picture(int(n)), {"caption": "\\ne\\u0301\\r\\n"}, {"seen": n})
 '''
 
 
