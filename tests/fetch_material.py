@@ -74,6 +74,24 @@ PIECES: tuple[Sdist | DebianPackage, ...] = (
         "5ddb42f1a245c927e7686545da77159859d5d4c6d00163c59daff4df314dae82",
         "tests/data",
     ),
+    Sdist(
+        "pypdf",
+        "pypdf==7.1.0",
+        "ca3fa902369e98a6d2cb7b56396de902b72ef9bb3c1e8706c1bfc7d8bd0cf0d7",
+        "resources",
+    ),
+    Sdist(
+        "pikepdf",
+        "pikepdf==10.17.0",
+        "de4ccaae83628e86c1fd473b384c09c6ff1dd35a583a8dacbf61d2aa4bea843b",
+        "tests/resources",
+    ),
+    Sdist(
+        "pdfs",
+        "ocrmypdf==17.13.0",
+        "151c35d810eb628fbc5cb9bbe80b834ecf094737efa0e7a2e9e1fac3c730ed49",
+        "tests/resources",
+    ),
     DebianPackage("stamps", "tuxpaint-stamps-default", "usr/share/tuxpaint/stamps"),
     DebianPackage("openclipart", "openclipart-png", "usr/share/openclipart/png"),
 )

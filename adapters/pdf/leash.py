@@ -134,10 +134,8 @@ class Renderer:
 
 def _charge(waiting: list[int], current: int | None, reason: Reason, detail: str) -> Iterator[Answer]:
     """The loss of a process goes to the page that it worked on; to all, if it had not begun with any."""
-    if current is None:
-        lost = list(waiting)
-    else:
-        lost = [current] if current in waiting else waiting[:1]  # it may be lost between two pages
-    for number in lost:
+    if current is not None and current not in waiting:  # lost between two pages
+        current = waiting[0] if waiting else None
+    for number in list(waiting) if current is None else [current]:
         waiting.remove(number)
         yield Answer(number, {}, None, reason, detail)

@@ -45,7 +45,7 @@ def test_it_is_what_pdfimages_gives(read, write_pdf, page, scan_jpeg, tmp_path):
 @pytest.mark.skipif(shutil.which("pdfimages") is None, reason="poppler's pdfimages is not installed")
 def test_real_scans_are_what_pdfimages_gives(read, material, tmp_path):
     extracted = 0
-    for path in sorted(material("pdfs").glob("*.pdf")):
+    for path in sorted(material("pdfs").rglob("*.pdf")):
         if path.name in ("hugemono.pdf", "invalid.pdf", "poster.pdf", "enormous.pdf", "multipage.pdf"):
             continue  # gigantic, or no PDF
         found = read(path.read_bytes(), extract="native", dpi=36)

@@ -313,11 +313,7 @@ def test_a_program_of_popplers_that_hangs_is_killed(read, write_pdf, page, false
     assert results[0].reason is Reason.RENDERER_TIMEOUT
     pages._RENDERER.close()
     assert renderers() == []
-    assert not [
-        process
-        for process in psutil.process_iter(["cmdline"])
-        if process.info["cmdline"] == ["sleep", "1000"]
-    ]
+    assert not [process for process in psutil.process_iter(["cmdline"]) if process.info["cmdline"] == sleep]
 
 
 @needs_poppler
@@ -450,7 +446,7 @@ def test_real_documents_are_accounted_for(workspace, material, renderer, folder)
 
 def test_encrypted_documents_say_so(workspace, material):
     folder = material("pypdf")
-    for path in sorted((folder / "resources" / "encryption").glob("*user-password*.pdf")):
+    for path in sorted(folder.rglob("*user-password*.pdf")):
         assert account(workspace, path.read_bytes(), PdfOptions(dpi=36)) == ["pdf_encrypted"]
 
 
