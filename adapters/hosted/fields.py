@@ -99,8 +99,8 @@ class Fields:
             "category": path,
             "caption": _text(row, columns.caption),
             "conversations": _turns(row, columns.conversations),
-            "language": _text(row, columns.language),
-            "license": _text(row, columns.license),
+            "language": _word(row, columns.language),
+            "license": _word(row, columns.license),
             "meta": self._meta(row),
         }
 
@@ -234,7 +234,7 @@ def _text(row: Mapping[str, Any], name: str | None) -> str | None:
     """The text of a column; of a list the first that is not empty."""
     value = None if name is None else value_at(row, name)
     if isinstance(value, list | tuple):
-        value = next((text for text in value if text not in (None, "")), None)
+        value = next((text for text in value if text is not None and str(text).strip()), None)
     if value is None:
         return None
     if isinstance(value, Mapping | list | bytes):
@@ -242,6 +242,11 @@ def _text(row: Mapping[str, Any], name: str | None) -> str | None:
     text = clean_text(str(value))
     _speakable(text)
     return text or None
+
+
+def _word(row: Mapping[str, Any], name: str | None) -> str | None:
+    text = _text(row, name)
+    return text and text.strip()
 
 
 def _speakable(text: str) -> None:

@@ -87,6 +87,7 @@ class LocalFiles(Files):
     def __init__(self, root: Path) -> None:
         self.root = root
         real = root.resolve()
+        self.real_root = str(real)
         # A snapshot in the hub's cache consists of links into the `blobs` beside it.
         self._fence = real.parents[1] if real.parent.name == "snapshots" else real
 

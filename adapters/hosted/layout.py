@@ -82,28 +82,27 @@ def picture_extensions() -> frozenset[str]:
     return frozenset(WebDataset.IMAGE_EXTENSIONS)
 
 
-def listed_rows(layout: Layout, split: str) -> Iterator[tuple[str, int, dict[str, Any]]]:
-    """(data file, number in it, row) of formats whose rows name their pictures by path; none is opened.
+class Listed:
+    """The rows of a split in formats that name their pictures by path; none of those is opened."""
 
-    For an imagefolder the file is empty and the number counts in the split.
-    """
-    rows = layout.builder.as_streaming_dataset(split=split).decode(False)
-    if layout.format == "imagefolder":
-        for number, row in enumerate(rows):
-            yield "", number, row
-        return
-    for place, file in enumerate(layout.splits[split]):
-        shard = rows.shard(num_shards=len(layout.splits[split]), index=place)
-        for number, row in enumerate(shard):
-            yield file, number, row
+    def __init__(self, layout: Layout, split: str) -> None:
+        self._files = layout.splits[split] if layout.format != "imagefolder" else None
+        self._rows = layout.builder.as_streaming_dataset(split=split).decode(False)
+        if self._rows.features is None:
+            raise ConfigError("`datasets` cannot tell the columns of the dataset", key="dataset")
+        self.schema = self._rows.features.arrow_schema
+        self.features: dict[str, Feature] = self._rows.features.to_dict()
 
-
-def listed_features(layout: Layout, split: str) -> tuple[Any, dict[str, Feature]]:
-    """The Arrow schema and the features of the rows of `listed_rows`."""
-    features = layout.builder.as_streaming_dataset(split=split).features
-    if features is None:
-        raise ConfigError("`datasets` cannot tell the columns of the dataset", key="dataset")
-    return features.arrow_schema, features.to_dict()
+    def rows(self) -> Iterator[tuple[str, int, dict[str, Any]]]:
+        """(data file, number in it, row); for an imagefolder no file, and the number in the split."""
+        if self._files is None:
+            for number, row in enumerate(self._rows):
+                yield "", number, row
+            return
+        for place, file in enumerate(self._files):
+            shard = self._rows.shard(num_shards=len(self._files), index=place)
+            for number, row in enumerate(shard):
+                yield file, number, row
 
 
 def _builder(source: HuggingfaceOptions, files: Files) -> Any:
@@ -143,13 +142,12 @@ def _wanted(splits: dict[str, list[str]], source: HuggingfaceOptions) -> dict[st
 def relative(path: str, files: Files) -> str:
     """A data file as `datasets` names it, below the dataset's root."""
     if isinstance(files, HubFiles):
-        root = f"hf://datasets/{files.repository}@{files.commit}/"
-        if path.startswith(root):
-            return path.removeprefix(root)
-    elif isinstance(files, LocalFiles) and "://" not in path:
-        for root_path in (files.root, files.root.resolve()):
-            if Path(path).is_relative_to(root_path):
-                return posixpath.join(*Path(path).relative_to(root_path).parts)
+        roots = [f"hf://datasets/{files.repository}@{files.commit}"]
+    elif isinstance(files, LocalFiles):
+        roots = [str(files.root), files.real_root]
+    for root in roots:
+        if path.startswith(f"{root}/"):
+            return path[len(root) + 1 :]
     raise ConfigError(f"the data file {path} does not lie in the dataset", key="data_files")
 
 

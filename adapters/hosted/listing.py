@@ -59,9 +59,7 @@ class Listing:
         try:
             features = {**layouts.features_of(file.schema), **self._layout.features}
             places = leaves(file.schema, features, self._wanted)
-            fields = Fields(
-                self._source, features, names_in(_nested(file.schema)), {leaf.column for leaf in places}
-            )
+            fields = self._fields(file.schema, features, places)
             uri, place = self._files.uri(path), _place(path, split)
             for row in file.rows(places):
                 hint = {"format": form, "group": row.group, "place": row.place}
@@ -120,23 +118,23 @@ class Listing:
 
     def _named(self, split: str) -> Iterator[Item]:
         """Items of JSON or CSV files whose rows name their pictures by path."""
-        schema, features = layouts.listed_features(self._layout, split)
-        places = leaves(schema, features, self._wanted)
-        fields = Fields(self._source, features, names_in(_nested(schema)), {leaf.column for leaf in places})
+        listed = layouts.Listed(self._layout, split)
+        places = leaves(listed.schema, listed.features, self._wanted)
+        fields = self._fields(listed.schema, listed.features, places)
         with self._files.guarded(split):
-            for path, number, row in layouts.listed_rows(self._layout, split):
+            for path, number, row in listed.rows():
                 uri, place = self._files.uri(path), _place(path, split)
                 yield from self._row(fields, places, uri, split, number, row, place, {}, "")
 
     def _folder(self, split: str) -> Iterator[Item]:
         """Items of an imagefolder. Their uri is the picture's own path, so that new files move nothing."""
-        schema, features = layouts.listed_features(self._layout, split)
-        places = leaves(schema, features, self._wanted)
-        fields = Fields(self._source, features, names_in(_nested(schema)), {leaf.column for leaf in places})
+        listed = layouts.Listed(self._layout, split)
+        places = leaves(listed.schema, listed.features, self._wanted)
+        fields = self._fields(listed.schema, listed.features, places)
         several = len(places) > 1 or places[0].listed
         seen: dict[int, int] = {}  # a picture may have several rows, each with a text
         with self._files.guarded(split):
-            for _, number, row in layouts.listed_rows(self._layout, split):
+            for _, number, row in listed.rows():
                 row_id = item_id(self._source.name, "", f"{split}/{number}")
                 found = list(references(row, places))
                 if not found:
@@ -167,6 +165,9 @@ class Listing:
             return member, {"zip": layouts.relative(container, self._files), "member": member}
         plain = layouts.relative(path, self._files)
         return plain, {"paths": [plain]}
+
+    def _fields(self, schema: pa.Schema, features: Mapping[str, Feature], places: Sequence[Leaf]) -> Fields:
+        return Fields(self._source, features, names_in(_nested(schema)), {leaf.column for leaf in places})
 
     def _row(
         self,

@@ -88,11 +88,11 @@ def test_captions_licences_languages(rows: Callable[..., list[Item]]) -> None:
     columns = {
         "texts": [["", "  İkinci\r\nsatır "], []],
         "more": [{"tr": "bir"}, {"tr": None}],
-        "rights": ["CC-BY-4.0", None],
+        "rights": [" CC-BY-4.0", None],
     }
     items = rows(columns, columns={"caption": "texts", "language": "more.tr", "license": "rights"})
     assert [(i.caption, i.language, i.license) for i in items] == [
-        ("İkinci\nsatır", "bir", "CC-BY-4.0"),
+        ("  İkinci\nsatır ", "bir", "CC-BY-4.0"),
         (None, None, None),
     ]
 
