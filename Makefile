@@ -37,7 +37,8 @@ soak: $(VENV)/.dev poppler  ## The long tests: many kills, many faults
 material: $(VENV)/.dev  ## Fetch test material under other licences into .material/
 	@$(BIN)/python tests/fetch_material.py
 
-constraints: $(VENV)/.dev  ## Write constraints.txt from what is installed
+constraints: $(VENV)/.dev  ## Move to the newest libraries (DuckDB: the maintained 1.5) and pin them
+	@$(PIP) install -q --upgrade -e '.[dev]' 'duckdb<2'
 	@$(PIP) freeze --exclude-editable | grep -E '^[A-Za-z0-9_.-]+==' > constraints.txt
 
 poppler:

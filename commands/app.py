@@ -39,7 +39,7 @@ from ..sampling.options import SampleOptions, scaled
 from ..sampling.plan import Plan, plan_sample, plan_table
 from ..settings.load import Loaded, load
 
-Table = tuple[Sequence[str], list[Sequence[Any]]]
+Table = tuple[Sequence[str], Sequence[Sequence[Any]]]
 """Columns and rows for `rendering`."""
 
 
