@@ -80,10 +80,14 @@ class Iiif(ArchiveSpider):
         canvases = list(_canvases(manifest))
         for number, canvas in enumerate(canvases, 1):
             page = _words(canvas.get("label")) or str(number)
-            for picture in _pictures(canvas):
+            pictures = list(_pictures(canvas))
+            for picture in pictures:
                 document = self.document(response, full_size(picture), **told, page=page)
                 if document is not None:
                     yield document
+            if not pictures:
+                where = _id(canvas) or f"{response.url}#canvas={number}"
+                yield Unread(where, Reason.NO_IMAGE, "a canvas without an image", response.url)
         if not canvases:
             yield Unread(response.url, Reason.NO_IMAGE, "a manifest without canvases")
 
@@ -141,11 +145,9 @@ def _pictures(canvas: Json) -> Iterator[Json]:
         if _kind(body) in ("Choice", "oa:Choice"):
             options = listed(body.get("default")) or listed(body.get("items")) or listed(body.get("item"))
             chosen = options[0] if options else {}
-        if (
-            isinstance(chosen, Mapping)
-            and _id(chosen)
-            and _kind(chosen) in ("Image", "dctypes:Image", "dcterms:Image")
-        ):
+        if not isinstance(chosen, Mapping) or not _id(chosen):
+            continue
+        if _kind(chosen).rpartition(":")[2] in ("Image", ""):
             yield chosen
 
 

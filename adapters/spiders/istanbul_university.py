@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from parsel import Selector
 from scrapy.http import TextResponse
 
+from ...catalog.status import Reason
 from .base import ArchiveSpider, Found
+from .documents import Unread
 
 _YEAR = re.compile(r"(?<!\d)(?:1[5-9]|20)\d\d(?!\d)")
 _YEAR_OF_ROW = (
@@ -32,7 +34,10 @@ class IstanbulUniversity(ArchiveSpider):
 
     def parse(self, response: TextResponse) -> Iterator[Found]:  # type: ignore[override]
         """The index: a card for each title."""
-        for card in response.css("a.popular-category[href]"):
+        cards = response.css("a.popular-category[href]")
+        if not cards:
+            yield Unread(response.url, Reason.PROTOCOL, "an index without titles")
+        for card in cards:
             link = card.attrib["href"]
             caption = card.css("span.caption") or card.xpath(_CAPTION_BESIDE)
             slug = re.search(r"[?&]gazete=([^&#]+)", link)
@@ -46,6 +51,7 @@ class IstanbulUniversity(ArchiveSpider):
 
     def parse_title(self, response: TextResponse, told: dict[str, str | None]) -> Iterator[Found]:
         """A title: a table for each year. Date and link belong together only within one row."""
+        listed = False
         for row in response.xpath("//tr"):
             year = _YEAR.search(_text(row.xpath(_YEAR_OF_ROW)) or "")
             for date_text, link in _pairs(row):
@@ -58,7 +64,12 @@ class IstanbulUniversity(ArchiveSpider):
                     date_in_name=True,
                 )
                 if document is not None:
+                    listed = True
                     yield document
+        if not listed:
+            yield Unread(
+                response.url, Reason.PROTOCOL, "a title without issues", response.meta["source_page"]
+            )
 
 
 def _pairs(row: Selector) -> Iterator[tuple[str | None, str]]:

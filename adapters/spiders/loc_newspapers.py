@@ -93,6 +93,10 @@ class LocNewspapers(ArchiveSpider):
             ),
             "lccn": first(item.get("number_lccn")),
         }
+        if not pages:
+            yield Unread(
+                response.url, Reason.NO_IMAGE, "a record without pages", response.meta["source_page"]
+            )
         for number, page in pages.items():
             # The last of a kind is the largest, as the Library's notebooks take it.
             urls = [

@@ -60,6 +60,7 @@ class SpiderProcess:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 pass_fds=[their_end],
+                process_group=0,  # an interrupt from the keyboard is ours to pass on
                 env={**os.environ, "PYTHONPATH": path},
             )
         except BaseException:

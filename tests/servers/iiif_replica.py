@@ -150,6 +150,7 @@ class IiifArchive(Replica):
             "item": [plain | {"@id": f"{self.base}/images/no.jpg"}],
         }
         self.images[f"{self.base}/images/1a.jpg"] = ("Takvim", None)
+        bare = {"@type": "sc:Canvas", "@id": f"{self.base}/iiif/one/bare", "images": []}
         canvas = {
             "@type": "sc:Canvas",
             "label": "1r",
@@ -160,7 +161,7 @@ class IiifArchive(Replica):
             "@id": f"{self.base}/iiif/one",
             "label": "Takvim",
             "attribution": "A Museum",
-            "sequences": [{"canvases": [canvas]}],
+            "sequences": [{"canvases": [canvas, bare]}],
         }
 
     def answer(self, path: str, headers: Mapping[str, str]) -> Answer:

@@ -62,8 +62,10 @@ def test_iiif(served: Served, crawl: Crawl) -> None:
     items = crawl("iiif", archive.start, category="iiif/{collection}/{title}")
     found = {item.uri: item for item in items if item.reason is None}
     assert {url: (item.meta["title"], item.meta.get("date")) for url, item in found.items()} == archive.images
-    gone = [item for item in items if item.reason is not None]
-    assert [(item.uri, item.reason) for item in gone] == [(f"{archive.base}/iiif/gone", Reason.HTTP_4XX)]
+    assert {item.uri: item.reason for item in items if item.reason is not None} == {
+        f"{archive.base}/iiif/gone": Reason.HTTP_4XX,
+        f"{archive.base}/iiif/one/bare": Reason.NO_IMAGE,
+    }
     new, old = (
         found[f"{archive.base}/images/3a/full/max/0/default.jpg"],
         found[f"{archive.base}/images/1a.jpg"],

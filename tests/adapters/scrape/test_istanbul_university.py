@@ -14,9 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 from newspaper_archive import ACIK_SOZ, AKSAM, BROKEN_OFF, MISSING, ROOT, TITLES, Issue, NewspaperArchive
 
+from derlem.adapters.scrape import CrawlIncomplete
 from derlem.catalog.models import Item
+from derlem.catalog.status import Reason
 
 CATEGORY = "documents/newspapers/{title}/{year}"
 
@@ -72,6 +75,19 @@ def test_a_second_crawl_revalidates_and_sees_what_is_new(
     answers = {asked.path: asked.status for asked in archive.asked}
     assert answers[ROOT] == answers[f"{ROOT}gazete.php?gazete={ACIK_SOZ.slug}"] == 304
     assert answers[f"{ROOT}gazete.php?gazete={AKSAM.slug}"] == 200
+
+
+def test_pages_that_have_changed_their_shape_are_told(
+    served: Callable[[Any], Any], crawl: Callable[..., list[Item]]
+) -> None:
+    archive = served(NewspaperArchive(busy=0))
+    archive.titles = [replace(AKSAM, years={}), TITLES[2]]
+    items = crawl("istanbul_university", archive.base + ROOT)
+    empty = [(item.uri, item.reason) for item in items if item.reason]
+    assert empty == [(f"{archive.base}{ROOT}gazete.php?gazete=aksam", Reason.PROTOCOL)]
+    archive.titles = []
+    with pytest.raises(CrawlIncomplete, match="an index without titles"):
+        crawl("istanbul_university", archive.base + ROOT)
 
 
 def test_killed_again_and_again_it_goes_on_and_leaves_no_orphans(
