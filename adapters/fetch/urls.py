@@ -78,10 +78,12 @@ def read_host(text: str) -> str:
     if not text:
         raise UrlError("no host")
     try:
-        address = literal(text)
+        mapped = text if text.isascii() else idna.uts46_remap(text)
+        host = mapped.lower() if mapped.isascii() else idna.encode(mapped).decode()
+        host = host.removesuffix(".")
+        address = literal(host)
         if address is not None:
             return str(address)
-        host = (text.lower() if text.isascii() else idna.encode(text, uts46=True).decode()).removesuffix(".")
     except ValueError as error:
         raise UrlError(f"host {text!r}: {error}") from error
     if len(host) > 253 or not _HOST.fullmatch(host) or any(len(label) > 63 for label in host.split(".")):

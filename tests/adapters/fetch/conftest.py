@@ -1,0 +1,90 @@
+"""A misbehaving server, and a fetcher that may talk to it."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from derlem.adapters.base import Context
+from derlem.adapters.fetch.fetcher import Fetcher
+from derlem.adapters.fetch.options import SourceLimits
+from derlem.catalog.models import Failure, Item, Payload
+from derlem.catalog.workspace import Workspace
+
+HOSTS = tuple(f"127.0.0.{number}" for number in range(1, 6))
+
+
+def _load() -> ModuleType:
+    path = Path(__file__).parents[2] / "servers" / "misbehaving.py"
+    spec = importlib.util.spec_from_file_location("misbehaving", path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["misbehaving"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def misbehaving() -> ModuleType:
+    """tests/servers/misbehaving.py."""
+    return sys.modules.get("misbehaving") or _load()
+
+
+@pytest.fixture
+def server(misbehaving: ModuleType) -> Iterator[Any]:
+    """A misbehaving server on the first five loopback addresses, each a host of its own."""
+    with misbehaving.MisbehavingServer(HOSTS) as running:
+        yield running
+
+
+Fetch = Callable[..., dict[str, Payload | Failure]]
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path / "work")
+
+
+@pytest.fixture
+def settings() -> dict[str, Any]:
+    """Quick manners for a server that does not mind; tests change what they are about."""
+    return {
+        "allow_private": ["127.0.0.0/8"],
+        "per_host": {"concurrency": 8, "requests_per_second": 1000.0},
+        "timeouts": {"connect": 2.0, "total": 1.5},
+        "backoff": 0.05,
+        "max_bytes": "2MB",
+        "breaker": {"failures": 1000},
+    }
+
+
+@pytest.fixture
+def fetch(workspace: Workspace, settings: dict[str, Any]) -> Fetch:
+    """`fetch(*urls, option=value, limits=...)`: results by URL; each URL has exactly one."""
+
+    def run(
+        *urls: str,
+        limits: dict[str, Any] | None = None,
+        accept: tuple[str, ...] = ("image/",),
+        **changes: Any,
+    ) -> dict[str, Payload | Failure]:
+        fetcher = Fetcher(
+            Context(workspace, {"fetch": settings | changes}),
+            SourceLimits.model_validate(limits or {}),
+            accept=accept,
+        )
+        items = {Item("web", url).item_id: url for url in urls}
+        results: dict[str, Payload | Failure] = {}
+        for item_id, result in fetcher.fetch(Item("web", url) for url in urls):
+            assert items[item_id] not in results, "settled twice"
+            results[items[item_id]] = result
+        assert results.keys() == set(urls)
+        return results
+
+    return run

@@ -1,0 +1,416 @@
+"""An HTTP server that misbehaves on purpose, and measures what its clients do.
+
+It speaks HTTP/1.1 byte by byte, so that it can break it. It listens on several loopback addresses, each
+of which is a host of its own. The first step of a path says what happens; what follows makes URLs differ:
+
+    /ok/7.jpg                 a JPEG, with ETag, Last-Modified and ranges
+    /bare/7.jpg               the same without validators, chunked
+    /zipped/7.jpg             the same, gzip-coded
+    /404/x, /503/x, /301/x    that status
+    /flaky-503-2/x            that status the first 2 times, then a JPEG; so with any status
+    /429-seconds-3/x          429 with Retry-After: 3 the first time; 429-date-3: as a date; 429-bare: without
+    /burst-503-3/x            all of the host answers 503 with Retry-After from this request on, for 3 seconds
+    /limit-2/x                a JPEG, and the RateLimit headers of a limit that is used up for 2 seconds
+    /drop, /drop-late         the connection ends: at once, in the headers
+    /reset                    the connection is reset
+    /delay-5, /trickle-5      5 seconds before the answer, for the body; slow-headers-5: for the headers
+    /short                    the body ends before its announced length; /long: it goes on after it
+    /broken-chunks            chunked coding that makes no sense; broken-chunks-1: in its second chunk
+    /half-chunks              chunked coding that ends early
+    /truncated                a JPEG that was cut off long ago, correctly announced
+    /html                     a web page, called image/jpeg
+    /empty                    nothing, with status 200
+    /huge                     a body without an end; /announced: one of 10 GB, so it says
+    /bomb                     256 MB of zeros, gzip-coded
+    /loop                     a redirect to itself; /bounce/3: three redirects and a JPEG
+    /to/<quoted URL>          a redirect there
+    /cut/x                    a JPEG, and the end of a connection that was to be kept alive
+    /resume/x                 a JPEG of 1 MB: the first connection breaks in the middle
+    /garbage                  no HTTP at all
+    /header-flood             headers without an end
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import gzip
+import io
+import re
+import socket
+import struct
+import threading
+import time
+import zlib
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from urllib.parse import unquote
+
+from PIL import Image
+
+LAST_MODIFIED = "Wed, 01 Jan 2025 00:00:00 GMT"
+
+
+@functools.cache
+def jpeg(seed: int = 0, side: int = 48) -> bytes:
+    """A JPEG of a few kilobytes; another one for every seed."""
+    image = Image.effect_noise((side, side), 40 + seed % 50).convert("RGB")
+    image.paste((seed * 7 % 256, seed * 13 % 256, seed * 29 % 256), (0, 0, side // 2, side // 2))
+    data = io.BytesIO()
+    image.save(data, "JPEG", quality=85)
+    return data.getvalue()
+
+
+@dataclass(slots=True)
+class Seen:
+    """A request as the server saw it; `body` counts the bytes of the body that were sent."""
+
+    host: str
+    address: str
+    path: str
+    headers: dict[str, str]
+    began: float
+    ended: float = 0.0
+    status: int = 0
+    body: int = 0
+
+
+@dataclass(slots=True)
+class _Host:
+    busy: int = 0
+    busiest: int = 0
+    closed_until: float = 0.0
+
+
+@dataclass
+class MisbehavingServer:
+    """The server, in a thread of its own while it is used as a context manager.
+
+    `files` answers paths literally, by (address or host name, path): (status, headers, body). `versions`
+    replaces the picture at a path of `/ok/`: another number, another picture.
+    """
+
+    addresses: tuple[str, ...] = ("127.0.0.1",)
+    files: dict[tuple[str, str], tuple[int, dict[str, str], bytes]] = field(default_factory=dict)
+    versions: dict[str, int] = field(default_factory=dict)
+    requests: list[Seen] = field(default_factory=list)
+    port: int = 0
+
+    def __post_init__(self) -> None:
+        self._hosts: dict[str, _Host] = defaultdict(_Host)
+        self._times: Counter[str] = Counter()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def __enter__(self) -> MisbehavingServer:
+        sockets = []
+        for address in self.addresses:
+            listener = socket.socket()
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((address, self.port))
+            self.port = listener.getsockname()[1]
+            sockets.append(listener)
+        self._thread.start()
+
+        async def start() -> list[asyncio.Server]:
+            return [
+                await asyncio.start_server(self._connection, sock=listener, backlog=512, limit=2**16)
+                for listener in sockets
+            ]
+
+        self._servers = asyncio.run_coroutine_threadsafe(start(), self._loop).result()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        async def stop() -> None:
+            for server in self._servers:
+                server.close()
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+        asyncio.run_coroutine_threadsafe(stop(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def url(self, path: str, host: str = "") -> str:
+        """The URL of a path on a host, by default the first address."""
+        return f"http://{host or self.addresses[0]}:{self.port}/{path.removeprefix('/')}"
+
+    # --- what it measured ---
+
+    def of(self, host: str, *, files: bool = True) -> list[Seen]:
+        """The requests to a host in the order they came; without those for robots.txt and the like."""
+        return [
+            seen for seen in self.requests if seen.host == host and (files or not _is_site_file(seen.path))
+        ]
+
+    def paths(self, host: str = "") -> list[str]:
+        """Paths that a host was asked for, but for robots.txt and the like."""
+        return [seen.path for seen in self.of(host or self.addresses[0], files=False)]
+
+    def busiest(self, host: str) -> int:
+        """The most requests that a host was busy with at a time."""
+        return self._hosts[host].busiest
+
+    def excess(self, host: str, rate: float, burst: int) -> float:
+        """By how many requests, at the worst, a host was asked for more than burst + rate * seconds."""
+        worst, level, last = 0.0, 0.0, 0.0
+        for seen in self.of(host):  # a leaky bucket finds the worst window in one pass
+            level = max(0.0, level - (seen.began - last) * rate) + 1
+            last = seen.began
+            worst = max(worst, level - burst)
+        return worst
+
+    def body_bytes(self) -> int:
+        """Bytes of bodies sent, robots.txt and the like apart."""
+        return sum(seen.body for seen in self.requests if not _is_site_file(seen.path))
+
+    # --- serving ---
+
+    async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+                while await self._request(reader, writer):
+                    pass
+        except asyncio.CancelledError:
+            pass
+        finally:
+            self._tasks.discard(task)
+            writer.close()
+
+    async def _request(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Serve one request; whether the connection can take another."""
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        began = time.monotonic()
+        first, *lines = head.removesuffix("\r\n\r\n").split("\r\n")
+        path = first.split(" ")[1]
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        name = headers.get("host", "").rpartition(":")[0] or headers.get("host", "")
+        seen = Seen(name, writer.get_extra_info("sockname")[0], path, headers, began)
+        self.requests.append(seen)
+        host = self._hosts[name]
+        host.busy += 1
+        host.busiest = max(host.busiest, host.busy)
+        self._times[f"{name}{path}"] += 1
+        answer = _Answer(writer, seen)
+        try:
+            await self._answer(answer, host, self._times[f"{name}{path}"])
+        finally:
+            seen.ended = time.monotonic()
+            host.busy -= 1
+        return answer.keep and headers.get("connection", "").lower() != "close"
+
+    async def _answer(self, answer: _Answer, host: _Host, times: int) -> None:
+        seen = answer.seen
+        literal = self.files.get((seen.host, seen.path), self.files.get((seen.address, seen.path)))
+        if literal is not None:
+            await answer.send(*literal)
+            return
+        if _is_site_file(seen.path):
+            await answer.send(404)
+            return
+        if time.monotonic() < host.closed_until:
+            await answer.send(503, {"Retry-After": str(int(host.closed_until - time.monotonic()) + 1)})
+            return
+        kind = seen.path.strip("/").split("/")[0].partition("?")[0]
+        picture = jpeg(self.versions.get(seen.path, sum(seen.path.encode()) % 100))
+        match kind.split("-"):
+            case [status] if status.isdigit():
+                await answer.send(int(status))
+            case ["flaky", status, count]:
+                await (answer.send(int(status)) if times <= int(count) else answer.send(200, body=picture))
+            case ["429", form, *rest]:
+                wait = float(rest[0]) if rest else 0.0
+                told = {"seconds": rest and rest[0], "date": formatdate(time.time() + wait, usegmt=True)}.get(
+                    form
+                )
+                if times == 1:
+                    await answer.send(429, {"Retry-After": told} if told else {})
+                else:
+                    await answer.send(200, body=picture)
+            case ["burst", "503", seconds]:
+                if times > 1:
+                    await answer.send(200, body=picture)
+                else:
+                    host.closed_until = time.monotonic() + float(seconds)
+                    await answer.send(503, {"Retry-After": seconds})
+            case ["limit", seconds]:
+                told = {"RateLimit": f'"default";r={int(times > 1)};t={seconds}'}
+                await answer.send(200, told, picture)
+            case ["bare"]:
+                await answer.chunked(picture)
+            case ["zipped"]:
+                await answer.send(200, {"Content-Encoding": "gzip"}, gzip.compress(picture))
+            case ["resume"]:
+                await self._large(answer, times)
+            case ["to"]:
+                await answer.send(302, {"Location": unquote(seen.path.partition("/to/")[2])})
+            case ["bounce"]:
+                left = int(seen.path.rpartition("/")[2].partition("?")[0])
+                await (
+                    answer.send(301, {"Location": f"{left - 1}"}) if left else answer.send(200, body=picture)
+                )
+            case ["loop"]:
+                await answer.send(301, {"Location": seen.path})
+            case ["ok"]:
+                await answer.versioned(picture)
+            case _:
+                await answer.break_off(kind, picture)
+
+    async def _large(self, answer: _Answer, times: int) -> None:
+        picture = jpeg(7, 900)
+        picture += b"\0" * (2**20 - len(picture))
+        validators = {"Accept-Ranges": "bytes", "ETag": '"large"'}
+        asked = re.fullmatch(r"bytes=(\d+)-", answer.seen.headers.get("range", ""))
+        if asked and answer.seen.headers.get("if-range") == '"large"':
+            at = int(asked[1])
+            validators["Content-Range"] = f"bytes {at}-{len(picture) - 1}/{len(picture)}"
+            await answer.send(206, validators, picture[at:])
+        elif times == 1:
+            await answer.send(200, validators, picture[: 600 * 1024], announced=len(picture))
+            answer.keep = False
+        else:
+            await answer.send(200, validators, picture)
+
+
+def _is_site_file(path: str) -> bool:
+    return path in ("/robots.txt", "/.well-known/tdmrep.json")
+
+
+class _Answer:
+    """Writes one answer, rightly or wrongly."""
+
+    def __init__(self, writer: asyncio.StreamWriter, seen: Seen) -> None:
+        self._writer, self.seen, self.keep = writer, seen, True
+
+    async def send(
+        self,
+        status: int,
+        headers: dict[str, str] | None = None,
+        body: bytes = b"",
+        *,
+        announced: int | None = None,
+    ) -> None:
+        self.seen.status = status
+        length = (
+            {} if status == 304 else {"Content-Length": str(len(body) if announced is None else announced)}
+        )
+        told = {"Content-Type": "image/jpeg"} | length | (headers or {})
+        head = "".join(f"{name}: {value}\r\n" for name, value in told.items())
+        self._writer.write(f"HTTP/1.1 {status} Whatever\r\n{head}\r\n".encode() + body)
+        self.seen.body += len(body)
+        await self._writer.drain()
+
+    async def versioned(self, picture: bytes) -> None:
+        etag = f'"{zlib.crc32(picture):x}"'
+        validators = {"ETag": etag, "Last-Modified": LAST_MODIFIED, "Accept-Ranges": "bytes"}
+        if self.seen.headers.get("if-none-match") == etag:
+            await self.send(304, validators)
+        else:
+            await self.send(200, validators, picture)
+
+    async def chunked(self, body: bytes, size: int = 700) -> None:
+        self._raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for at in range(0, len(body), size):
+            piece = body[at : at + size]
+            self._raw(b"%x\r\n%s\r\n" % (len(piece), piece), body=len(piece))
+        self._raw("0\r\n\r\n")
+        await self._writer.drain()
+
+    async def break_off(self, kind: str, picture: bytes) -> None:
+        """Everything after which the connection cannot be used any more, or should not be."""
+        self.keep = False
+        name, _, argument = kind.rpartition("-") if re.search(r"-\d+$", kind) else (kind, "", "0")
+        seconds = float(argument)
+        match name:
+            case "drop":
+                pass
+            case "drop-late":
+                self._raw("HTTP/1.1 200 OK\r\nContent-Ty")
+            case "reset":
+                linger = struct.pack("ii", 1, 0)
+                self._writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            case "delay":
+                await asyncio.sleep(seconds)
+                await self.send(200, body=picture)
+            case "trickle":
+                await self.send(200, body=picture[:10], announced=len(picture))
+                for at in range(10, len(picture)):
+                    await asyncio.sleep(seconds / len(picture))
+                    self._raw(picture[at : at + 1], body=1)
+            case "slow-headers":
+                for letter in f"HTTP/1.1 200 OK\r\nContent-Length: {len(picture)}\r\n\r\n":
+                    self._raw(letter)
+                    await asyncio.sleep(seconds / 50)
+                self._raw(picture, body=len(picture))
+            case "short":
+                await self.send(200, body=picture[:-100], announced=len(picture))
+            case "long":
+                await self.send(200, body=picture + b"more" * 100, announced=len(picture))
+            case "broken-chunks":
+                self._raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n")
+                self._raw(picture[:3])
+                await self._writer.drain()
+                await asyncio.sleep(seconds / 10)
+                self._raw("\r\nzz\r\nnonsense")
+            case "half-chunks":
+                self._raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfff\r\n")
+                self._raw(picture[:300], body=300)
+            case "truncated":
+                await self.send(200, body=picture[: len(picture) // 2])
+            case "html":
+                await self.send(200, body=b"<!DOCTYPE html><html><body>Not here any more.</body></html>" * 40)
+            case "empty":
+                await self.send(200)
+            case "huge":
+                self._raw("HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\n\r\n")
+                self._raw(picture, body=len(picture))
+                await self._forever(b"\0" * 65536)
+            case "announced":
+                await self.send(200, body=picture, announced=10 * 2**30)
+                await asyncio.sleep(5)
+            case "bomb":
+                self._raw("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n")
+                for piece in _bomb():
+                    self._raw(b"%x\r\n%s\r\n" % (len(piece), piece), body=len(piece))
+                    await self._writer.drain()
+                self._raw("0\r\n\r\n")
+            case "cut":
+                await self.send(200, body=picture)
+            case "garbage":
+                self._raw("Good day. This is not what you expected.\r\n\r\n")
+            case "header-flood":
+                self._raw("HTTP/1.1 200 OK\r\n")
+                await self._forever(b"X-Flood: " + b"y" * 5000 + b"\r\n")
+            case _:
+                self.keep = True
+                await self.send(404)
+        await self._writer.drain()
+
+    async def _forever(self, piece: bytes) -> None:
+        while not self._writer.is_closing():
+            self._raw(piece, body=len(piece))
+            await self._writer.drain()
+            await asyncio.sleep(0.001)
+
+    def _raw(self, data: str | bytes, body: int = 0) -> None:
+        self.seen.body += body
+        self._writer.write(data.encode("latin-1") if isinstance(data, str) else data)
+
+
+@functools.cache
+def _bomb() -> tuple[bytes, ...]:
+    """256 MB, gzip-coded: 256 kB on the wire; it begins like a JPEG."""
+    packer = zlib.compressobj(6, wbits=31)
+    pieces = [packer.compress(jpeg())]
+    pieces += [packer.compress(b"\0" * 2**20) for _ in range(256)]
+    pieces.append(packer.flush())
+    return tuple(piece for piece in pieces if piece)
