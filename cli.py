@@ -261,7 +261,15 @@ def audit(ctx: click.Context, form: str) -> None:
       derlem audit --format json
     """
     columns, rows, failed = app(ctx).audit()
-    emit(columns, rows, form)
+    if form == "table":
+        emit(columns[:3], [row[:3] for row in rows], form)
+        for name, severity, count, meaning, first in rows:
+            if count:
+                click.echo(f"{name} ({severity}): {meaning}")
+                for row in first:
+                    click.echo("  " + ", ".join(f"{key}={value}" for key, value in row.items()))
+    else:
+        emit(columns, rows, form)
     _finish(failed)
 
 

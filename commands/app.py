@@ -106,11 +106,11 @@ class App:
         if options is None:
             say("no `sample:` is configured: discovered and ingested, nothing to build")
             return False
-        columns, rows, failed = self.audit()
-        for row in rows:
-            if row[columns.index("rows")]:
-                say(" ".join(str(cell) for cell in row))
-        say("audit: " + ("failed" if failed else f"clean ({len(rows)} audits)"))
+        _, rows, failed = self.audit()
+        for name, severity, count, meaning, first in rows:
+            if count:
+                say(f"audit {name} ({severity}): {count:,} rows, such as {first[0]}. {meaning}")
+        say("audit: " + ("failed, see `derlem audit`" if failed else f"clean ({len(rows)} audits)"))
         return failed
 
     def discover(self, names: Sequence[str]) -> None:
