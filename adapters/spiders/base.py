@@ -96,7 +96,7 @@ class ArchiveSpider(Spider):
         for url in self.start_urls:
             yield self.listing(url, self.parse, dont_filter=True)
 
-    def parse(self, response: Response, **carried: Any) -> Iterator[Found]:
+    def parse(self, response: Any) -> Iterator[Found]:
         """Name the documents of a page and follow its links, by the rules, but for links to other hosts."""
         if not isinstance(response, TextResponse):
             yield Unread(

@@ -40,7 +40,9 @@ class Iiif(ArchiveSpider):
     fields = frozenset({"page", "collection", "attribution"})
     follows_rules = False
 
-    def parse(self, response: TextResponse, collection: str | None = None) -> Iterator[Found]:  # type: ignore[override]
+    def parse(  # type: ignore[override]  # it is text
+        self, response: TextResponse, collection: str | None = None
+    ) -> Iterator[Found]:
         """A collection's parts, or a manifest's images."""
         thing = response.json()
         kind = _kind(thing)

@@ -54,7 +54,7 @@ class InternetArchive(ArchiveSpider):
         query = f"collection:{name.group(1)}" if name else asked.get("q") or asked.get("query") or ""
         return _search(url, query, 1)
 
-    def parse(self, response: TextResponse) -> Iterator[Found]:  # type: ignore[override]
+    def parse(self, response: TextResponse) -> Iterator[Found]:  # type: ignore[override]  # it is text
         """A page of the search."""
         found = response.json()["response"]
         asked = dict(parse_qsl(urlsplit(response.url).query))

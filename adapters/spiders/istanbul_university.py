@@ -32,7 +32,7 @@ class IstanbulUniversity(ArchiveSpider):
     encoding = "windows-1254"
     follows_rules = False
 
-    def parse(self, response: TextResponse) -> Iterator[Found]:  # type: ignore[override]
+    def parse(self, response: TextResponse) -> Iterator[Found]:  # type: ignore[override]  # it is text
         """The index: a card for each title."""
         cards = response.css("a.popular-category[href]")
         if not cards:

@@ -49,7 +49,7 @@ class LocNewspapers(ArchiveSpider):
         """The search as JSON, only what is needed of it."""
         return _asking(url, {"fo": "json", "c": str(PAGE_SIZE), "at": "results,pagination"})
 
-    def parse(self, response: TextResponse) -> Iterator[Found]:  # type: ignore[override]
+    def parse(self, response: TextResponse) -> Iterator[Found]:  # type: ignore[override]  # it is text
         """A page of results."""
         listing = response.json()
         for result in listing.get("results") or ():

@@ -25,6 +25,7 @@ from scrapy.spidermiddlewares.base import BaseSpiderMiddleware
 from ...catalog.status import Reason
 from ..fetch.failures import status_failure
 from ..fetch.headers import retry_after
+from .base import ArchiveSpider
 from .failures import Refused, is_certificate_error, reason_of
 from .network import REFUSED_HOSTS
 
@@ -55,7 +56,7 @@ def slow_down(crawler: Crawler, host: str, delay: float) -> None:
     kept.update(delay=max(float(kept.get("delay", 0)), delay), jitter=0)
     slot = downloader.slots.get(host)
     if slot is not None:
-        slot.delay, slot.jitter = kept["delay"], 0
+        slot.delay, slot.jitter = max(slot.delay, kept["delay"]), 0  # it may be resting
 
 
 class Rests:
@@ -260,8 +261,9 @@ class ReportMiddleware(BaseSpiderMiddleware):
 
     def get_processed_request(self, request: Request, response: Response | None) -> Request:
         """The request, its failure reported."""
-        if request.errback is None:
-            request.errback = self.crawler.spider.unread  # type: ignore[union-attr]
+        spider = self.crawler.spider
+        if request.errback is None and isinstance(spider, ArchiveSpider):
+            request.errback = spider.unread
         if response is not None:
             request.meta.setdefault("source_page", response.url)
         return request

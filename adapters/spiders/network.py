@@ -1,5 +1,7 @@
 """Keeps spiders from addresses that are not public: each answer of the resolver is checked first."""
 
+# ruff: noqa: N802, N803 - Twisted names its interfaces so
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -37,13 +39,13 @@ class PublicResolver(CachingHostnameResolver):
         allowed = [ip_network(network) for network in crawler.settings.getlist("DERLEM_ALLOW_PRIVATE")]
         return cls(reactor, crawler.settings.getint("DNSCACHE_SIZE"), Addresses(allowed))
 
-    def resolveHostName(  # noqa: N802 - Twisted's name
+    def resolveHostName(
         self,
-        resolutionReceiver: IResolutionReceiver,  # noqa: N803
-        hostName: str,  # noqa: N803
-        portNumber: int = 0,  # noqa: N803
-        addressTypes: Sequence[type[IAddress]] | None = None,  # noqa: N803
-        transportSemantics: str = "TCP",  # noqa: N803
+        resolutionReceiver: IResolutionReceiver,
+        hostName: str,
+        portNumber: int = 0,
+        addressTypes: Sequence[type[IAddress]] | None = None,
+        transportSemantics: str = "TCP",
     ) -> IHostResolution:
         """Resolve, and give the receiver all of the addresses or none."""
         checked: Any = _Checked(resolutionReceiver, hostName, self._visitable)
@@ -57,13 +59,13 @@ class _Checked:
         self._receiver, self._host, self._visitable = receiver, host, visitable
         self._addresses: list[Any] = []
 
-    def resolutionBegan(self, resolutionInProgress: IHostResolution) -> None:  # noqa: N802, N803
+    def resolutionBegan(self, resolutionInProgress: IHostResolution) -> None:
         self._receiver.resolutionBegan(resolutionInProgress)
 
-    def addressResolved(self, address: IAddress) -> None:  # noqa: N802
+    def addressResolved(self, address: IAddress) -> None:
         self._addresses.append(address)
 
-    def resolutionComplete(self) -> None:  # noqa: N802
+    def resolutionComplete(self) -> None:
         try:
             for address in self._addresses:
                 self._visitable.check(address.host, self._host)

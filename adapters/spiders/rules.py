@@ -4,9 +4,20 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+
+def _compiles(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from error
+    return text
+
+
+Regex = Annotated[str, AfterValidator(_compiles)]
 
 
 class Selection(BaseModel):
@@ -19,22 +30,12 @@ class Selection(BaseModel):
 
     css: str | None = None
     xpath: str | None = None
-    regex: str | None = None
+    regex: Regex | None = None
 
     @model_validator(mode="before")
     @classmethod
     def _bare(cls, value: Any) -> Any:
         return {"css": str(value)} if isinstance(value, str) else value
-
-    @field_validator("regex")
-    @classmethod
-    def _compiles(cls, value: str | None) -> str | None:
-        if value is not None:
-            try:
-                re.compile(value)
-            except re.error as error:
-                raise ValueError(f"not a regular expression: {error}") from error
-        return value
 
     @model_validator(mode="after")
     def _says_one(self) -> Selection:
@@ -60,7 +61,7 @@ class FieldRule(BaseModel):
 
     css: str | None = None
     xpath: str | None = None
-    regex: str | None = Field(default=None, description="its first group, or else the whole match")
+    regex: Regex | None = Field(default=None, description="its first group, or else the whole match")
     value: str | None = None
     of: Literal["document", "page", "url"] = "document"
 
@@ -68,8 +69,6 @@ class FieldRule(BaseModel):
     @classmethod
     def _bare(cls, value: Any) -> Any:
         return {"css": str(value), "of": "page"} if isinstance(value, str) else value
-
-    _compiles = field_validator("regex")(Selection._compiles.__func__)  # type: ignore[attr-defined]
 
     @model_validator(mode="after")
     def _says_where(self) -> FieldRule:

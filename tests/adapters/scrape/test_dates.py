@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import calendar
 import datetime
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -115,7 +116,7 @@ TEXTS = st.text(st.characters(codec="utf-8"), max_size=40)
 
 
 @given(DATES, st.randoms(use_true_random=False), st.sampled_from([" ", "_", "__", ". ", "  "]))
-def test_any_day_in_any_spelling(day: datetime.date, random, gap: str) -> None:  # type: ignore[no-untyped-def]
+def test_any_day_in_any_spelling(day: datetime.date, random: Random, gap: str) -> None:
     name = random.choice(SPELLINGS[day.month])
     for parts in ([day.day, name, day.year], [day.year, name, day.day]):
         read = read_date(gap.join(map(str, parts)) + random.choice(["", ".pdf", "_", " Pazartesi"]))
