@@ -236,7 +236,11 @@ class Schedule(Generic[T]):
             self._set_timer(host, host._idle_since + LINGER)
             return
         self._leases.release(host.name)
-        host.ours, host._place = False, _Place.NOWHERE
+        host.ours = False
+        if now < host.resting_until:
+            self._set_timer(host, host.resting_until)  # its rest must not be forgotten
+            return
+        host._place = _Place.NOWHERE
         del self._hosts[host.name]
 
     def _set_timer(self, host: Host[T], at: float) -> None:

@@ -1,0 +1,210 @@
+"""The schedule keeps every host's limits, leaves nobody out, and shares hosts between processes."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from derlem.adapters.fetch.leases import HostLeases
+from derlem.adapters.fetch.options import HostLimits
+from derlem.adapters.fetch.schedule import LINGER, Schedule
+
+
+class Alone:
+    """Leases where nobody else wants anything."""
+
+    def __init__(self) -> None:
+        self.held: set[str] = set()
+
+    def acquire(self, host: str) -> bool:
+        self.held.add(host)
+        return True
+
+    def release(self, host: str) -> None:
+        self.held.discard(host)
+
+    def wanted(self, host: str) -> bool:
+        return False
+
+
+def schedule(limits: HostLimits, leases: Any = None) -> Schedule[int]:
+    return Schedule(lambda host: limits, leases or Alone(), 10)
+
+
+@given(
+    jobs=st.lists(st.tuples(st.integers(0, 4), st.floats(0, 20), st.floats(0.001, 3)), max_size=150),
+    concurrency=st.integers(1, 4),
+    rate=st.floats(0.2, 20),
+    burst=st.integers(1, 8),
+    rests=st.lists(st.tuples(st.integers(0, 4), st.floats(0, 20), st.floats(0, 15)), max_size=5),
+)
+def test_limits_hold_and_everybody_is_served(
+    jobs: list[tuple[int, float, float]],
+    concurrency: int,
+    rate: float,
+    burst: int,
+    rests: list[tuple[int, float, float]],
+) -> None:
+    """Jobs are (host, when it comes, how long it takes); rests (host, when, how long)."""
+    limits = HostLimits(concurrency=concurrency, requests_per_second=rate, burst=burst)
+    plan = schedule(limits)
+    events: list[tuple[float, int, str, Any]] = []
+    for number, (host, at, _) in enumerate(jobs):
+        events.append((at, number, "add", (f"h{host}", number)))
+    for number, (host, at, seconds) in enumerate(rests):
+        events.append((at, number, "rest", (f"h{host}", at + seconds)))
+    running: list[tuple[float, Any]] = []
+    started: dict[str, list[float]] = {}
+    active: Counter[str] = Counter()
+    resting: dict[str, float] = {}
+    done = 0
+    now = 0.0
+    for _ in range(20_000):
+        due = [event for event in events if event[0] <= now]
+        events = [event for event in events if event[0] > now]
+        for _, _, what, (name, value) in sorted(due):
+            host = plan.host(name)
+            if what == "add":
+                plan.add(host, value, now)
+            elif host.queue or host.active:  # a rest is what an answer asks for
+                plan.rest(host, value, now)
+                resting[name] = max(resting.get(name, 0.0), value)
+        for end, host in [entry for entry in running if entry[0] <= now]:
+            running.remove((end, host))
+            active[host.name] -= 1
+            plan.finished(host, now)
+        while (taken := plan.take(now)) is not None:
+            host, job = taken
+            active[host.name] += 1
+            assert active[host.name] <= concurrency
+            assert now >= resting.get(host.name, 0.0)
+            started.setdefault(host.name, []).append(now)
+            running.append((now + jobs[job][2], host))
+            done += 1
+        times = [event[0] for event in events] + [end for end, _ in running]
+        if (wake := plan.wake_at()) is not None:
+            assert wake > now, "it would be asked again and again"
+            times.append(wake)
+        if not times:
+            break
+        now = min(times)
+    assert done == len(jobs)
+    for times in started.values():
+        for first in range(len(times)):
+            for last in range(first, len(times)):
+                asked, window = last - first + 1, times[last] - times[first]
+                assert asked <= burst + rate * window + 1e-6
+
+
+def test_it_begins_empty_whatever_the_burst() -> None:
+    plan = schedule(HostLimits(concurrency=8, requests_per_second=10.0, burst=5))
+    for number in range(5):
+        plan.add(plan.host("a"), number, 100.0)
+    assert plan.take(100.0) is None
+    assert plan.wake_at() == 100.1
+    assert plan.take(100.1)
+    assert plan.take(100.11) is None
+
+
+def test_hosts_take_turns() -> None:
+    plan = schedule(HostLimits(concurrency=10, requests_per_second=1e6, burst=10))
+    for name, count in (("big", 50), ("small", 3), ("other", 3)):
+        for number in range(count):
+            plan.add(plan.host(name), number, 0.0)
+    order = [host.name for host, _ in (plan.take(1.0) for _ in range(9)) if host]  # type: ignore[misc]  # never None
+    assert Counter(order) == {"big": 3, "small": 3, "other": 3}
+
+
+def test_idle_hosts_are_given_back() -> None:
+    leases = Alone()
+    plan = schedule(HostLimits(concurrency=1, requests_per_second=100.0, burst=1), leases)
+    plan.add(plan.host("a"), 1, 0.0)
+    taken = plan.take(0.01)
+    assert taken and leases.held == {"a"}
+    plan.finished(taken[0], 0.5)
+    wake = plan.wake_at()
+    assert wake == 0.5 + LINGER
+    assert plan.take(wake) is None
+    assert leases.held == set()
+    assert plan.wake_at() is None
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from derlem.adapters.fetch.leases import HostLeases
+leases = HostLeases(Path(sys.argv[1]))
+print(leases.acquire("a.example"), flush=True)
+sys.stdin.read()
+"""
+
+ASK = """
+import sys, time
+from pathlib import Path
+from derlem.adapters.fetch.leases import HostLeases
+from derlem.adapters.fetch.options import HostLimits
+from derlem.adapters.fetch.schedule import Schedule
+limits = HostLimits(concurrency=2, requests_per_second=40.0, burst=1)
+leases = HostLeases(Path(sys.argv[1]))
+plan = Schedule(lambda host: limits, leases, 10)
+print("ready", flush=True)
+sys.stdin.readline()
+for number in range(40):
+    plan.add(plan.host("shared.example"), number, time.monotonic())
+done = 0
+while done < 40:
+    taken = plan.take(time.monotonic())
+    if taken is None:
+        time.sleep(0.005)
+        continue
+    print(time.monotonic(), flush=True)
+    plan.finished(taken[0], time.monotonic())
+    done += 1
+plan.close()
+"""
+
+
+def _process(script: str, path: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", script, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+
+
+def test_a_host_belongs_to_one_process(tmp_path: Path) -> None:
+    with _process(HOLD, tmp_path / "leases") as process:
+        assert process.stdout and process.stdout.readline() == "True\n"
+        leases = HostLeases(tmp_path / "leases")
+        assert leases.acquire("b.example")
+        assert not leases.acquire("a.example")
+        process.kill()  # a dead process holds nothing
+        process.wait()
+        assert leases.acquire("a.example")
+        leases.close()
+
+
+def test_two_processes_share_a_host_without_exceeding_its_limits(tmp_path: Path) -> None:
+    """Each has 40 requests for the same host at 40 per second; together they keep to that rate."""
+    with _process(ASK, tmp_path / "leases") as one, _process(ASK, tmp_path / "leases") as other:
+        for process in (one, other):
+            assert process.stdout and process.stdout.readline() == "ready\n"
+        for process in (one, other):
+            assert process.stdin
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        spoken = [
+            (float(line), name)
+            for name, process in (("one", one), ("other", other))
+            for line in (process.stdout or ())
+        ]
+    spoken.sort()
+    assert len(spoken) == 80
+    assert all(later[0] - earlier[0] > 0.02 for earlier, later in itertools.pairwise(spoken))
+    changes = sum(earlier[1] != later[1] for earlier, later in itertools.pairwise(spoken))
+    assert changes >= 2, "the host goes from hand to hand"
