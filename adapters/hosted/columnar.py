@@ -17,6 +17,12 @@ from .pictures import LIST, Kind, Leaf, is_bytes
 READ_BYTES = 16 * 2**20
 """About how many bytes of pictures are held at a time."""
 
+READ_BUFFER = 2**20
+"""Bytes of a Parquet column that are read from disk at a time."""
+
+MAPPED_BYTES = 2**30
+"""Largest Arrow file that is mapped into memory: workers have an address space of a few GiB."""
+
 LISTED_ROWS = 4096
 """Rows of a listing that are held at a time."""
 
@@ -34,6 +40,8 @@ class ColumnarFile(ABC):
     """A file whose rows lie in groups that can be read alone."""
 
     schema: pa.Schema
+    divisible = True
+    """Whether a group can be reached without reading those before it."""
 
     @abstractmethod
     def rows(self, pictures: Sequence[Leaf]) -> Iterator[Row]:
@@ -54,10 +62,14 @@ class ParquetRows(ColumnarFile):
     """A Parquet file; its groups are row groups."""
 
     def __init__(self, file: Path | IO[bytes]) -> None:
-        local = isinstance(file, Path)
         self._stream = None if isinstance(file, Path) else file
-        # Ranges from afar are worth gathering before they are decoded.
-        self._file = pq.ParquetFile(file, memory_map=local, pre_buffer=not local)
+        # A local column is read page by page, however large its row group; ranges from afar are
+        # worth gathering before they are decoded.
+        self._file = (
+            pq.ParquetFile(file, buffer_size=READ_BUFFER)
+            if isinstance(file, Path)
+            else pq.ParquetFile(file, pre_buffer=True)
+        )
         self.schema = self._file.schema_arrow
 
     def rows(self, pictures: Sequence[Leaf]) -> Iterator[Row]:
@@ -132,12 +144,17 @@ class ArrowRows(ColumnarFile):
     """An Arrow IPC file or stream (what `datasets` writes); its groups are record batches."""
 
     def __init__(self, file: Path | IO[bytes]) -> None:
-        self._source = pa.memory_map(str(file)) if isinstance(file, Path) else pa.PythonFile(file)
+        mapped = isinstance(file, Path) and file.stat().st_size <= MAPPED_BYTES
+        if isinstance(file, Path):
+            self._source = pa.memory_map(str(file)) if mapped else pa.OSFile(str(file))
+        else:
+            self._source = pa.PythonFile(file)
         magic = self._source.read(6)
         self._source.seek(0)
         self._file = pa.ipc.open_file(self._source) if magic == b"ARROW1" else None
         self._stream: Any = None
         self._next = 0
+        self.divisible = mapped or self._file is not None
         self.schema = self._open().schema
 
     def rows(self, pictures: Sequence[Leaf]) -> Iterator[Row]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import tarfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import Any
@@ -30,6 +31,7 @@ class Listing:
 
     def __init__(self, source: HuggingfaceOptions, files: Files, layout: Layout) -> None:
         self._source, self._files, self._layout = source, files, layout
+        self._tar_names = {"__key__"}  # of all tars so far: a field may be missing at the start of one
 
     def items(self) -> Iterator[Item]:
         """All items. A damaged file is an item with its reason; one that cannot be had now is an error."""
@@ -61,9 +63,10 @@ class Listing:
             places = leaves(file.schema, features, self._wanted)
             fields = self._fields(file.schema, features, places)
             uri, place = self._files.uri(path), _place(path, split)
+            divisible = file.divisible and not self._files.whole
             for row in file.rows(places):
                 hint = {"format": form, "group": row.group, "place": row.place}
-                unit = uri if self._files.whole else f"{uri}#{row.group:06d}"
+                unit = f"{uri}#{row.group:06d}" if divisible else uri
                 yield from self._row(fields, places, uri, split, row.number, row.values, place, hint, unit)
         finally:
             file.close()
@@ -73,13 +76,14 @@ class Listing:
         tar = TarFile(self._files.open(path, parts=False))
         try:
             samples = tar.samples(layouts.picture_extensions())
-            probed = list(islice(samples, PROBED)) if self._wants_names else []
+            probed, rest = _probe(samples)
+            for sample in probed:
+                self._tar_names.update(names_in(sample.values))
             features: dict[str, Feature] = {name: {"_type": "Json"} for name in ("json", "jsn")}
-            known = {"__key__", *chain.from_iterable(names_in(sample.values) for sample in probed)}
-            fields = Fields(self._source, {**features, **self._layout.features}, known, ())
+            fields = Fields(self._source, {**features, **self._layout.features}, self._tar_names, ())
             uri, place = self._files.uri(path), _place(path, split)
             unit = "" if tar.plain and not self._files.whole else uri
-            for sample in chain(probed, samples):
+            for sample in chain(probed, rest):
                 yield from self._sample(fields, sample, uri, split, place, unit)
         finally:
             tar.close()
@@ -252,12 +256,21 @@ class Listing:
         image = self._source.columns.image
         return [image] if isinstance(image, str) else image
 
-    @property
-    def _wants_names(self) -> bool:
-        columns = self._source.columns
-        return bool(self._source.category) or any(
-            (columns.caption, columns.conversations, columns.category, columns.language, columns.license)
-        )
+
+def _probe(samples: Iterator[Sample]) -> tuple[list[Sample], Iterator[Sample]]:
+    """The first samples, and an iterator over the rest; damage among the first is raised by the latter."""
+    probed: list[Sample] = []
+    try:
+        for sample in islice(samples, PROBED):
+            probed.append(sample)  # noqa: PERF402 - what came before damage is kept
+    except tarfile.TarError as error:
+        return probed, _raising(error)
+    return probed, samples
+
+
+def _raising(error: Exception) -> Iterator[Sample]:
+    yield from ()
+    raise error
 
 
 def open_columnar(form: str, files: Files, path: str, *, parts: bool) -> ColumnarFile:

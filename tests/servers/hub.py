@@ -64,6 +64,7 @@ class Hub:
         self.repositories: dict[str, Repository] = {}
         self.requests: list[Request] = []
         self.limits: list[Limit] = []
+        self.delay: Callable[[str], float] = lambda path: 0.0
         self.lock = threading.RLock()
         hub = self
 
@@ -159,6 +160,7 @@ class _Handler(BaseHTTPRequestHandler):
         form = parse_qs(self.rfile.read(length).decode())
         url = urlsplit(self.path)
         path = unquote(url.path)
+        time.sleep(self.server_hub.delay(path))
         with self.server_hub.lock:
             for limit in self.server_hub.limits:
                 if limit.times and limit.matches(path):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import bz2
+import email.utils
 import gzip
 import io
 import lzma
 import shutil
 import sys
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +20,7 @@ import zstandard
 from pydantic import ValidationError
 
 from derlem.adapters.hosted.columnar import ParquetRows
+from derlem.adapters.hosted.hub import wait_seconds
 from derlem.adapters.hosted.options import HuggingfaceOptions
 from derlem.adapters.hosted.pictures import leaves
 from derlem.adapters.registry import adapter_class
@@ -179,3 +182,31 @@ def test_the_registry_knows_the_adapter() -> None:
     from derlem.adapters.huggingface import HuggingfaceAdapter
 
     assert adapter_class("huggingface") is HuggingfaceAdapter
+
+
+def test_an_arrow_stream_too_large_to_map_is_read_through_by_one_worker(
+    shapes: dict[str, Path], use: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used = use(dataset=shapes["saved"])
+    mapped = used.items()
+    expected = used.read(mapped)
+    monkeypatch.setattr("derlem.adapters.hosted.columnar.MAPPED_BYTES", 0)
+    items = used.items()
+    assert {item.unit for item in items} == {item.uri for item in items}
+    assert [item.item_id for item in items] == [item.item_id for item in mapped]
+    assert used.read(items) == expected
+
+
+@pytest.mark.parametrize(
+    ("headers", "least", "most"),
+    [
+        ({"retry-after": "20"}, 20, 20),
+        ({"retry-after": email.utils.formatdate(time.time() + 30, usegmt=True)}, 20, 30),
+        ({"retry-after": "Thu, 01 Jan 1970 00:00:00 GMT"}, 0, 0),
+        ({"retry-after": "soon", "ratelimit": '"api";r=0;t=55'}, 55, 55),
+        ({"ratelimit": '"resolvers"; r=0; t=7'}, 7, 7),
+        ({}, 8, 8),
+    ],
+)
+def test_how_long_to_wait(headers: dict[str, str], least: float, most: float) -> None:
+    assert least <= wait_seconds(headers, attempt=3) <= most
