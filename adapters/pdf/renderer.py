@@ -35,14 +35,17 @@ from .options import PdfOptions
 
 def main(descriptor: int, folder: Path) -> None:
     """Answer requests over the connection until its other end closes; `folder` is for what is drawn."""
-    connection = Connection(descriptor)
     threading.Thread(target=_die_with_parent, args=(folder,), daemon=True).start()
+    try:
+        _serve(Connection(descriptor), folder)
+    except (EOFError, ConnectionError):  # nobody asks any more, or waits for the answer
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _serve(connection: Connection, folder: Path) -> None:
     document: _Document | None = None
     while True:
-        try:
-            request = json.loads(connection.recv_bytes())
-        except EOFError:
-            return
+        request = json.loads(connection.recv_bytes())
         path = Path(request["path"])
         answer = _Answer(connection, folder, PdfOptions.model_validate(request["options"]))
         try:

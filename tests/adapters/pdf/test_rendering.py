@@ -248,6 +248,18 @@ def test_a_renderer_that_is_not_installed(monkeypatch):
 # --- hangs, crashes, orphans ----------------------------------------------------------------------
 
 
+READER = (
+    "import sys; from pathlib import Path\n"
+    "from derlem.adapters.pdf import PdfOptions, expand, read_pages\n"
+    "from derlem.catalog.models import Item\n"
+    "from derlem.catalog.workspace import Workspace\n"
+    "path, root, renderer = sys.argv[1:]\n"
+    "options = PdfOptions(renderer=renderer)\n"
+    "items = expand(Path(path), Item('news', 'a.pdf'), options)\n"
+    "list(read_pages(Workspace(Path(root)), options, items))\n"
+)
+
+
 def renderers() -> list[psutil.Process]:
     return [
         process
@@ -369,21 +381,11 @@ def test_no_renderer_outlives_a_killed_reader(
     if renderer == "pdf2image":
         false_poppler("pdftocairo", "sleep 1000")
     pdf = write_pdf([page(content=RED_TEXT) if renderer == "pdf2image" else endless])
-    script = (
-        "import sys; from pathlib import Path\n"
-        "from derlem.adapters.pdf import PdfOptions, expand, read_pages\n"
-        "from derlem.catalog.models import Item\n"
-        "from derlem.catalog.workspace import Workspace\n"
-        "path, root, renderer = sys.argv[1:]\n"
-        "options = PdfOptions(renderer=renderer)\n"
-        "items = expand(Path(path), Item('news', 'a.pdf'), options)\n"
-        "list(read_pages(Workspace(Path(root)), options, items))\n"
-    )
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     path = workspace.cached(keep(workspace, pdf))
     reader = subprocess.Popen(
-        [sys.executable, "-c", script, path, workspace.root, renderer],
+        [sys.executable, "-c", READER, path, workspace.root, renderer],
         env={**os.environ, "TMPDIR": str(temporary)},
     )
     wanted = "sleep" if renderer == "pdf2image" else "python"
@@ -448,6 +450,22 @@ def test_encrypted_documents_say_so(workspace, material):
     folder = material("pypdf")
     for path in sorted(folder.rglob("*user-password*.pdf")):
         assert account(workspace, path.read_bytes(), PdfOptions(dpi=36)) == ["pdf_encrypted"]
+
+
+def test_a_reader_that_ends_leaves_nothing_behind(workspace, write_pdf, page, tmp_path):
+    path = workspace.cached(keep(workspace, write_pdf([page(content=RED_TEXT)])))
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    subprocess.run(
+        [sys.executable, "-c", READER, path, workspace.root, "auto"],
+        env={**os.environ, "TMPDIR": str(temporary)},
+        check=True,
+    )
+    for _ in range(100):  # the renderer goes a moment after its reader
+        if not list(temporary.iterdir()):
+            break
+        time.sleep(0.05)
+    assert list(temporary.iterdir()) == []
 
 
 def test_one_renderer_serves_all_of_a_process(read, write_pdf, page):
