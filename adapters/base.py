@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -30,12 +31,21 @@ class SourceOptions(BaseModel):
 class Context:
     """What an adapter may know of its surroundings.
 
+    `notes` is where `discover` may keep what makes the next listing cheaper (pages of a crawl): a folder
+    of the cache, or one that a dry run throws away.
+
     `settings` are the configuration's sections by name (`fetch`, `image`, `pdf`, ...) as plain data:
     the module that needs one validates it with its own model.
     """
 
     workspace: Workspace
     settings: dict[str, Any]
+    dry_notes: Path | None = None
+
+    @property
+    def notes(self) -> Path:
+        """Where `discover` may write."""
+        return self.dry_notes or self.workspace.cache / "listings"
 
 
 class Spread(Enum):

@@ -139,7 +139,7 @@ class ScrapeAdapter(Adapter[ScrapeOptions]):
             metadata=source.metadata,
             options=source.options,
             encoding=source.encoding,
-            listings=self.context.workspace.cache / "listings" / source.name,
+            listings=self.context.notes / source.name,
             user_agent=fetch.agent(__version__),
             obey_robots="robots" in fetch.respect,
             concurrency=concurrency,

@@ -16,7 +16,7 @@ import duckdb
 
 from ..adapters.base import Context, SourceOptions
 from ..catalog.audit import load_audits, run_audits
-from ..catalog.errors import ConfigError, QueryError
+from ..catalog.errors import ConfigError, DerlemError, QueryError
 from ..catalog.maintenance import compact, migrate, rebuild
 from ..catalog.status import Reason
 from ..catalog.store import read_catalog, write_catalog
@@ -98,19 +98,21 @@ class App:
         with self._locked():
             listings = self._listings(sources)  # before the session: a wrong declaration writes nothing
             with self._session() as work:
-                run_discover(work, listings, self.loaded.declared)
+                troubles = run_discover(work, listings, self.loaded.declared)
                 run_ingest(work, sources, self._context(), self.loaded.config.ingest)
                 if options is not None:
                     self._draw(work, options, None)
                     self._build(work, options.name)
         if options is None:
             say("no `sample:` is configured: discovered and ingested, nothing to build")
+            _raise_first(troubles)
             return False
         _, rows, failed = self.audit()
         for name, severity, count, meaning, first in rows:
             if count:
                 say(f"audit {name} ({severity}): {count:,} rows, such as {first[0]}. {meaning}")
         say("audit: " + ("failed, see `derlem audit`" if failed else f"clean ({len(rows)} audits)"))
+        _raise_first(troubles)
         return failed
 
     def discover(self, names: Sequence[str]) -> None:
@@ -123,7 +125,8 @@ class App:
         with self._locked():
             listings = self._listings(sources)
             with self._session() as work:
-                run_discover(work, listings, self.loaded.declared)
+                troubles = run_discover(work, listings, self.loaded.declared)
+        _raise_first(troubles)
 
     def ingest(self, names: Sequence[str]) -> None:
         """Settle what waits."""
@@ -310,3 +313,9 @@ class App:
         if self.dry_run:
             say(f"dry run: would {what}")
         return self.dry_run
+
+
+def _raise_first(troubles: Sequence[DerlemError]) -> None:
+    """The error of a source whose listing failed on the way: said last, when all else is done."""
+    if troubles:
+        raise troubles[0]

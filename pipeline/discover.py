@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain
 from typing import Any
 
 import pyarrow as pa
 
 from ..adapters.base import Adapter, Context, SourceOptions
 from ..adapters.registry import adapter_class
-from ..catalog.errors import ConfigError
+from ..catalog.errors import ConfigError, DerlemError
 from ..catalog.models import Item, now
 from ..catalog.queries import query
 from ..catalog.segments import row_schema
 from ..catalog.store import read_catalog
-from .rows import announce
-from .segment_writer import SegmentWriter
+from .rows import Row, announce
 from .store import SegmentStore
 
 BATCH = 50_000
-"""Announced items per segment."""
+"""Announced items per segment, about,"""
+
+BATCH_SECONDS = 15.0
+"""or what was announced in this time: a slow listing is not lost with its process."""
 
 log = logging.getLogger("derlem.pipeline")
 
@@ -81,42 +84,46 @@ def discover(
     new) after each segment.
     """
     new = listed = 0
-    for rows in _row_batches(listing, run, first_ordinal):
-        listed += len(rows)
-        table = pa.Table.from_pylist(rows, schema=row_schema())
-        amended = None
-        if first_ordinal:
-            table, amended = _compare(store, table, amend)
-        for kind, part in (("discover", table), ("amend", amended)):
-            if part is not None and part.num_rows:
-                writer = SegmentWriter(
-                    store.folder(listing.source.name),
-                    source=listing.source.name,
-                    kind=kind,
-                    run=run,
-                    schema=row_schema(),
-                )
-                writer.add_table(part)
-                store.adopt(writer.close())
-        new += table.num_rows
-        progress(len(rows), table.num_rows)
-        if store.due:
-            store.commit(patient=False)
-    store.commit()
-    log.info("%s: %d listed, %d new", listing.source.name, listed, new)
+    try:
+        for rows in _row_batches(listing, run, first_ordinal):
+            listed += len(rows)
+            table = pa.Table.from_pylist(rows, schema=row_schema())
+            amended = None
+            if first_ordinal:
+                table, amended = _compare(store, table, amend)
+            for kind, part in (("discover", table), ("amend", amended)):
+                if part is not None and part.num_rows:
+                    store.write_rows(listing.source.name, kind, run, part)
+            new += table.num_rows
+            progress(len(rows), table.num_rows)
+            if store.due:
+                store.commit(patient=False)
+    finally:
+        store.commit()
+        log.info("%s: %d listed, %d new", listing.source.name, listed, new)
     return new
 
 
-def _row_batches(listing: Listing, run: str, first_ordinal: int) -> Iterator[list[dict[str, Any]]]:
-    ordinal = first_ordinal
-    items = chain.from_iterable(listing.batches)
-    at = now()
-    while chunk := list(islice(items, BATCH)):
-        yield [
-            announce(item, ordinal=ordinal + place, license=listing.source.license, run=run, at=at)
-            for place, item in enumerate(chunk)
-        ]
-        ordinal += len(chunk)
+def _row_batches(listing: Listing, run: str, first_ordinal: int) -> Iterator[list[Row]]:
+    """Rows of what is listed, some thousand or some seconds at a time; the last ones before any error."""
+    at, ordinal = now(), first_ordinal
+    rows: list[Row] = []
+    begun = time.monotonic()
+    trouble: DerlemError | None = None
+    try:
+        for batch in listing.batches:
+            for item in batch:
+                rows.append(announce(item, ordinal=ordinal, license=listing.source.license, run=run, at=at))
+                ordinal += 1
+            if len(rows) >= BATCH or (rows and time.monotonic() - begun >= BATCH_SECONDS):
+                yield rows
+                rows, begun = [], time.monotonic()
+    except DerlemError as error:
+        trouble = error
+    if rows:
+        yield rows
+    if trouble is not None:
+        raise trouble
 
 
 def _compare(store: SegmentStore, listed: pa.Table, amend: bool) -> tuple[pa.Table, pa.Table | None]:

@@ -31,6 +31,9 @@ POLL = 0.5
 STALL_FACTOR = 2
 """A read that gives nothing for this many item deadlines is taken for a hang."""
 
+FALSE_STARTS = 4
+"""Workers that may end in a row without having begun their task."""
+
 
 class SharedGuard:
     """A worker's present item and since when, in memory that the coordinator reads when the worker cannot."""
@@ -107,6 +110,7 @@ class LocalExecutor:
         """Largest resident set of any worker so far, in bytes."""
         self.deaths = 0
         """Workers lost to crashes and deadlines."""
+        self._false_starts = 0
 
     def __enter__(self) -> LocalExecutor:
         return self
@@ -210,6 +214,13 @@ class LocalExecutor:
         if task is None:
             return []
         self.deaths += 1
+        self._false_starts = 0 if worker.guard.seconds else self._false_starts + 1
+        if self._false_starts >= FALSE_STARTS:
+            raise WorkerError(
+                f"{FALSE_STARTS} worker processes in a row ended before they began "
+                f"(exit code {worker.process.exitcode}); is `ingest.memory_limit` too small?",
+                DerlemError.exit_code,
+            )
         reason = worker.verdict or Reason.DECODER_CRASH
         culprit = worker.guard.item_id
         where = culprit or f"a read of {task.source.name}"

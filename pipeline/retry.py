@@ -9,7 +9,6 @@ from ..catalog.queries import query
 from ..catalog.segments import row_schema
 from ..catalog.status import Reason
 from ..catalog.store import read_catalog
-from .segment_writer import SegmentWriter
 from .store import SegmentStore
 
 
@@ -21,11 +20,7 @@ def retry(sources: Sequence[str], store: SegmentStore, *, run: str, reason: Reas
             parameters = {"source": source, "run": run, "at": now(), "reason": reason}
             rows = connection.execute(query("segments/retryable"), parameters).to_arrow_table()
         if rows.num_rows:
-            writer = SegmentWriter(
-                store.folder(source), source=source, kind="retry", run=run, schema=row_schema()
-            )
-            writer.add_table(rows.cast(row_schema()))
-            store.adopt(writer.close())
+            store.write_rows(source, "retry", run, rows.cast(row_schema()))
             taken += rows.num_rows
     store.commit()
     return taken

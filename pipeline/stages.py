@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from ..adapters.base import Context, SourceOptions
 from ..adapters.pdf import PdfOptions, resolve_renderer
+from ..catalog.errors import DerlemError
 from ..catalog.queries import query
 from ..catalog.segments import row_schema
 from ..catalog.sources import Declared
@@ -49,14 +52,15 @@ def check_sources(
     """What discovering would do, without writing anything: (listed, already known) by source."""
     known = known_sources(context.workspace)
     result = {}
-    for listing in checked_listings(sources, context, limit):
-        name = listing.source.name
-        with meter(f"list {name}") as shown:
-            listed = 0
-            for batch in listing.batches:
-                listed += len(batch)
-                shown.advance(len(batch))
-        result[name] = (listed, known[name].items if name in known else 0)
+    with tempfile.TemporaryDirectory(prefix="derlem-dry-run-") as notes:
+        for listing in checked_listings(sources, replace(context, dry_notes=Path(notes)), limit):
+            name = listing.source.name
+            with meter(f"list {name}") as shown:
+                listed = 0
+                for batch in listing.batches:
+                    listed += len(batch)
+                    shown.advance(len(batch))
+            result[name] = (listed, known[name].items if name in known else 0)
     return result
 
 
@@ -68,15 +72,26 @@ def checked_listings(sources: Sequence[SourceOptions], context: Context, limit: 
     return listings
 
 
-def run_discover(session: Session, listings: Sequence[Listing], declared: Sequence[Declared]) -> None:
-    """Register all declared sources and list those that were begun to its end."""
+def run_discover(
+    session: Session, listings: Sequence[Listing], declared: Sequence[Declared]
+) -> list[DerlemError]:
+    """Register all declared sources and list those that were begun to their end.
+
+    A source whose listing fails on the way keeps what was listed; the others go on. Returns the errors.
+    """
     known = known_sources(session.workspace)
     session.state.enter("discover")
     declare(session.workspace, declared)
     hashes = {source.source: source.config_hash for source in declared}
+    troubles: list[DerlemError] = []
     for listing in listings:
-        before = known.get(listing.source.name)
-        _discover_one(session, listing, before, hashes[listing.source.name])
+        name = listing.source.name
+        try:
+            _discover_one(session, listing, known.get(name), hashes[name])
+        except DerlemError as error:
+            log.error("%s: %s", name, error)
+            troubles.append(error)
+    return troubles
 
 
 def _discover_one(session: Session, listing: Listing, before: Known | None, config_hash: str) -> None:
@@ -140,4 +155,4 @@ def with_renderer(context: Context) -> Context:
     options = PdfOptions.model_validate(context.settings.get("pdf", {}))
     chosen = resolve_renderer(options)
     pdf = {**context.settings.get("pdf", {}), "renderer": chosen}
-    return Context(context.workspace, {**context.settings, "pdf": pdf})
+    return replace(context, settings={**context.settings, "pdf": pdf})

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 import time
-from pathlib import Path
+
+import pyarrow as pa
 
 from ..catalog.errors import CatalogBusy
 from ..catalog.segment_files import Segment, inspect, stored
-from ..catalog.segments import merge
+from ..catalog.segments import merge, row_schema
 from ..catalog.store import WRITE_WAIT, write_catalog
 from ..catalog.workspace import Workspace
 from .options import IngestOptions
-from .segment_writer import WrittenSegment
+from .segment_writer import SegmentWriter, WrittenSegment
 
 log = logging.getLogger("derlem.pipeline")
 
@@ -60,6 +61,14 @@ class SegmentStore:
         self._items += segment.items
         return segment
 
+    def write_rows(self, source: str, kind: str, run: str, rows: pa.Table) -> None:
+        """Write rows without samples as a segment of their own, and take it in."""
+        writer = SegmentWriter(
+            self.workspace.store / source, source=source, kind=kind, run=run, schema=row_schema()
+        )
+        writer.add_table(rows)
+        self.adopt(writer.close())
+
     @property
     def due(self) -> bool:
         """Whether enough outcomes, or enough time, wait for a commit."""
@@ -86,10 +95,6 @@ class SegmentStore:
             self._waiting.clear()
             self._items = 0
         self._committed = time.monotonic()
-
-    def folder(self, source: str) -> Path:
-        """Where a source's segments lie."""
-        return self.workspace.store / source
 
     def _next_number(self, source: str) -> int:
         if source not in self._last:

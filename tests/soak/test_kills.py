@@ -112,7 +112,7 @@ def test_workers_die_with_their_coordinator(configured: Path, tmp_path: Path, st
     process = start(configured, "run")
     coordinator = psutil.Process(process.pid)
     store = tmp_path / "work" / "store"
-    while not list(store.glob("*/.*.tmp")):  # a worker writes
+    while not list(store.glob("*/.*.tar.tmp")):  # a worker writes
         assert process.poll() is None, process.communicate()
         time.sleep(0.01)
     family = coordinator.children(recursive=True)
