@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 _EPOCH = 1_000_000_000
@@ -24,9 +25,10 @@ def retry_after(value: str | None, wall: float) -> float | None:
         return float(value)
     try:
         date = parsedate_to_datetime(value)
-    except ValueError:
+        seconds = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - wall
+    except (ValueError, OverflowError):
         return None
-    return max(0.0, date.timestamp() - wall)
+    return max(0.0, seconds)
 
 
 def exhausted_for(headers: Mapping[str, str], wall: float) -> float | None:

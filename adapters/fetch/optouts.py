@@ -87,8 +87,11 @@ class OriginPolicy:
     def before(self, url: str, path: str) -> Verdict:
         """What is known of a URL before it is asked for: robots.txt and the preferences in it."""
         verdict = Verdict(evidence=dict(self._stamp))
-        if self._robots is not None and not self._robots.can_fetch(url, self._agent):
-            verdict.object("robots")
+        if self._robots is not None:
+            allowed = self._robots.can_fetch(url, self._agent)
+            verdict.evidence["robots_txt_allows"] = allowed
+            if not allowed:
+                verdict.object("robots")
         if self._usage and (rule := best_rule(self._usage, path)) is not None:
             verdict.evidence["robots_txt_content_usage"] = rule.raw
             if rule.refuses:
