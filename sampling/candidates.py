@@ -13,10 +13,15 @@ import numpy as np
 from ..catalog.errors import ConfigError
 from ..catalog.queries import query
 from .errors import UnknownSample
+from .exclusion import Fingerprinter, read_hashes
 from .licensing import permitted
+from .lookalikes import fill_clusters, fill_exclusions
 from .options import SampleOptions
 from .relations import Relations
 from .tree import Stratum
+
+_CLOCK = {"current_date", "current_time", "current_timestamp", "localtime", "localtimestamp"}
+"""What SQL lets one write without parentheses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +38,9 @@ class Census:
     lost: int = 0
 
 
-def find_candidates(made: Relations, options: SampleOptions, earlier: str | None) -> Census:
+def find_candidates(
+    made: Relations, options: SampleOptions, earlier: str | None, fingerprints: Fingerprinter = read_hashes
+) -> Census:
     """Put the candidates into `sample_candidates` and count them.
 
     `earlier` is a stored sample whose selections win over their duplicates and count as kept. Raises
@@ -42,19 +49,30 @@ def find_candidates(made: Relations, options: SampleOptions, earlier: str | None
     connection = made.connection
     _refuse_licenses(made, options)
     made.view("sample_verdicts", _verdicts(connection, options))
+    made.view("sample_pool", query("sampling/pool"))
+    made.view("sample_candidates", "SELECT * FROM sample_pool")
     made.fill("sample_rounds", {"repeat": np.arange(options.max_repeats, dtype=np.int32)})
     if earlier is not None:
         require_sample(connection, earlier)
         values = {"sample": earlier, "max_repeats": options.max_repeats}
         made.table("sample_earlier", query("sampling/earlier"), values)
     try:
-        made.add("sample_losers", query("sampling/duplicates"))
-        made.view("sample_candidates", query("sampling/candidates"))
+        if options.respect_opt_outs:
+            made.table("sample_objecting", query("sampling/objecting"))
+            if made.count("sample_objecting"):
+                _lose(made, "opted_out")
+        if options.exclude:
+            fill_exclusions(made, options, fingerprints)
+            _lose(made, "excluded")
+        _lose(made, "duplicates")
+        if options.near_duplicates is not None:
+            fill_clusters(made, options.near_duplicates)
+            _lose(made, "near_duplicates")
         rows = connection.execute(query("sampling/strata")).fetchall()
-    except duckdb.Error as error:
+    except (duckdb.ConversionException, duckdb.InvalidInputException, duckdb.OutOfRangeException) as error:
         if options.where is None:
             raise
-        raise ConfigError(f"the predicate fails: {error}", key="sample.where") from error
+        raise ConfigError(f"the predicate fails on some item: {error}", key="sample.where") from error
     kept: dict[tuple[str, str], tuple[int, int]] = {}
     lost = 0
     if earlier is not None:
@@ -63,6 +81,16 @@ def find_candidates(made: Relations, options: SampleOptions, earlier: str | None
         before = connection.execute("SELECT count(*) FROM manifest WHERE sample = ?", [earlier]).fetchone()
         lost = (before[0] if before else 0) - sum(seats for _, seats in kept.values())
     return _census(rows, kept, lost)
+
+
+def _lose(made: Relations, rule: str) -> None:
+    """Take those that a rule finds out of the candidates.
+
+    As long as there are none, the candidates are not compared with them: reading all ids for that would
+    cost as much as the rule.
+    """
+    if made.add("sample_losers", query(f"sampling/{rule}")):
+        made.view("sample_candidates", query("sampling/candidates"))
 
 
 def require_sample(connection: duckdb.DuckDBPyConnection, name: str) -> None:
@@ -117,10 +145,9 @@ def _check_predicate(connection: duckdb.DuckDBPyConnection, predicate: str) -> N
     changing = connection.execute(
         "SELECT DISTINCT function_name FROM duckdb_functions() WHERE stability <> 'CONSISTENT'"
     ).fetchall()
-    used = set(re.findall(r"\b(\w+)\s*\(", predicate.lower())) | set(
-        re.findall(r"\bcurrent_\w+", predicate.lower())
-    )
-    fickle = sorted(used & {name for (name,) in changing})
+    words = set(re.findall(r"\w+", predicate.lower()))
+    called = set(re.findall(r"(\w+)\s*\(", predicate.lower()))
+    fickle = sorted(called & {name for (name,) in changing} | words & _CLOCK)
     if fickle:
         raise ConfigError(
             f"{fickle[0]} gives another answer each time; a sample must be reproducible", key="sample.where"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from ..catalog.models import now
 from ..catalog.queries import query
 from ..catalog.store import transaction
 from .candidates import Census, find_candidates
+from .exclusion import Fingerprinter, read_hashes
 from .options import SampleOptions
 from .plan import NodePlan, Plan, make_plan
 from .relations import Relations, relations
@@ -40,7 +42,12 @@ class SampleResult:
 
 
 def draw_sample(
-    connection: duckdb.DuckDBPyConnection, options: SampleOptions, run: str, *, extend: str | None = None
+    connection: duckdb.DuckDBPyConnection,
+    options: SampleOptions,
+    run: str,
+    *,
+    extend: str | None = None,
+    fingerprints: Fingerprinter = read_hashes,
 ) -> SampleResult:
     """Draw the sample and store it under its name, in place of an earlier one of that name.
 
@@ -49,7 +56,7 @@ def draw_sample(
     `plan_sample` does, before anything is written.
     """
     with relations(connection) as made:
-        census = find_candidates(made, options, extend)
+        census = find_candidates(made, options, extend, fingerprints)
         plan = make_plan(census, options, extend)
         strata = [node for node in plan.nodes if node.source and node.allocated]
         _contend(made, strata, census, options)
@@ -168,7 +175,7 @@ def _store_rows(
     # a digest for each column: batches may be cut anywhere
     digests = [hashlib.sha256() for _ in range(3)]
     position = 0
-    for batch in drawn:
+    for batch in _ahead(drawn):
         items, repeats, stratum = (batch.column(name) for name in ("item_id", "repeat", "stratum"))
         for digest, column in zip(digests, (items, repeats, stratum), strict=True):
             digest.update(_bytes(column))
@@ -189,6 +196,15 @@ def _store_rows(
     for digest in digests:
         whole.update(digest.digest())
     return position, whole.hexdigest()
+
+
+def _ahead(batches: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    """The batches, each fetched while the one before it is worked on."""
+    with ThreadPoolExecutor(max_workers=1) as fetcher:
+        coming = fetcher.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = fetcher.submit(next, batches, None)
+            yield batch
 
 
 def _bytes(column: pa.Array) -> memoryview:

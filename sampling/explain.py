@@ -51,12 +51,12 @@ def _children(
     total, weights = seats[node], sum(bounds.weight[child] for child in children)
     full, raised, plain = [], [], []
     for child in children:
-        # over and under by more than a seat: rounding alone explains less than that
+        # off by more than half a seat: rounding alone explains no more than that
         asked, given = total * bounds.weight[child], seats[child] * weights
-        if seats[child] == bounds.cap[child] and (given + weights <= asked or not seats[child]):
+        if seats[child] == bounds.cap[child]:
             full.append(child)
             why[child] = _limit(tree, child, bounds, options)
-        elif seats[child] == bounds.floor[child] and given >= asked + weights:
+        elif seats[child] == bounds.floor[child] and 2 * (given - asked) > weights:
             raised.append(child)
             why[child] = _floor(tree, child, bounds, options)
         else:
@@ -67,9 +67,9 @@ def _children(
     for child in plain:
         text = _claim(tree, child, bounds, total, weights)
         asked, given = total * bounds.weight[child], seats[child] * weights
-        if given >= asked + weights:
+        if 2 * (given - asked) > weights:
             text += more
-        elif given + weights <= asked:
+        elif 2 * (asked - given) > weights:
             text += less
         why[child] = text
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
-_DECIMAL = re.compile(r"[+-]?(\d[\d_]*)?(\.\d*)?([eE][+-]?\d{1,3})?|\d+/\d+")
+_DECIMAL = re.compile(r"[+-]?(\d[\d_]*)?(\.\d*)?([eE][+-]?\d{1,2})?|\d+/\d+")
 _DIGITS = 18
 """Decimal places that a declared number may have; more would be noise of some computation."""
 

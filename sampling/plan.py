@@ -13,6 +13,7 @@ from .allocation import allocate
 from .bounds import bounds
 from .candidates import Census, find_candidates
 from .errors import Shortfall
+from .exclusion import Fingerprinter, read_hashes
 from .explain import explain, limits
 from .options import SampleOptions
 from .relations import relations
@@ -73,14 +74,19 @@ class Plan:
 
 
 def plan_sample(
-    connection: duckdb.DuckDBPyConnection, options: SampleOptions, *, extend: str | None = None
+    connection: duckdb.DuckDBPyConnection,
+    options: SampleOptions,
+    *,
+    extend: str | None = None,
+    fingerprints: Fingerprinter = read_hashes,
 ) -> Plan:
     """The plan of a sample, or of the one that extends the stored sample `extend`.
 
-    The connection may be read-only. Raises InfeasibleQuotas, Shortfall, ConfigError, UnknownSample.
+    The connection may be read-only. `fingerprints` reads excluded folders and datasets. Raises
+    InfeasibleQuotas, Shortfall, ConfigError, UnknownSample.
     """
     with relations(connection) as made:
-        return make_plan(find_candidates(made, options, extend), options, extend)
+        return make_plan(find_candidates(made, options, extend, fingerprints), options, extend)
 
 
 def make_plan(census: Census, options: SampleOptions, extend: str | None) -> Plan:

@@ -15,11 +15,21 @@ import pyarrow as pa
 
 from ..catalog.queries import quoted
 
-MEMORY = "3GB"
-"""What DuckDB may hold in memory during a draw; what is more is spilled to the workspace."""
+SETTINGS = {
+    # zstd, fsst and dictionary analyse every string at length; on random ids they save little for it
+    "disabled_compression_methods": "zstd,fsst,dictionary",
+    "preserve_insertion_order": "false",
+}
+"""Settings of DuckDB during a draw, beside its memory limit."""
+MEMORY = 5_500_000_000
+"""Bytes that DuckDB may hold in memory during a draw, if it may so much; the rest is spilled to disk."""
 
 SCHEMAS = {
     "sample_refused_licenses": {"license": "VARCHAR"},
+    "sample_excluded": {"sha256": "VARCHAR"},
+    "sample_excluded_hashes": {"high": "BIGINT", "low": "BIGINT", "distance": "INTEGER"},
+    "sample_excluded_alike": {"dhash": "VARCHAR"},
+    "sample_clusters": {"dhash": "VARCHAR", "cluster": "VARCHAR"},
     "sample_earlier": {"item_id": "VARCHAR", "copies": "BIGINT"},
     "sample_losers": {"item_id": "VARCHAR", "category": "VARCHAR", "source": "VARCHAR", "reason": "VARCHAR"},
     "sample_rounds": {"repeat": "INTEGER"},
@@ -41,15 +51,29 @@ SCHEMAS = {
 def relations(connection: duckdb.DuckDBPyConnection) -> Iterator[Relations]:
     """Empty relations for one draw, gone at the end; memory is bounded as long."""
     made = Relations(connection)
-    before = connection.execute("SELECT current_setting('memory_limit')").fetchone()
-    connection.execute(f"SET memory_limit = '{MEMORY}'")
+    before = {name: _setting(connection, name) for name in (*SETTINGS, "memory_limit")}
+    during = {**SETTINGS, "memory_limit": f"{min(MEMORY, _bytes(before['memory_limit']))}B"}
     try:
+        for name, value in during.items():
+            connection.execute(f"SET {name} = '{value}'")
         made.empty()
         yield made
     finally:
         made.drop()
-        if before is not None:
-            connection.execute(f"SET memory_limit = '{before[0]}'")
+        for name, value in before.items():
+            connection.execute(f"SET {name} = '{value}'")
+
+
+def _setting(connection: duckdb.DuckDBPyConnection, name: str) -> str:
+    row = connection.execute("SELECT CAST(current_setting(?) AS VARCHAR)", [name]).fetchone()
+    return str(row[0]) if row else ""
+
+
+def _bytes(text: str) -> int:
+    """What DuckDB writes as '18.5 GiB'."""
+    number, _, unit = text.partition(" ")
+    powers = {"bytes": 0, "KiB": 1, "MiB": 2, "GiB": 3, "TiB": 4}
+    return int(float(number) * 1024 ** powers[unit])
 
 
 class Relations:
@@ -82,9 +106,15 @@ class Relations:
         self.connection.execute(f"CREATE OR REPLACE TEMP TABLE {quoted(name)} AS {select}", values or {})
         self._made[name] = "TABLE"
 
-    def add(self, name: str, select: str, values: Mapping[str, Any] | None = None) -> None:
-        """Append the result of a query to a table."""
-        self.connection.execute(f"INSERT INTO temp.{quoted(name)} {select}", values or {})
+    def add(self, name: str, select: str, values: Mapping[str, Any] | None = None) -> int:
+        """Append the result of a query to a table; the number of rows."""
+        row = self.connection.execute(f"INSERT INTO temp.{quoted(name)} {select}", values or {}).fetchone()
+        return int(row[0]) if row else 0
+
+    def count(self, name: str) -> int:
+        """Rows of a relation."""
+        row = self.connection.execute(f"SELECT count(*) FROM temp.{quoted(name)}").fetchone()
+        return int(row[0]) if row else 0
 
     def view(self, name: str, select: str) -> None:
         """Make or replace a view."""

@@ -1,5 +1,4 @@
--- What can be drawn: ready items without a verdict against them that lost to no duplicate.
-SELECT item_id, category, source, sha256, dhash
-FROM sample_verdicts
-WHERE reason IS NULL
-  AND item_id NOT IN (SELECT item_id FROM sample_losers)
+-- What can be drawn: the pool without those that lost to a duplicate, an exclusion or an objection.
+SELECT item_id, parent_id, category, source, sha256, original_sha256, dhash
+FROM sample_pool
+WHERE item_id NOT IN (SELECT item_id FROM sample_losers)

@@ -1,9 +1,26 @@
 -- What each node of a sample's category tree asked for, may hold, was given and holds in the manifest.
 CREATE OR REPLACE VIEW quota_report AS
 WITH held AS (
-    SELECT sample, category AS node, source, count(*) AS selected
+    SELECT sample, category, source, count(*) AS selected
     FROM manifest
-    GROUP BY ALL
+    GROUP BY sample, category, source
+), above AS (  -- every stratum once for each category that it lies in
+    SELECT
+        sample,
+        unnest(CASE
+            WHEN category = '' THEN ['']
+            ELSE [array_to_string(string_split(category, '/')[1:depth], '/')
+                  FOR depth IN range(0, len(string_split(category, '/')) + 1)]
+        END) AS node,
+        selected
+    FROM held
+), held_nodes AS (
+    SELECT sample, node, '' AS source, sum(selected) AS selected
+    FROM above
+    GROUP BY sample, node
+    UNION ALL
+    SELECT sample, category AS node, source, selected
+    FROM held
 )
 SELECT
     a.sample,
@@ -14,14 +31,8 @@ SELECT
     a.floor,
     a.cap,
     a.allocated,
-    CASE WHEN a.source <> '' THEN coalesce((
-            SELECT sum(h.selected) FROM held h
-            WHERE h.sample = a.sample AND h.node = a.node AND h.source = a.source), 0)
-         ELSE coalesce((
-            SELECT sum(h.selected) FROM held h
-            WHERE h.sample = a.sample
-              AND (a.node = '' OR h.node = a.node OR starts_with(h.node, a.node || '/'))), 0)
-    END AS selected,
+    CAST(coalesce(h.selected, 0) AS BIGINT) AS selected,
     a.why
-FROM allocations a
+FROM allocations AS a
+LEFT JOIN held_nodes AS h ON h.sample = a.sample AND h.node = a.node AND h.source = a.source
 ORDER BY a.sample, a.node, a.source;

@@ -1,0 +1,207 @@
+"""Who may be drawn, who may not, and that each of those is counted by its reason."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from derlem.catalog.errors import ConfigError
+from derlem.sampling.draw import draw_sample
+from derlem.sampling.errors import UnknownSample
+from derlem.sampling.exclusion import Fingerprint
+from derlem.sampling.licensing import permitted
+from derlem.sampling.options import LicenseRules, SampleOptions
+from derlem.sampling.plan import plan_sample
+
+
+def ident(number):
+    return hashlib.md5(str(number).encode()).hexdigest()
+
+
+@pytest.fixture
+def ten(make_row, small_catalog):
+    """Ten items of two sources, a to j in one category."""
+    rows = [make_row(ident(n), "s0" if n < 5 else "s1", "c", str(n)) for n in range(10)]
+    small_catalog.fill(rows, ["s0", "s1"])
+    return small_catalog, rows
+
+
+def drawn(catalog, **given_options):
+    """(numbers of the items drawn, reasons)."""
+    numbers = {ident(n): n for n in range(10)}
+    raw = {"name": "x", "target": 100, "allow_shortfall": True, **given_options}
+    result = draw_sample(catalog.connection, SampleOptions.model_validate(raw), "r")
+    held = {numbers[item] for item, *_ in catalog.manifest("x")}
+    assert result.selected == len(held)
+    (listed,) = catalog.connection.execute("SELECT count(*) FROM items").fetchone()
+    assert sum(result.plan.excluded.values()) == listed - len(held)
+    return held, result.plan.excluded
+
+
+def change(catalog, column, **values):
+    for number, value in values.items():
+        catalog.connection.execute(
+            f"UPDATE items SET {column} = ? WHERE item_id = ?", [value, ident(int(number[1:]))]
+        )
+
+
+def test_only_ready_items_of_live_sources(ten):
+    catalog, _ = ten
+    change(catalog, "status", n0="failed", n1="withdrawn", n2="discovered", n3="expanded", n4="rejected")
+    assert drawn(catalog) == (
+        {5, 6, 7, 8, 9},
+        {"discovered": 1, "expanded": 1, "failed": 1, "rejected": 1, "withdrawn": 1},
+    )
+    catalog.connection.execute("UPDATE sources SET withdrawn_at = now() WHERE source = 's1'")
+    catalog.connection.execute("UPDATE items SET status = 'ready'")
+    assert drawn(catalog) == ({0, 1, 2, 3, 4}, {"source_withdrawn": 5})
+
+
+def test_items_of_an_undeclared_source_are_no_candidates(ten):
+    catalog, _ = ten
+    catalog.connection.execute("DELETE FROM sources WHERE source = 's0'")
+    assert drawn(catalog) == ({5, 6, 7, 8, 9}, {"source_withdrawn": 5})
+
+
+def test_a_predicate(ten):
+    catalog, _ = ten
+    change(catalog, "width", n1=640, n2=640, n3=100)
+    change(catalog, "caption", n1="ein Bild", n3="bir resim")
+    where = "width >= 512 AND caption IS NOT NULL -- large ones"
+    assert drawn(catalog, where=where) == ({1}, {"where": 9})
+
+
+@pytest.mark.parametrize(
+    ("predicate", "said"),
+    [
+        ("widht > 3", "widht"),
+        ("width >", "predicate"),
+        ("1 = 1); DROP TABLE items; SELECT (1", "several statements"),
+        ("random() < 0.5", "random gives another answer"),
+        ("updated_at < current_timestamp", "current_timestamp gives another answer"),
+        ("category", "fails on some item|predicate"),
+    ],
+)
+def test_a_predicate_that_cannot_be_meant(ten, predicate, said):
+    catalog, _ = ten
+    with pytest.raises(ConfigError, match=said) as error:
+        drawn(catalog, where=predicate)
+    assert error.value.key == "sample.where"
+    assert catalog.connection.execute("SELECT count(*) FROM items").fetchone() == (10,)
+
+
+def test_licences(ten):
+    catalog, _ = ten
+    change(catalog, "license", n1="CC-BY-4.0", n2="MIT OR GPL-3.0-only", n3="MIT AND GPL-3.0-only", n4=None)
+    assert drawn(catalog, licenses={"allow": ["CC-BY-4.0", "MIT"]}) == ({1, 2}, {"license": 8})
+    assert drawn(catalog, licenses={"deny": ["GPL-3.0-only"]}) == (set(range(10)) - {3}, {"license": 1})
+
+
+@pytest.mark.parametrize(
+    ("expression", "allow", "deny", "passes"),
+    [
+        ("MIT", None, [], True),
+        ("mit", ["MIT"], [], True),
+        ("MIT", ["Apache-2.0"], [], False),
+        ("(MIT OR GPL-2.0-only) AND CC0-1.0", ["MIT", "CC0-1.0"], [], True),
+        ("(MIT OR GPL-2.0-only) AND CC0-1.0", ["MIT"], [], False),
+        ("GPL-2.0-only WITH x-exception", ["GPL-2.0-only"], [], True),
+        ("GPL-2.0-only WITH x-exception", None, ["GPL-2.0-only"], False),
+        (
+            "GPL-2.0-only WITH x-exception",
+            ["GPL-2.0-only WITH x-exception"],
+            [],
+            True,
+        ),
+        ("MIT OR Apache-2.0", None, ["MIT"], True),
+        ("MIT AND Apache-2.0", None, ["MIT"], False),
+        ("free for research", ["free for research"], [], True),
+        ("free for research", ["free"], [], False),
+        ("MIT AND", ["MIT"], [], False),
+        ("(MIT", ["MIT"], [], False),
+        (None, None, ["MIT"], True),
+        ("", ["MIT"], [], False),
+    ],
+)
+def test_licence_expressions(expression, allow, deny, passes):
+    assert permitted(expression, LicenseRules(allow=allow, deny=deny)) is passes
+
+
+def test_what_its_publisher_reserved_stays_out_with_its_pages(ten):
+    catalog, _ = ten
+    change(catalog, "meta", n0='{"opt_outs": ["tdmrep"]}', n1='{"opt_outs": []}', n2='{"note": "opt_outs"}')
+    change(catalog, "parent_id", n5=ident(0))
+    assert drawn(catalog) == (set(range(10)) - {0, 5}, {"opt_out": 2})
+    assert drawn(catalog, respect_opt_outs=False) == (set(range(10)), {})
+
+
+def test_evaluation_images_stay_out(ten, tmp_path):
+    catalog, _ = ten
+    change(catalog, "dhash", n1="00000000000000ff", n2="00000000000000fe", n3="00000000000000f0", n4="f" * 16)
+    change(catalog, "original_sha256", n5="ab" * 32)
+    sha256 = hashlib.sha256(b"6").hexdigest()
+    listed = tmp_path / "eval.txt"
+    listed.write_text(f"# evaluation\n{sha256}  six.jpg\n\n{'AB' * 32}\n00000000000000ff # one\n")
+    exact, near, none = ({"hashes": str(listed), "distance": bits} for bits in (0, 1, None))
+    assert drawn(catalog, exclude=[exact]) == (set(range(10)) - {1, 5, 6}, {"excluded": 3})
+    assert drawn(catalog, exclude=[near]) == (set(range(10)) - {1, 2, 5, 6}, {"excluded": 4})
+    assert drawn(catalog, exclude=[none]) == (set(range(10)) - {5, 6}, {"excluded": 2})
+
+
+def test_an_excluded_picture_takes_its_duplicates_along(make_row, small_catalog, tmp_path):
+    rows = [make_row(ident(n), "s0", "c", str(n // 2)) for n in range(10)]
+    small_catalog.fill(rows, ["s0"])
+    listed = tmp_path / "eval.txt"
+    listed.write_text(hashlib.sha256(b"0").hexdigest())
+    held, reasons = drawn(small_catalog, exclude=[{"hashes": str(listed)}])
+    assert reasons == {"duplicate": 4, "excluded": 2}
+    assert not held & {0, 1}
+
+
+def test_folders_and_datasets_are_read_by_who_can(ten, tmp_path):
+    catalog, _ = ten
+    options = SampleOptions(name="x", target=9, exclude=[{"folder": str(tmp_path)}])
+    asked = []
+
+    def fingerprints(exclusion):
+        asked.append(exclusion.label)
+        return [Fingerprint(sha256=hashlib.sha256(b"3").hexdigest(), dhash="0" * 16)]
+
+    plan = plan_sample(catalog.connection, options, fingerprints=fingerprints)
+    assert plan.excluded == {"excluded": 1}
+    assert asked == [str(tmp_path)]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [("zz", "neither"), ("abc def", "neither"), (None, "no file")],
+    ids=["hex", "short", "none"],
+)
+def test_a_hash_list_that_cannot_be_meant(ten, tmp_path, content, said):
+    catalog, _ = ten
+    listed = tmp_path / "eval.txt"
+    if content is not None:
+        listed.write_text(content)
+    with pytest.raises(ConfigError, match=said):
+        drawn(catalog, exclude=[{"hashes": str(listed)}])
+
+
+def test_a_missing_folder_is_an_error(ten, tmp_path):
+    with pytest.raises(ConfigError, match="no folder"):
+        drawn(ten[0], exclude=[str(tmp_path / "gone")])
+
+
+def test_of_duplicates_the_first_source_keeps_its_item(make_row, small_catalog):
+    rows = [make_row(ident(n), f"s{n % 3}", "c", "same") for n in range(9)]
+    small_catalog.fill(rows, ["s2", "s0", "s1"])
+    held, reasons = drawn(small_catalog, target=1)
+    assert held == {min((2, 5, 8), key=ident)}
+    assert reasons == {"duplicate": 8}
+
+
+def test_an_unknown_sample_to_extend_is_named_with_those_there_are(ten):
+    catalog, _ = ten
+    drawn(catalog)
+    with pytest.raises(UnknownSample, match=r"'y'.*known: x"):
+        plan_sample(catalog.connection, SampleOptions(name="x", target=5), extend="y")

@@ -1,0 +1,189 @@
+"""What is said about a sample: why each node got what it got, what falls short, what changed."""
+
+from __future__ import annotations
+
+import hashlib
+
+import duckdb
+import pytest
+
+from derlem.catalog.store import read_catalog, write_catalog
+from derlem.catalog.workspace import Workspace
+from derlem.sampling.diff import diff_samples, diff_table
+from derlem.sampling.draw import draw_sample
+from derlem.sampling.errors import InfeasibleQuotas, Shortfall, UnknownSample
+from derlem.sampling.options import SampleOptions
+from derlem.sampling.plan import plan_sample, plan_table
+
+
+def fill(catalog, make_row, **strata):
+    """`a_b__s=5`: five items of source s in category a/b."""
+    rows = []
+    for place, count in strata.items():
+        category, _, source = place.partition("__")
+        for _ in range(count):
+            item = hashlib.md5(f"{place}{len(rows)}".encode()).hexdigest()
+            rows.append(make_row(item, source, category.replace("_", "/"), item))
+    catalog.fill(rows, sorted({row.source for row in rows}))
+    return rows
+
+
+def plan(catalog, extend=None, **raw):
+    return plan_sample(catalog.connection, SampleOptions.model_validate({"name": "x", **raw}), extend=extend)
+
+
+def why(made):
+    return {node.label: node.why for node in made.nodes}
+
+
+def test_every_node_says_why(make_row, small_catalog):
+    fill(small_catalog, make_row, doc__s=40, doc_news__s=400, photo__s=1000, photo__t=3, art__s=20)
+    made = plan(
+        small_catalog,
+        target=300,
+        quotas={
+            "doc": {"share": 0.5, "children": {"news": {"max": "30%"}}},
+            "art": {"share": "20%"},
+            "maps": {"max": 10},
+        },
+    )
+    said = why(made)
+    assert said["(all)"] == "target 300"
+    assert said["doc"] == "all 130 that the caps below it allow"
+    assert said["doc/news"] == "max 30%"
+    assert said["art"] == "all 20 available"
+    assert said["photo"] == "natural: 30 % of 300; with the shortfall of art, doc"
+    assert said["photo [t]"] == "floor: min_per_source 1"
+    assert said["maps"] == "no candidates"
+    assert made.warnings == ("a quota is declared for maps, which has no candidates",)
+    assert [node.label for node in made.nodes][:3] == ["(all)", "art", "art [s]"]
+    assert sum(node.allocated for node in made.nodes if node.source) == 300
+
+
+def test_floors_are_explained_on_both_sides(make_row, small_catalog):
+    fill(small_catalog, make_row, a__s=1000, b__s=20)
+    said = why(plan(small_catalog, target=100, quotas={"b": {"min": "15%"}}))
+    assert said["b"] == "floor: min 15%"
+    assert said["a"] == "natural: 98.04 % of 100; less for the floors of b"
+
+
+def test_a_misspelt_category_is_named_with_its_neighbour(make_row, small_catalog):
+    fill(small_catalog, make_row, photos_cats__web=5)
+    made = plan(
+        small_catalog,
+        target=3,
+        quotas={"photos": {"children": {"cast": {}}, "sources": {}}, "fotos": {"share": 0.5}},
+    )
+    assert made.warnings == (
+        "a quota is declared for fotos, which has no candidates; did you mean 'photos'?",
+        "a quota is declared for photos/cast, which has no candidates; did you mean 'cats'?",
+    )
+
+
+def test_a_floor_for_what_is_not_there_is_infeasible(make_row, small_catalog):
+    fill(small_catalog, make_row, photos__web=5)
+    with pytest.raises(InfeasibleQuotas) as error:
+        plan(small_catalog, target=5, quotas={"fotos": {"min": 2}, "photos": {"min": 7}})
+    assert [(p.category, p.wanted, p.possible) for p in error.value.problems] == [
+        ("fotos", 2, 0),
+        ("photos", 7, 5),
+    ]
+    assert "photos: min 7 = 7 over the 5 available" in str(error.value)
+
+
+def test_a_target_over_what_there_is_names_what_limits_it(make_row, small_catalog):
+    fill(small_catalog, make_row, a__s=10, b__s=50)
+    quotas = {"b": {"max": 20}}
+    with pytest.raises(Shortfall) as error:
+        plan(small_catalog, target=100, quotas=quotas)
+    assert (error.value.target, error.value.possible) == (100, 30)
+    assert error.value.limits == ("a [s]: all 10 available", "b: max 20")
+    made = plan(small_catalog, target=100, quotas=quotas, allow_shortfall=True)
+    assert (made.total, made.shortfall) == (30, 70)
+    assert why(made)["(all)"] == "shortfall: 30 of the target 100 can be had"
+
+
+def test_an_extension_says_where_it_could_not_keep_its_quotas(make_row, small_catalog):
+    rows = fill(small_catalog, make_row, a__s=10, b__s=10)
+    small_catalog.hold("before", [(row.item_id, 0) for row in rows if row.category == "a"], rows)
+    made = plan(small_catalog, extend="before", target=12, quotas={"a": {"max": 4}})
+    assert "could not keep its quota: 10 must stay or are floors below it, over max 4" in why(made)["a"]
+    assert {node.label: node.allocated for node in made.nodes} == {
+        "(all)": 12,
+        "a": 10,
+        "a [s]": 10,
+        "b": 2,
+        "b [s]": 2,
+    }
+    assert made.lost == 0
+
+
+def test_an_extension_counts_what_was_lost(make_row, small_catalog):
+    rows = fill(small_catalog, make_row, a__s=10)
+    small_catalog.hold("before", [(row.item_id, 0) for row in rows[:4]] + [("f" * 32, 0)], rows)
+    small_catalog.connection.execute(
+        "UPDATE items SET status = 'withdrawn' WHERE item_id = ?", [rows[0].item_id]
+    )
+    made = plan(small_catalog, extend="before", target=5)
+    assert (made.lost, made.nodes[0].kept) == (2, 3)
+
+
+def test_a_plan_writes_nothing_and_works_read_only(tmp_path, make_row):
+    workspace = Workspace(tmp_path)
+    with write_catalog(workspace) as connection:
+        connection.execute(
+            "INSERT INTO sources VALUES ('s', 0, 'files', 'X', NULL, '{}', '', TIMESTAMP '2026-01-01', NULL)"
+        )
+    before = workspace.catalog.read_bytes()
+    with read_catalog(workspace) as connection:
+        made = plan_sample(connection, SampleOptions(name="x", target=1, allow_shortfall=True))
+        assert made.total == 0
+        with pytest.raises(duckdb.Error, match="read-only"):
+            connection.execute("DELETE FROM samples")
+    assert workspace.catalog.read_bytes() == before
+
+
+def test_a_table_of_the_plan_shows_the_tree_and_the_excluded(make_row, small_catalog):
+    rows = fill(small_catalog, make_row, a__s=10)
+    small_catalog.connection.execute(
+        "UPDATE items SET status = 'failed' WHERE item_id = ?", [rows[0].item_id]
+    )
+    columns, table = plan_table(plan(small_catalog, target=5))
+    assert columns == ("node", "available", "share", "floor", "cap", "allocated", "why")
+    assert [row[0] for row in table] == ["(all)", "a", "a [s]", "(excluded: failed)"]
+
+
+def test_a_comparison_adds_up_at_every_node(make_row, small_catalog):
+    fill(small_catalog, make_row, a_b__s=10, a_b__t=10, c__s=10, __s=4)
+    for name, seed in (("x", 1), ("y", 2)):
+        options = SampleOptions(name=name, seed=seed, target=17)
+        draw_sample(small_catalog.connection, options, "r")
+    x, y = set(small_catalog.manifest("x")), set(small_catalog.manifest("y"))
+    diff = diff_samples(small_catalog.connection, "x", "y")
+    nodes = {(node.category, node.source): (node.went, node.came, node.stayed) for node in diff.nodes}
+    assert nodes["", ""] == (len(x - y), len(y - x), len(x & y))
+    assert (
+        nodes["a", ""]
+        == nodes["a/b", ""]
+        == tuple(sum(nodes["a/b", source][place] for source in "st") for place in range(3))
+    )
+    columns, rows = diff_table(diff)
+    assert columns == ("node", "before", "went", "came", "after")
+    assert rows[0] == ("(all)", 17, len(x - y), len(y - x), 17)
+    with pytest.raises(UnknownSample):
+        diff_samples(small_catalog.connection, "x", "z")
+
+
+def test_the_quota_report_holds_what_the_manifest_holds(make_row, small_catalog):
+    fill(small_catalog, make_row, a_b__s=10, a_b__t=10, a__s=3, c__s=10, __s=4)
+    draw_sample(small_catalog.connection, SampleOptions(name="x", target=17), "r")
+    report = small_catalog.connection.execute(
+        "SELECT node, source, allocated, selected FROM quota_report WHERE sample = 'x'"
+    ).fetchall()
+    assert all(allocated == selected for *_, allocated, selected in report)
+    assert {(node, source): selected for node, source, _, selected in report} == small_catalog.seats("x")
+    small_catalog.connection.execute("DELETE FROM manifest WHERE category = 'a/b' AND source = 't'")
+    off = small_catalog.connection.execute(
+        "SELECT node, source FROM quota_report WHERE allocated <> selected ORDER BY ALL"
+    ).fetchall()
+    assert off == [("", ""), ("a", ""), ("a/b", ""), ("a/b", "t")]
