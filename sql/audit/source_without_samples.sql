@@ -1,7 +1,8 @@
 -- name: source_without_samples
 -- severity: error
 -- meaning: A declared source of which a built corpus holds nothing, although every source should land
---   (min_per_source). One whose pictures are all there, as another source's duplicates, has landed.
+--   (min_per_source). One whose pictures are all duplicates of sources declared before it has nothing to
+--   land with.
 WITH built AS (
     SELECT sample FROM shards
     UNION
@@ -22,19 +23,28 @@ lacking AS (
       AND h.source IS NULL
       AND coalesce(json_extract_string(d.config, '$.min_per_source'), '1') <> '0'
 ),
-pictures AS (
-    SELECT DISTINCT sample, sha256 FROM shard_samples
+own AS (
+    SELECT DISTINCT i.source, i.sha256
+    FROM items AS i
+    INNER JOIN (SELECT DISTINCT source FROM lacking) AS l ON l.source = i.source
+    WHERE i.status = 'ready'
+),
+earlier AS (
+    SELECT DISTINCT o.source, o.sha256
+    FROM own AS o
+    INNER JOIN sources AS s ON s.source = o.source
+    INNER JOIN items AS i ON i.sha256 = o.sha256 AND i.status = 'ready'
+    INNER JOIN sources AS e ON e.source = i.source AND e.position < s.position AND e.withdrawn_at IS NULL
 ),
 duplicated AS (
-    SELECT l.sample, l.source
-    FROM lacking AS l
-    INNER JOIN items AS i ON i.source = l.source AND i.status = 'ready'
-    LEFT JOIN pictures AS p ON p.sample = l.sample AND p.sha256 = i.sha256
-    GROUP BY l.sample, l.source
-    HAVING count(*) = count(p.sha256)
+    SELECT o.source
+    FROM own AS o
+    LEFT JOIN earlier AS e ON e.source = o.source AND e.sha256 = o.sha256
+    GROUP BY o.source
+    HAVING count(*) = count(e.sha256)
 )
 SELECT l.sample, l.source
 FROM lacking AS l
-LEFT JOIN duplicated AS d ON d.sample = l.sample AND d.source = l.source
+LEFT JOIN duplicated AS d ON d.source = l.source
 WHERE d.source IS NULL
 ORDER BY l.sample, l.source
