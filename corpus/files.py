@@ -5,11 +5,16 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
+
+
+_WRITE_BEHIND = 64 * 1024 * 1024
+"""Bytes after which the next part is sent to disk."""
 
 
 def write_whole(path: Path, data: bytes | str) -> None:
@@ -33,12 +38,19 @@ def move_whole(source: Path, target: Path) -> None:
 
 
 class HashingFile(io.RawIOBase):
-    """Hashes and counts what is written through it to `file`; without a file it only hashes and counts."""
+    """Hashes and counts what is written through it to `file`, and has the disk keep up.
 
-    def __init__(self, file: io.RawIOBase | None = None) -> None:
+    While more is being written, what was written before goes to disk in a thread of its own, so that
+    `make_durable` at the end has little left to wait for.
+    """
+
+    def __init__(self, file: io.FileIO) -> None:
         super().__init__()
         self._file = file
         self._digest = hashlib.sha256()
+        self._thread = ThreadPoolExecutor(1)
+        self._syncing: Future[None] | None = None
+        self._synced = 0
         self.size = 0
 
     @property
@@ -58,9 +70,22 @@ class HashingFile(io.RawIOBase):
         """Take all of `data`, however large, and return its size."""
         view = memoryview(data).cast("B")
         self._digest.update(view)
+        done = 0
+        while done < len(view):  # one write(2) takes 2 GiB at most
+            done += self._file.write(view[done:]) or 0
         self.size += len(view)
-        if self._file is not None:
-            done = 0
-            while done < len(view):  # one write(2) takes 2 GiB at most
-                done += self._file.write(view[done:]) or 0
+        if self.size - self._synced >= _WRITE_BEHIND and (self._syncing is None or self._syncing.done()):
+            self._synced = self.size
+            self._syncing = self._thread.submit(os.fdatasync, self._file.fileno())
         return len(view)
+
+    def make_durable(self) -> None:
+        """Wait until all of it is on disk; OSError if some of it could not be written."""
+        if self._syncing is not None:
+            self._syncing.result()
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Let the thread end; the file itself is its owner's to close."""
+        self._thread.shutdown()
+        super().close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -48,7 +48,7 @@ class ManifestWriter:
 
     def __init__(self, path: Path, sample: str) -> None:
         self._path, self._sample = path, sample
-        self._file = path.open("wb", buffering=0)
+        self._file = io.FileIO(path, "w")
         self._sink = HashingFile(self._file)
         self._writer: pq.ParquetWriter | None = None
 
@@ -71,7 +71,8 @@ class ManifestWriter:
         """Finish the file and make it durable."""
         if self._writer is not None:
             self._writer.close()
-        os.fsync(self._file.fileno())
+        self._sink.make_durable()
+        self._sink.close()
         self._file.close()
         return ManifestFile(self._path, self._sink.size, self._sink.sha256)
 
@@ -81,4 +82,5 @@ class ManifestWriter:
         if not self._file.closed:
             if self._writer is not None:
                 self._writer.close()
+            self._sink.close()
             self._file.close()

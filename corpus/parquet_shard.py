@@ -6,15 +6,19 @@ import json
 from io import RawIOBase
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ..catalog.workspace import Workspace
-from .record import FIELDS, records
-from .splice import Range, fill
+from .record import FIELDS, arrays
+from .splice import Place, Segments, Window, groups
 
 ROW_GROUP = 100_000_000
 """Bytes of images in a row group: what a reader holds at once, far below Arrow's 2 GiB per column."""
+
+_PAGE_VALUES = 32
+"""Values after which the writer looks whether a page (1 MB) is full: images are large values."""
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 """How Hugging Face keeps an image; its feature in the schema's metadata makes it one."""
@@ -43,27 +47,26 @@ def schema() -> pa.Schema:
     return pa.schema(columns, metadata={"huggingface": info})
 
 
-def write_parquet(file: RawIOBase, workspace: Workspace, plan: pa.Table, extension: str) -> None:
+def write_parquet(file: RawIOBase, segments: Segments, plan: pa.Table, extension: str) -> None:
     """Write the samples of a plan, in order, a row group at a time; reproducible byte for byte."""
     columns = schema()
-    lengths = plan.column("length").to_pylist()
+    leaves = [leaf for leaf in _leaves(columns) if leaf != "image.bytes"]
+    window, start = Window(segments, 0), 0
     with pq.ParquetWriter(
         file,
         columns,
-        compression={"image.bytes": "NONE"}
-        | {path: "ZSTD" for path in _leaves(columns) if path != "image.bytes"},
+        compression={"image.bytes": "NONE"} | dict.fromkeys(leaves, "ZSTD"),
         use_dictionary=["source", "language", "license", "category.list.element"],
         write_statistics=["key", "id", "source", "sha256"],
+        write_batch_size=_PAGE_VALUES,
     ) as writer:
-        start = 0
-        while start < plan.num_rows:
-            stop, total = start + 1, lengths[start]
-            while stop < plan.num_rows and total + lengths[stop] <= ROW_GROUP:
-                total += lengths[stop]
-                stop += 1
-            group = plan.slice(start, stop - start)
-            writer.write_table(_group(workspace, group, extension, columns), row_group_size=stop - start)
-            start = stop
+        for places in groups(segments, plan, ROW_GROUP):
+            rows = plan.slice(start, len(places))
+            names = pc.binary_join_element_wise(rows.column("key"), extension, ".").combine_chunks()
+            image = pa.StructArray.from_arrays([_images(window, places), names], fields=list(IMAGE))
+            table = pa.Table.from_arrays([image, *arrays(rows)], schema=columns)
+            writer.write_table(table, row_group_size=len(places))
+            start += len(places)
         if plan.num_rows == 0:
             writer.write_table(columns.empty_table())
 
@@ -81,28 +84,14 @@ def _leaves(columns: pa.Schema) -> list[str]:
     return [leaf for field in columns for leaf in walk(field.name, field.type)]
 
 
-def _group(workspace: Workspace, plan: pa.Table, extension: str, columns: pa.Schema) -> pa.Table:
-    rows = list(records(plan))
-    names = pa.array([f"{row['key']}.{extension}" for row in rows], pa.string())
-    image = pa.StructArray.from_arrays([_images(workspace, plan), names], fields=list(IMAGE))
-    arrays = [pa.array([row[name] for row in rows], kind) for name, kind in FIELDS.items()]
-    return pa.Table.from_arrays([image, *arrays], schema=columns)
-
-
-def _images(workspace: Workspace, plan: pa.Table) -> pa.BinaryArray:
-    """The images of a plan as one Arrow array, read straight into its buffer."""
-    lengths = plan.column("length").to_pylist()
-    ends = [0]
-    for length in lengths:
-        ends.append(ends[-1] + length)
-    data = bytearray(ends[-1])
-    view = memoryview(data)
-    places = zip(
-        plan.column("segment").to_pylist(), plan.column("offset").to_pylist(), ends, lengths, strict=False
+def _images(window: Window, places: list[Place]) -> pa.BinaryArray:
+    """Images as one Arrow array whose buffer is the window itself: valid until the next call."""
+    ends = np.cumsum([0, *(length for _, _, length in places)])
+    window.clear()
+    window.has_room(int(ends[-1]))
+    for place in places:
+        window.reserve(*place)
+    offsets = pa.py_buffer(ends.astype(np.int32))
+    return pa.BinaryArray.from_buffers(
+        pa.binary(), len(places), [None, offsets, pa.py_buffer(window.filled())]
     )
-    ranges: list[Range] = [
-        (segment, offset, view[start : start + length]) for segment, offset, start, length in places
-    ]
-    fill(workspace, ranges)
-    offsets = pa.array(ends, pa.int32()).buffers()[1]
-    return pa.BinaryArray.from_buffers(pa.binary(), len(lengths), [None, offsets, pa.py_buffer(data)])

@@ -1,18 +1,21 @@
 """The record of a sample: one fixed schema for sidecars and Parquet columns, without nulls.
 
-A text that the catalog does not have is '', a list that it does not have is empty.
+A text that the catalog does not have is '', a list that it does not have is empty. Records are made
+column by column from the rows of a plan (`sql/corpus/rows.sql`): a corpus has millions of them.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 _TEXT = pa.string()
 _COUNT = pa.int64()
+_TURN = pa.struct([("role", _TEXT), ("content", _TEXT)])
 
 FIELDS: dict[str, pa.DataType] = {
     "key": _TEXT,  # unique in the corpus: the id, and `-r1`, `-r2`... for a repeat
@@ -21,7 +24,7 @@ FIELDS: dict[str, pa.DataType] = {
     "source": _TEXT,
     "category": pa.list_(_TEXT),  # from the top of the tree down; empty: the root
     "caption": _TEXT,
-    "conversations": pa.list_(pa.struct([("role", _TEXT), ("content", _TEXT)])),
+    "conversations": pa.list_(_TURN),
     "language": _TEXT,  # BCP 47, of the caption
     "license": _TEXT,  # SPDX
     "uri": _TEXT,  # where the source has it
@@ -35,61 +38,64 @@ FIELDS: dict[str, pa.DataType] = {
 }
 """Name and Arrow type of every field of a record, in order."""
 
-PLAN_COLUMNS = (
-    "key",
-    "item_id",
-    "repeat",
-    "parent_id",
-    "source",
-    "category",
-    "caption",
-    "conversations",
-    "language",
-    "license",
-    "uri",
-    "locator",
-    "width",
-    "height",
-    "sha256",
-    "original_sha256",
-    "meta",
-)
-"""The columns of a plan (`sql/corpus/rows.sql`) that decide a record."""
+PLAN_COLUMNS = tuple("item_id" if name == "id" else name for name in FIELDS)
+"""The columns of a plan from which the fields are made, in the same order."""
+
+_BATCH = 4096
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_quote: Callable[[str], str] = json.encoder.encode_basestring
+_LINE = "{" + ",".join(f'"{name}":%s' for name in FIELDS) + "}"
 
 
-def records(plan: pa.Table) -> Iterator[dict[str, Any]]:
-    """The record of each row of a plan, in order."""
-    columns = {name: plan.column(name) for name in PLAN_COLUMNS}
-    for start in range(0, plan.num_rows, 4096):
-        lists = [column.slice(start, 4096).to_pylist() for column in columns.values()]
-        for values in zip(*lists, strict=True):
-            yield _record(dict(zip(columns, values, strict=True)))
+def sidecars(plan: pa.Table) -> Iterator[tuple[str, bytes]]:
+    """Key and sidecar of each row of a plan, in order: a JSON object in UTF-8, keys in the schema's order."""
+    for start in range(0, plan.num_rows, _BATCH):
+        batch = plan.slice(start, _BATCH)
+        columns = [_json(name, batch.column(place)) for name, place in zip(FIELDS, PLAN_COLUMNS, strict=True)]
+        keys = batch.column("key").to_pylist()
+        for key, values in zip(keys, zip(*columns, strict=True), strict=True):
+            yield key, (_LINE % values).encode()
 
 
-def _record(row: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "key": row["key"],
-        "id": row["item_id"],
-        "parent_id": row["parent_id"],
-        "source": row["source"],
-        "category": row["category"].split("/") if row["category"] else [],
-        "caption": row["caption"],
-        "conversations": [
-            {"role": turn["role"] or "", "content": turn["content"] or ""} for turn in row["conversations"]
-        ],
-        "language": row["language"],
-        "license": row["license"],
-        "uri": row["uri"],
-        "locator": row["locator"],
-        "width": row["width"],
-        "height": row["height"],
-        "sha256": row["sha256"],
-        "original_sha256": row["original_sha256"],
-        "repeat": row["repeat"],
-        "meta": row["meta"],
-    }
+def _json(name: str, column: pa.ChunkedArray) -> list[str]:
+    """The values of a field as JSON."""
+    if name == "category":
+        return _each(column, lambda path: _encode(_steps(path)))
+    if name == "conversations":
+        return [_encode(turns) if turns else "[]" for turns in _turns(column).to_pylist()]
+    if FIELDS[name] == _COUNT:
+        return list(map(str, column.to_pylist()))
+    return list(map(_quote, column.to_pylist()))
 
 
-def sidecar(record: dict[str, Any]) -> bytes:
-    """A record as the JSON member of a sample: UTF-8, keys in the schema's order."""
-    return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode()
+def arrays(plan: pa.Table) -> list[pa.Array]:
+    """The fields of a plan's rows as Arrow arrays, in order."""
+    found = []
+    for (name, kind), place in zip(FIELDS.items(), PLAN_COLUMNS, strict=True):
+        column = plan.column(place)
+        if name == "category":
+            column = pa.array(_each(column, _steps), kind)
+        elif name == "conversations":
+            column = _turns(column)
+        found.append(column.cast(kind))
+    return found
+
+
+def _steps(path: str) -> list[str]:
+    return path.split("/") if path else []
+
+
+def _each(column: pa.ChunkedArray, change: Callable[[str], Any]) -> list[Any]:
+    """`change` of each value of a text column, made once for equal values."""
+    values = column.to_pylist()
+    made = {value: change(value) for value in set(values)}
+    return [made[value] for value in values]
+
+
+def _turns(column: pa.ChunkedArray) -> pa.ListArray:
+    """Conversations in which no role and no content is null."""
+    lists = column.combine_chunks()
+    lengths = pc.list_value_length(lists).fill_null(0)
+    ends = pa.concat_arrays([pa.array([0], pa.int32()), pc.cumulative_sum(lengths).cast(pa.int32())])
+    parts = [part.fill_null("") for part in lists.flatten().flatten()]
+    return pa.ListArray.from_arrays(ends, pa.StructArray.from_arrays(parts, fields=list(_TURN)))

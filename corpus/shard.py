@@ -6,6 +6,7 @@ the file looked when it was finished. A build that finds both unchanged leaves t
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from ..catalog.models import now
 from ..catalog.workspace import Workspace
 from .files import HashingFile, move_whole, write_whole
 from .parquet_shard import write_parquet
+from .splice import Segments
 from .tar_shard import write_tar
 
 _WRITERS = {"webdataset": write_tar, "parquet": write_parquet}
@@ -83,10 +85,9 @@ def write_shard(task: ShardTask) -> Shard:
     with pa.memory_map(str(task.plan)) as source:
         plan = pa.ipc.open_file(source).read_all()
     temporary = task.marker.with_name(f"{task.target.name}.{os.getpid()}.tmp")
-    with temporary.open("wb", buffering=0) as file:
-        sink = HashingFile(file)
-        _WRITERS[task.format](sink, task.workspace, plan, task.extension)
-        os.fsync(file.fileno())
+    with Segments(task.workspace) as segments, io.FileIO(temporary, "w") as file, HashingFile(file) as sink:
+        _WRITERS[task.format](sink, segments, plan, task.extension)
+        sink.make_durable()
     move_whole(temporary, task.target)
     shard = Shard(
         number=task.number,

@@ -9,9 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..catalog.ustar import BLOCK, END_OF_ARCHIVE, header, padding
-from ..catalog.workspace import Workspace
-from .record import records, sidecar
-from .splice import Window
+from .record import sidecars
+from .splice import Segments, Window, ahead
 
 _INFERRED_FROM = 5
 """Samples of the first shard from which `datasets` infers types when it is given the tars alone."""
@@ -19,19 +18,15 @@ _LISTS = ("conversations", "category")
 """Columns of a plan that become lists. Where all lists are empty, there is no type to infer."""
 
 
-def write_tar(file: RawIOBase, workspace: Workspace, plan: pa.Table, extension: str) -> None:
+def write_tar(file: RawIOBase, segments: Segments, plan: pa.Table, extension: str) -> None:
     """Write the samples of a plan; the bytes depend on nothing but their content.
 
     They keep their order, but for a sample that `telling_first` moves to the front. Members are plain
     ustar: mode 0644, owner 0, time 0.
     """
     plan = telling_first(plan)
-    segments = plan.column("segment").to_pylist()
-    offsets = plan.column("offset").to_pylist()
-    lengths = plan.column("length").to_pylist()
-    window = Window(workspace)
-    for record, segment, offset, length in zip(records(plan), segments, offsets, lengths, strict=True):
-        key, text = record["key"], sidecar(record)
+    window = Window(segments)
+    for (key, text), (segment, offset, length) in zip(sidecars(plan), ahead(segments, plan), strict=True):
         head = header(f"{key}.{extension}", length)
         tail = b"".join((padding(length), header(f"{key}.json", len(text)), text, padding(len(text))))
         if not window.has_room(BLOCK + length + len(tail)):

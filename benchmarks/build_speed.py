@@ -1,0 +1,133 @@
+"""Building a corpus of 200,000 samples of 35 KB beside `cp -r` of the same bytes, in both formats.
+
+    python -m benchmarks.build_speed [SAMPLES]
+
+The order of the corpus is random over all segments, as a drawn sample's is; ours plans, splices, hashes
+(sha256), fsyncs and describes, `cp` copies the segments' tars as they lie. `cp` is measured before and after
+each build, in the same page cache; the pairs are taken in turns, and the medians are compared.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from derlem.catalog.models import item_id, now
+from derlem.catalog.segment_files import inspect
+from derlem.catalog.segments import merge, row_schema
+from derlem.catalog.store import transaction, write_catalog
+from derlem.catalog.workspace import Workspace
+from derlem.corpus.build import build_corpus
+from derlem.corpus.options import CorpusOptions
+from derlem.pipeline.segment_writer import SegmentWriter
+
+SAMPLES = 200_000
+LENGTH = 35_000
+PER_SEGMENT = 10_000
+ROUNDS = 3
+REQUIRED = {"webdataset": 0.50, "parquet": 0.35}
+
+DRAW = """
+INSERT INTO manifest
+SELECT 'bench', row_number() OVER (ORDER BY md5('1:order:' || item_id)) - 1, item_id, category, source, 0
+FROM items
+"""
+
+
+def fill(workspace: Workspace, samples: int) -> None:
+    """Segments of incompressible bytes, the catalog of them, and a sample of all in random order."""
+    noise = random.Random(1).randbytes(LENGTH - 8)
+    at, segments = now(), []
+    for number, first in enumerate(range(0, samples, PER_SEGMENT)):
+        folder = workspace.store / "noise"
+        writer = SegmentWriter(folder, source="noise", kind="ingest", run="bench", schema=row_schema())
+        for n in range(first, min(first + PER_SEGMENT, samples)):
+            data = n.to_bytes(8, "big") + noise
+            row = dict.fromkeys(row_schema().names)
+            row |= {
+                "item_id": item_id("noise", f"{n}.jpg"), "source": "noise", "uri": f"{n}.jpg", "locator": "",
+                "ordinal": n, "unit": "", "category": f"c{n % 7}/d{n % 50}", "media_type": "image/jpeg",
+                "status": "ready", "attempts": 1, "sha256": hashlib.sha256(data).hexdigest(),
+                "original_sha256": hashlib.sha256(data).hexdigest(), "dhash": "0" * 16, "width": 640,
+                "height": 480, "bytes": len(data), "caption": f"A picture of noise, numbered {n}",
+                "language": "en", "license": "CC0-1.0", "meta": "{}", "hint": "{}", "run": "bench",
+                "discovered_at": at, "updated_at": at,
+            }  # fmt: skip
+            writer.add_sample(row, data, "jpg", {"id": row["item_id"]})
+        written = writer.close()
+        rows = folder / f"{number:06d}.parquet"
+        assert written.tar is not None
+        written.tar.rename(rows.with_suffix(".tar"))
+        written.rows.rename(rows)
+        segments.append(inspect(workspace, rows))
+    with write_catalog(workspace) as connection:
+        merge(connection, segments)
+        with transaction(connection):
+            connection.execute(DRAW)
+            connection.execute(
+                "INSERT INTO samples VALUES ('bench', 1, ?, ?, '{}', 'bench', 'bench', ?)",
+                [samples, samples, at],
+            )
+
+
+def copy(workspace: Workspace) -> float:
+    """Bytes/s of `cp -r` of the segments' tars."""
+    target = workspace.root / "copy"
+    tars = sorted(workspace.store.glob("*/*.tar"))
+    size = sum(path.stat().st_size for path in tars)
+    target.mkdir()
+    os.sync()
+    begun = time.perf_counter()
+    subprocess.run(["cp", "-r", *tars, target], check=True)
+    seconds = time.perf_counter() - begun
+    shutil.rmtree(target)
+    return size / seconds
+
+
+def build(workspace: Workspace, format: str, workers: int) -> float:
+    """Bytes/s of a whole build from nothing."""
+    os.sync()
+    options = CorpusOptions.model_validate({"format": format})
+    begun = time.perf_counter()
+    result = build_corpus(workspace, "bench", options, "bench", workers, lambda *_: None)
+    seconds = time.perf_counter() - begun
+    assert result.rewritten == len(result.shards)
+    shutil.rmtree(workspace.corpora)
+    return result.bytes / seconds
+
+
+def main() -> int:
+    samples = int(sys.argv[1]) if len(sys.argv) > 1 else SAMPLES
+    workers = os.cpu_count() or 1
+    missed = 0
+    with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".bench-") as folder:
+        workspace = Workspace(Path(folder) / "work")
+        fill(workspace, samples)
+        copy(workspace)  # brings the segments into the page cache for all that follow
+        for format, required in REQUIRED.items():
+            copies, builds = [], []
+            for _ in range(ROUNDS):
+                copies.append(copy(workspace))
+                builds.append(build(workspace, format, workers))
+            copies.append(copy(workspace))
+            ours, theirs = statistics.median(builds), statistics.median(copies)
+            print(
+                f"{format}: {samples:,} samples of {LENGTH / 1000:.0f} KB with {workers} workers: "
+                f"{ours / 1e6:,.0f} MB/s, cp -r {theirs / 1e6:,.0f} MB/s, ratio {ours / theirs:.2f} "
+                f"(at least {required:.2f})",
+                flush=True,
+            )
+            missed += ours / theirs < required
+    return int(missed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
