@@ -22,7 +22,7 @@ from PIL import Image, JpegImagePlugin
 from ...catalog.models import Failure
 from ...catalog.status import Reason
 
-POLL = 0.005
+POLL = 0.02
 """Seconds between looks for pages that pdftocairo has finished."""
 
 _END_OF_JPEG = b"\xff\xd9"
