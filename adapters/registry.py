@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from functools import cache
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -17,6 +18,7 @@ def adapter_names() -> list[str]:
     return sorted({point.name for point in entry_points(group=GROUP)})
 
 
+@cache
 def adapter_class(name: str) -> type[Adapter[Any]]:
     """The adapter registered as `name`; ConfigError with the nearest name, MissingExtra if it cannot load."""
     points = {point.name: point for point in entry_points(group=GROUP)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+import multiprocessing.forkserver as forkserver
 import os
 import resource
 import signal
@@ -113,6 +114,7 @@ class LocalExecutor:
         self._false_starts = 0
 
     def __enter__(self) -> LocalExecutor:
+        forkserver.ensure_running()  # it imports what workers need while the tasks are planned
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..adapters.base import SourceOptions, Spread
@@ -130,7 +129,7 @@ def _write_plan(
             if not batch.num_rows:
                 continue
             writer.write_batch(batch, row_group_size=ROW_GROUP)
-            for at, unit in enumerate(pc.cast(batch.column("unit"), pa.string()).to_pylist(), start=rows):
+            for at, unit in enumerate(batch.column("unit").to_pylist(), start=rows):
                 if at and (unit != last or not unit):
                     boundaries.append(at)
                 last = unit
