@@ -21,6 +21,7 @@ In the first three, `sample` is the corpus, and paths are relative to the worksp
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,11 +57,12 @@ class Audit:
 
 @dataclass(frozen=True, slots=True)
 class AuditResult:
-    """What an audit found: `count` failing rows, the first of them under their column names."""
+    """What an audit found, and in which time: `count` failing rows, the first of them by column name."""
 
     audit: Audit
     count: int
     examples: list[dict[str, Any]]
+    seconds: float
 
     @property
     def failed(self) -> bool:
@@ -143,6 +145,7 @@ def run_audits(
 
 
 def _run(connection: duckdb.DuckDBPyConnection, audit: Audit) -> AuditResult:
+    begun = time.perf_counter()
     try:
         reader = connection.execute(audit.sql).to_arrow_reader(10_000)
         count, first = 0, list[dict[str, Any]]()
@@ -152,7 +155,7 @@ def _run(connection: duckdb.DuckDBPyConnection, audit: Audit) -> AuditResult:
                 first += batch.slice(0, FIRST_ROWS - len(first)).to_pylist()
     except duckdb.Error as error:
         raise QueryError(f"audit {audit.name} ({audit.origin}): {error}") from error
-    return AuditResult(audit, count, first)
+    return AuditResult(audit, count, first, time.perf_counter() - begun)
 
 
 def _offer(connection: duckdb.DuckDBPyConnection, inventory: Inventory) -> None:

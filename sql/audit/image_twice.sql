@@ -1,9 +1,16 @@
 -- name: image_twice
 -- severity: error
 -- meaning: The same image (sha256) in a corpus under two items; repeats of one item are meant.
-SELECT sample, sha256, count(*) AS samples, min(key) AS one, max(key) AS other
-FROM shard_samples
-WHERE sha256 IS NOT NULL
-GROUP BY sample, sha256
-HAVING count(*) > 1 AND min(item_id) <> max(item_id)
-ORDER BY sample, sha256
+WITH often AS (
+    SELECT sample, sha256
+    FROM shard_samples
+    WHERE sha256 IS NOT NULL
+    GROUP BY sample, sha256
+    HAVING count(*) > 1
+)
+SELECT f.sample, f.sha256, count(*) AS samples, min(f.key) AS one, max(f.key) AS other
+FROM often AS o
+INNER JOIN shard_samples AS f ON f.sample = o.sample AND f.sha256 = o.sha256
+GROUP BY f.sample, f.sha256
+HAVING coalesce(min(f.item_id), '') <> coalesce(max(f.item_id), '')
+ORDER BY f.sample, f.sha256

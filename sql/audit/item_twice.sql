@@ -1,8 +1,7 @@
 -- name: item_twice
 -- severity: error
 -- meaning: An item that stands in the catalog more than once.
-SELECT item_id, count(*) AS times, min(source) AS source, min(uri) AS uri
-FROM items
-GROUP BY item_id
-HAVING count(*) > 1
-ORDER BY item_id
+SELECT i.item_id, t.times, i.source, i.uri, i.locator, i.status
+FROM (SELECT item_id, count(*) AS times FROM items GROUP BY item_id HAVING count(*) > 1) AS t
+INNER JOIN items AS i ON i.item_id = t.item_id
+ORDER BY i.item_id, i.source, i.uri, i.locator

@@ -1,0 +1,102 @@
+"""All audits together on a catalog of ten million items, with a corpus of five million samples.
+
+    python -m benchmarks.audit_speed [ITEMS]
+
+The shards themselves are not there: what an inventory of them would hold is made from the catalog, as the
+time that is measured is that of the queries. (Reading shards is as fast as hashing them.)
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from benchmarks.synthetic_catalog import make
+from derlem.catalog.audit import Inventory, load_audits, run_audits
+from derlem.catalog.store import read_catalog, transaction, write_catalog
+from derlem.catalog.workspace import Workspace
+
+ITEMS = 10_000_000
+LIMIT = 60.0
+
+SAMPLE = (
+    """
+    INSERT INTO manifest
+    SELECT 'bench', row_number() OVER (ORDER BY md5('1:order:' || item_id)) - 1, item_id, category, source, 0
+    FROM items WHERE ordinal % 2 = 0
+    """,
+    """
+    INSERT INTO allocations
+    SELECT 'bench', category, source, count(*), 0, count(*), NULL, count(*), 'benchmark'
+    FROM manifest GROUP BY category, source
+    """,
+    """
+    INSERT INTO shards
+    SELECT 'bench', n, 'corpora/bench/bench-' || lpad(CAST(n AS VARCHAR), 6, '0') || '.tar',
+        min(position), max(position) + 1, count(*), 1000000000, sha256('s' || n), now()
+    FROM (SELECT *, position // 28000 AS n FROM manifest) AS numbered
+    GROUP BY n
+    """,
+    "INSERT INTO samples SELECT 'bench', 1, count(*), count(*), '{}', '', 'benchmark', now() FROM manifest",
+    """
+    INSERT INTO segments
+    SELECT segment, source, 1, 'ingest', 'benchmark', count(*), max("offset" + "length"), now()
+    FROM items GROUP BY segment, source
+    """,
+)
+FOUND = """
+    COPY (
+        SELECT m.sample, CAST(s.shard AS INTEGER) AS shard, m.item_id AS key, m.item_id, m.repeat,
+            i."length" AS bytes, i.sha256, m.source AS record_source, m.category AS record_category,
+            i.license AS record_license, i.sha256 AS record_sha256
+        FROM manifest AS m
+        INNER JOIN items AS i ON i.item_id = m.item_id
+        INNER JOIN shards AS s ON s.shard = m.position // 28000
+    ) TO '{path}' (FORMAT parquet, COMPRESSION zstd)
+"""
+
+
+def inventory(connection: duckdb.DuckDBPyConnection, folder: Path) -> Inventory:
+    path = folder / "samples.parquet"
+    connection.execute(FOUND.format(path=path))
+    files = connection.execute(
+        "SELECT sample, shard, path, samples, bytes, sha256, CAST(NULL AS VARCHAR) AS error FROM shards"
+    ).to_arrow_table()
+    store = connection.execute(
+        """SELECT 'store/' || segment || '.tar' AS path, tar_bytes AS bytes FROM segments
+        UNION ALL SELECT 'store/' || segment || '.parquet', 1 FROM segments"""
+    ).to_arrow_table()
+    return Inventory(shard_samples=[path], shard_files=pa.table(files), store_files=pa.table(store))
+
+
+def main() -> int:
+    items = int(sys.argv[1]) if len(sys.argv) > 1 else ITEMS
+    with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".bench-") as folder:
+        workspace = Workspace(Path(folder) / "work")
+        make(workspace, items)
+        with write_catalog(workspace) as connection, transaction(connection):
+            for statement in SAMPLE:
+                connection.execute(statement)
+        with read_catalog(workspace) as connection:
+            found = inventory(connection, Path(folder))
+            begun = time.perf_counter()
+            results = run_audits(connection, load_audits(), found)
+            seconds = time.perf_counter() - begun
+    for result in results:
+        print(f"  {result.seconds:6.2f} s  {result.audit.name}: {result.count:,} rows")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    print(
+        f"{len(results)} audits on {items:,} items: {seconds:.1f} s (at most {LIMIT:.0f} s), "
+        f"peak {peak:.1f} GB"
+    )
+    return int(seconds > LIMIT)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
