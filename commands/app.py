@@ -25,14 +25,16 @@ from ..corpus.build import build_corpus
 from ..corpus.inventory import inventory
 from ..corpus.plan import plan_build
 from ..corpus.restore import restore_corpora
+from ..corpus.withdraw import withdraw_from_corpora
 from ..pipeline.discover import Listing
 from ..pipeline.lock import instance_lock
 from ..pipeline.logs import configure_logs
 from ..pipeline.progress import meter
 from ..pipeline.retry import retry
-from ..pipeline.session import Session, session
+from ..pipeline.session import Session, session, write_provenance
 from ..pipeline.stages import check_sources, checked_listings, run_discover, run_ingest, waiting
 from ..pipeline.state import read_states
+from ..pipeline.withdraw import Takedown, find, withdraw
 from ..sampling.diff import diff_samples, diff_table
 from ..sampling.draw import draw_sample
 from ..sampling.options import SampleOptions, scaled
@@ -184,6 +186,32 @@ class App:
             return
         with self._locked(), self._session() as work:
             self._build(work, chosen)
+
+    def withdraw(self, source: str | None, key: str | None, where: str | None) -> None:
+        """Mark items as withdrawn and write the shards that held one again."""
+        takedown = Takedown(source, key, where)
+        if self.dry_run:
+            rows = find(self.workspace, takedown, "")
+            say(f"{takedown}: {rows.num_rows:,} items would be withdrawn")
+            return
+        with self._locked(), self._session() as work:
+            work.state.enter("withdraw")
+            for name, count in withdraw(work.store, takedown, work.run).items():
+                say(f"{name}: {count:,} items withdrawn")
+            with meter("rebuild shards") as shown:
+                touched = withdraw_from_corpora(
+                    self.workspace,
+                    work.run,
+                    self.loaded.config.ingest.workers,
+                    lambda samples, _: shown.advance(samples),
+                )
+            write_provenance(self.workspace)
+        for found, built in touched:
+            went = f"{sum(found.samples.values()):,} samples gone"
+            shards = (
+                "not built" if built is None else f"{built.rewritten} of {len(built.shards)} shards rewritten"
+            )
+            say(f"corpus {found.name}: {went}, {shards}")
 
     def audit(self) -> tuple[Sequence[str], list[Sequence[Any]], bool]:
         """Audit the catalog and the shards; a row per audit, and whether an error audit has rows."""

@@ -325,3 +325,23 @@ def test_init_writes_a_configuration_that_loads(tmp_path: Path, demo: Path) -> N
     assert CliRunner().invoke(main, ["init", str(path)]).exit_code == 2
     assert path.read_text() == before
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_withdrawn_items_leave_catalog_manifest_and_shards(project: MakeProject, demo: Path) -> None:
+    mine = project(demo_sources(demo), sample={**SAMPLE, "target": 60}, corpus={"shard_size": "200kB"})
+    mine.derlem("run")
+    before = {row["shard"]: row["sha256"] for row in mine.rows("FROM shards")}
+    held = mine.rows(
+        "SELECT item_id FROM manifest m JOIN items i USING (item_id) WHERE i.uri LIKE '%beverages%'"
+    )
+    assert held and len(before) > 3
+    result = mine.derlem("--dry-run", "withdraw", "--where", "uri LIKE '%beverages%'")
+    assert "would be withdrawn" in result.stderr and mine.rows("FROM items WHERE status = 'withdrawn'") == []
+    mine.derlem("withdraw", "--where", "uri LIKE '%beverages%'")
+    mine.derlem("audit")
+    after = {row["shard"]: row["sha256"] for row in mine.rows("FROM shards")}
+    assert set(after) == set(before) and after != before
+    assert [shard for shard in after if after[shard] == before[shard]], "untouched shards stay"
+    mine.derlem("withdraw", "--where", "nonsense(", code=2)
+    mine.derlem("withdraw", code=2)
+    assert mine.rows("SELECT count(*) AS n FROM manifest") == [{"n": 60 - len(held)}]

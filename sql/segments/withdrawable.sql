@@ -1,0 +1,16 @@
+-- The chosen items, as rows that are withdrawn; with them go the pages of a chosen document.
+SELECT items.* EXCLUDE (segment) REPLACE (
+    'withdrawn' AS status,
+    'takedown' AS reason,
+    $detail AS detail,
+    $run AS run,
+    $at AS updated_at
+)
+FROM items
+INNER JOIN (
+    SELECT item_id FROM chosen_items
+    UNION
+    SELECT items.item_id FROM items INNER JOIN chosen_items ON items.parent_id = chosen_items.item_id
+) AS gone ON gone.item_id = items.item_id
+WHERE items.status <> 'withdrawn'
+ORDER BY items.source, items.ordinal, items.item_id;
