@@ -11,7 +11,15 @@ from pathlib import Path
 
 BENCHMARKS = {
     "help": "how fast `derlem --help` is beside `import click`",
+    "decode_baseline": "normalising a JPEG beside its scaled decode, on one core",
     "ingest_speed": "ingest of JPEGs from a tar beside nothing but their scaled decode",
+    "archive_reading": "listing and reading a tar beside tarfile and bare reads",
+    "build_speed": "building a corpus beside `cp` of the same bytes",
+    "audit_speed": "all audits on a large catalog",
+    "pdf_pages": "pages of documents beside pdf2image and xargs pdftocairo",
+    "huggingface_throughput": "a hosted dataset beside a bare loop over `datasets` streaming",
+    "fetch_img2dataset": "a URL list beside img2dataset, both from nginx on this machine",
+    "sample_scale": "drawing a sample of millions beside pandas and polars",
 }
 
 

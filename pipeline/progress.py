@@ -27,6 +27,8 @@ class Meter:
     def advance(self, steps: int, **notes: int) -> None:
         """`steps` more are done; `notes` are counts to show beside (ready=3, rejected=1)."""
         self.done += steps
+        if self.total is not None:  # a document's pages are known to be impossible when it is opened
+            self.total = max(self.total, self.done)
         for name, count in notes.items():
             self._notes[name] = self._notes.get(name, 0) + count
         if self._progress is not None and self._task is not None:

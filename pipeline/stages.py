@@ -118,6 +118,7 @@ def run_ingest(
     """Settle everything of the given sources that waits."""
     session.state.enter("ingest")
     context = with_renderer(context)
+    warn_of_mixed_renderers(context)
     job = Job(run=session.run, context=context, ingest=options, schema=row_schema())
     with (
         LocalExecutor(job) as executor,
@@ -138,6 +139,21 @@ def run_ingest(
         session.state.state.worker_memory_peak = executor.peak_memory
         session.state.state.worker_deaths = executor.deaths
     write_provenance(session.workspace)
+
+
+def warn_of_mixed_renderers(context: Context) -> None:
+    """Say so when pages of a source will be drawn by another renderer than those before."""
+    chosen = context.settings["pdf"]["renderer"]
+    with read_catalog(context.workspace) as connection:
+        for source, renderer, pages in connection.execute(query("segments/renderers")).fetchall():
+            if renderer not in (None, chosen):
+                log.warning(
+                    "%s: %d pages were drawn by %s; this run draws further ones by %s (pdf.renderer chooses)",
+                    source,
+                    pages,
+                    renderer,
+                    chosen,
+                )
 
 
 def waiting(workspace: Workspace, sources: Sequence[SourceOptions]) -> int:

@@ -280,4 +280,6 @@ def _evidence(job: Job, answer: Answer) -> dict[str, Any]:
     meta: dict[str, Any] = {"fetch": told}
     if job.verdict is not None:
         meta["opt_out"] = job.verdict.evidence
+        if job.verdict.objections:  # not respected, or the item would not be here: samples may still be
+            meta["opt_outs"] = list(job.verdict.objections)
     return meta

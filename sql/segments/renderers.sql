@@ -1,5 +1,5 @@
 -- By which renderers the pages of each source were drawn so far.
-SELECT source, json_extract_string(meta, '$.pdf.renderer') AS renderer, count(*) AS pages
+SELECT source, split_part(json_extract_string(meta, '$.pdf.renderer'), ' ', 1) AS renderer, count(*) AS pages
 FROM items
 WHERE status = 'ready'
   AND parent_id IS NOT NULL
