@@ -261,6 +261,14 @@ def test_source_that_did_not_land(built):
     assert firing(built) == set()
 
 
+def test_source_of_nothing_but_earlier_duplicates_need_not_land(built):
+    built.declare("copies")
+    built.store("copies", [{}, {}])  # the same two pictures as the first of `clips`
+    assert firing(built) == set()
+    built.store("copies", [{}], first_picture=900)
+    assert firing(built) == {"source_without_samples"}
+
+
 def test_opt_out_that_the_sample_does_not_respect(built):
     built.change(PLANTED["opted_out_in_corpus"])
     built.change("""UPDATE samples SET config = '{"respect_opt_outs":false}'""")
