@@ -80,7 +80,7 @@ ARCHIVE_SAMPLES = {
 }
 
 
-@pytest.mark.parametrize(("expected", "data"), ARCHIVE_SAMPLES.items())
+@pytest.mark.parametrize(("expected", "data"), ARCHIVE_SAMPLES.items(), ids=list(ARCHIVE_SAMPLES))
 def test_archives(expected: str, data: bytes) -> None:
     assert media_type(data[:HEAD]) == expected
     assert expected in ARCHIVES
