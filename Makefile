@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test lint format bench soak material constraints poppler clean
+.PHONY: help demo test lint format bench soak compat material constraints poppler clean
 
 help:  ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,11 @@ bench: $(VENV)/.dev poppler  ## Measure, each figure beside its baseline in the 
 
 soak: $(VENV)/.dev poppler  ## The long tests: many kills, many faults
 	@DERLEM_SOAK=1 $(BIN)/python -m pytest -q -n auto tests/soak
+
+compat: $(VENV)/.dev  ## Run what touches the catalog on the newest DuckDB, beside the pinned one
+	@$(PIP) install --quiet --upgrade --no-deps --target build/duckdb2 'duckdb>=2,<3'
+	@PYTHONPATH=build/duckdb2 $(BIN)/python -c 'import duckdb; print("DuckDB", duckdb.__version__)'
+	@PYTHONPATH=build/duckdb2 $(BIN)/python -m pytest -q -n auto tests/catalog tests/pipeline tests/sampling tests/corpus tests/commands
 
 material: $(VENV)/.dev  ## Fetch test material under other licences into .material/
 	@$(BIN)/python tests/fetch_material.py
