@@ -6,13 +6,21 @@ WITH objecting AS (
     SELECT item_id, json_extract_string(meta, '$.opt_outs[0]') AS signal
     FROM items
     WHERE meta LIKE '%"opt_outs"%' AND json_extract_string(meta, '$.opt_outs[0]') IS NOT NULL
+),
+reserved AS (
+    SELECT item_id, signal FROM objecting
+    UNION ALL
+    SELECT p.item_id, o.signal
+    FROM items AS p
+    INNER JOIN objecting AS o ON o.item_id = p.parent_id
+    WHERE p.parent_id IN (SELECT item_id FROM objecting)
+),
+found AS (
+    SELECT sample, shard, key, item_id FROM shard_samples WHERE item_id IN (SELECT item_id FROM reserved)
 )
-SELECT f.sample, f.shard, f.key, i.source, coalesce(own.signal, document.signal) AS signal
-FROM shard_samples AS f
-INNER JOIN items AS i ON i.item_id = f.item_id
+SELECT f.sample, f.shard, f.key, r.signal
+FROM found AS f
+INNER JOIN reserved AS r ON r.item_id = f.item_id
 LEFT JOIN samples AS d ON d.sample = f.sample
-LEFT JOIN objecting AS own ON own.item_id = i.item_id
-LEFT JOIN objecting AS document ON document.item_id = i.parent_id
-WHERE (own.signal IS NOT NULL OR document.signal IS NOT NULL)
-  AND coalesce(json_extract_string(d.config, '$.respect_opt_outs'), 'true') <> 'false'
+WHERE coalesce(json_extract_string(d.config, '$.respect_opt_outs'), 'true') <> 'false'
 ORDER BY f.sample, f.shard, f.key

@@ -2,13 +2,14 @@
 -- severity: error
 -- meaning: A sample whose record names another source, category or licence than the catalog.
 SELECT
-    f.sample, f.shard, f.key,
-    f.record_source, m.source, f.record_category, m.category, f.record_license, i.license
+    f.sample, f.shard, f.key, 'source, category' AS fields,
+    f.record_source || ', ' || f.record_category AS record, m.source || ', ' || m.category AS catalog
 FROM shard_samples AS f
 INNER JOIN manifest AS m ON m.sample = f.sample AND m.item_id = f.item_id AND m.repeat = f.repeat
+WHERE f.record_source IS DISTINCT FROM m.source OR f.record_category IS DISTINCT FROM m.category
+UNION ALL
+SELECT f.sample, f.shard, f.key, 'license', f.record_license, i.license
+FROM shard_samples AS f
 INNER JOIN items AS i ON i.item_id = f.item_id
-WHERE f.record_source IS DISTINCT FROM i.source
-   OR f.record_source IS DISTINCT FROM m.source
-   OR f.record_category IS DISTINCT FROM m.category
-   OR f.record_license IS DISTINCT FROM coalesce(i.license, '')
-ORDER BY f.sample, f.shard, f.key
+WHERE f.record_license IS DISTINCT FROM coalesce(i.license, '')
+ORDER BY sample, shard, key, fields

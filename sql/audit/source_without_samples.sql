@@ -16,11 +16,11 @@ wanted AS (
     WHERE s.withdrawn_at IS NULL
       AND coalesce(json_extract_string(d.config, '$.min_per_source'), '1') <> '0'
 ),
-held AS (
-    SELECT f.sample, i.source, count(*) AS samples
-    FROM shard_samples AS f
-    INNER JOIN items AS i ON i.item_id = f.item_id
-    GROUP BY f.sample, i.source
+held AS (  -- what records say of their source is held against the catalog by record_differs_from_catalog
+    SELECT sample, record_source AS source, count(*) AS samples
+    FROM shard_samples
+    WHERE sha256 IS NOT NULL
+    GROUP BY sample, record_source
 ),
 lacking AS (
     SELECT w.sample, w.source
@@ -29,24 +29,24 @@ lacking AS (
     WHERE h.source IS NULL
 ),
 own AS (
-    SELECT DISTINCT i.source, i.sha256
-    FROM items AS i
-    INNER JOIN (SELECT DISTINCT source FROM lacking) AS l ON l.source = i.source
-    WHERE i.status = 'ready'
+    SELECT DISTINCT source, sha256
+    FROM items
+    WHERE status = 'ready' AND source IN (SELECT source FROM lacking)
 ),
-earlier AS (
-    SELECT DISTINCT o.source, o.sha256
-    FROM own AS o
-    INNER JOIN sources AS s ON s.source = o.source
-    INNER JOIN items AS i ON i.sha256 = o.sha256 AND i.status = 'ready'
-    INNER JOIN sources AS e ON e.source = i.source AND e.position < s.position AND e.withdrawn_at IS NULL
+pictures AS (
+    SELECT i.sha256, min(s.position) AS first_position
+    FROM items AS i
+    INNER JOIN sources AS s ON s.source = i.source
+    WHERE s.withdrawn_at IS NULL AND i.status = 'ready' AND i.sha256 IN (SELECT sha256 FROM own)
+    GROUP BY i.sha256
 ),
 duplicated AS (
     SELECT o.source
     FROM own AS o
-    LEFT JOIN earlier AS e ON e.source = o.source AND e.sha256 = o.sha256
+    INNER JOIN sources AS s ON s.source = o.source
+    LEFT JOIN pictures AS p ON p.sha256 = o.sha256 AND p.first_position < s.position
     GROUP BY o.source
-    HAVING count(*) = count(e.sha256)
+    HAVING count(*) = count(p.sha256)
 )
 SELECT l.sample, l.source
 FROM lacking AS l
