@@ -58,12 +58,17 @@ FROM placed
 
 def make(workspace: Workspace, rows: int) -> None:
     """Fill a new workspace's catalog with `rows` ready items."""
+    with write_catalog(workspace) as connection, transaction(connection):
+        connection.execute(SOURCES)
+    grow(workspace, 0, rows)
+
+
+def grow(workspace: Workspace, first: int, last: int) -> None:
+    """Add the items numbered `first` to `last - 1`."""
     with write_catalog(workspace) as connection:
-        with transaction(connection):
-            connection.execute(SOURCES)
-        for first in range(0, rows, CHUNK):
+        for start in range(first, last, CHUNK):
             with transaction(connection):
-                span = {"first": first, "last": min(first + CHUNK, rows), "duplicates": DUPLICATES}
+                span = {"first": start, "last": min(start + CHUNK, last), "duplicates": DUPLICATES}
                 connection.execute(ITEMS, span)
 
 

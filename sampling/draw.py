@@ -68,8 +68,10 @@ def _contend(made: Relations, strata: Sequence[NodePlan], census: Census, option
     values = {"seed": options.seed}
     quotas = _quotas(strata, census)
     made.fill("sample_quotas", quotas)
+    made.view("sample_open", "SELECT * FROM sample_candidates")
     if census.kept_items:
         made.table("sample_kept", query("sampling/kept"))
+        made.view("sample_open", query("sampling/open"))
     made.table("sample_contenders", query("sampling/contenders"), values)
     made.table("sample_open_seats", query("sampling/open_seats"))
     missed = made.connection.execute(
