@@ -1,4 +1,4 @@
-"""The whole path of a newspaper archive: crawled, downloaded, drawn, sampled by title, built, audited, loaded."""
+"""The whole path of a newspaper archive: crawled, drawn, sampled by title, built, audited, loaded."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "servers"))
 
-from newspaper_archive import ROOT, NewspaperArchive  # type: ignore[import-not-found]  # noqa: E402  # see above
+from newspaper_archive import ROOT, NewspaperArchive  # type: ignore[import-not-found]  # see above
 
 
 def test_a_crawled_archive_becomes_a_corpus(
