@@ -26,9 +26,10 @@ _SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "
 def summary(stats: Mapping[str, Any]) -> str:
     """One sentence on a corpus."""
     totals = stats["totals"]
+    categories = len({row["category"] for row in stats["composition"]})
     text = (
-        f"{totals['samples']:,} image-text samples from {len(stats['sources'])} sources in "
-        f"{len({row['category'] for row in stats['composition']}):,} categories, "
+        f"{_count(totals['samples'], 'image-text sample')} from {_count(len(stats['sources']), 'source')} in "
+        f"{_count(categories, 'category', 'categories')}, "
         f"{totals['captions']:,} with a caption, {totals['conversations']:,} with a conversation."
     )
     if totals["withdrawn"]:
@@ -195,6 +196,10 @@ def _rebuilding(stats: Mapping[str, Any]) -> str:
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |\n" for line in lines)
+
+
+def _count(number: int, one: str, many: str = "") -> str:
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def _size(count: int) -> str:
