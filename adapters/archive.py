@@ -12,6 +12,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from ..catalog.models import Failure, Item, Payload
+from ..catalog.paths import ResolvedPath
 from ..catalog.status import Reason
 from .archives.containers import Container, PackedTar, open_container
 from .archives.members import ArchiveError, ArchiveLimits, Member, Place, vetted
@@ -28,7 +29,6 @@ from .base import Adapter, SourceOptions, Spread
 from .captions import MAX_SIDECAR, CaptionOptions, Sidecar, bad_sidecar, decode, read_sidecar
 from .files import FIELDS, CategoryOf
 from .names import exact, readable
-from .paths import ResolvedPath
 from .sniff import ARCHIVES, HEAD, media_type
 from .templates import Template
 from .tree import Tree, open_below, refusal, root_of

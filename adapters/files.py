@@ -9,11 +9,11 @@ from collections.abc import Iterable, Iterator
 from pydantic import ByteSize, Field
 
 from ..catalog.models import Failure, Item, Payload
+from ..catalog.paths import ResolvedPath
 from ..catalog.status import Reason
 from .base import Adapter, SourceOptions
 from .captions import MAX_SIDECAR, CaptionOptions, Sidecar, Sidecars, bad_sidecar, read_sidecar
 from .names import exact, readable
-from .paths import ResolvedPath
 from .templates import Template
 from .tree import Folder, Tree, open_below, refusal, root_of
 

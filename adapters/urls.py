@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ..catalog.errors import ConfigError, MissingExtra
 from ..catalog.models import Failure, Item, Message, Payload, category_path
+from ..catalog.paths import ResolvedPath
 from ..catalog.status import Reason
 from .base import Adapter, SourceOptions, Spread
 from .captions import language_tag
@@ -20,10 +21,15 @@ from .conversations import conversation
 from .fetch.options import SourceLimits
 from .fetch.urls import UrlError, host_of
 from .names import readable
-from .paths import ResolvedPath
 from .templates import Template
 from .tree import Tree
 from .url_lists import UNREADABLE, Format, Rows, columns, format_of, read_rows
+
+BLOCK = 1_000
+"""URLs of a host in one unit: a worker that has a host of its own must not be the only one at work."""
+
+COUNTED = 200_000
+"""Hosts whose URLs are counted at a time."""
 
 
 class ColumnOptions(BaseModel):
@@ -68,7 +74,11 @@ class UrlsOptions(SourceOptions):
 
 
 class UrlsAdapter(Adapter[UrlsOptions]):
-    """Lists of URLs; uri is the URL as listed, unit the host."""
+    """Lists of URLs; uri is the URL as listed.
+
+    The unit is the host, so that a worker keeps its connections to it; for each further BLOCK of its URLs it
+    is another one, such as `example.org#1`. Workers share a host's limits (see fetch.leases).
+    """
 
     Options = UrlsOptions
     spread = Spread.PARTITIONS
@@ -78,9 +88,10 @@ class UrlsAdapter(Adapter[UrlsOptions]):
         lists = _lists(source, self.context.workspace.root)
         if not lists:
             raise ConfigError(f"there are no lists at {source.path}", key="path")
+        units = _Units()
         for number, (name, path, form) in enumerate(lists):
             try:
-                reader = _Reader(source, name, columns(path, form))
+                reader = _Reader(source, name, columns(path, form), units)
             except UNREADABLE as error:
                 yield [_damaged(source, name, str(error))]
                 continue
@@ -104,12 +115,27 @@ class UrlsAdapter(Adapter[UrlsOptions]):
         yield from Fetcher(self.context, source.limits).fetch(items)
 
 
+class _Units:
+    """Cuts the URLs of each host into units, as they come."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+
+    def of(self, host: str) -> str:
+        """The unit of the next URL of a host."""
+        count = self._counts.get(host, 0)
+        self._counts[host] = count + 1
+        if len(self._counts) > COUNTED:  # small hosts may be forgotten: they fill no second unit soon
+            self._counts = {name: seen for name, seen in self._counts.items() if seen >= BLOCK // 10}
+        return host if count < BLOCK else f"{host}#{count // BLOCK}"
+
+
 class _Reader:
     """Makes items of one list's rows."""
 
-    def __init__(self, source: UrlsOptions, name: str, found: Sequence[str]) -> None:
+    def __init__(self, source: UrlsOptions, name: str, found: Sequence[str], units: _Units) -> None:
         """ConfigError if a column that the declaration names is not among those `found`."""
-        self._source, self._name = source.name, name
+        self._source, self._name, self._units = source.name, name, units
         mapped = source.columns
         for column, option in mapped.named.items():
             if column not in found:
@@ -145,14 +171,15 @@ class _Reader:
             reason: Reason | None = None
             try:
                 host = host_of(url)
+                unit = self._units.of(host)
             except UrlError as error:
-                host, reason, row["detail"] = "", Reason.BAD_URL, str(error)
+                host, unit, reason, row["detail"] = "", "", Reason.BAD_URL, str(error)
             category = self._fixed
             if category is None:
                 category = self._category(row, url, host)
             caption = _text(row.pop(mapped.caption, None)) if mapped.caption else None
             item = Item(
-                self._source, url, category=category, caption=caption, meta=row, unit=host, reason=reason
+                self._source, url, category=category, caption=caption, meta=row, unit=unit, reason=reason
             )
             if special:
                 self._fill(item, row)
