@@ -33,11 +33,16 @@ own AS (
     FROM items
     WHERE status = 'ready' AND source IN (SELECT source FROM lacking)
 ),
+same AS (
+    SELECT source, sha256
+    FROM items
+    WHERE sha256 IN (SELECT sha256 FROM own) AND status = 'ready'
+),
 pictures AS (
     SELECT i.sha256, min(s.position) AS first_position
-    FROM items AS i
+    FROM same AS i
     INNER JOIN sources AS s ON s.source = i.source
-    WHERE s.withdrawn_at IS NULL AND i.status = 'ready' AND i.sha256 IN (SELECT sha256 FROM own)
+    WHERE s.withdrawn_at IS NULL
     GROUP BY i.sha256
 ),
 duplicated AS (
