@@ -28,7 +28,7 @@ BUSY_SECONDS = 60.0
 
 
 class UrlRow(SQLModel, table=True):
-    """A URL whose bytes are in the cache. `key` is the first 16 bytes of its sha256."""
+    """A URL whose bytes were kept (see fetch.store). `key` is the first 16 bytes of its sha256."""
 
     __tablename__ = "urls"
     key: bytes = Field(primary_key=True)
@@ -36,7 +36,9 @@ class UrlRow(SQLModel, table=True):
     last_modified: str | None = None
     content_type: str | None = None
     sha256: bytes
-    bytes: int
+    size: int
+    pack: str
+    offset: int
     at: float
 
 
@@ -62,12 +64,15 @@ class OriginRow(SQLModel, table=True):
 
 
 class Known(NamedTuple):
-    """A URL's bytes in the cache (`sha256`, hex) and the validators they came with."""
+    """Where a URL's bytes are kept (see fetch.store) and the validators they came with."""
 
     sha256: str
-    etag: str | None
-    last_modified: str | None
-    content_type: str | None
+    size: int
+    pack: str = ""
+    offset: int = 0
+    etag: str | None = None
+    last_modified: str | None = None
+    content_type: str | None = None
 
 
 class Ledger:
@@ -100,23 +105,16 @@ class Ledger:
             rows = [dict(row._mapping) for row in found] + rows
         return {
             by_key[row["key"]]: Known(
-                row["sha256"].hex(), row["etag"], row["last_modified"], row["content_type"]
+                sha256=row["sha256"].hex(), **{name: row[name] for name in Known._fields[1:]}
             )
             for row in rows
         }
 
-    def remember(self, url: str, known: Known, size: int) -> None:
+    def remember(self, url: str, known: Known) -> None:
         """Note where a URL's bytes are and what validates them; written soon."""
         key = _key(url)
-        row = {
-            "key": key,
-            "etag": known.etag,
-            "last_modified": known.last_modified,
-            "content_type": known.content_type,
-            "sha256": bytes.fromhex(known.sha256),
-            "bytes": size,
-            "at": time.time(),
-        }
+        row = known._asdict()
+        row |= {"key": key, "sha256": bytes.fromhex(known.sha256), "at": time.time()}
         with self._changed:
             self._empty = False
             self._pending[key] = row
@@ -163,7 +161,7 @@ class Ledger:
 
     def _has_no_urls(self) -> bool:
         with Session(self._engine) as session:
-            return session.exec(select(UrlRow.bytes).limit(1)).first() is None
+            return session.exec(select(UrlRow.size).limit(1)).first() is None
 
     def _write_on(self) -> None:
         """The writer thread: a batch a second, or when enough rows wait."""

@@ -100,7 +100,7 @@ class Engine:
                 return
             job.policy, job.verdict = policy, verdict
             if policy.crawl_delay and "robots" in respected:
-                self._schedule.host(job.target.host).slow_down(policy.crawl_delay)
+                self._schedule.host(job.target.host).share.slow_down(policy.crawl_delay)
         self._enqueue(job)
 
     def _enqueue(self, job: Job, delay: float = 0.0) -> None:

@@ -27,7 +27,7 @@ from .engine import Engine
 from .leases import HostLeases
 from .options import FetchOptions, SourceLimits
 from .optouts import inside
-from .store import load, store
+from .store import BodyStore, Place
 from .urls import UrlError, read_url
 
 LOOK_AHEAD = 16_384
@@ -104,6 +104,7 @@ class _Session:
     def __enter__(self) -> _Session:
         self._ledger = Ledger(self._workspace.ledger)
         self._leases = HostLeases(self._workspace.state / "hosts.lock")
+        self._store = BodyStore(self._workspace)
         self._thread.start()
         self._started.wait()
         return self
@@ -115,6 +116,7 @@ class _Session:
                 loop.call_soon_threadsafe(stop.set)
         self._thread.join()
         self._leases.close()
+        self._store.close()
         self._ledger.close()
 
     # --- in the consumer's thread ---
@@ -151,9 +153,6 @@ class _Session:
             except UrlError as error:
                 refused.append((item.item_id, Failure(Reason.BAD_URL, str(error))))
                 continue
-            cached = known.get(item.uri)
-            if cached is not None and not self._workspace.cached(cached.sha256).exists():
-                cached = None
             jobs.append(
                 Job(
                     target,
@@ -163,7 +162,7 @@ class _Session:
                     self._accept,
                     item_id=item.item_id,
                     address=item.uri,
-                    known=cached,
+                    known=known.get(item.uri),
                     guard=self._guard,
                 )
             )
@@ -179,12 +178,13 @@ class _Session:
         if engine is not None and engine.paused and self._held - self._taken < HELD // 2:
             self._call(self._resume)
         if answer.status == 304 and job.known is not None:
-            cached = load(self._workspace, job.known.sha256)
-            if cached is None:  # damaged: fetch it again
+            known = job.known
+            kept = self._store.load(Place(known.sha256, known.size, known.pack, known.offset))
+            if kept is None:  # damaged or gone: fetch it again
                 job.known = None
                 self._call(self._take_in, [job])
                 return None
-            body = cached
+            body = kept
         try:
             check_type(body[:HEAD], self._accept)
             if job.verdict is not None and body.startswith(b"%PDF-"):
@@ -193,9 +193,10 @@ class _Session:
         except BodyError as error:
             return error.failure
         if answer.status != 304 and self._options.cache:
-            headers = answer.headers
-            validators = headers.get("ETag"), headers.get("Last-Modified"), headers.get("Content-Type")
-            self._ledger.remember(job.address, Known(store(self._workspace, body), *validators), len(body))
+            etag, modified = answer.headers.get("ETag"), answer.headers.get("Last-Modified")
+            if etag or modified:  # else nobody could tell whether it is unchanged
+                kind = answer.headers.get("Content-Type")
+                self._ledger.remember(job.address, Known(*self._store.store(body), etag, modified, kind))
         return Payload(body, {}, _evidence(job, answer))
 
     def _call(self, function: Callable[..., None], *arguments: object) -> None:

@@ -1,8 +1,9 @@
-"""Makes a host the matter of one process at a time, so that its limits need no other coordination.
+"""Shares hosts between processes, so that all together ask a host for no more than its limits.
 
-Workers are given whole hosts, but redirects cross hosts, and two sources may share one. A host is
-taken by a record lock (POSIX `fcntl`) on one byte of a file that is never written: the byte's position
-is a hash of the host's name. The kernel drops the locks of a process that dies.
+Two workers may have URLs of the same host: big hosts are cut up, redirects cross hosts, and sources overlap.
+A host's limits are divided into slots, and a slot belongs to one process at a time. It is taken by a record
+lock (POSIX `fcntl`) on one byte of a file that is never written, at a position that is a hash of the host's
+name. The kernel drops the locks of a process that dies.
 """
 
 from __future__ import annotations
@@ -12,12 +13,16 @@ import hashlib
 import os
 from pathlib import Path
 
+MAX_SLOTS = 8
+_WAITING = MAX_SLOTS
+_STRIDE = 16
+
 
 class HostLeases:
-    """Leases on hosts among all processes that use the same file.
+    """Slots of hosts among all processes that use the same file.
 
-    A host has two bytes: who holds the second waits for the first, and nobody else may overtake. POSIX
-    locks are the process's: open one HostLeases per file in a process.
+    Who has no slot holds the host's waiting place, which others see and do not overtake. POSIX locks are
+    the process's: open one HostLeases per file in a process.
     """
 
     def __init__(self, path: Path) -> None:
@@ -25,29 +30,32 @@ class HostLeases:
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         self._waiting: set[str] = set()
 
-    def acquire(self, host: str) -> bool:
-        """Whether the host is ours now; if not, we are the next or behind somebody who is."""
-        at = _position(host)
-        if host not in self._waiting and not self._lock(at + 1):
-            return False
-        if self._lock(at):
-            self._waiting.discard(host)
-            self._unlock(at + 1)
-            return True
-        self._waiting.add(host)
-        return False
+    def acquire(self, host: str, slot: int) -> bool:
+        """Whether this slot of the host is ours now."""
+        return self._lock(_position(host) + slot)
 
-    def release(self, host: str) -> None:
-        """Give the host up, or the place behind it."""
-        at = _position(host)
-        self._waiting.discard(host)
-        self._unlock(at, 2)
+    def release(self, host: str, slot: int) -> None:
+        """Give a slot up."""
+        self._unlock(_position(host) + slot)
+
+    def wait(self, host: str) -> None:
+        """Let others see that we have no slot of the host."""
+        if host not in self._waiting and self._lock(_position(host) + _WAITING):
+            self._waiting.add(host)
+
+    def settle(self, host: str) -> None:
+        """We need not wait any more."""
+        if host in self._waiting:
+            self._waiting.discard(host)
+            self._unlock(_position(host) + _WAITING)
 
     def wanted(self, host: str) -> bool:
-        """Whether another process waits for a host that is ours."""
-        at = _position(host)
-        if self._lock(at + 1):
-            self._unlock(at + 1)
+        """Whether another process waits for a slot of the host."""
+        if host in self._waiting:
+            return False
+        at = _position(host) + _WAITING
+        if self._lock(at):
+            self._unlock(at)
             return False
         return True
 
@@ -62,10 +70,11 @@ class HostLeases:
             return False
         return True
 
-    def _unlock(self, at: int, length: int = 1) -> None:
-        fcntl.lockf(self._file, fcntl.LOCK_UN, length, at)
+    def _unlock(self, at: int) -> None:
+        fcntl.lockf(self._file, fcntl.LOCK_UN, 1, at)
 
 
 def _position(host: str) -> int:
-    """An even offset below 2**62."""
-    return int.from_bytes(hashlib.sha256(host.encode()).digest()[:8], "big") >> 3 << 1
+    """Where a host's bytes begin: a multiple of the stride below 2**62."""
+    number = int.from_bytes(hashlib.sha256(host.encode()).digest()[:8], "big")
+    return (number >> 2) // _STRIDE * _STRIDE

@@ -1,8 +1,9 @@
 """Decides which request goes next: fair over hosts, and within what each host is asked to bear.
 
 A host's rate is the generic cell rate algorithm (ITU-T I.371): in any window of T seconds at most
-burst + rate * T requests. It begins empty, because what an earlier process sent is not known. No clock
-is read here and nothing is sent: the caller brings the time and does the work.
+burst + rate * T requests. Its limits are divided into slots, which processes share; each holds some. What
+a slot brings begins empty, because what its last holder sent is not known. No clock is read here and
+nothing is sent: the caller brings the time and does the work.
 """
 
 from __future__ import annotations
@@ -14,31 +15,38 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Generic, Protocol, TypeVar
 
+from .leases import MAX_SLOTS
 from .options import HostLimits
 
 LINGER = 1.0
-"""Seconds that an idle host stays ours; its next request need not begin from an empty bucket."""
+"""Seconds that an idle host's slots stay ours; its next request need not begin from an empty bucket."""
 
-YIELD_CHECK = 0.5
-"""Seconds between looks whether another process waits for one of our busy hosts."""
+SLOT_CHECK = 0.1
+"""Seconds between looks for more slots of a busy host, and for a process that has none."""
 
-LEASE_RETRY = 0.1
-"""Seconds between tries to get a host that another process holds."""
+TURN = 1.0
+"""Seconds that a process keeps its last slot of a host, though another one has none."""
 
 T = TypeVar("T")
 
 
 class Leases(Protocol):
-    """Makes a host the matter of one process at a time."""
+    """Shares the slots of hosts between processes; see HostLeases."""
 
-    def acquire(self, host: str) -> bool:
-        """Whether the host is ours now."""
+    def acquire(self, host: str, slot: int) -> bool:
+        """Whether this slot of the host is ours now."""
 
-    def release(self, host: str) -> None:
-        """Let another process have the host."""
+    def release(self, host: str, slot: int) -> None:
+        """Give a slot up."""
+
+    def wait(self, host: str) -> None:
+        """Let others see that we have no slot of the host."""
+
+    def settle(self, host: str) -> None:
+        """We need not wait any more."""
 
     def wanted(self, host: str) -> bool:
-        """Whether another process waits for a host that is ours."""
+        """Whether another process waits for a slot of the host."""
 
 
 class _Place(Enum):
@@ -49,15 +57,79 @@ class _Place(Enum):
     TIMER = 2
 
 
+class Share:
+    """The part of a host's limits that is ours: that of the slots we hold."""
+
+    def __init__(self, limits: HostLimits) -> None:
+        """`limits` are complete. There are as many slots as leave none without a request or a token."""
+        assert limits.concurrency and limits.requests_per_second and limits.burst
+        self.slots = min(limits.concurrency, limits.burst, MAX_SLOTS)
+        self._limits = limits
+        self._slowest = 0.0
+        self.held: list[int] = []
+        self.concurrency = 0
+        self.interval = float("inf")
+        self.burst = 0
+        self.next = 0.0
+        """When the rate allows a request."""
+
+    def gain(self, slot: int, now: float) -> None:
+        """A slot became ours; its tokens come with time."""
+        tokens = min((now - self.next) / self.interval + 1, self.burst) if self.held else 0.0
+        self.held.append(slot)
+        self._add_up()
+        self.next = now - (tokens - 1) * self.interval
+
+    def lose(self, now: float) -> int:
+        """Part with the slot that came last, and with tokens that the others cannot hold."""
+        tokens = (now - self.next) / self.interval + 1
+        slot = self.held.pop()
+        self._add_up()
+        if self.held:
+            self.next = now - (min(tokens, self.burst) - 1) * self.interval
+        return slot
+
+    @property
+    def spared(self) -> int:
+        """Concurrency that remains when a slot is lost."""
+        assert self._limits.concurrency
+        return self.concurrency - _part(self._limits.concurrency, self.slots, self.held[-1])
+
+    def spend(self, now: float) -> None:
+        """A request is sent."""
+        self.next = max(self.next, now - self.interval * (self.burst - 1)) + self.interval
+
+    def slow_down(self, interval: float) -> None:
+        """Keep at least `interval` seconds between two requests, as the host asks (Crawl-delay)."""
+        if interval > self._slowest:
+            self._slowest = interval
+            self._add_up()
+
+    def _add_up(self) -> None:
+        """Limits of the slots held; where they do not divide evenly, the first slots have one more."""
+        limits = self._limits
+        assert limits.concurrency and limits.requests_per_second and limits.burst
+        if not self.held:
+            self.concurrency, self.burst, self.interval = 0, 0, float("inf")
+            return
+        self.concurrency = sum(_part(limits.concurrency, self.slots, slot) for slot in self.held)
+        self.burst = sum(_part(limits.burst, self.slots, slot) for slot in self.held)
+        whole = 1 / limits.requests_per_second
+        if self._slowest > whole:
+            whole, self.burst = self._slowest, 1
+        self.interval = whole * self.slots / len(self.held)
+
+
+def _part(amount: int, slots: int, slot: int) -> int:
+    return amount // slots + (slot < amount % slots)
+
+
 @dataclass(slots=True, eq=False)
 class Host(Generic[T]):
     """A host's queue and what it bears. Times are seconds of the caller's clock."""
 
     name: str
-    concurrency: int
-    interval: float
-    burst: int
-    ours: bool = False
+    share: Share
     active: int = 0
     failures: int = 0
     rests: int = 0
@@ -66,19 +138,15 @@ class Host(Generic[T]):
     _later: list[tuple[float, int, T]] = field(default_factory=list)
     _place: _Place = _Place.NOWHERE
     _due: float = 0.0
-    _next: float = 0.0  # when the rate allows a request, or, while the host is not ours, another try
-    _checked: float = 0.0
+    _checked: float = float("-inf")
+    _since: float = 0.0
+    _yielding: bool = False
     _idle_since: float | None = None
 
     @property
     def idle(self) -> bool:
         """Whether there is nothing to do for this host."""
         return not (self.queue or self._later or self.active)
-
-    def slow_down(self, interval: float) -> None:
-        """Keep at least `interval` seconds between two requests, as the host asks (Crawl-delay)."""
-        if interval > self.interval:
-            self.interval, self.burst = interval, 1
 
 
 class Schedule(Generic[T]):
@@ -92,16 +160,13 @@ class Schedule(Generic[T]):
         self._timers: list[tuple[float, int, Host[T]]] = []
         self._count = 0
         self.on_acquired: Callable[[Host[T]], None] = lambda host: None
-        """Called when a host became ours, before its first request: to recall how it stands."""
+        """Called when the first slot of a host became ours, before a request: to recall how it stands."""
 
     def host(self, name: str) -> Host[T]:
         """The host of this name."""
         found = self._hosts.get(name)
         if found is None:
-            limits = self._limits(name)
-            assert limits.concurrency and limits.requests_per_second and limits.burst
-            interval = 1 / limits.requests_per_second
-            found = self._hosts[name] = Host(name, limits.concurrency, interval, limits.burst)
+            found = self._hosts[name] = Host(name, Share(self._limits(name)))
         return found
 
     def add(self, host: Host[T], job: T, now: float, *, first: bool = False) -> None:
@@ -148,7 +213,7 @@ class Schedule(Generic[T]):
             host = self._ring.popleft()
             host._place = _Place.NOWHERE
             if self._ready_at(host, now) <= now:
-                host._next = max(host._next, now - host.interval * (host.burst - 1)) + host.interval
+                host.share.spend(now)
                 host.active += 1
                 job = host.queue.popleft()
                 self._settle(host, now)
@@ -174,7 +239,7 @@ class Schedule(Generic[T]):
     def close(self) -> None:
         """Give all hosts back."""
         for host in self._hosts.values():
-            self._leases.release(host.name)
+            self._give_back(host)
         self._hosts.clear()
 
     def _settle(self, host: Host[T], now: float) -> None:
@@ -195,48 +260,56 @@ class Schedule(Generic[T]):
         """When the host may be asked next; infinite while that depends on a request's end."""
         while host._later and host._later[0][0] <= now:
             host.queue.append(heapq.heappop(host._later)[2])
-        if not host.ours and not self._acquire(host, now):
-            return host._next
-        if now - host._checked >= YIELD_CHECK:
+        if now - host._checked >= SLOT_CHECK:
             host._checked = now
-            if self._leases.wanted(host.name):
-                if host.active:
-                    host._checked = 0.0  # look again when one of them has ended
-                    return float("inf")
-                self._give_back(host, now)
-                return host._next
+            self._share_out(host, now)
+        share = host.share
+        if host._yielding and host.active <= share.spared:
+            host._yielding = False
+            self._leases.release(host.name, share.lose(now))
+        if not share.held:
+            return host._checked + SLOT_CHECK
         if not host.queue:
             return host._later[0][0] if host._later else float("inf")
-        if host.active >= (1 if host.failures >= self._down_after else host.concurrency):
+        concurrency = share.spared if host._yielding else share.concurrency
+        if host.failures >= self._down_after:
+            concurrency = min(1, concurrency)
+        if host.active >= concurrency:
             return float("inf")
-        return max(host.resting_until, host._next)
+        return max(host.resting_until, share.next)
 
-    def _acquire(self, host: Host[T], now: float) -> bool:
-        if now < host._next:
-            return False
-        if not self._leases.acquire(host.name):
-            host._next = now + LEASE_RETRY
-            return False
-        host.ours = True
-        host._checked = now
-        host._next = now + host.interval
-        self.on_acquired(host)
-        return True
+    def _share_out(self, host: Host[T], now: float) -> None:
+        """Take the slots of a host that nobody has, or begin to part with one for a process that has none."""
+        share = host.share
+        if host._yielding:
+            return
+        if self._leases.wanted(host.name):
+            host._yielding = len(share.held) > 1 or bool(share.held and now - host._since >= TURN)
+            return
+        first = not share.held
+        if first:
+            self._leases.wait(host.name)
+        for slot in range(share.slots):
+            if slot not in share.held and self._leases.acquire(host.name, slot):
+                share.gain(slot, now)
+        if first and share.held:
+            host._since = now
+            self._leases.settle(host.name)
+            self.on_acquired(host)
 
-    def _give_back(self, host: Host[T], now: float) -> None:
-        host.ours = False
-        host._next = now + LEASE_RETRY
-        self._leases.release(host.name)
+    def _give_back(self, host: Host[T]) -> None:
+        while host.share.held:
+            self._leases.release(host.name, host.share.lose(0.0))
+        self._leases.settle(host.name)
 
     def _retire(self, host: Host[T], now: float) -> None:
         """Let an idle host go, some time after its last request."""
         if host._idle_since is None:
             host._idle_since = now
-        if host.ours and now < host._idle_since + LINGER:
+        if host.share.held and now < host._idle_since + LINGER:
             self._set_timer(host, host._idle_since + LINGER)
             return
-        self._leases.release(host.name)
-        host.ours = False
+        self._give_back(host)
         if now < host.resting_until:
             self._set_timer(host, host.resting_until)  # its rest must not be forgotten
             return

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from derlem.adapters.ledger import Known, Ledger, OriginRow
-from derlem.catalog.models import Payload
 
 URLS = 40
 
@@ -44,15 +43,30 @@ def test_without_a_cache_nothing_is_kept(server: Any, fetch: Any, workspace: Any
     assert "if-none-match" not in server.of("127.0.0.1", files=False)[-1].headers
 
 
-def test_a_damaged_or_missing_copy_is_fetched_again(server: Any, fetch: Any, workspace: Any) -> None:
-    damaged, missing = server.url("ok/1"), server.url("ok/2")
-    before = fetch(damaged, missing)
-    copies = {path.read_bytes(): path for path in workspace.cache.rglob("*") if path.is_file()}
-    copies[before[damaged].data].write_bytes(b"\0" * 100)
-    copies[before[missing].data].unlink()
-    after = fetch(damaged, missing)
-    assert all(isinstance(after[url], Payload) and after[url].data == before[url].data for url in before)
-    assert all(path.is_file() and path.read_bytes() == data for data, path in copies.items())
+def test_damaged_or_missing_bytes_are_fetched_again(server: Any, fetch: Any, workspace: Any) -> None:
+    urls = [server.url(f"ok/{number}") for number in range(5)]
+    before = fetch(*urls)
+    (pack,) = (workspace.cache / "packs").iterdir()
+    data = pack.read_bytes()
+    damaged = bytearray(data)
+    at = data.index(before[urls[2]].data)
+    damaged[at + 100] ^= 1
+    pack.write_bytes(damaged[: -len(data) // 8])
+    after = fetch(*urls)
+    assert [after[url].data for url in urls] == [before[url].data for url in urls]
+    statuses = [after[url].meta["fetch"]["status"] for url in urls]
+    assert statuses[2] == 200
+    assert statuses.count(304) >= 2
+    pack.unlink()
+    assert [result.data for result in fetch(*urls).values()]
+
+
+def test_documents_are_kept_as_files(server: Any, fetch: Any, workspace: Any) -> None:
+    body = b"%PDF-1.7\n" + b"x" * 2000
+    server.files["127.0.0.1", "/a.pdf"] = (200, {"ETag": '"a"'}, body)
+    url = server.url("a.pdf")
+    fetch(url, accept=("application/pdf",))
+    assert [path.read_bytes() for path in workspace.cache.rglob("*") if path.is_file()] == [body]
 
 
 def test_an_answer_without_validators_is_fetched_again(server: Any, fetch: Any) -> None:
@@ -67,7 +81,7 @@ from pathlib import Path
 from derlem.adapters.ledger import Known, Ledger
 ledger = Ledger(Path(sys.argv[1]))
 for number in range(3000):
-    ledger.remember(f"http://{sys.argv[2]}/{number}", Known("ab" * 32, f'"{number}"', None, None), 1)
+    ledger.remember(f"http://{sys.argv[2]}/{number}", Known("ab" * 32, 7, etag=f'"{number}"'))
     if number % 100 == 0:
         ledger.rest_host(f"{sys.argv[2]}-{number}", time.time() + 100, "http_429")
 ledger.close()
@@ -85,7 +99,7 @@ def test_processes_write_at_the_same_time(tmp_path: Path) -> None:
     ledger = Ledger(path)
     known = ledger.known([f"http://b/{number}" for number in range(500)] + ["http://d/1"])
     assert len(known) == 500
-    assert known["http://b/7"] == Known("ab" * 32, '"7"', None, None)
+    assert known["http://b/7"] == Known("ab" * 32, 7, etag='"7"')
     ledger.close()
 
 
@@ -115,6 +129,6 @@ def test_what_an_origin_said_is_forgotten_after_a_day(tmp_path: Path) -> None:
 
 def test_what_is_remembered_is_known_before_it_is_written(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "ledger.sqlite")
-    ledger.remember("http://a/1", Known("cd" * 32, None, "yesterday", None), 5)
+    ledger.remember("http://a/1", Known("cd" * 32, 5, last_modified="yesterday"))
     assert ledger.known(["http://a/1"])["http://a/1"].last_modified == "yesterday"
     ledger.close()

@@ -26,7 +26,6 @@ FAULTS = {
     "trickle-9/x": Reason.TIMEOUT,
     "slow-headers-9/x": Reason.TIMEOUT,
     "short/x": Reason.BODY_TRUNCATED,
-    "broken-chunks/x": Reason.PROTOCOL,
     "broken-chunks-1/x": Reason.TIMEOUT,  # aiohttp tells nobody of an error after the first chunk
     "half-chunks/x": Reason.BODY_TRUNCATED,
     "html/x": Reason.NOT_IMAGE,

@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,12 +24,18 @@ class Alone:
     def __init__(self) -> None:
         self.held: set[str] = set()
 
-    def acquire(self, host: str) -> bool:
+    def acquire(self, host: str, slot: int) -> bool:
         self.held.add(host)
         return True
 
-    def release(self, host: str) -> None:
+    def release(self, host: str, slot: int) -> None:
         self.held.discard(host)
+
+    def wait(self, host: str) -> None:
+        pass
+
+    def settle(self, host: str) -> None:
+        pass
 
     def wanted(self, host: str) -> bool:
         return False
@@ -141,7 +148,7 @@ import sys
 from pathlib import Path
 from derlem.adapters.fetch.leases import HostLeases
 leases = HostLeases(Path(sys.argv[1]))
-print(leases.acquire("a.example"), flush=True)
+print(leases.acquire("a.example", 0), flush=True)
 sys.stdin.read()
 """
 
@@ -151,7 +158,8 @@ from pathlib import Path
 from derlem.adapters.fetch.leases import HostLeases
 from derlem.adapters.fetch.options import HostLimits
 from derlem.adapters.fetch.schedule import Schedule
-limits = HostLimits(concurrency=2, requests_per_second=40.0, burst=1)
+concurrency, burst = map(int, sys.argv[2:])
+limits = HostLimits(concurrency=concurrency, requests_per_second=40.0, burst=burst)
 leases = HostLeases(Path(sys.argv[1]))
 plan = Schedule(lambda host: limits, leases, 10)
 print("ready", flush=True)
@@ -162,7 +170,7 @@ done = 0
 while done < 40:
     taken = plan.take(time.monotonic())
     if taken is None:
-        time.sleep(0.005)
+        time.sleep(0.002)
         continue
     print(time.monotonic(), flush=True)
     plan.finished(taken[0], time.monotonic())
@@ -171,40 +179,51 @@ plan.close()
 """
 
 
-def _process(script: str, path: Path) -> subprocess.Popen[str]:
+def _process(script: str, *arguments: object) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", script, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", script, *map(str, arguments)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
 
 
-def test_a_host_belongs_to_one_process(tmp_path: Path) -> None:
+def test_a_slot_belongs_to_one_process(tmp_path: Path) -> None:
     with _process(HOLD, tmp_path / "leases") as process:
         assert process.stdout and process.stdout.readline() == "True\n"
         leases = HostLeases(tmp_path / "leases")
-        assert leases.acquire("b.example")
-        assert not leases.acquire("a.example")
+        assert leases.acquire("b.example", 0)
+        assert not leases.acquire("a.example", 0)
+        assert leases.acquire("a.example", 1)
         process.kill()  # a dead process holds nothing
         process.wait()
-        assert leases.acquire("a.example")
+        assert leases.acquire("a.example", 0)
         leases.close()
 
 
-def test_two_processes_share_a_host_without_exceeding_its_limits(tmp_path: Path) -> None:
-    """Each has 40 requests for the same host at 40 per second; together they keep to that rate."""
-    with _process(ASK, tmp_path / "leases") as one, _process(ASK, tmp_path / "leases") as other:
-        for process in (one, other):
-            assert process.stdout and process.stdout.readline() == "ready\n"
-        for process in (one, other):
-            assert process.stdin
-            process.stdin.write("go\n")
-            process.stdin.flush()
-        spoken = [
-            (float(line), name)
-            for name, process in (("one", one), ("other", other))
-            for line in (process.stdout or ())
-        ]
+@pytest.mark.parametrize(("concurrency", "burst"), [(2, 1), (1, 3), (4, 4), (5, 2)])
+def test_processes_share_a_host_without_exceeding_its_limits(
+    concurrency: int, burst: int, tmp_path: Path
+) -> None:
+    """Each of three has 40 requests for one host at 40 per second; together they keep to that rate."""
+    arguments = (str(concurrency), str(burst))
+    processes = [_process(ASK, tmp_path / "leases", *arguments) for _ in range(3)]
+    for process in processes:
+        assert process.stdout and process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    spoken = []
+    for name, process in enumerate(processes):
+        assert process.stdout
+        spoken += [(float(line), name) for line in process.stdout]
+        assert process.wait() == 0
     spoken.sort()
-    assert len(spoken) == 80
-    assert all(later[0] - earlier[0] > 0.02 for earlier, later in itertools.pairwise(spoken))
-    changes = sum(earlier[1] != later[1] for earlier, later in itertools.pairwise(spoken))
-    assert changes >= 2, "the host goes from hand to hand"
+    assert len(spoken) == 120
+    times = [at for at, _ in spoken]
+    for first, last in itertools.combinations(range(120), 2):
+        assert last - first + 1 <= burst + 40.0 * (times[last] - times[first]) + 1e-3
+    assert times[-1] - times[0] < 120 / 40 * 2, "little is lost by sharing"
+    third = [name for _, name in spoken[:60]]
+    assert len(set(third)) > 1, "nobody has to wait for the others to end"

@@ -280,3 +280,12 @@ def test_no_bytes_stop_the_reader(tmp_path_factory: pytest.TempPathFactory, data
 
 def test_it_is_registered() -> None:
     assert adapter_class("urls") is UrlsAdapter
+
+
+def test_big_hosts_are_cut_into_units(tmp_path: Path, discover: Discover) -> None:
+    path = tmp_path / "l.txt"
+    path.write_text("".join(f"http://big.example/{n}\n" for n in range(2500)) + "http://small.example/1\n")
+    units = [item.unit for item in discover(path)]
+    assert units == (
+        ["big.example"] * 1000 + ["big.example#1"] * 1000 + ["big.example#2"] * 500 + ["small.example"]
+    )

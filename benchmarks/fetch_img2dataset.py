@@ -1,0 +1,235 @@
+"""Fetching pictures from a web server on this machine, beside img2dataset.
+
+    python -m benchmarks.fetch_img2dataset [--images 10000] [--sizes 35KB 1KB 1MB] [--threads 16 32 64]
+
+The server is nginx on loopback. img2dataset comes from PyPI into an environment of its own, runs with a
+process per core, webdataset output and no resizing, with and without re-encoding, at several numbers of
+threads; its best rate counts, and its imports do not. Ours is `derlem discover` and `derlem ingest` as
+processes, from their start to their end: robots.txt, validation by decoding, two hashes, difference hash,
+cache, segments with fsync, catalog commits; the time of both counts. In turns; every picture is different.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+import venv
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+
+from benchmarks.pictures import photo
+
+SIZES = {"35KB": (640, 480, 10_000), "1KB": (56, 42, 10_000), "1MB": (3840, 2880, 1_000)}
+"""Width, height, and how many of them at most: a thousand large ones say as much as ten thousand."""
+
+DISTINCT = 50
+HOW = {"encode": "as it comes", "skip": "with skip_reencode=True"}
+REQUIRED = 4.0
+CRITERION = ("35KB", "encode")
+
+NGINX = """
+{user}
+daemon off;
+worker_processes {cores};
+pid {folder}/nginx.pid;
+error_log {folder}/error.log;
+events {{ worker_connections 4096; }}
+http {{
+    access_log off;
+    sendfile on;
+    tcp_nopush on;
+    keepalive_requests 1000000;
+    client_body_temp_path {folder}/t1;
+    proxy_temp_path {folder}/t2;
+    fastcgi_temp_path {folder}/t3;
+    uwsgi_temp_path {folder}/t4;
+    scgi_temp_path {folder}/t5;
+    types {{ image/jpeg jpg; }}
+    server {{ listen 127.0.0.1:{port} backlog=4096; root {folder}/www; }}
+}}
+"""
+
+PEER = """
+import sys, time
+from img2dataset import download
+arguments = dict(
+    url_list=sys.argv[1], output_folder=sys.argv[2], thread_count=int(sys.argv[3]),
+    processes_count=int(sys.argv[4]), input_format="txt", output_format="webdataset", resize_mode="no",
+    skip_reencode=sys.argv[5] == "skip", number_sample_per_shard=500, timeout=30, enable_wandb=False,
+)
+if __name__ == "__main__":
+    begun = time.perf_counter()
+    download(**arguments)
+    print("SECONDS", time.perf_counter() - begun)
+"""
+
+
+def write_pictures(folder: Path, width: int, height: int, count: int) -> int:
+    """Write `count` JPEGs that differ in their density fields, at least; returns their mean size in bytes."""
+    folder.mkdir()
+    pictures = [photo(seed, width, height) for seed in range(DISTINCT)]
+    for number in range(count):
+        data = bytearray(pictures[number % DISTINCT])
+        assert data[6:11] == b"JFIF\0"
+        data[13:18] = struct.pack(">BHH", 1, 1 + number // 256, 1 + number % 256)
+        (folder / f"{number}.jpg").write_bytes(data)
+    return sum(map(len, pictures)) // DISTINCT
+
+
+@contextlib.contextmanager
+def nginx(folder: Path) -> Iterator[int]:
+    """Serve `folder`/www; yields the port."""
+    program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
+    if program is None:
+        sys.exit("this needs nginx: apt-get install nginx-light")
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    config = folder / "nginx.conf"
+    user = "user root;" if os.geteuid() == 0 else ""  # else its workers cannot read a temporary folder
+    cores = len(os.sched_getaffinity(0))
+    config.write_text(NGINX.format(folder=folder, port=port, cores=cores, user=user))
+    process = subprocess.Popen([program, "-e", folder / "error.log", "-c", config])
+    try:
+        for _ in range(100):
+            with contextlib.suppress(OSError):
+                socket.create_connection(("127.0.0.1", port)).close()
+                break
+            time.sleep(0.1)
+        yield port
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def install_peer(folder: Path) -> Path:
+    """A Python with img2dataset, kept for the next time."""
+    python = folder / "bin" / "python"
+    if not python.exists():
+        venv.create(folder, with_pip=True)
+    check = [python, "-c", "import img2dataset"]
+    if subprocess.call(check, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
+        subprocess.check_call([python, "-m", "pip", "install", "-q", "img2dataset", "setuptools<81"])
+    return python
+
+
+def peer_rate(python: Path, urls: Path, count: int, folder: Path, threads: int, reencode: str) -> float:
+    """img2dataset's images/s, from the call of `download` to its return."""
+    script = folder / "peer.py"
+    script.write_text(PEER)
+    out = folder / "peer"
+    shutil.rmtree(out, ignore_errors=True)
+    cores = str(len(os.sched_getaffinity(0)))
+    done = subprocess.run(
+        [python, script, urls, out, str(threads), cores, reencode],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "NO_ALBUMENTATIONS_UPDATE": "1"},
+    )
+    found = [line for line in done.stdout.splitlines() if line.startswith("SECONDS")]
+    written = sum(
+        subprocess.run(["tar", "-tf", tar], capture_output=True, text=True).stdout.count(".jpg\n")
+        for tar in out.glob("*.tar")
+    )
+    if not found or written != count:
+        sys.exit(f"img2dataset wrote {written} of {count} pictures:\n{done.stdout}\n{done.stderr[-2000:]}")
+    shutil.rmtree(out)
+    return count / float(found[0].split()[1])
+
+
+def our_rate(port: int, urls: Path, count: int, folder: Path) -> tuple[float, float]:
+    """Our images/s, by the whole time of `discover` and `ingest`, and by that of `ingest` alone."""
+    workspace = folder / "work"
+    shutil.rmtree(workspace, ignore_errors=True)
+    config = folder / "derlem.yaml"
+    config.write_text(
+        yaml.safe_dump(
+            {
+                "workspace": str(workspace),
+                "sources": [
+                    {
+                        "name": "web",
+                        "adapter": "urls",
+                        "path": str(urls),
+                        "license": "CC0-1.0",
+                        "limits": {"per_host": {"concurrency": 32, "requests_per_second": 100_000}},
+                    }
+                ],
+                "fetch": {"allow_private": ["127.0.0.1"]},
+            }
+        )
+    )
+    seconds = []
+    for command in ("discover", "ingest"):
+        begun = time.perf_counter()
+        subprocess.run(
+            [sys.executable, "-m", "derlem", "-c", config, command], check=True, capture_output=True
+        )
+        seconds.append(time.perf_counter() - begun)
+    counted = subprocess.run(
+        [sys.executable, "-m", "derlem", "-c", config, "sql", "--format", "csv",
+         "SELECT count(*) FROM items WHERE status = 'ready'"],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    ready = int(counted.stdout.split()[-1])
+    if ready != count:
+        sys.exit(f"derlem has {ready} of {count} pictures")
+    shutil.rmtree(workspace)
+    return count / sum(seconds), count / seconds[1]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--images", type=int, default=10_000)
+    parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
+    parser.add_argument("--threads", nargs="+", type=int, default=[16, 32, 64])
+    parser.add_argument("--peer", type=Path, default=Path(tempfile.gettempdir()) / "derlem-bench-img2dataset")
+    arguments = parser.parse_args()
+    python = install_peer(arguments.peer)
+    print(f"cores: {len(os.sched_getaffinity(0))}, shared by clients and server; rates in images/s")
+    missed = False
+    for size in arguments.sizes:
+        width, height, most = SIZES[size]
+        count = min(arguments.images, most)
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary)
+            mean = write_pictures(folder / "www", width, height, count)
+            with nginx(folder) as port:
+                urls = folder / "urls.txt"
+                urls.write_text("".join(f"http://127.0.0.1:{port}/{n}.jpg\n" for n in range(count)))
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/0.jpg").read()
+                ours = [our_rate(port, urls, count, folder)]
+                peers = {
+                    (threads, reencode): peer_rate(python, urls, count, folder, threads, reencode)
+                    for threads in arguments.threads
+                    for reencode in HOW
+                }
+                ours.append(our_rate(port, urls, count, folder))
+        whole, ingest = (sum(rates) / len(ours) for rates in zip(*ours, strict=True))
+        print(f"{count} JPEGs of {mean / 1000:.1f} kB, {width}x{height}")
+        for (threads, how), rate in peers.items():
+            print(f"  img2dataset, {threads} threads, {HOW[how]:24} {rate:8.0f}")
+        print(f"  derlem, discover and ingest               {whole:8.0f}")
+        print(f"  derlem, ingest alone                      {ingest:8.0f}")
+        for how, words in HOW.items():
+            best = max(rate for (_, which), rate in peers.items() if which == how)
+            needed = f" (needed: {REQUIRED:g})" if (size, how) == CRITERION else ""
+            print(f"  ratio to its best, {words:24}       {whole / best:8.2f}{needed}", flush=True)
+            missed |= (size, how) == CRITERION and whole / best < REQUIRED
+    sys.exit(missed)
+
+
+if __name__ == "__main__":
+    main()
