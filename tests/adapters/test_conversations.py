@@ -17,7 +17,7 @@ def test_messages_with_parts() -> None:
 
 
 def test_sharegpt() -> None:
-    turns = [{"from": "human", "value": "<image>\r\nBu nedir? "}, {"from": "gpt", "value": "Bir kedi."}]
+    turns = [{"from": "human", "value": "<image>\r\nBu nedir?\n"}, {"from": "gpt", "value": "Bir kedi."}]
     assert conversation(turns) == EXPECTED
 
 
