@@ -79,7 +79,7 @@ class Seen:
 
 @dataclass(slots=True)
 class _Host:
-    busy: int = 0
+    answers: set[_Answer] = field(default_factory=set)
     busiest: int = 0
     closed_until: float = 0.0
 
@@ -197,15 +197,16 @@ class MisbehavingServer:
         seen = Seen(name, writer.get_extra_info("sockname")[0], path, headers, began)
         self.requests.append(seen)
         host = self._hosts[name]
-        host.busy += 1
-        host.busiest = max(host.busiest, host.busy)
         self._times[f"{name}{path}"] += 1
-        answer = _Answer(writer, seen)
+        answer = _Answer(reader, writer, seen)
+        host.answers.add(answer)
+        await asyncio.sleep(0)  # connections that were closed before this request came are heard of first
+        host.busiest = max(host.busiest, sum(not other.abandoned for other in host.answers))
         try:
             await self._answer(answer, host, self._times[f"{name}{path}"])
         finally:
             seen.ended = time.monotonic()
-            host.busy -= 1
+            host.answers.discard(answer)
         return answer.keep and headers.get("connection", "").lower() != "close"
 
     async def _answer(self, answer: _Answer, host: _Host, times: int) -> None:
@@ -288,8 +289,8 @@ def _is_site_file(path: str) -> bool:
 class _Answer:
     """Writes one answer, rightly or wrongly."""
 
-    def __init__(self, writer: asyncio.StreamWriter, seen: Seen) -> None:
-        self._writer, self.seen, self.keep = writer, seen, True
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seen: Seen) -> None:
+        self._reader, self._writer, self.seen, self.keep = reader, writer, seen, True
 
     async def send(
         self,
@@ -339,17 +340,17 @@ class _Answer:
                 linger = struct.pack("ii", 1, 0)
                 self._writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             case "delay":
-                await asyncio.sleep(seconds)
+                await self._pause(seconds)
                 await self.send(200, body=picture)
             case "trickle":
                 await self.send(200, body=picture[:10], announced=len(picture))
                 for at in range(10, len(picture)):
-                    await asyncio.sleep(seconds / len(picture))
+                    await self._pause(seconds / len(picture))
                     self._raw(picture[at : at + 1], body=1)
             case "slow-headers":
                 for letter in f"HTTP/1.1 200 OK\r\nContent-Length: {len(picture)}\r\n\r\n":
                     self._raw(letter)
-                    await asyncio.sleep(seconds / 50)
+                    await self._pause(seconds / 50)
                 self._raw(picture, body=len(picture))
             case "short":
                 await self.send(200, body=picture[:-100], announced=len(picture))
@@ -359,7 +360,7 @@ class _Answer:
                 self._raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n")
                 self._raw(picture[:3])
                 await self._writer.drain()
-                await asyncio.sleep(seconds / 10)
+                await self._pause(seconds / 10)
                 self._raw("\r\nzz\r\nnonsense")
             case "half-chunks":
                 self._raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfff\r\n")
@@ -376,7 +377,7 @@ class _Answer:
                 await self._forever(b"\0" * 65536)
             case "announced":
                 await self.send(200, body=picture, announced=10 * 2**30)
-                await asyncio.sleep(5)
+                await self._pause(5)
             case "bomb":
                 self._raw("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n")
                 for piece in _bomb():
@@ -394,6 +395,19 @@ class _Answer:
                 self.keep = True
                 await self.send(404)
         await self._writer.drain()
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether the client is gone."""
+        return self._reader.at_eof() or self._reader.exception() is not None
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, unless the client goes away: then the host is busy with it no longer."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            if self.abandoned:
+                raise ConnectionResetError
+            await asyncio.sleep(min(left, 0.02))
 
     async def _forever(self, piece: bytes) -> None:
         while not self._writer.is_closing():
