@@ -78,8 +78,8 @@ def find_candidates(
     if earlier is not None:
         found = connection.execute(query("sampling/kept_seats")).fetchall()
         kept = {(category, source): (items, seats) for category, source, items, seats in found}
-        before = connection.execute("SELECT count(*) FROM manifest WHERE sample = ?", [earlier]).fetchone()
-        lost = (before[0] if before else 0) - sum(seats for _, seats in kept.values())
+        before = connection.execute("SELECT count(*) FROM manifest WHERE sample = ?", [earlier]).fetchall()
+        lost = before[0][0] - sum(seats for _, seats in kept.values())
     return _census(rows, kept, lost)
 
 

@@ -133,12 +133,13 @@ def _store(
 ) -> SampleResult:
     """Write the drawn sample through a second cursor while the first one streams it in order."""
     options = plan.options
-    drawn = connection.execute(query("sampling/draw"), {"seed": options.seed}).to_arrow_reader(_BATCH)
+    connection.execute("SET preserve_insertion_order = true")  # else the sorted rows may come in any order
+    drawn = connection.sql(query("sampling/draw"), params={"seed": options.seed}).to_arrow_reader(_BATCH)
     writer = connection.cursor()
     try:
         with transaction(writer):
             before = writer.execute("SELECT fingerprint FROM samples WHERE sample = ?", [options.name])
-            earlier = before.fetchone()
+            earlier = before.fetchall()
             for table in ("samples", "allocations", "manifest"):
                 writer.execute(f"DELETE FROM {table} WHERE sample = ?", [options.name])
             selected, fingerprint = _store_rows(writer, drawn, strata, options)
@@ -158,7 +159,7 @@ def _store(
             _store_allocations(writer, plan)
     finally:
         writer.close()
-    changed = earlier is None or earlier[0] != fingerprint
+    changed = [(fingerprint,)] != earlier
     log.info("sample %s: %d of %d, fingerprint %s", options.name, selected, options.target, fingerprint[:12])
     return SampleResult(plan, selected, fingerprint, changed)
 

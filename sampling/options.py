@@ -190,8 +190,11 @@ class SampleOptions(_Section):
         )
 
     def canonical(self) -> str:
-        """The options as JSON that is equal for equal samples, on any machine: it names no path."""
-        return self.model_dump_json(exclude={"exclude"})
+        """The options as JSON that is equal for equal samples, on any machine and with later versions.
+
+        It names no path, and no option that stands at its default.
+        """
+        return self.model_dump_json(exclude={"exclude"}, exclude_defaults=True)
 
 
 def scaled(options: SampleOptions, target: int) -> SampleOptions:

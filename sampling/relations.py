@@ -65,8 +65,7 @@ def relations(connection: duckdb.DuckDBPyConnection) -> Iterator[Relations]:
 
 
 def _setting(connection: duckdb.DuckDBPyConnection, name: str) -> str:
-    row = connection.execute("SELECT CAST(current_setting(?) AS VARCHAR)", [name]).fetchone()
-    return str(row[0]) if row else ""
+    return str(connection.execute("SELECT CAST(current_setting(?) AS VARCHAR)", [name]).fetchall()[0][0])
 
 
 def _bytes(text: str) -> int:
@@ -108,13 +107,12 @@ class Relations:
 
     def add(self, name: str, select: str, values: Mapping[str, Any] | None = None) -> int:
         """Append the result of a query to a table; the number of rows."""
-        row = self.connection.execute(f"INSERT INTO temp.{quoted(name)} {select}", values or {}).fetchone()
-        return int(row[0]) if row else 0
+        rows = self.connection.execute(f"INSERT INTO temp.{quoted(name)} {select}", values or {}).fetchall()
+        return int(rows[0][0])
 
     def count(self, name: str) -> int:
         """Rows of a relation."""
-        row = self.connection.execute(f"SELECT count(*) FROM temp.{quoted(name)}").fetchone()
-        return int(row[0]) if row else 0
+        return int(self.connection.execute(f"SELECT count(*) FROM temp.{quoted(name)}").fetchall()[0][0])
 
     def view(self, name: str, select: str) -> None:
         """Make or replace a view."""

@@ -162,6 +162,35 @@ def test_a_failure_while_storing_leaves_the_earlier_sample(monkeypatch, make_row
     assert small_catalog.seats("x")["", ""] == 10
 
 
+def test_the_draw_is_fixed_for_ever(make_row, small_catalog):
+    """A golden sample: other ids here mean that every corpus out there can no longer be rebuilt."""
+    rows = [make_row(hashlib.md5(str(n).encode()).hexdigest(), "s", f"c{n % 2}", str(n)) for n in range(100)]
+    small_catalog.fill(rows, ["s"])
+    result = draw_sample(small_catalog.connection, SampleOptions(name="x", seed=42, target=5), "r")
+    assert [item for item, *_ in small_catalog.manifest("x")] == GOLDEN
+    assert result.fingerprint == "FP"
+
+
+def test_the_order_holds_over_many_batches_and_threads(monkeypatch, small_catalog):
+    """A sorted result may be handed over by several threads; each must wait for its turn."""
+    monkeypatch.setattr(draw, "_BATCH", 10_000)
+    small_catalog.fill([], ["s"])
+    connection = small_catalog.connection
+    connection.execute("SET threads = 4")
+    connection.execute(
+        """INSERT INTO items BY NAME
+        SELECT md5(CAST(n AS VARCHAR)) AS item_id, 's' AS source, 'u' AS uri, '' AS locator, n AS ordinal,
+            '' AS unit, 'c' || n % 50 AS category, 'ready' AS status, 1 AS attempts,
+            sha256(CAST(n AS VARCHAR)) AS sha256, '{}' AS meta, '{}' AS hint, 'r' AS run,
+            TIMESTAMP '2026-01-01' AS discovered_at, TIMESTAMP '2026-01-01' AS updated_at, 's/1' AS segment
+        FROM range(300000) AS t(n)"""
+    )
+    drawn = sampled(small_catalog, {"seed": 9, "target": 200_000})
+    keys = [hashlib.md5(f"9:order:{item}".encode()).hexdigest() for item, *_ in drawn]
+    assert keys == sorted(keys)
+    assert len(set(keys)) == 200_000
+
+
 def test_nothing_temporary_is_left(make_row, small_catalog):
     rows = [make_row(hashlib.md5(b"1").hexdigest(), "s", "c", "1")]
     small_catalog.fill(rows, ["s"])
