@@ -133,8 +133,7 @@ def _store(
 ) -> SampleResult:
     """Write the drawn sample through a second cursor while the first one streams it in order."""
     options = plan.options
-    connection.execute("SET preserve_insertion_order = true")  # else the sorted rows may come in any order
-    drawn = connection.sql(query("sampling/draw"), params={"seed": options.seed}).to_arrow_reader(_BATCH)
+    drawn = _stream(connection, query("sampling/draw"), {"seed": options.seed})
     writer = connection.cursor()
     try:
         with transaction(writer):
@@ -162,6 +161,17 @@ def _store(
     changed = [(fingerprint,)] != earlier
     log.info("sample %s: %d of %d, fingerprint %s", options.name, selected, options.target, fingerprint[:12])
     return SampleResult(plan, selected, fingerprint, changed)
+
+
+def _stream(
+    connection: duckdb.DuckDBPyConnection, select: str, values: dict[str, int]
+) -> pa.RecordBatchReader:
+    """The rows of a query as they come, in the order it asks for."""
+    connection.execute("SET preserve_insertion_order = true")  # else sorted rows may be handed over in any
+    if duckdb.__version__.startswith("1."):
+        return connection.execute(select, values).to_arrow_reader(_BATCH)
+    # DuckDB 1 streams what is executed and stores the rows of a relation; DuckDB 2 does it the other way
+    return connection.sql(select, params=values).to_arrow_reader(_BATCH)
 
 
 def _store_rows(
