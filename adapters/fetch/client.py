@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from weakref import WeakSet
 
 import aiohttp
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
@@ -53,6 +54,7 @@ class Job:
     verdict: Verdict | None = None
     guard: Callable[[Job, CIMultiDictProxy[str]], None] | None = None
     tries: int = 0
+    dropped: int = 0
     seen: frozenset[str] = frozenset()
     begun: Partial | None = None
 
@@ -93,6 +95,7 @@ class Client:
             trust_env=False,
             read_bufsize=2**18,
             middlewares=(_once,),
+            request_class=_Request,
         )
 
     async def close(self) -> None:
@@ -146,6 +149,22 @@ class Client:
         return Answer(status, headers, body)
 
 
+class _Request(ClientRequest):
+    """A request that knows whether it goes out on a connection that was kept alive."""
+
+    reused = False
+
+    async def send(self, conn: aiohttp.connector.Connection) -> ClientResponse:
+        transport = conn.transport
+        self.reused = transport in _SERVED
+        if transport is not None:
+            _SERVED.add(transport)
+        return await super().send(conn)
+
+
+_SERVED: WeakSet[asyncio.Transport] = WeakSet()
+
+
 async def _once(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
     """Keep aiohttp from sending a request again by itself: what is sent is counted by the host's rate."""
     try:
@@ -153,4 +172,5 @@ async def _once(request: ClientRequest, handler: ClientHandlerType) -> ClientRes
     except aiohttp.ClientConnectorError:
         raise
     except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
-        raise DroppedError(str(error) or "the connection ended before the response") from error
+        message = str(error) or "the connection ended before the response"
+        raise DroppedError(message, reused=isinstance(request, _Request) and request.reused) from error

@@ -15,7 +15,7 @@ from ...catalog.status import Reason
 from ..ledger import Ledger
 from .body import RESUMABLE, BodyError
 from .client import Answer, Client, Job
-from .failures import HOST_LEVEL, failure_of, status_failure
+from .failures import HOST_LEVEL, DroppedError, failure_of, status_failure
 from .headers import exhausted_for, retry_after
 from .leases import HostLeases
 from .options import FetchOptions, SourceLimits, limits_for
@@ -25,6 +25,9 @@ from .urls import UrlError, follow
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MAX_BACKOFF = 60.0
+MAX_DROPPED = 2
+"""Kept-alive connections that may end under a request before that counts as its failure."""
+
 SLICE = 64
 """Requests that are begun in one turn of the loop."""
 
@@ -57,6 +60,7 @@ class Engine:
         self._active = 0
         self._pumping = False
         self._timer: asyncio.TimerHandle | None = None
+        self._wake_at = 0.0
         self.paused = False
         """No further requests are begun while this is set; call `wake` after clearing it."""
 
@@ -106,7 +110,7 @@ class Engine:
     def _enqueue(self, job: Job, delay: float = 0.0) -> None:
         """Queue a request, if its host can be expected to take it within this run."""
         name = job.target.host
-        now = self._loop.time()
+        now = time.monotonic()
         host = self._schedule.host(name)
         failure = self._down.get(name)
         if failure is None and host.resting_until > now + self._options.patience:
@@ -124,7 +128,7 @@ class Engine:
         found = self._ledger.resting(host.name)
         if found is not None:
             until, reason = found
-            now = self._loop.time()
+            now = time.monotonic()
             host.resting_until = max(host.resting_until, now + until - time.time())
             self._why[host.name] = Reason(reason)
             if host.resting_until > now + self._options.patience:
@@ -135,11 +139,10 @@ class Engine:
         self._pumping = False
         if self.paused:
             return
-        now = self._loop.time()
         for _ in range(SLICE):
             if self._active >= self._options.connections:
                 return
-            taken = self._schedule.take(now)
+            taken = self._schedule.take(time.monotonic())
             if taken is None:
                 break
             task = self._loop.create_task(self._run(*taken))
@@ -150,10 +153,11 @@ class Engine:
             self.wake()
             return
         at = self._schedule.wake_at()
-        if at is not None and (self._timer is None or self._timer.when() > at):
+        if at is not None and (self._timer is None or self._wake_at > at):
             if self._timer is not None:
                 self._timer.cancel()
-            self._timer = self._loop.call_at(max(at, now + 0.001), self._on_timer)
+            self._wake_at = at
+            self._timer = self._loop.call_later(max(at - time.monotonic(), 0.001), self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer = None
@@ -165,6 +169,12 @@ class Engine:
         try:
             try:
                 result: Answer | Failure = await self._client.ask(job)
+            except DroppedError as error:
+                if error.reused and job.dropped < MAX_DROPPED:
+                    job.dropped += 1
+                    self._enqueue(job)
+                    return
+                result = failure_of(error)
             except BodyError as error:
                 result = error.failure
             except Exception as error:
@@ -176,7 +186,7 @@ class Engine:
             self._on_error(error)
         finally:
             self._active -= 1
-            self._schedule.finished(host, self._loop.time())
+            self._schedule.finished(host, time.monotonic())
             self.wake()
 
     def _conclude(self, host: Host[Job], job: Job, result: Answer | Failure) -> None:
@@ -213,7 +223,7 @@ class Engine:
         if failure.reason is Reason.HTTP_429 or (answer.status == 503 and asked is not None):
             if asked is None:
                 asked = self._backoff(host.rests + 1) * 5
-                if host.resting_until <= self._loop.time():
+                if host.resting_until <= time.monotonic():
                     host.rests += 1
             self._rest(host, asked, failure.reason)
         return failure
@@ -243,7 +253,7 @@ class Engine:
     def _count_failure(self, host: Host[Job], failure: Failure) -> None:
         """The circuit breaker: a host that fails and fails rests, and in the end is given up."""
         breaker = self._options.breaker
-        now = self._loop.time()
+        now = time.monotonic()
         host.failures += 1
         if host.failures < breaker.failures or host.resting_until > now:
             return
@@ -258,7 +268,7 @@ class Engine:
 
     def _rest(self, host: Host[Job], seconds: float, reason: Reason) -> None:
         """Leave a host alone, across restarts; give it up for now if that is longer than we wait."""
-        now = self._loop.time()
+        now = time.monotonic()
         if now + seconds <= host.resting_until:
             return
         self._ledger.rest_host(host.name, time.time() + seconds, reason)
@@ -273,7 +283,7 @@ class Engine:
         return Failure(reason, f"the host is left alone until {until.isoformat(timespec='seconds')}")
 
     def _give_up(self, host: Host[Job], failure: Failure) -> None:
-        for job in self._schedule.drain(host, self._loop.time()):
+        for job in self._schedule.drain(host, time.monotonic()):
             job.settle(job, failure)
 
     def _backoff(self, tries: int) -> float:

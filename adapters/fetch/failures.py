@@ -29,7 +29,14 @@ _NOT_NOW = frozenset({socket.EAI_AGAIN, socket.EAI_MEMORY, socket.EAI_SYSTEM})
 
 
 class DroppedError(aiohttp.ClientError):
-    """The connection ended before a response came."""
+    """The connection ended before a response came; `reused`: it had served another request before.
+
+    Servers may end a connection that is kept alive at any time, so that says nothing about this request.
+    """
+
+    def __init__(self, message: str, *, reused: bool) -> None:
+        self.reused = reused
+        super().__init__(message)
 
 
 def failure_of(error: BaseException) -> Failure:

@@ -168,11 +168,12 @@ for number in range(40):
     plan.add(plan.host("shared.example"), number, time.monotonic())
 done = 0
 while done < 40:
-    taken = plan.take(time.monotonic())
+    now = time.monotonic()
+    taken = plan.take(now)
     if taken is None:
         time.sleep(0.002)
         continue
-    print(time.monotonic(), flush=True)
+    print(now, flush=True)
     plan.finished(taken[0], time.monotonic())
     done += 1
 plan.close()
