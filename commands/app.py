@@ -15,6 +15,7 @@ from typing import Any
 import duckdb
 
 from ..adapters.base import Context, SourceOptions
+from ..adapters.registry import adapter_class
 from ..catalog.audit import load_audits, run_audits
 from ..catalog.errors import ConfigError, DerlemError, QueryError
 from ..catalog.maintenance import compact, migrate, rebuild
@@ -27,6 +28,7 @@ from ..corpus.plan import plan_build
 from ..corpus.restore import restore_corpora
 from ..corpus.withdraw import withdraw_from_corpora
 from ..pipeline.discover import Listing
+from ..pipeline.executor import warm_up
 from ..pipeline.lock import instance_lock
 from ..pipeline.logs import configure_logs
 from ..pipeline.progress import meter
@@ -98,6 +100,7 @@ class App:
             return False
         sources, options = self._sources(()), self._sample_options()
         with self._locked():
+            warm_up(adapter_class(source.adapter) for source in sources)
             listings = self._listings(sources)  # before the session: a wrong declaration writes nothing
             with self._session() as work:
                 troubles = run_discover(work, listings, self.loaded.declared)

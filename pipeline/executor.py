@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import multiprocessing
 import multiprocessing.forkserver as forkserver
@@ -18,6 +19,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from typing import Any
 
+from ..adapters.base import Adapter
 from ..catalog.errors import DerlemError
 from ..catalog.status import Reason
 from .segment_writer import WrittenSegment
@@ -105,7 +107,6 @@ class LocalExecutor:
     def __init__(self, job: Job) -> None:
         self._job = job
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["derlem.pipeline.worker", "derlem.adapters.files"])
         self._workers: dict[int, _Worker] = {}
         self.peak_memory = 0
         """Largest resident set of any worker so far, in bytes."""
@@ -114,7 +115,7 @@ class LocalExecutor:
         self._false_starts = 0
 
     def __enter__(self) -> LocalExecutor:
-        forkserver.ensure_running()  # it imports what workers need while the tasks are planned
+        warm_up(self._job.adapters.values())
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -242,6 +243,13 @@ class LocalExecutor:
         worker.process.join()
 
 
+def warm_up(adapters: Iterable[type[Adapter[Any]]]) -> None:
+    """Start the workers' parent, which imports what they need: early, it does so beside other work."""
+    modules = ["derlem.pipeline.preload", *sorted({adapter.__module__ for adapter in adapters})]
+    multiprocessing.get_context("forkserver").set_forkserver_preload(modules)
+    forkserver.ensure_running()
+
+
 def _queue(task: Task, shared: deque[Task], pinned: dict[int, deque[Task]]) -> deque[Task]:
     return shared if task.partition is None else pinned[task.partition]
 
@@ -252,6 +260,7 @@ def _work(connection: Connection, lifeline: Connection, guard: SharedGuard, job:
     limit = int(job.ingest.memory_limit)
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    gc.freeze()  # what is imported stays: collections need not look at it again and again
     threading.Thread(target=_die_with, args=(lifeline,), daemon=True).start()
 
     def emit(segment: WrittenSegment, settled: list[str]) -> None:

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable, Sequence
 
 from ..adapters.base import SourceOptions
-from ..adapters.registry import adapter_class
 from ..catalog.store import read_catalog
 from .executor import LocalExecutor
 from .segment_writer import WrittenSegment
@@ -49,7 +48,7 @@ def plan(sources: Sequence[SourceOptions], store: SegmentStore, job: Job) -> lis
             tasks += plan_items(
                 connection,
                 source,
-                adapter_class(source.adapter).spread,
+                job.adapters[source.name].spread,
                 folder,
                 stem,
                 workers=job.ingest.workers,

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -31,6 +34,9 @@ class WrittenSegment:
     payload_bytes: int
 
 
+SYNC_BYTES = 8 * 1024**2
+"""Bytes after which the tar is brought to the disk in the background."""
+
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
@@ -42,10 +48,11 @@ class SegmentWriter:
         folder.mkdir(parents=True, exist_ok=True)
         stem = f".{run}-{secrets.token_hex(6)}"
         self._tar_path, self._rows_path = folder / f"{stem}.tar.tmp", folder / f"{stem}.parquet.tmp"
-        self._tar: BinaryIO | None = None
-        self._columns: dict[str, list[Any]] = {name: [] for name in schema.names}
+        self._tar: FileIO | None = None
+        self._rows: list[Mapping[str, Any]] = []
         self._statuses: dict[str, int] = {}
-        self._size = 0
+        self._size = self._synced = 0
+        self._sync: threading.Thread | None = None
         self._payload_bytes = 0
         self.items = 0
         self.opened = time.monotonic()
@@ -60,7 +67,7 @@ class SegmentWriter:
     ) -> None:
         """Write a sample's image and sidecar and its row; fills the row's place (`offset`, `length`)."""
         if self._tar is None:
-            self._tar = self._tar_path.open("wb", buffering=1 << 20)
+            self._tar = self._tar_path.open("wb", buffering=0)
         key = row["item_id"]
         text = _ENCODER.encode(sidecar).encode()
         offset = self._size + BLOCK
@@ -72,38 +79,34 @@ class SegmentWriter:
             text,
             padding(len(text)),
         )
-        self._size += self._tar.write(b"".join(members))
+        self._write(members)
         self._payload_bytes += len(data)
         self.add_row({**row, "offset": offset, "length": len(data)})
 
     def add_row(self, row: Mapping[str, Any]) -> None:
         """Record one outcome; `row` has every column of the schema."""
-        for name, column in self._columns.items():
-            column.append(row[name])
+        self._rows.append(row)
         status = row["status"]
         self._statuses[status] = self._statuses.get(status, 0) + 1
         self.items += 1
 
     def add_table(self, rows: pa.Table) -> None:
         """Record many outcomes without samples at once."""
-        for name, column in self._columns.items():
-            column.extend(rows.column(name).to_pylist())
-        for status in rows.column("status").to_pylist():
-            self._statuses[status] = self._statuses.get(status, 0) + 1
-        self.items += rows.num_rows
+        for row in rows.to_pylist():
+            self.add_row(row)
 
     def close(self) -> WrittenSegment:
         """Flush and fsync both files."""
         if self._tar is not None:
-            self._tar.write(END_OF_ARCHIVE)
-            self._size += len(END_OF_ARCHIVE)
-            self._tar.flush()
+            self._write((END_OF_ARCHIVE,))
+            self._settle_sync()
             os.fsync(self._tar.fileno())
             self._tar.close()
         facts = describe(
             source=self._source, kind=self._kind, run=self._run, tar_bytes=self._size, written_at=now()
         )
-        table = pa.table(self._columns, schema=self._schema).replace_schema_metadata(facts)
+        columns = [[row[name] for row in self._rows] for name in self._schema.names]
+        table = pa.table(columns, schema=self._schema).replace_schema_metadata(facts)
         write_durably(table, self._rows_path)
         return WrittenSegment(
             source=self._source,
@@ -117,9 +120,26 @@ class SegmentWriter:
     def abandon(self) -> None:
         """Remove what was written."""
         if self._tar is not None:
+            self._settle_sync()
             self._tar.close()
         self._tar_path.unlink(missing_ok=True)
         self._rows_path.unlink(missing_ok=True)
+
+    def _write(self, parts: Sequence[bytes]) -> None:
+        """Append to the tar. What was written is brought to the disk beside, so that `close` waits little."""
+        assert self._tar is not None
+        size = sum(map(len, parts))
+        if os.writev(self._tar.fileno(), parts) != size:
+            raise OSError(errno.ENOSPC, "the disk took only part of a sample", str(self._tar_path))
+        self._size += size
+        if self._size - self._synced >= SYNC_BYTES and (self._sync is None or not self._sync.is_alive()):
+            self._synced = self._size
+            self._sync = threading.Thread(target=os.fsync, args=(self._tar.fileno(),))
+            self._sync.start()
+
+    def _settle_sync(self) -> None:
+        if self._sync is not None:
+            self._sync.join()
 
 
 def write_durably(table: pa.Table, path: Path) -> None:

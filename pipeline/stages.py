@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..adapters.base import Context, SourceOptions
 from ..adapters.pdf import PdfOptions, resolve_renderer
+from ..adapters.registry import adapter_class
 from ..catalog.errors import DerlemError
 from ..catalog.queries import query
 from ..catalog.segments import row_schema
@@ -119,7 +120,13 @@ def run_ingest(
     session.state.enter("ingest")
     context = with_renderer(context)
     warn_of_mixed_renderers(context)
-    job = Job(run=session.run, context=context, ingest=options, schema=row_schema())
+    job = Job(
+        run=session.run,
+        context=context,
+        ingest=options,
+        schema=row_schema(),
+        adapters={source.name: adapter_class(source.adapter) for source in sources},
+    )
     with (
         LocalExecutor(job) as executor,
         meter("ingest", waiting(session.workspace, sources)) as shown,

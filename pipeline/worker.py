@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,7 +17,6 @@ from ..adapters.base import Adapter, Context
 from ..adapters.cache import keep
 from ..adapters.image import ImageOptions, Picture, normalise
 from ..adapters.pdf import PdfOptions, expand, read_pages
-from ..adapters.registry import adapter_class
 from ..adapters.sniff import media_type
 from ..catalog.models import Failure, Payload, Rejected, now
 from ..catalog.status import Reason, Status
@@ -41,6 +40,8 @@ class Job:
     context: Context
     ingest: IngestOptions
     schema: pa.Schema
+    adapters: Mapping[str, type[Adapter[Any]]]
+    """By source; looked up once, by the coordinator."""
 
 
 class Guard(Protocol):
@@ -91,7 +92,7 @@ def _results(task: Task, job: Job, guard: Guard) -> Iterator[tuple[Row, Payload 
         pdf = PdfOptions.model_validate(job.context.settings.get("pdf", {}))
         results = read_pages(job.context.workspace, pdf, items)
     else:
-        adapter: Adapter[Any] = adapter_class(task.source.adapter)(job.context)
+        adapter: Adapter[Any] = job.adapters[task.source.name](job.context)
         results = adapter.read(task.source, items)
     for item_id, result in results:
         yield in_flight.pop(item_id), result
