@@ -135,20 +135,16 @@ def _from_jpeg(data: bytes, options: ImageOptions) -> Picture:
     parsed = jpeg.parse(data)
     _check_pixels(parsed.width, parsed.height, options)
     changed = [] if parsed.data is data else ["metadata"]
-    with _decoding("image/jpeg"):
-        image = JpegImagePlugin.JpegImageFile(BytesIO(parsed.data))
-        mode = image.mode
-        if image.size != (parsed.width, parsed.height):
-            raise Rejected(Reason.CORRUPT, "the JPEG's headers contradict each other")
-        if not (parsed.conforming and options.format == "jpeg"):
+    if not (parsed.conforming and options.format == "jpeg"):
+        with _decoding("image/jpeg"):
+            image: Image.Image = JpegImagePlugin.JpegImageFile(BytesIO(parsed.data))
+            if image.size != (parsed.width, parsed.height):
+                raise Rejected(Reason.CORRUPT, "the JPEG's headers contradict each other")
             image.load()
             return _reencode(image, parsed.orientation, data, "image/jpeg", options, changed)
     _check_shape(parsed.width, parsed.height, options)
     with _decoding("image/jpeg"):
-        # Decodes all coefficients, so it finds what a full decode finds, at twice the speed: only the
-        # inverse transform is cut short.
-        drafted = image.draft("L", (max(parsed.width // 8, _COARSE), max(parsed.height // 8, _COARSE)))
-        image.load()
+        image, box = _coarse_luma(parsed)
     original = hashlib.sha256(data).hexdigest()
     digest = original if parsed.data is data else hashlib.sha256(parsed.data).hexdigest()
     _check_bytes(parsed.data, options)
@@ -160,9 +156,24 @@ def _from_jpeg(data: bytes, options: ImageOptions) -> Picture:
         height=parsed.height,
         sha256=digest,
         original_sha256=original,
-        dhash=difference_hash(image, drafted[1] if drafted else None),
-        meta=_evidence("image/jpeg", mode, changed),
+        dhash=difference_hash(image, box),
+        meta=_evidence("image/jpeg", "L" if parsed.components == 1 else "RGB", changed),
     )
+
+
+def _coarse_luma(parsed: jpeg.Jpeg) -> tuple[Image.Image, tuple[int, int, float, float]]:
+    """The luma of a conforming JPEG, up to eight times smaller, and the part of it that the picture covers.
+
+    All coefficients are decoded, so it finds what a full decode finds, at twice the speed: only the inverse
+    transform is cut short. The decoder is called without Pillow's own reading of the headers, which
+    `jpeg.parse` has done.
+    """
+    width, height = parsed.width, parsed.height
+    least = min(width // max(width // 8, _COARSE), height // max(height // 8, _COARSE))
+    scale = next((factor for factor in (8, 4, 2) if least >= factor), 1)
+    size = (-(-width // scale), -(-height // scale))
+    image = Image.frombytes("L", size, parsed.data, "jpeg", ("L", "", scale, 0))
+    return image, (0, 0, width / scale, height / scale)
 
 
 def _from_other(data: bytes, options: ImageOptions) -> Picture:
@@ -272,7 +283,12 @@ def _decoding(media_type: str) -> Iterator[None]:
         text = f"{error}".lower()
         if "memory" in text:
             reason = Reason.OUT_OF_MEMORY
-        elif "truncated" in text or isinstance(error, EOFError) or isinstance(error.__cause__, EOFError):
+        elif (
+            "truncated" in text
+            or "not enough image data" in text
+            or isinstance(error, EOFError)
+            or isinstance(error.__cause__, EOFError)
+        ):
             reason = Reason.TRUNCATED
         elif isinstance(error, NotImplementedError) or re.search(
             r"unsupported|not supported|cannot handle", text
