@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from ..adapters.base import SourceOptions
+from ..catalog.status import Status
 from ..catalog.store import read_catalog
 from .executor import LocalExecutor
 from .segment_writer import WrittenSegment
@@ -24,11 +25,14 @@ def ingest(
     progress: Callable[[WrittenSegment], None],
 ) -> None:
     """Settle every waiting item of the sources; documents first, then the pages they expand into."""
-    while tasks := plan(sources, store, job):
+    expanded = True
+    while expanded and (tasks := plan(sources, store, job)):
+        expanded = False
         try:
             for segment in executor.run(tasks):
                 store.adopt(segment)
                 progress(segment)
+                expanded = expanded or Status.DISCOVERED in segment.statuses
                 if store.due:
                     store.commit(patient=False)
         finally:
