@@ -373,6 +373,8 @@ class Cases:
             for part in parts[: draw(st.integers(0, len(parts)))]:
                 node = node.setdefault("children", {}).setdefault(part, {})
                 if draw(st.booleans()):
+                    for key in ("share", "min", "max"):  # of an earlier visit
+                        node.pop(key, None)
                     node.update(draw(_quota(percentages)))
                     if draw(st.integers(0, 3)) == 0:
                         node["balance"] = draw(BALANCES)
