@@ -21,7 +21,7 @@ SETTINGS = {
     "preserve_insertion_order": "false",
 }
 """Settings of DuckDB during a draw, beside its memory limit."""
-MEMORY = 5_500_000_000
+MEMORY = 4_000_000_000
 """Bytes that DuckDB may hold in memory during a draw, if it may so much; the rest is spilled to disk."""
 
 SCHEMAS = {
