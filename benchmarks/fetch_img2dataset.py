@@ -3,10 +3,11 @@
     python -m benchmarks.fetch_img2dataset [--images 10000] [--sizes 35KB 1KB 1MB] [--threads 16 32 64]
 
 The server is nginx on loopback. img2dataset comes from PyPI into an environment of its own, runs with a
-process per core, webdataset output and no resizing, with and without re-encoding, at several numbers of
-threads; its best rate counts, and its imports do not. Ours is `derlem discover` and `derlem ingest` as
-processes, from their start to their end: robots.txt, validation by decoding, two hashes, difference hash,
-cache, segments with fsync, catalog commits; the time of both counts. In turns; every picture is different.
+process per core, webdataset output and no resizing, as it comes and with `skip_reencode=True`, at several
+numbers of threads; its best rate counts, from the call of `download`, without its imports. Ours is the best
+of as many runs in between, each the whole process `derlem run` from start to end: discovery, robots.txt and
+its kind, fetching, the cache, validation by decoding, hashes, difference hash, segments with fsync, commits.
+Every picture is different. On a busy machine repeat it: both suffer, and not always alike.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ SIZES = {"35KB": (640, 480, 10_000), "1KB": (56, 42, 10_000), "1MB": (3840, 2880
 """Width, height, and how many of them at most: a thousand large ones say as much as ten thousand."""
 
 DISTINCT = 50
+TRIES = 3
 HOW = {"encode": "as it comes", "skip": "with skip_reencode=True"}
 REQUIRED = 4.0
 CRITERION = ("35KB", "encode")
@@ -124,68 +126,56 @@ def install_peer(folder: Path) -> Path:
 
 
 def peer_rate(python: Path, urls: Path, count: int, folder: Path, threads: int, reencode: str) -> float:
-    """img2dataset's images/s, from the call of `download` to its return."""
+    """img2dataset's images/s, from the call of `download` to its return.
+
+    A run that lost pictures (it does, when something on the machine stalls) does not count.
+    """
     script = folder / "peer.py"
     script.write_text(PEER)
     out = folder / "peer"
-    shutil.rmtree(out, ignore_errors=True)
     cores = str(len(os.sched_getaffinity(0)))
-    done = subprocess.run(
-        [python, script, urls, out, str(threads), cores, reencode],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "NO_ALBUMENTATIONS_UPDATE": "1"},
-    )
-    found = [line for line in done.stdout.splitlines() if line.startswith("SECONDS")]
-    written = sum(
-        subprocess.run(["tar", "-tf", tar], capture_output=True, text=True).stdout.count(".jpg\n")
-        for tar in out.glob("*.tar")
-    )
-    if not found or written != count:
-        sys.exit(f"img2dataset wrote {written} of {count} pictures:\n{done.stdout}\n{done.stderr[-2000:]}")
-    shutil.rmtree(out)
-    return count / float(found[0].split()[1])
+    for _ in range(TRIES):
+        shutil.rmtree(out, ignore_errors=True)
+        done = subprocess.run(
+            [python, script, urls, out, str(threads), cores, reencode],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "NO_ALBUMENTATIONS_UPDATE": "1"},
+        )
+        found = [line for line in done.stdout.splitlines() if line.startswith("SECONDS")]
+        written = sum(
+            subprocess.run(["tar", "-tf", tar], capture_output=True, text=True).stdout.count(".jpg\n")
+            for tar in out.glob("*.tar")
+        )
+        if found and written == count:
+            shutil.rmtree(out)
+            return count / float(found[0].split()[1])
+        print(f"  img2dataset, {threads} threads: wrote {written} of {count}, again", flush=True)
+    sys.exit(f"img2dataset keeps losing pictures:\n{done.stdout}\n{done.stderr[-2000:]}")
 
 
-def our_rate(port: int, urls: Path, count: int, folder: Path) -> tuple[float, float]:
-    """Our images/s, by the whole time of `discover` and `ingest`, and by that of `ingest` alone."""
+def our_rate(urls: Path, count: int, folder: Path) -> float:
+    """Our images/s, by the whole time of `derlem run`."""
     workspace = folder / "work"
     shutil.rmtree(workspace, ignore_errors=True)
     config = folder / "derlem.yaml"
-    config.write_text(
-        yaml.safe_dump(
-            {
-                "workspace": str(workspace),
-                "sources": [
-                    {
-                        "name": "web",
-                        "adapter": "urls",
-                        "path": str(urls),
-                        "license": "CC0-1.0",
-                        "limits": {"per_host": {"concurrency": 32, "requests_per_second": 100_000}},
-                    }
-                ],
-                "fetch": {"allow_private": ["127.0.0.1"]},
-            }
-        )
-    )
-    seconds = []
-    for command in ("discover", "ingest"):
-        begun = time.perf_counter()
-        subprocess.run(
-            [sys.executable, "-m", "derlem", "-c", config, command], check=True, capture_output=True
-        )
-        seconds.append(time.perf_counter() - begun)
+    limits = {"per_host": {"concurrency": 32, "requests_per_second": 100_000}}
+    source = {"name": "web", "adapter": "urls", "path": str(urls), "license": "CC0-1.0", "limits": limits}
+    settings = {"workspace": str(workspace), "fetch": {"allow_private": ["127.0.0.1"]}}
+    config.write_text(yaml.safe_dump({**settings, "sources": [source]}))
+    command = [sys.executable, "-m", "derlem", "-c", config]
+    begun = time.perf_counter()
+    subprocess.run([*command, "run"], check=True, capture_output=True)
+    seconds = time.perf_counter() - begun
+    query = "SELECT count(*) FROM items WHERE status = 'ready'"
     counted = subprocess.run(
-        [sys.executable, "-m", "derlem", "-c", config, "sql", "--format", "csv",
-         "SELECT count(*) FROM items WHERE status = 'ready'"],
-        check=True, capture_output=True, text=True,
-    )  # fmt: skip
+        [*command, "sql", "--format", "csv", query], check=True, capture_output=True, text=True
+    )
     ready = int(counted.stdout.split()[-1])
     if ready != count:
         sys.exit(f"derlem has {ready} of {count} pictures")
     shutil.rmtree(workspace)
-    return count / sum(seconds), count / seconds[1]
+    return count / seconds
 
 
 def main() -> None:
@@ -210,24 +200,22 @@ def main() -> None:
                 urls = folder / "urls.txt"
                 urls.write_text("".join(f"http://127.0.0.1:{port}/{n}.jpg\n" for n in range(count)))
                 urllib.request.urlopen(f"http://127.0.0.1:{port}/0.jpg").read()
-                ours = [our_rate(port, urls, count, folder)]
-                peers = {
-                    (threads, reencode): peer_rate(python, urls, count, folder, threads, reencode)
-                    for threads in arguments.threads
-                    for reencode in HOW
-                }
-                ours.append(our_rate(port, urls, count, folder))
-        whole, ingest = (sum(rates) / len(ours) for rates in zip(*ours, strict=True))
+                ours = []
+                peers = {}
+                for threads in arguments.threads:
+                    for reencode in HOW:
+                        rate = peer_rate(python, urls, count, folder, threads, reencode)
+                        peers[threads, reencode] = rate
+                    ours.append(our_rate(urls, count, folder))
         print(f"{count} JPEGs of {mean / 1000:.1f} kB, {width}x{height}")
         for (threads, how), rate in peers.items():
             print(f"  img2dataset, {threads} threads, {HOW[how]:24} {rate:8.0f}")
-        print(f"  derlem, discover and ingest               {whole:8.0f}")
-        print(f"  derlem, ingest alone                      {ingest:8.0f}")
+        print(f"  derlem {'':36}{max(ours):8.0f}   of {', '.join(f'{rate:.0f}' for rate in ours)}")
         for how, words in HOW.items():
             best = max(rate for (_, which), rate in peers.items() if which == how)
             needed = f" (needed: {REQUIRED:g})" if (size, how) == CRITERION else ""
-            print(f"  ratio to its best, {words:24}       {whole / best:8.2f}{needed}", flush=True)
-            missed |= (size, how) == CRITERION and whole / best < REQUIRED
+            print(f"  ratio to its best, {words:24}       {max(ours) / best:8.2f}{needed}", flush=True)
+            missed |= (size, how) == CRITERION and max(ours) / best < REQUIRED
     sys.exit(missed)
 
 

@@ -97,8 +97,7 @@ class Engine:
                 job.settle(job, Failure(failure.reason, detail, meta))
                 return
         else:
-            url = job.target.url
-            verdict = policy.before(str(url), url.raw_path_qs)
+            verdict = policy.before(job.target.url)
             if (reason := verdict.gate(respected)) is not None:
                 job.settle(job, Failure(reason, "robots.txt", {"opt_out": verdict.evidence}))
                 return

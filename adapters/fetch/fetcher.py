@@ -251,7 +251,7 @@ class _Session:
         """Look at what the headers say of opting out, before the body is transferred."""
         if job.policy is None or job.verdict is None:
             return
-        job.policy.after(job.verdict, job.target.url.raw_path_qs, headers)
+        job.policy.after(job.verdict, job.target.url, headers)
         self._gate(job)
 
     def _gate(self, job: Job) -> None:

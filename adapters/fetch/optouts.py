@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from multidict import CIMultiDictProxy
 from protego import Protego
+from yarl import URL
 
 from ...catalog.status import Reason
 from .options import Signal
@@ -54,6 +55,8 @@ class Verdict:
 
     def gate(self, respect: Sequence[Signal]) -> Reason | None:
         """The reason that keeps the item out, if one of the objections is to be respected."""
+        if not self.objections:
+            return None
         return next((REASONS[signal] for signal in self.objections if signal in respect), None)
 
 
@@ -84,21 +87,21 @@ class OriginPolicy:
             delays.append(rate.seconds / rate.requests)
         return max(delays, default=None)
 
-    def before(self, url: str, path: str) -> Verdict:
+    def before(self, url: URL) -> Verdict:
         """What is known of a URL before it is asked for: robots.txt and the preferences in it."""
         verdict = Verdict(evidence=dict(self._stamp))
         if self._robots is not None:
-            allowed = self._robots.can_fetch(url, self._agent)
+            allowed = self._robots.can_fetch(str(url), self._agent)
             verdict.evidence["robots_txt_allows"] = allowed
             if not allowed:
                 verdict.object("robots")
-        if self._usage and (rule := best_rule(self._usage, path)) is not None:
+        if self._usage and (rule := best_rule(self._usage, url.raw_path_qs)) is not None:
             verdict.evidence["robots_txt_content_usage"] = rule.raw
             if rule.refuses:
                 verdict.object("aipref")
         return verdict
 
-    def after(self, verdict: Verdict, path: str, headers: CIMultiDictProxy[str]) -> None:
+    def after(self, verdict: Verdict, url: URL, headers: CIMultiDictProxy[str]) -> None:
         """Add what a response's headers say, and tdmrep.json, which they override."""
         if tags := headers.getall("X-Robots-Tag", ()):
             verdict.evidence["x_robots_tag"] = list(tags)
@@ -108,7 +111,7 @@ class OriginPolicy:
             verdict.evidence["content_usage"] = list(usage)
             if usage_refuses(",".join(usage)):
                 verdict.object("aipref")
-        rule = best_rule(self._tdm, path) if self._tdm else None
+        rule = best_rule(self._tdm, url.raw_path_qs) if self._tdm else None
         if rule is not None:
             verdict.evidence["tdmrep_json"] = rule.raw
         reserved = rule is not None and rule.refuses

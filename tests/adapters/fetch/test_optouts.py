@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
 
 from derlem.adapters.fetch.optouts import (
     OriginPolicy,
@@ -203,8 +204,8 @@ def test_tdmrep_precedence() -> None:
     policy = OriginPolicy("derlem", 0.0, 404, None, '[{"location": "/", "tdm-reservation": 1}]')
 
     def verdict(headers: dict[str, str], body: bytes = b"") -> bool:
-        found = policy.before("http://a/x", "/x")
-        policy.after(found, "/x", CIMultiDictProxy(CIMultiDict(headers)))
+        found = policy.before(URL("http://a/x"))
+        policy.after(found, URL("http://a/x"), CIMultiDictProxy(CIMultiDict(headers)))
         inside(found, body)
         return "tdmrep" in found.objections
 
@@ -260,7 +261,8 @@ def test_path_patterns_mean_what_the_regular_expression_means(pattern: str, path
 @given(st.text(max_size=300), st.text(max_size=300), st.text(max_size=40))
 def test_no_site_file_confuses_us(robots: str, tdmrep: str, tag: str) -> None:
     policy = OriginPolicy("derlem", 0.0, 200, robots, tdmrep)
-    verdict = policy.before("http://a.example/x", "/x")
+    url = URL("http://a.example/x")
+    verdict = policy.before(url)
     headers = CIMultiDictProxy(
         CIMultiDict({"X-Robots-Tag": tag, "Content-Usage": tag, "tdm-reservation": tag})
     )
