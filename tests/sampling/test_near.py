@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from derlem.sampling.draw import draw_sample
@@ -49,6 +49,7 @@ def test_clusters_are_the_connected_components(pairs):
         assert found[start] == min(reached)
 
 
+@settings(max_examples=150)
 @given(data=st.data())
 def test_one_of_each_cluster_is_kept(data, make_row, small_catalog):
     """Compared with all pairs: hashes a few flipped bits apart, in chains."""
