@@ -51,9 +51,9 @@ def draw_sample(
 ) -> SampleResult:
     """Draw the sample and store it under its name, in place of an earlier one of that name.
 
-    The same catalog, seed and options give the same sample, and then nothing is rewritten. With
-    `extend` every selection of that stored sample which is still a candidate stays. Raises what
-    `plan_sample` does, before anything is written.
+    The same catalog, seed and options give the same sample and fingerprint. With `extend` every selection
+    of that stored sample which is still a candidate stays. Raises what `plan_sample` does, before
+    anything is written; a failure while writing leaves the earlier sample.
     """
     with relations(connection) as made:
         census = find_candidates(made, options, extend, fingerprints)
