@@ -54,7 +54,7 @@ class Job:
     verdict: Verdict | None = None
     guard: Callable[[Job, CIMultiDictProxy[str]], None] | None = None
     tries: int = 0
-    dropped: int = 0
+    dropped: bool = False
     seen: frozenset[str] = frozenset()
     begun: Partial | None = None
 
@@ -77,34 +77,41 @@ class Client:
         addresses = Addresses(options.allow_private)
         self._resolver = Resolver(addresses)
         self._large = Turnstile()
-        connector = aiohttp.TCPConnector(
-            limit=0,  # the schedule limits
-            ttl_dns_cache=DNS_LIFE,
-            keepalive_timeout=KEEP_ALIVE,
-            resolver=self._resolver,
-            socket_factory=addresses.socket,
-            ssl=verify,
-        )
-        self._session = aiohttp.ClientSession(
-            connector=connector,
-            connector_owner=True,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"User-Agent": agent, "Accept": "*/*", "Accept-Encoding": "identity, gzip;q=0.5"},
-            timeout=aiohttp.ClientTimeout(total=None, connect=options.timeouts.connect),
-            auto_decompress=False,
-            trust_env=False,
-            read_bufsize=2**18,
-            middlewares=(_once,),
-            request_class=_Request,
+        self._session, self._anew = (
+            aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(
+                    limit=0,  # the schedule limits
+                    ttl_dns_cache=DNS_LIFE,
+                    resolver=self._resolver,
+                    socket_factory=addresses.socket,
+                    ssl=verify,
+                    **keeping,
+                ),
+                connector_owner=True,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers={"User-Agent": agent, "Accept": "*/*", "Accept-Encoding": "identity, gzip;q=0.5"},
+                timeout=aiohttp.ClientTimeout(total=None, connect=options.timeouts.connect),
+                auto_decompress=False,
+                trust_env=False,
+                read_bufsize=2**18,
+                middlewares=(_once,),
+                request_class=_Request,
+            )
+            for keeping in ({"keepalive_timeout": KEEP_ALIVE}, {"force_close": True})
         )
 
     async def close(self) -> None:
         """Close all connections."""
         await self._session.close()
+        await self._anew.close()
         await self._resolver.close()
 
     async def ask(self, job: Job) -> Answer:
-        """Send the job's request. BodyError, and whatever the connection raises."""
+        """Send the job's request. BodyError, and whatever the connection raises.
+
+        A request under which a kept-alive connection ended gets a connection of its own the next time:
+        every other one in the pool may have ended as well.
+        """
         headers: dict[str, str] | None = None
         if job.begun is not None and job.begun.size:
             headers = resume_headers(job.begun)
@@ -115,7 +122,8 @@ class Client:
             if job.known.last_modified:
                 headers["If-Modified-Since"] = job.known.last_modified
         async with asyncio.timeout(self._timeout):
-            response = await self._session.get(job.target.url, headers=headers, allow_redirects=False)
+            session = self._anew if job.dropped else self._session
+            response = await session.get(job.target.url, headers=headers, allow_redirects=False)
             whole = False
             try:
                 answer = await self._read(job, response)
@@ -156,7 +164,7 @@ class _Request(ClientRequest):
 
     async def send(self, conn: aiohttp.connector.Connection) -> ClientResponse:
         transport = conn.transport
-        self.reused = transport in _SERVED
+        self.reused = transport is None or transport in _SERVED  # None: lost since it was taken from the pool
         if transport is not None:
             _SERVED.add(transport)
         return await super().send(conn)
@@ -171,6 +179,10 @@ async def _once(request: ClientRequest, handler: ClientHandlerType) -> ClientRes
         return await handler(request)
     except aiohttp.ClientConnectorError:
         raise
-    except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
+    except (
+        aiohttp.ServerDisconnectedError,
+        aiohttp.ClientOSError,
+        aiohttp.ClientConnectionResetError,
+    ) as error:
         message = str(error) or "the connection ended before the response"
         raise DroppedError(message, reused=isinstance(request, _Request) and request.reused) from error

@@ -25,9 +25,6 @@ from .urls import UrlError, follow
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MAX_BACKOFF = 60.0
-MAX_DROPPED = 2
-"""Kept-alive connections that may end under a request before that counts as its failure."""
-
 SLICE = 64
 """Requests that are begun in one turn of the loop."""
 
@@ -169,8 +166,8 @@ class Engine:
             try:
                 result: Answer | Failure = await self._client.ask(job)
             except DroppedError as error:
-                if error.reused and job.dropped < MAX_DROPPED:
-                    job.dropped += 1
+                if error.reused and not job.dropped:
+                    job.dropped = True
                     self._enqueue(job)
                     return
                 result = failure_of(error)
