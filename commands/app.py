@@ -137,8 +137,9 @@ class App:
         """Settle what waits."""
         sources = self._sources(names)
         if self.dry_run:
-            for source in sources:
-                say(f"{source.name}: {waiting(self.workspace, [source]):,} items wait to be read")
+            with read_catalog(self.workspace) as connection:
+                for source in sources:
+                    say(f"{source.name}: {waiting(connection, [source]):,} items wait to be read")
             return
         with self._locked(), self._session() as work:
             run_ingest(work, sources, self._context(), self.loaded.config.ingest)

@@ -123,6 +123,12 @@ class LocalExecutor:
             self._end(worker)
         self._workers.clear()
 
+    def start(self, items: int) -> None:
+        """Start workers for that many items ahead of their tasks: a process needs a moment to begin."""
+        for slot in range(min(self._job.ingest.workers, items)):
+            if slot not in self._workers:
+                self._workers[slot] = self._start()
+
     def run(self, tasks: Iterable[Task]) -> Iterator[WrittenSegment]:
         """Run all tasks; yields segments as they are finished, in no particular order."""
         slots = range(self._job.ingest.workers)

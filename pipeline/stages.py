@@ -5,8 +5,11 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import duckdb
 
 from ..adapters.base import Context, SourceOptions
 from ..adapters.pdf import PdfOptions, resolve_renderer
@@ -119,7 +122,6 @@ def run_ingest(
     """Settle everything of the given sources that waits."""
     session.state.enter("ingest")
     context = with_renderer(context)
-    warn_of_mixed_renderers(context)
     job = Job(
         run=session.run,
         context=context,
@@ -127,10 +129,12 @@ def run_ingest(
         schema=row_schema(),
         adapters={source.name: adapter_class(source.adapter) for source in sources},
     )
-    with (
-        LocalExecutor(job) as executor,
-        meter("ingest", waiting(session.workspace, sources)) as shown,
-    ):
+    with LocalExecutor(job) as executor, ExitStack() as stack:
+        with read_catalog(session.workspace) as connection:
+            items = waiting(connection, sources)
+            executor.start(items)  # beside the planning
+            warn_of_mixed_renderers(connection, context)
+        shown = stack.enter_context(meter("ingest", items))
 
         def progress(segment: WrittenSegment) -> None:
             pages = segment.statuses.get("discovered", 0)
@@ -148,29 +152,27 @@ def run_ingest(
     write_provenance(session.workspace)
 
 
-def warn_of_mixed_renderers(context: Context) -> None:
+def warn_of_mixed_renderers(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
     """Say so when pages of a source will be drawn by another renderer than those before."""
     chosen = context.settings["pdf"]["renderer"]
-    with read_catalog(context.workspace) as connection:
-        for source, renderer, pages in connection.execute(query("segments/renderers")).fetchall():
-            if renderer not in (None, chosen):
-                log.warning(
-                    "%s: %d pages were drawn by %s; this run draws further ones by %s (pdf.renderer chooses)",
-                    source,
-                    pages,
-                    renderer,
-                    chosen,
-                )
+    for source, renderer, pages in connection.execute(query("segments/renderers")).fetchall():
+        if renderer not in (None, chosen):
+            log.warning(
+                "%s: %d pages were drawn by %s; this run draws further ones by %s (pdf.renderer chooses)",
+                source,
+                pages,
+                renderer,
+                chosen,
+            )
 
 
-def waiting(workspace: Workspace, sources: Sequence[SourceOptions]) -> int:
+def waiting(connection: duckdb.DuckDBPyConnection, sources: Sequence[SourceOptions]) -> int:
     """How many items of the sources wait to be read."""
-    with read_catalog(workspace) as connection:
-        found = connection.execute(
-            "SELECT count(*) FROM items WHERE status = 'discovered' AND list_contains(?, source)",
-            [[source.name for source in sources]],
-        ).fetchone()
-    return int(found[0]) if found else 0
+    found = connection.execute(
+        "SELECT count(*) FROM items WHERE status = 'discovered' AND list_contains(?, source)",
+        [[source.name for source in sources]],
+    ).fetchall()
+    return int(found[0][0])
 
 
 def with_renderer(context: Context) -> Context:

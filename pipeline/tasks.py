@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -21,6 +22,10 @@ ROW_GROUP = 1024
 
 PAGES_PER_TASK = 16
 """Pages of documents in one task: a page takes about a second."""
+
+
+FEWEST_TASKS = 4
+"""Tasks per worker that even few items are cut into, and the parts of a batch below which none is cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,18 +79,24 @@ def plan_items(
     by_unit = spread is Spread.UNITS
     parameters = {"source": source.name, "pages": False, "by_unit": by_unit}
     rows, boundaries = _write_plan(connection, query("segments/pending"), parameters, plan)
-    # Several tasks per worker even of few items, so that the last ones end together.
-    size = max(1, min(batch, -(-rows // (workers * 4))))
-    if not by_unit:
-        cuts = [*range(0, rows, size), rows]
-    else:
-        cuts = [0]
-        for at in boundaries:
-            if at - cuts[-1] >= size or at == rows:
-                cuts.append(at)
-    return [
-        Task(source, plan, start, stop, patient=by_unit) for start, stop in pairwise(cuts) if stop > start
-    ]
+    cuts = _cuts(rows, boundaries if by_unit else None, workers, batch)
+    return [Task(source, plan, start, stop, patient=by_unit) for start, stop in pairwise(cuts)]
+
+
+def _cuts(rows: int, boundaries: Sequence[int] | None, workers: int, batch: int) -> list[int]:
+    """Where tasks begin, and the end: in general, or at boundaries only.
+
+    Guided self-scheduling (Polychronopoulos and Kuck, 1987): tasks get smaller towards the end, so that
+    the last ones end together; of few items there are still several tasks per worker.
+    """
+    smallest = min(-(-rows // (workers * FEWEST_TASKS)), -(-batch // FEWEST_TASKS))
+    cuts = [0]
+    while cuts[-1] < rows:
+        at = cuts[-1] + max(min(-(-(rows - cuts[-1]) // (2 * workers)), batch), smallest)
+        if boundaries is not None:
+            at = boundaries[bisect_left(boundaries, min(at, rows))]
+        cuts.append(min(at, rows))
+    return cuts
 
 
 def _plan_partitions(
