@@ -314,19 +314,23 @@ def sql(ctx: click.Context, query: str, form: str) -> None:
 @click.option("--source", help="All items of a source.")
 @click.option("--key", help="An item (the key of its sample), and all that hold the very same picture.")
 @click.option("--where", help="Items that satisfy an SQL predicate.")
+@click.option("--purge", is_flag=True, help="Erase what is withdrawn, earlier too, from store and cache.")
 @click.pass_context
-def withdraw(ctx: click.Context, source: str | None, key: str | None, where: str | None) -> None:
+def withdraw(ctx: click.Context, source: str | None, key: str | None, where: str | None, purge: bool) -> None:
     """Take items down: out of the catalog's use, out of manifests and out of the built corpora.
 
-    Only the shards that held one are written again; the pages of a document go with it.
+    Only the shards that held one are written again; the pages of a document go with it. With --purge
+    their bytes and texts are erased from the segments and from the cache as well, and the audit looks
+    for what is left of them; with --purge alone, those of what was withdrawn before.
 
     \b
     Example:
       derlem --dry-run withdraw --source web
+      derlem withdraw --source web --purge
       derlem withdraw --key 0b1f6c2f9d6e4a0c8e1d2f3a4b5c6d7e
       derlem withdraw --where "uri LIKE 'https://example.org/%'"
     """
-    app(ctx).withdraw(source, key, where)
+    app(ctx).withdraw(source, key, where, purge)
 
 
 @main.group()

@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import Engine, Table, event
+from sqlalchemy import Engine, Table, bindparam, event
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.schema import CreateTable
@@ -120,6 +120,22 @@ class Ledger:
             self._pending[key] = row
             if len(self._pending) == FLUSH_ROWS:
                 self._changed.notify()
+
+    def packed(self) -> Iterator[tuple[str, str, int, int]]:
+        """Every body that lies in a pack: (sha256 in hex, pack, offset, size)."""
+        table = _table(UrlRow)
+        columns = (table.c.sha256, table.c.pack, table.c.offset, table.c.size)
+        with self._engine.connect() as connection:
+            for digest, pack, offset, size in connection.execute(select(*columns).where(table.c.pack != "")):
+                yield digest.hex(), pack, offset, size
+
+    def forget(self, digests: Iterable[str]) -> None:
+        """Know nothing any more of URLs whose bytes have one of these sha256 (hex)."""
+        table = _table(UrlRow)
+        rows = [{"gone": bytes.fromhex(digest)} for digest in digests]
+        if rows:
+            with self._engine.begin() as connection:
+                connection.execute(table.delete().where(table.c.sha256 == bindparam("gone")), rows)
 
     def rest_host(self, host: str, until: float, reason: str) -> None:
         """Have all processes, later ones too, leave a host alone until `until`; never shortens a rest."""

@@ -21,6 +21,7 @@ from benchmarks.synthetic_catalog import make
 from derlem.catalog.audit import Inventory, load_audits, run_audits
 from derlem.catalog.store import read_catalog, transaction, write_catalog
 from derlem.catalog.workspace import Workspace
+from derlem.pipeline.purge import REMAINS
 
 ITEMS = 10_000_000
 LIMIT = 60.0
@@ -72,7 +73,12 @@ def inventory(connection: duckdb.DuckDBPyConnection, folder: Path) -> Inventory:
         """SELECT 'store/' || segment || '.tar' AS path, tar_bytes AS bytes FROM segments
         UNION ALL SELECT 'store/' || segment || '.parquet', 1 FROM segments"""
     ).to_arrow_table()
-    return Inventory(shard_samples=[path], shard_files=pa.table(files), store_files=pa.table(store))
+    return Inventory(
+        shard_samples=[path],
+        shard_files=pa.table(files),
+        store_files=pa.table(store),
+        remains=REMAINS.empty_table(),
+    )
 
 
 def main() -> int:

@@ -12,6 +12,7 @@ Beside the catalog's tables it may read
   record_source, record_category, record_license, record_sha256): every sample found in a shard file;
 - `shard_files` (sample, shard, path, samples, bytes, sha256, error): every shard file found;
 - `store_files` (path, bytes): every file of a segment found;
+- `remains` (item_id, path, what): what store and cache still hold of items that were purged;
 - `known_statuses` (status), `known_reasons` (reason, status): the vocabulary;
 - `category_forms` (category, normal): every category in use and how it should be written.
 
@@ -80,6 +81,7 @@ class Inventory:
     shard_samples: Sequence[Path]
     shard_files: pa.Table
     store_files: pa.Table
+    remains: pa.Table
     holder: object = None
 
 
@@ -173,6 +175,7 @@ def _offer(connection: duckdb.DuckDBPyConnection, inventory: Inventory) -> None:
     tables = {
         "shard_files": inventory.shard_files,
         "store_files": inventory.store_files,
+        "remains": inventory.remains,
         "known_statuses": pa.table({"status": [str(status) for status in Status]}),
         "known_reasons": pa.table(
             {

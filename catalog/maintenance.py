@@ -19,7 +19,9 @@ from .sources import read_provenance, restore_source
 from .store import WRITE_WAIT, connect, create_schema, create_views, schema_steps, schema_version, transaction
 from .workspace import Workspace
 
-TABLES = ("sources", "items", "runs", "segments", "samples", "allocations", "manifest", "shards")
+TABLES = (
+    "sources", "items", "runs", "segments", "samples", "allocations", "exclusions", "manifest", "shards",
+)  # fmt: skip
 """The catalog's tables, less the one that holds the schema version."""
 
 Restore = Callable[[duckdb.DuckDBPyConnection, Workspace], Any]

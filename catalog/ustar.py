@@ -28,6 +28,11 @@ def header(name: str, size: int) -> bytes:
     )
 
 
+def member_size(header: bytes) -> int:
+    """The size that a header made by `header` gives."""
+    return int(header[124:135], 8)
+
+
 def padding(size: int) -> bytes:
     """The zero bytes between a member of `size` bytes and the next header."""
     return bytes(-size % BLOCK)

@@ -32,6 +32,7 @@ from ..pipeline.executor import warm_up
 from ..pipeline.lock import instance_lock
 from ..pipeline.logs import configure_logs
 from ..pipeline.progress import meter
+from ..pipeline.purge import find_purgeable, purge, remains
 from ..pipeline.retry import retry
 from ..pipeline.session import Session, session, write_provenance
 from ..pipeline.stages import check_sources, checked_listings, run_discover, run_ingest, waiting
@@ -42,6 +43,7 @@ from ..sampling.draw import draw_sample
 from ..sampling.options import SampleOptions, scaled
 from ..sampling.plan import Plan, plan_sample, plan_table
 from ..settings.load import Loaded, load
+from .decontamination import fingerprinter
 
 Table = tuple[Sequence[str], Sequence[Sequence[Any]]]
 """Columns and rows for `rendering`."""
@@ -173,7 +175,11 @@ class App:
             raise ConfigError("no sample is configured", key="sample")
         if self.dry_run:
             with read_catalog(self.workspace) as connection:
-                return plan_table(plan_sample(connection, options, extend=extend))
+                return plan_table(
+                    plan_sample(
+                        connection, options, extend=extend, fingerprints=fingerprinter(self._context())
+                    )
+                )
         with self._locked(), self._session() as work:
             return plan_table(self._draw(work, options, extend))
 
@@ -191,17 +197,23 @@ class App:
         with self._locked(), self._session() as work:
             self._build(work, chosen)
 
-    def withdraw(self, source: str | None, key: str | None, where: str | None) -> None:
-        """Mark items as withdrawn and write the shards that held one again."""
-        takedown = Takedown(source, key, where)
+    def withdraw(self, source: str | None, key: str | None, where: str | None, purging: bool) -> None:
+        """Mark items as withdrawn and write the shards that held one again; purge store and cache of them."""
+        nothing_more = purging and (source, key, where) == (None, None, None)
+        takedown = None if nothing_more else Takedown(source, key, where)
         if self.dry_run:
-            rows = find(self.workspace, takedown, "")
-            say(f"{takedown}: {rows.num_rows:,} items would be withdrawn")
+            if takedown is not None:
+                rows = find(self.workspace, takedown, "")
+                say(f"{takedown}: {rows.num_rows:,} items would be withdrawn")
+            if purging:
+                before = find_purgeable(self.workspace, "").num_rows
+                say(f"these, and {before:,} that were withdrawn before, would be purged")
             return
         with self._locked(), self._session() as work:
             work.state.enter("withdraw")
-            for name, count in withdraw(work.store, takedown, work.run).items():
-                say(f"{name}: {count:,} items withdrawn")
+            if takedown is not None:
+                for name, count in withdraw(work.store, takedown, work.run).items():
+                    say(f"{name}: {count:,} items withdrawn")
             with meter("rebuild shards") as shown:
                 touched = withdraw_from_corpora(
                     self.workspace,
@@ -209,6 +221,9 @@ class App:
                     self.loaded.config.ingest.workers,
                     lambda samples, _: shown.advance(samples),
                 )
+            if purging:
+                for name, count in purge(work.store, work.run).items():
+                    say(f"{name}: {count:,} items purged from store and cache")
             write_provenance(self.workspace)
         for found, built in touched:
             went = f"{sum(found.samples.values()):,} samples gone"
@@ -220,7 +235,7 @@ class App:
     def audit(self) -> tuple[Sequence[str], list[Sequence[Any]], bool]:
         """Audit the catalog and the shards; a row per audit, and whether an error audit has rows."""
         audits = load_audits([Path(folder) for folder in self.loaded.config.audit.paths])
-        found = inventory(self.workspace, self.loaded.config.ingest.workers)
+        found = inventory(self.workspace, remains(self.workspace), self.loaded.config.ingest.workers)
         with read_catalog(self.workspace) as connection:
             results = run_audits(connection, audits, found)
         rows: list[Sequence[Any]] = [
@@ -317,7 +332,13 @@ class App:
     def _draw(self, work: Session, options: SampleOptions, extend: str | None) -> Plan:
         work.state.enter("sample")
         with write_catalog(self.workspace) as connection:
-            result = draw_sample(connection, options, work.run, extend=extend)
+            result = draw_sample(
+                connection,
+                options,
+                work.run,
+                extend=extend,
+                fingerprints=fingerprinter(self._context()),
+            )
         for warning in result.plan.warnings:
             say(f"warning: {warning}")
         work.state.count("sample", {"selected": result.selected})

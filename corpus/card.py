@@ -45,6 +45,7 @@ def card(stats: Mapping[str, Any]) -> str:
         summary(stats) + "\n",
         _composition(stats),
         _sources(stats),
+        _exclusions(stats),
         _loading(stats),
         _fields(stats),
         _rebuilding(stats),
@@ -133,6 +134,13 @@ def _sources(stats: Mapping[str, Any]) -> str:
     )
 
 
+def _exclusions(stats: Mapping[str, Any]) -> str:
+    """What was there and could not be drawn."""
+    rows = [(row["reason"].replace("_", " "), f"{row['items']:,}") for row in stats["exclusions"]]
+    text = "## Left out\n\nItems that were known and no candidates for this corpus, by reason.\n\n"
+    return text + _table(("reason", "items"), rows or [("(none)", "0")])
+
+
 def _loading(stats: Mapping[str, Any]) -> str:
     name, build = stats["name"], stats["build"]
     extension = build["extension"]
@@ -179,8 +187,13 @@ def _fields(stats: Mapping[str, Any]) -> str:
 
 def _rebuilding(stats: Mapping[str, Any]) -> str:
     sample, build = stats["sample"], stats["build"]
+    drawn = json.loads(sample["config"])
+    earlier = drawn.pop("extends", None)
+    commands = "derlem -c derlem.yaml run"
+    if earlier:
+        commands = f"derlem -c derlem.yaml sample --extend {earlier}\nderlem -c derlem.yaml build"
     declared = {
-        "sample": json.loads(sample["config"]),
+        "sample": drawn,
         "corpus": {k: build[k] for k in ("format", "shard_size")},
     }
     config = yaml.safe_dump(declared, sort_keys=False, allow_unicode=True)
@@ -189,7 +202,7 @@ def _rebuilding(stats: Mapping[str, Any]) -> str:
         f"{sample['target']:,}. With the sources above declared in `derlem.yaml`, and\n\n"
         f"```yaml\n{config}```\n\n"
         "the same catalog gives the same shards, byte for byte (`stats.json` has their sha256):\n\n"
-        "```sh\nderlem -c derlem.yaml run\n```\n"
+        f"```sh\n{commands}\n```\n"
     )
 
 

@@ -93,6 +93,9 @@ def statistics(
         "allocations": _rows(
             connection, "SELECT * FROM allocations WHERE sample = $sample ORDER BY node, source", values
         ),
+        "exclusions": _rows(
+            connection, "SELECT * FROM exclusions WHERE sample = $sample ORDER BY reason", values
+        ),
     }
 
 

@@ -69,8 +69,10 @@ class _Broken(Exception):
     """A shard that cannot be read on."""
 
 
-def inventory(workspace: Workspace, workers: int | None = None) -> Inventory:
+def inventory(workspace: Workspace, remains: pa.Table, workers: int | None = None) -> Inventory:
     """Read all shards in the workspace's corpora, with `workers` processes (default: one per core).
+
+    `remains` is what is left of purged items, as `pipeline.purge.remains` finds it.
 
     A shard that cannot be read to its end is listed with the error, and with the samples before it.
     """
@@ -89,6 +91,7 @@ def inventory(workspace: Workspace, workers: int | None = None) -> Inventory:
         shard_samples=[nothing, *sorted(Path(holder.name).glob("*.samples"))],
         shard_files=pa.Table.from_pylist(rows, schema=FILES),
         store_files=pa.Table.from_pylist(_store_files(workspace), schema=STORE),
+        remains=remains,
         holder=holder,
     )
 

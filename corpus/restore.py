@@ -20,7 +20,7 @@ log = logging.getLogger("derlem.build")
 
 
 def restore_corpora(connection: duckdb.DuckDBPyConnection, workspace: Workspace) -> list[str]:
-    """Fill `samples`, `allocations`, `manifest` and `shards` for every corpus; returns their names.
+    """Fill the tables of samples and corpora (`samples` to `shards`) for every corpus; returns their names.
 
     The tables hold nothing of these corpora yet; the caller commits. A folder without `stats.json` is an
     unfinished build and is passed over. Raises UnreadableCorpus when files do not belong together.
@@ -31,6 +31,7 @@ def restore_corpora(connection: duckdb.DuckDBPyConnection, workspace: Workspace)
         stats = _read(folder)
         _insert(connection, "samples", [stats["sample"]])
         _insert(connection, "allocations", stats["allocations"])
+        _insert(connection, "exclusions", stats["exclusions"])
         _insert(connection, "shards", [_shard_row(folder, shard) for shard in stats["shards"]])
         connection.execute(query("corpus/restore_manifest"), {"manifest": str(folder.manifest)})
         restored.append(folder.name)

@@ -139,7 +139,7 @@ def _store(
         with transaction(writer):
             before = writer.execute("SELECT fingerprint FROM samples WHERE sample = ?", [options.name])
             earlier = before.fetchall()
-            for table in ("samples", "allocations", "manifest"):
+            for table in ("samples", "allocations", "exclusions", "manifest"):
                 writer.execute(f"DELETE FROM {table} WHERE sample = ?", [options.name])
             selected, fingerprint = _store_rows(writer, drawn, strata, options)
             writer.execute(
@@ -156,6 +156,7 @@ def _store(
                 },
             )
             _store_allocations(writer, plan)
+            _store_exclusions(writer, plan)
     finally:
         writer.close()
     changed = [(fingerprint,)] != earlier
@@ -246,3 +247,13 @@ def _store_allocations(writer: duckdb.DuckDBPyConnection, plan: Plan) -> None:
     writer.register("sample_nodes", pa.table(table))
     writer.execute(query("sampling/store_allocations"), {"sample": plan.options.name})
     writer.unregister("sample_nodes")
+
+
+def _store_exclusions(writer: duckdb.DuckDBPyConnection, plan: Plan) -> None:
+    table = {
+        "reason": pa.array(list(plan.excluded), pa.string()),
+        "items": pa.array(list(plan.excluded.values()), pa.int64()),
+    }
+    writer.register("sample_exclusions", pa.table(table))
+    writer.execute(query("sampling/store_exclusions"), {"sample": plan.options.name})
+    writer.unregister("sample_exclusions")

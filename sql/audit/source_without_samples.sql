@@ -1,8 +1,8 @@
 -- name: source_without_samples
 -- severity: error
 -- meaning: A declared source of which a built corpus holds nothing, although every source should land
---   (min_per_source). One whose pictures are all duplicates of sources declared before it has nothing to
---   land with.
+--   (min_per_source). One whose pictures are all duplicates of sources declared before it, or were all
+--   withdrawn, has nothing to land with.
 WITH built AS (
     SELECT sample FROM shards
     UNION
@@ -27,6 +27,14 @@ lacking AS (
     FROM wanted AS w
     LEFT JOIN held AS h ON h.sample = w.sample AND h.source = w.source
     WHERE h.source IS NULL
+),
+taken_down AS (
+    SELECT source
+    FROM items
+    WHERE source IN (SELECT source FROM lacking)
+    GROUP BY source
+    HAVING max(CASE WHEN status = 'ready' THEN 1 ELSE 0 END) = 0
+       AND max(CASE WHEN status = 'withdrawn' THEN 1 ELSE 0 END) = 1
 ),
 own AS (
     SELECT DISTINCT source, sha256
@@ -56,5 +64,6 @@ duplicated AS (
 SELECT l.sample, l.source
 FROM lacking AS l
 LEFT JOIN duplicated AS d ON d.source = l.source
-WHERE d.source IS NULL
+LEFT JOIN taken_down AS t ON t.source = l.source
+WHERE d.source IS NULL AND t.source IS NULL
 ORDER BY l.sample, l.source

@@ -97,6 +97,12 @@ CREATE TABLE allocations (               -- one row per node of a sample's categ
     why         VARCHAR NOT NULL         -- what decided the number
 );
 
+CREATE TABLE exclusions (                -- items that were no candidates for a sample
+    sample  VARCHAR NOT NULL,
+    reason  VARCHAR NOT NULL,            -- the rule that kept them out, or their status
+    items   BIGINT NOT NULL
+);
+
 CREATE TABLE manifest (
     sample    VARCHAR NOT NULL,
     position  BIGINT NOT NULL,           -- order of the corpus, from 0

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from derlem.catalog.maintenance import TABLES
+
 MakeProject = Callable[..., Any]
 CAPTION = {"sidecar": ".txt", "format": "stamps", "languages": ["tr", "en"]}
 
@@ -154,15 +156,14 @@ def test_a_catalog_rebuilt_from_segments_is_equal(project: MakeProject, demo: Pa
     mine = project(demo_sources(demo), sample=SAMPLE, corpus={"shard_size": "500kB"})
     mine.derlem("run")
     mine.derlem("retry")
-    tables = ("sources", "items", "runs", "segments", "samples", "allocations", "manifest", "shards")
-    before = {table: mine.rows(f"FROM {table} ORDER BY ALL") for table in tables}
+    before = {table: mine.rows(f"FROM {table} ORDER BY ALL") for table in TABLES}
     assert all(before.values())
     (mine.work / "catalog.duckdb").unlink()
     mine.derlem("catalog", "rebuild")
-    for table in tables:
+    for table in TABLES:
         assert mine.rows(f"FROM {table} ORDER BY ALL") == before[table], table
     mine.derlem("catalog", "compact")
-    for table in tables:
+    for table in TABLES:
         assert mine.rows(f"FROM {table} ORDER BY ALL") == before[table], table
 
 

@@ -131,7 +131,7 @@ class Pantry:
     def draw(self, name: str = "small", repeats: Sequence[str] = ()) -> int:
         """Draw everything that is ready (and `repeats` once more) as the sample `name`; returns its size."""
         with write_catalog(self.workspace) as connection, transaction(connection):
-            for table in ("samples", "manifest", "allocations"):
+            for table in ("samples", "manifest", "allocations", "exclusions"):
                 connection.execute(f"DELETE FROM {table} WHERE sample = ?", [name])
             connection.execute(
                 """INSERT INTO manifest
@@ -151,6 +151,7 @@ class Pantry:
                 "INSERT INTO samples VALUES (?, 7, ?, ?, '{}', ?, 'run-2', ?)",
                 [name, size, size, fingerprint, WHEN],
             )
+            connection.execute("INSERT INTO exclusions VALUES (?, 'duplicate', 3)", [name])
             connection.execute(
                 """INSERT INTO allocations
                 WITH nodes AS (

@@ -19,6 +19,7 @@ from derlem.catalog.store import read_catalog
 from derlem.corpus.build import build_corpus
 from derlem.corpus.inventory import inventory
 from derlem.corpus.options import CorpusOptions
+from derlem.pipeline.purge import remains
 
 
 def build(pantry, format="webdataset"):
@@ -27,7 +28,7 @@ def build(pantry, format="webdataset"):
 
 
 def audit(pantry) -> dict[str, AuditResult]:
-    found = inventory(pantry.workspace, 1)
+    found = inventory(pantry.workspace, remains(pantry.workspace), 1)
     with read_catalog(pantry.workspace) as connection:
         results = run_audits(connection, load_audits(), found)
     return {result.audit.name: result for result in results}
@@ -261,6 +262,13 @@ def test_source_that_did_not_land(built):
     assert firing(built) == set()
 
 
+def test_source_that_was_taken_down_need_not_land(built):
+    built.declare("late")
+    built.store("late", [{}], first_picture=900)
+    built.change("UPDATE items SET status = 'withdrawn', reason = 'takedown' WHERE source = 'late'")
+    assert firing(built) == set()
+
+
 def test_source_of_nothing_but_earlier_duplicates_need_not_land(built):
     built.declare("copies")
     built.store("copies", [{}, {}])  # the same two pictures as the first of `clips`
@@ -273,6 +281,15 @@ def test_opt_out_that_the_sample_does_not_respect(built):
     built.change(PLANTED["opted_out_in_corpus"])
     built.change("""UPDATE samples SET config = '{"respect_opt_outs":false}'""")
     assert audit(built)["opted_out_in_corpus"].count == 0
+
+
+def test_purged_in_name_only(built):
+    built.change(
+        """UPDATE items SET status = 'withdrawn', reason = 'takedown', meta = '{"purged":true}'
+        WHERE item_id = (SELECT min(item_id) FROM items)"""
+    )
+    found = audit(built)["purged_but_there"]
+    assert {row["what"] for row in found.examples} == {"image", "record", "texts"}
 
 
 def test_every_audit_has_a_test():
@@ -300,7 +317,7 @@ def test_audits_of_ones_own(built, tmp_path):
     )
     audits = [found for found in load_audits([own]) if found.name == "wide"]
     with read_catalog(built.workspace) as connection:
-        (result,) = run_audits(connection, audits, inventory(built.workspace))
+        (result,) = run_audits(connection, audits, inventory(built.workspace, remains(built.workspace)))
     assert (result.count, len(result.examples), result.failed) == (40, 5, False)
     assert result.audit.meaning == "Wide pictures, all of them."
 
@@ -327,7 +344,7 @@ def test_missing_folder(tmp_path):
 
 def test_no_audit_is_an_error(pantry):
     with read_catalog(pantry.workspace) as connection, pytest.raises(NoAudits):
-        run_audits(connection, [], inventory(pantry.workspace))
+        run_audits(connection, [], inventory(pantry.workspace, remains(pantry.workspace)))
 
 
 def test_audit_with_wrong_sql_is_an_error(pantry, tmp_path):
@@ -336,14 +353,14 @@ def test_audit_with_wrong_sql_is_an_error(pantry, tmp_path):
     )
     audits = [found for found in load_audits([tmp_path]) if found.name == "a"]
     with read_catalog(pantry.workspace) as connection, pytest.raises(QueryError, match="audit a"):
-        run_audits(connection, audits, inventory(pantry.workspace))
+        run_audits(connection, audits, inventory(pantry.workspace, remains(pantry.workspace)))
 
 
 def test_inventory_reads_both_formats_alike(pantry):
     found = []
     for format in ("webdataset", "parquet"):
         build(pantry, format)
-        held = inventory(pantry.workspace, 1)
+        held = inventory(pantry.workspace, remains(pantry.workspace), 1)
         found.append(pa.concat_tables(pq.read_table(path) for path in held.shard_samples).to_pylist())
     by_key = [sorted(rows, key=lambda row: row["key"]) for rows in found]
     assert by_key[0] == by_key[1]

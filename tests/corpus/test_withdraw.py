@@ -10,6 +10,7 @@ from derlem.corpus.build import build_corpus
 from derlem.corpus.inventory import inventory
 from derlem.corpus.options import CorpusOptions
 from derlem.corpus.withdraw import find_withdrawn, withdraw_from_corpora
+from derlem.pipeline.purge import remains
 
 TAKEDOWN = "UPDATE items SET status = 'withdrawn', reason = 'takedown' WHERE "
 
@@ -19,7 +20,7 @@ def hashes(pantry):
 
 
 def firing(pantry):
-    found = inventory(pantry.workspace, 1)
+    found = inventory(pantry.workspace, remains(pantry.workspace), 1)
     with read_catalog(pantry.workspace) as connection:
         return {r.audit.name for r in run_audits(connection, load_audits(), found) if r.count}
 

@@ -257,7 +257,7 @@ class SmallCatalog:
 
     def fill(self, rows: Sequence[Row], sources: Sequence[str], **columns: Mapping[str, Any]) -> None:
         """Replace everything by these rows, in this order; `columns` give values by item_id."""
-        for table in ("sources", "items", "samples", "allocations", "manifest"):
+        for table in ("sources", "items", "samples", "allocations", "exclusions", "manifest"):
             self.connection.execute(f"DELETE FROM {table}")
         for position, source in enumerate(sources):
             self.connection.execute(

@@ -1,0 +1,192 @@
+"""Removes what store and cache still hold of withdrawn items, and finds what is left of it.
+
+Samples are overwritten where they lie: the segment keeps its size, so that every other sample keeps its
+place. All of it can be cut short anywhere and done again; an item counts as purged once nothing is left.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ..adapters.bodies import Bodies
+from ..catalog.models import now
+from ..catalog.queries import query
+from ..catalog.segment_files import BadSegment, stored
+from ..catalog.segments import row_schema
+from ..catalog.store import read_catalog
+from ..catalog.ustar import BLOCK, header, member_size, padding
+from ..catalog.workspace import Workspace
+from .segment_writer import write_durably
+from .store import SegmentStore
+
+log = logging.getLogger("derlem.pipeline")
+
+REMAINS = pa.schema([("item_id", pa.string()), ("path", pa.string()), ("what", pa.string())])
+"""What is left of a purged item, and where (below the workspace)."""
+
+_BLANK: dict[str, str | None] = {"caption": None, "conversations": None, "meta": "{}", "hint": "{}"}
+"""Columns with content, and what they hold without."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """A sample's place in a segment's tar: its image, and the record behind it."""
+
+    item_id: str
+    offset: int
+    length: int
+
+
+def find_purgeable(workspace: Workspace, run: str) -> pa.Table:
+    """The rows that a purge would write: every withdrawn item that was not purged; nothing is changed."""
+    with read_catalog(workspace) as connection:
+        rows = connection.execute(query("segments/purgeable"), {"run": run, "at": now()}).to_arrow_table()
+    return rows.cast(row_schema())
+
+
+def purge(store: SegmentStore, run: str) -> dict[str, int]:
+    """Remove all that is left of withdrawn items; returns how many of each source.
+
+    The caller holds the workspace's lock. Raises BadSegment for a tar that is not what its rows say.
+    """
+    workspace = store.workspace
+    rows = find_purgeable(workspace, run)
+    counts: dict[str, int] = {}
+    for source in pc.unique(rows.column("source")).to_pylist():
+        mine = rows.filter(pc.equal(rows.column("source"), source))
+        for path in stored(workspace, source):
+            _purge_segment(path, mine.column("item_id"))
+        counts[source] = mine.num_rows
+    if counts:
+        with Bodies(workspace) as bodies:
+            bodies.erase(_bodies_of_withdrawn(workspace))
+    for source in counts:
+        store.write_rows(source, "amend", run, rows.filter(pc.equal(rows.column("source"), source)))
+    store.commit()
+    return counts
+
+
+def remains(workspace: Workspace) -> pa.Table:
+    """What is left of purged items (REMAINS), by looking at the bytes; empty if all is as it should be."""
+    with read_catalog(workspace) as connection:
+        purged = connection.execute(
+            "SELECT item_id, source, original_sha256, json_extract_string(meta, '$.document') AS document"
+            " FROM items WHERE status = 'withdrawn' AND json_extract_string(meta, '$.purged') = 'true'"
+        ).to_arrow_table()
+    found: list[dict[str, Any]] = []
+    for source in pc.unique(purged.column("source")).to_pylist():
+        mine = purged.filter(pc.equal(purged.column("source"), source)).column("item_id")
+        for path in stored(workspace, source):
+            for item_id, file, what in _left_in_segment(path, mine):
+                place = file.relative_to(workspace.root).as_posix()
+                found.append({"item_id": item_id, "path": place, "what": what})
+    if purged.num_rows:
+        wanted = _bodies_of_withdrawn(workspace)
+        with Bodies(workspace) as bodies:
+            places = bodies.find(wanted)
+        for item in purged.select(["item_id", "original_sha256", "document"]).to_pylist():
+            there = {item["original_sha256"], item["document"]} & places.keys()
+            found += [
+                {"item_id": item["item_id"], "path": places[digest], "what": "as fetched"} for digest in there
+            ]
+    return pa.Table.from_pylist(found, schema=REMAINS)
+
+
+def _bodies_of_withdrawn(workspace: Workspace) -> set[str]:
+    with read_catalog(workspace) as connection:
+        return {
+            digest
+            for (digest,) in connection.execute(query("segments/purgeable_bodies")).fetchall()
+            if digest is not None
+        }
+
+
+def _purge_segment(path: Path, items: pa.ChunkedArray) -> None:
+    """Overwrite the items' samples in a segment, then blank their rows."""
+    samples = list(_samples(path, items))
+    if samples:
+        handle = os.open(path.with_suffix(".tar"), os.O_RDWR | os.O_CLOEXEC)
+        try:
+            for sample in samples:
+                _erase(handle, path, sample)
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    table = pq.read_table(path)
+    blanked = table
+    gone = _is_in(table.column("item_id"), items)
+    for name, blank in _BLANK.items():
+        column = blanked.column(name)
+        replaced = pc.if_else(gone, pa.scalar(blank, column.type), column)
+        index = blanked.schema.get_field_index(name)
+        blanked = blanked.set_column(index, blanked.schema.field(index), replaced)
+    if not blanked.equals(table):
+        temporary = path.with_name(f".{path.name}.tmp")
+        write_durably(blanked.replace_schema_metadata(table.schema.metadata), temporary)
+        temporary.replace(path)
+        log.info("%s: %d rows blanked, %d samples overwritten", path.stem, pc.sum(gone).as_py(), len(samples))
+
+
+def _samples(path: Path, items: pa.ChunkedArray) -> Iterator[_Sample]:
+    """Where the items' samples lie in the segment's tar."""
+    places = pq.read_table(path, columns=["item_id", "offset", "length", "status"])
+    chosen = pc.and_(_is_in(places.column("item_id"), items), pc.is_valid(places.column("length")))
+    # only where the item became ready is the place one in this segment's own tar
+    chosen = pc.and_(chosen, pc.equal(places.column("status"), "ready"))
+    for row in places.filter(chosen).to_pylist():
+        if path.with_suffix(".tar").exists():
+            yield _Sample(row["item_id"], row["offset"], row["length"])
+
+
+def _erase(handle: int, path: Path, sample: _Sample) -> None:
+    """Overwrite an image and its record, and name them as what they are now."""
+    record = _record_at(sample)
+    for at in (sample.offset - BLOCK, record):
+        if not os.pread(handle, BLOCK, at).startswith(sample.item_id.encode()):
+            raise BadSegment(path, f"the sample {sample.item_id} is not at byte {sample.offset} of its tar")
+    size = member_size(os.pread(handle, BLOCK, record))
+    for data, at in (
+        (bytes(sample.length), sample.offset),
+        (bytes(size), record + BLOCK),
+        (header(f"{sample.item_id}.purged", sample.length), sample.offset - BLOCK),
+        (header(f"{sample.item_id}.purged-record", size), record),
+    ):
+        if os.pwrite(handle, data, at) != len(data):
+            raise OSError(f"{path}: could not overwrite {len(data)} bytes at {at}")
+
+
+def _left_in_segment(path: Path, items: pa.ChunkedArray) -> Iterator[tuple[str, Path, str]]:
+    table = pq.read_table(path, columns=["item_id", *_BLANK])
+    table = table.filter(_is_in(table.column("item_id"), items))
+    for row in table.to_pylist():
+        if (row["caption"], row["conversations"], row["hint"]) != (None, None, "{}"):
+            yield row["item_id"], path, "texts"
+    tar = path.with_suffix(".tar")
+    if not tar.exists():
+        return
+    with tar.open("rb") as file:
+        for sample in _samples(path, items):
+            record = _record_at(sample)
+            size = member_size(os.pread(file.fileno(), BLOCK, record))
+            parts = (("image", sample.length, sample.offset), ("record", size, record + BLOCK))
+            for what, length, at in parts:
+                if os.pread(file.fileno(), length, at).strip(b"\0"):
+                    yield sample.item_id, tar, what
+
+
+def _record_at(sample: _Sample) -> int:
+    """Where the header of a sample's record stands."""
+    return sample.offset + sample.length + len(padding(sample.length))
+
+
+def _is_in(column: pa.ChunkedArray, items: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.is_in(column, value_set=items.combine_chunks() if items.num_chunks else items)

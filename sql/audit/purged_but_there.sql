@@ -1,0 +1,7 @@
+-- name: purged_but_there
+-- severity: error
+-- meaning: Something of an item that was purged still lies in a segment or in the cache.
+SELECT r.item_id, i.source, i.uri, r.path, r.what
+FROM remains AS r
+INNER JOIN items AS i ON i.item_id = r.item_id
+ORDER BY r.item_id, r.path, r.what

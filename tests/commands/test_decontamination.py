@@ -1,0 +1,99 @@
+"""Evaluation pictures stay out of a corpus, whichever way they are named."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+MakeProject = Callable[..., Any]
+SAMPLE = {"name": "s", "seed": 1, "target": 20, "balance": "natural"}
+
+
+def clipart(demo: Path) -> list[dict[str, Any]]:
+    folder = str(demo / "clipart")
+    return [{"name": "clipart", "adapter": "files", "path": folder, "license": "CC-PDDC"}]
+
+
+def pictures(demo: Path) -> list[Path]:
+    return sorted((demo / "clipart").rglob("*.png"))
+
+
+def left_out(mine: Any) -> set[str]:
+    """The uris of ready items that the sample would have held, had they not been excluded."""
+    rows = mine.rows(
+        "SELECT uri FROM items WHERE status = 'ready' AND item_id NOT IN (SELECT item_id FROM manifest)"
+    )
+    return {Path(row["uri"]).name for row in rows}
+
+
+def excluded(mine: Any) -> int:
+    rows = mine.rows("SELECT items FROM exclusions WHERE sample = 's' AND reason = 'excluded'")
+    return rows[0]["items"] if rows else 0
+
+
+def everything(**more: Any) -> dict[str, Any]:
+    return {**SAMPLE, "target": 10_000, "allow_shortfall": True, **more}
+
+
+def test_a_folder_of_evaluation_pictures(project: MakeProject, demo: Path, tmp_path: Path) -> None:
+    first, second, *_ = pictures(demo)
+    evaluation = tmp_path / "evaluation" / "deep"
+    evaluation.mkdir(parents=True)
+    shutil.copy(first, evaluation / "copy.png")
+    with Image.open(second) as image:  # another encoding: found by what it looks like
+        flat = Image.new("RGB", image.size, "white")
+        flat.paste(image.convert("RGBA"), mask=image.convert("RGBA"))
+        flat.save(evaluation / "again.jpg", quality=60)
+    (evaluation / "notes.txt").write_text("not a picture")
+    folder = {"folder": str(evaluation.parent), "distance": 4}
+
+    plain = project(clipart(demo), "plain", sample=everything())
+    plain.derlem("run")
+    before = left_out(plain)
+    assert not before & {first.name, second.name} and not excluded(plain)
+
+    mine = project(clipart(demo), "clean", sample=everything(exclude=[folder]))
+    mine.derlem("run")
+    assert {first.name, second.name} <= left_out(mine)
+    assert excluded(mine) >= 2
+    assert "excluded" in mine.derlem("--dry-run", "sample").stdout
+    assert "| excluded |" in (mine.work / "corpora" / "s" / "README.md").read_text()
+
+
+def test_a_dataset_of_evaluation_pictures(
+    project: MakeProject, demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
+    import datasets
+
+    chosen = pictures(demo)[3]
+    features = datasets.Features({"picture": datasets.Image()})
+    rows = datasets.Dataset.from_dict({"picture": [{"bytes": chosen.read_bytes(), "path": None}]}, features)
+    folder = tmp_path / "benchmark" / "data"
+    folder.mkdir(parents=True)
+    rows.to_parquet(str(folder / "test-00000-of-00001.parquet"))
+    named = {"dataset": str(folder.parent), "split": "test", "column": "picture", "distance": None}
+    mine = project(clipart(demo), sample=everything(exclude=[named]))
+    mine.derlem("run")
+    assert chosen.name in left_out(mine)
+    assert excluded(mine) >= 1
+
+
+def test_an_evaluation_set_that_cannot_be_read_is_an_error(
+    project: MakeProject, demo: Path, tmp_path: Path
+) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    (empty / "readme.txt").write_text("the pictures are elsewhere")
+    mine = project(clipart(demo), sample=everything(exclude=[str(empty)]))
+    said = mine.derlem("run", code=2).stderr
+    assert "no picture" in said and str(empty) in said
+    (empty / "broken.png").write_bytes(io.BytesIO(pictures(demo)[0].read_bytes()).read(200))
+    assert "no picture" in mine.derlem("sample", code=2).stderr
+    assert mine.rows("FROM samples") == []
