@@ -64,6 +64,8 @@ class Adapter(ABC, Generic[S]):
 
     Options: ClassVar[type[SourceOptions]]
     spread: ClassVar[Spread] = Spread.ITEMS
+    reading: ClassVar[tuple[str, ...]] = ()
+    """Modules that `read` imports when it is called; the workers' parent imports them once for all."""
 
     def __init__(self, context: Context) -> None:
         self.context = context

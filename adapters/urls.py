@@ -82,6 +82,7 @@ class UrlsAdapter(Adapter[UrlsOptions]):
 
     Options = UrlsOptions
     spread = Spread.PARTITIONS
+    reading = ("derlem.adapters.fetch.fetcher",)
 
     def discover(self, source: UrlsOptions) -> Iterator[list[Item]]:
         """Stream the lists. A row that makes no sense is an item: uri the list, locator the row."""

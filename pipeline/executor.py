@@ -251,7 +251,9 @@ class LocalExecutor:
 
 def warm_up(adapters: Iterable[type[Adapter[Any]]]) -> None:
     """Start the workers' parent, which imports what they need: early, it does so beside other work."""
-    modules = ["derlem.pipeline.preload", *sorted({adapter.__module__ for adapter in adapters})]
+    modules = ["derlem.pipeline.preload"]
+    for adapter in adapters:
+        modules += [adapter.__module__, *adapter.reading]
     multiprocessing.get_context("forkserver").set_forkserver_preload(modules)
     forkserver.ensure_running()
 
