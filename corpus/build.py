@@ -24,7 +24,7 @@ from .manifest import ManifestWriter
 from .options import CorpusOptions
 from .plan import BuildPlan, plan_build, planned_rows
 from .shard import Shard, ShardTask, finished, write_shard
-from .workers import each
+from .workers import each, warm_up
 
 log = logging.getLogger("derlem.build")
 
@@ -69,6 +69,7 @@ def build_corpus(
     The caller holds the workspace's lock. Raises UnknownSample, UnbuildableSample, MixedMediaTypes,
     NotEnoughSpace, or MissingBytes when the store is not what the catalog says.
     """
+    warm_up(workers)
     with read_catalog(workspace) as connection:
         plan = plan_build(connection, workspace, name, options)
     shards = write_corpus(workspace, plan, run, workers, progress)

@@ -40,7 +40,7 @@ def move_whole(source: Path, target: Path) -> None:
 class HashingFile(io.RawIOBase):
     """Hashes and counts what is written through it to `file`, and has the disk keep up.
 
-    While more is being written, what was written before goes to disk in a thread of its own, so that
+    Hashing and writing go side by side: the last shards leave cores idle. While more is being written, what was written before goes to disk in a thread of its own, so that
     `make_durable` at the end has little left to wait for.
     """
 
@@ -49,6 +49,7 @@ class HashingFile(io.RawIOBase):
         self._file = file
         self._digest = hashlib.sha256()
         self._thread = ThreadPoolExecutor(1)
+        self._hasher = ThreadPoolExecutor(1)
         self._syncing: Future[None] | None = None
         self._synced = 0
         self.size = 0
@@ -69,10 +70,11 @@ class HashingFile(io.RawIOBase):
     def write(self, data: Buffer, /) -> int:
         """Take all of `data`, however large, and return its size."""
         view = memoryview(data).cast("B")
-        self._digest.update(view)
+        hashing = self._hasher.submit(self._digest.update, view)
         done = 0
         while done < len(view):  # one write(2) takes 2 GiB at most
             done += self._file.write(view[done:]) or 0
+        hashing.result()  # `data` is the caller's again
         self.size += len(view)
         if self.size - self._synced >= _WRITE_BEHIND and (self._syncing is None or self._syncing.done()):
             self._synced = self.size
@@ -88,4 +90,5 @@ class HashingFile(io.RawIOBase):
     def close(self) -> None:
         """Let the thread end; the file itself is its owner's to close."""
         self._thread.shutdown()
+        self._hasher.shutdown()
         super().close()
