@@ -7,7 +7,7 @@ tables and lines. All of it ends as JPEG files or payloads at 300 DPI:
 
 (a)  for each page: pdf2image.convert_from_path(..., dpi=300)[0].save(...), one process
 (b)  seq | xargs -P workers pdftocairo -jpeg -r 300, one page a call
-ours derlem.adapters.pdf.read_pages in `workers` processes, 16 pages a task, as the executor cuts them
+ours derlem.adapters.pdf.read_pages in `workers` processes, in tasks as the executor gets them
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -32,10 +33,10 @@ from derlem.adapters.image import normalise
 from derlem.adapters.pdf import PdfOptions, expand, read_pages
 from derlem.catalog.models import Item, Payload
 from derlem.catalog.workspace import Workspace
+from derlem.pipeline.tasks import PAGES_PER_TASK, cut
 
 A2_PIXELS = (4961, 7016)
 A4_POINTS = (595.32, 841.92)
-PAGES_PER_TASK = 16
 RENDERERS = ("pdf2image", "pdfium")
 
 
@@ -140,8 +141,8 @@ def ours(path: Path, count: int, options: PdfOptions, workers: int, normalised: 
     """Seconds that `workers` processes take; they are started, and their renderers warm, before."""
     workspace = Workspace(path.parent.parent.parent)
     items = expand(path, Item("bench", path.name), options)
-    size = min(PAGES_PER_TASK, -(-count // workers))
-    tasks = [(workspace, options, items[at : at + size], normalised) for at in range(0, count, size)]
+    limits = cut(count, None, workers, PAGES_PER_TASK)
+    tasks = [(workspace, options, items[start:stop], normalised) for start, stop in pairwise(limits)]
     with get_context("spawn").Pool(workers) as pool:
         pool.map(read_task, [(workspace, options, items[:1], False)] * workers * 2, chunksize=1)
         return seconds(lambda: pool.map(read_task, tasks, chunksize=1))

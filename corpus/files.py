@@ -40,8 +40,8 @@ def move_whole(source: Path, target: Path) -> None:
 class HashingFile(io.RawIOBase):
     """Hashes and counts what is written through it to `file`, and has the disk keep up.
 
-    Hashing and writing go side by side: the last shards leave cores idle. While more is being written, what was written before goes to disk in a thread of its own, so that
-    `make_durable` at the end has little left to wait for.
+    Hashing and writing go side by side: the last shards leave cores idle. While more is being written, what
+    was written before goes to disk in a thread of its own, so that `make_durable` has little to wait for.
     """
 
     def __init__(self, file: io.FileIO) -> None:

@@ -48,7 +48,7 @@ def plan(sources: Sequence[SourceOptions], store: SegmentStore, job: Job) -> lis
     with read_catalog(store.workspace) as connection:
         for source in sources:
             stem = f"plan-{job.run}-{source.name}"
-            tasks += plan_pages(connection, source, folder, stem)
+            tasks += plan_pages(connection, source, folder, stem, workers=job.ingest.workers)
             tasks += plan_items(
                 connection,
                 source,

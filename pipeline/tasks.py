@@ -21,7 +21,7 @@ ROW_GROUP = 1024
 """Rows per group in a plan file: what a worker reads at a time."""
 
 PAGES_PER_TASK = 16
-"""Pages of documents in one task: a page takes about a second."""
+"""Pages of documents in one task, at most: a page takes about a second."""
 
 
 FEWEST_TASKS = 4
@@ -50,16 +50,14 @@ class Task:
 
 
 def plan_pages(
-    connection: duckdb.DuckDBPyConnection, source: SourceOptions, folder: Path, stem: str
+    connection: duckdb.DuckDBPyConnection, source: SourceOptions, folder: Path, stem: str, *, workers: int
 ) -> list[Task]:
     """Tasks for the waiting pages of a source's documents."""
     plan = folder / f"{stem}-pages.parquet"
     parameters = {"source": source.name, "pages": True, "by_unit": False}
     rows, _ = _write_plan(connection, query("segments/pending"), parameters, plan)
-    return [
-        Task(source, plan, start, min(start + PAGES_PER_TASK, rows), pages=True)
-        for start in range(0, rows, PAGES_PER_TASK)
-    ]
+    limits = cut(rows, None, workers, PAGES_PER_TASK)
+    return [Task(source, plan, start, stop, pages=True) for start, stop in pairwise(limits)]
 
 
 def plan_items(
@@ -79,11 +77,11 @@ def plan_items(
     by_unit = spread is Spread.UNITS
     parameters = {"source": source.name, "pages": False, "by_unit": by_unit}
     rows, boundaries = _write_plan(connection, query("segments/pending"), parameters, plan)
-    cuts = _cuts(rows, boundaries if by_unit else None, workers, batch)
-    return [Task(source, plan, start, stop, patient=by_unit) for start, stop in pairwise(cuts)]
+    limits = cut(rows, boundaries if by_unit else None, workers, batch)
+    return [Task(source, plan, start, stop, patient=by_unit) for start, stop in pairwise(limits)]
 
 
-def _cuts(rows: int, boundaries: Sequence[int] | None, workers: int, batch: int) -> list[int]:
+def cut(rows: int, boundaries: Sequence[int] | None, workers: int, batch: int) -> list[int]:
     """Where tasks begin, and the end: in general, or at boundaries only.
 
     Guided self-scheduling (Polychronopoulos and Kuck, 1987): tasks get smaller towards the end, so that

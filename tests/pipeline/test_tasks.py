@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import datetime
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 import duckdb
@@ -17,7 +18,7 @@ from derlem.catalog.models import Item
 from derlem.catalog.segments import row_schema
 from derlem.catalog.store import create_schema
 from derlem.pipeline.rows import announce
-from derlem.pipeline.tasks import Task, plan_items, plan_pages, read_plan
+from derlem.pipeline.tasks import Task, cut, plan_items, plan_pages, read_plan
 
 AT = datetime(2026, 1, 1)
 SOURCE = SourceOptions(name="s", adapter="files", license="MIT")
@@ -50,23 +51,23 @@ def test_every_waiting_item_is_in_exactly_one_task(
     items = [Item(source="s", uri=f"{place:03d}", unit=unit) for place, unit in enumerate(units)]
     folder = tmp_path_factory.mktemp("plans")
     tasks = plan_items(catalog_with(items), SOURCE, spread, folder, "p", workers=workers, batch=batch)
-    cut = planned(tasks)
-    assert sorted(uri for task in cut for uri in task) == [item.uri for item in items]
-    assert all(cut), "no task is empty"
+    found = planned(tasks)
+    assert sorted(uri for task in found for uri in task) == [item.uri for item in items]
+    assert all(found), "no task is empty"
     if spread is not Spread.PARTITIONS:
-        size = max(1, min(batch, -(-len(items) // (workers * 4))))
-        assert all(len(task) >= size for task in cut[:-1]), "tasks are not smaller than they need be"
+        size = min(-(-batch // 4), -(-len(items) // (workers * 4)))
+        assert all(len(task) >= size for task in found[:-1]), "tasks are not smaller than they need be"
 
     unit_of = {item.uri: item.unit for item in items}
-    tasks_of_unit = Counter(unit for task in cut for unit in {unit_of[uri] for uri in task} if unit)
+    tasks_of_unit = Counter(unit for task in found for unit in {unit_of[uri] for uri in task} if unit)
     if spread is not Spread.ITEMS:
         assert set(tasks_of_unit.values()) <= {1}, "a unit is never split"
-    for task in cut:
+    for task in found:
         for unit in {unit_of[uri] for uri in task}:
             mine = [uri for uri in task if unit_of[uri] == unit]
             assert mine == sorted(mine), "within a unit, in the order of discovery"
     if spread is Spread.PARTITIONS:
-        assert len(cut) <= workers
+        assert len(found) <= workers
         assert [task.partition for task in tasks] == sorted({task.partition for task in tasks})
 
 
@@ -78,8 +79,27 @@ def test_pages_are_planned_apart_from_items(tmp_path: Path) -> None:
     connection = catalog_with([Item(source="s", uri="d.pdf"), *pages])
     items = plan_items(connection, SOURCE, Spread.ITEMS, tmp_path, "i", workers=2, batch=10)
     assert planned(items) == [["d.pdf"]]
-    [task] = plan_pages(connection, SOURCE, tmp_path, "p")
-    assert [row["locator"] for row in read_plan(task)] == ["page=1", "page=2", "page=10"]
+    tasks = plan_pages(connection, SOURCE, tmp_path, "p", workers=2)
+    found = [row["locator"] for task in tasks for row in read_plan(task)]
+    assert found == ["page=1", "page=2", "page=10"]
+
+
+@given(
+    sizes=st.lists(st.integers(1, 50), max_size=60),
+    workers=st.integers(1, 9),
+    batch=st.integers(1, 100),
+)
+def test_cuts_cover_all_rows_and_get_smaller(sizes: list[int], workers: int, batch: int) -> None:
+    rows = sum(sizes)
+    anywhere = [stop - start for start, stop in pairwise(cut(rows, None, workers, batch))]
+    assert sum(anywhere) == rows and all(0 < size <= batch for size in anywhere)
+    assert anywhere == sorted(anywhere, reverse=True)
+    if rows >= workers * 4:
+        assert len(anywhere) >= workers * 2
+    boundaries = [*accumulate(sizes), rows] if not sizes else list(accumulate(sizes))
+    limits = cut(rows, boundaries, workers, batch)
+    assert limits[-1] == rows and set(limits[1:]) <= set(boundaries)
+    assert all(start < stop for start, stop in pairwise(limits))
 
 
 def test_what_is_done_is_skipped(tmp_path: Path) -> None:
