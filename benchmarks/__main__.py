@@ -19,7 +19,9 @@ BENCHMARKS = {
     "pdf_pages": "pages of documents beside pdf2image and xargs pdftocairo",
     "huggingface_throughput": "a hosted dataset beside a bare loop over `datasets` streaming",
     "fetch_img2dataset": "a URL list beside img2dataset, both from nginx on this machine",
+    "url_discovery": "listing a million URLs, and listing them again",
     "sample_scale": "drawing a sample of millions beside pandas and polars",
+    "sample_extend": "what stays of a sample whose sources grow, extended and drawn anew",
 }
 
 

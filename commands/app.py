@@ -107,6 +107,7 @@ class App:
             with self._session() as work:
                 troubles = run_discover(work, listings, self.loaded.declared)
                 run_ingest(work, sources, self._context(), self.loaded.config.ingest)
+                _point_to_rejections(work)
                 if options is not None:
                     self._draw(work, options, None)
                     self._build(work, options.name)
@@ -145,6 +146,7 @@ class App:
             return
         with self._locked(), self._session() as work:
             run_ingest(work, sources, self._context(), self.loaded.config.ingest)
+            _point_to_rejections(work)
 
     def retry(self, names: Sequence[str], reason: str | None) -> None:
         """Let failed items wait again."""
@@ -366,6 +368,14 @@ class App:
         if self.dry_run:
             say(f"dry run: would {what}")
         return self.dry_run
+
+
+def _point_to_rejections(work: Session) -> None:
+    """Say where to read why items did not become samples, if any did not in this run."""
+    counts = work.state.state.counts.get("ingest", {})
+    lost = [f"{counts[status]:,} {status}" for status in ("rejected", "failed") if counts.get(status)]
+    if lost:
+        say(f'{" and ".join(lost)}: `derlem sql "FROM rejections"` says why')
 
 
 def _raise_first(troubles: Sequence[DerlemError]) -> None:

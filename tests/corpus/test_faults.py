@@ -52,7 +52,7 @@ def test_killed_builds_end_in_the_same_bytes(pantry, tmp_path, format):
     script = tmp_path / "build.py"
     script.write_text(BUILD)
     dice = random.Random(5)
-    for _ in range(3):
+    for _ in range(10):
         process = subprocess.Popen(
             [sys.executable, str(script), str(pantry.workspace.root), format],
             stdout=subprocess.PIPE,

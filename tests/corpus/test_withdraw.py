@@ -53,6 +53,36 @@ def test_only_touched_shards_change(request, fixture):
     assert withdraw(pantry) == []
 
 
+@pytest.mark.parametrize("format", ["webdataset", "parquet"])
+def test_one_of_twenty_sources_in_fifty_shards(make_pantry, format):
+    pantry = make_pantry()
+    for number in range(20):
+        pantry.declare(f"source-{number:02d}")
+        rows = [{"category": f"c{number % 4}"}] * (10 if number == 7 else 30)
+        pantry.store(f"source-{number:02d}", rows, first_picture=40 * number)
+    samples = pantry.draw()
+    ((size,),) = pantry.ask("SELECT sum(bytes) + 3000 * count(*) FROM items")
+    options = CorpusOptions.model_validate({"format": format, "shard_size": int(size) // 60})
+    built = build_corpus(pantry.workspace, "small", options, "run-3", 2, lambda *_: None)
+    assert len(built.shards) >= 50 and firing(pantry) == set()
+    before = hashes(pantry)
+    touched = {
+        shard
+        for (shard,) in pantry.ask(
+            "SELECT DISTINCT s.shard FROM manifest m JOIN shards s ON m.position >= s.first"
+            " AND m.position < s.last WHERE m.source = 'source-07'"
+        )
+    }
+    assert 0 < len(touched) <= 10
+    pantry.change(f"{TAKEDOWN} source = 'source-07'")
+    ((gone, result),) = withdraw(pantry)
+    assert gone.samples == {"source-07": 10} and result.samples == samples - 10
+    assert {shard.number for shard in result.shards if shard.rewritten} == touched
+    after = hashes(pantry)
+    assert {shard for shard in before if before[shard] != after[shard]} == touched
+    assert firing(pantry) == set()
+
+
 def test_source_taken_down(built):
     pantry = built
     pantry.change(f"{TAKEDOWN} source = 'chats'")
