@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 
@@ -85,3 +86,14 @@ class MissingExtra(DerlemError):
     def __init__(self, feature: str, extra: str) -> None:
         self.feature, self.extra = feature, extra
         super().__init__(f"{feature} needs an optional part: pip install 'derlem[{extra}]'")
+
+
+class UnknownSample(DerlemError):
+    """There is no stored sample of this name; `known` are those there are."""
+
+    exit_code = 2
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        self.name, self.known = name, tuple(known)
+        there = ", ".join(known) if known else "none has been drawn yet"
+        super().__init__(f"there is no sample {name!r} in the catalog; known: {there}")

@@ -87,14 +87,13 @@ def provenance(connection: duckdb.DuckDBPyConnection, source: str) -> dict[str, 
     """What `provenance.json` of a source says; None for a source that the registry does not know."""
     found = connection.execute("SELECT * FROM sources WHERE source = ?", [source])
     columns = [column[0] for column in found.description or []]
-    row = found.fetchone()
-    if row is None:
+    rows = found.fetchall()
+    if not rows:
         return None
     totals = connection.execute(query("segments/source_totals"), {"source": source})
     names = [column[0] for column in totals.description or []]
-    numbers = totals.fetchone()
-    assert numbers is not None
-    facts = dict(zip(columns, row, strict=True))
+    [numbers] = totals.fetchall()
+    facts = dict(zip(columns, rows[0], strict=True))
     facts["config"] = json.loads(facts["config"])
     return {**facts, "counts": dict(zip(names, numbers, strict=True))}
 

@@ -89,8 +89,8 @@ def schema_version(connection: duckdb.DuckDBPyConnection) -> int:
     """The schema version of an open database; 0 if it has none."""
     if not _has_schema(connection):
         return 0
-    row = connection.execute("SELECT max(version) FROM catalog_schema").fetchone()
-    return row[0] if row and row[0] else 0
+    [(version,)] = connection.execute("SELECT max(version) FROM catalog_schema").fetchall()
+    return version or 0
 
 
 def connect(workspace: Workspace, *, read_only: bool, wait: float) -> duckdb.DuckDBPyConnection:
@@ -125,8 +125,8 @@ def _holder(lock: Path, message: str) -> str:
 
 def _has_schema(connection: duckdb.DuckDBPyConnection) -> bool:
     found = connection.execute("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'catalog_schema'")
-    row = found.fetchone()
-    return row is not None and row[0] > 0
+    [(tables,)] = found.fetchall()  # to the end: DuckDB 2 refuses other work beside an unfinished result
+    return bool(tables)
 
 
 def _check_version(connection: duckdb.DuckDBPyConnection, path: Path) -> None:

@@ -108,8 +108,8 @@ def _workspace(workspace: Workspace) -> Iterator[Finding]:
         return
     try:
         with read_catalog(workspace) as connection:
-            found = connection.execute("SELECT count(*) FROM items").fetchone()
+            [(items,)] = connection.execute("SELECT count(*) FROM items").fetchall()
     except DerlemError as error:
         yield Finding("catalog", "wrong", str(error))
     else:
-        yield Finding("catalog", "good", f"{found[0] if found else 0:,} items")
+        yield Finding("catalog", "good", f"{items:,} items")

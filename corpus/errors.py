@@ -8,17 +8,6 @@ from pathlib import Path
 from ..catalog.errors import DerlemError
 
 
-class UnknownSample(DerlemError):
-    """No sample of this name was drawn; `known` are those that were."""
-
-    exit_code = 2
-
-    def __init__(self, name: str, known: Sequence[str]) -> None:
-        self.name, self.known = name, list(known)
-        drawn = f"the catalog holds {', '.join(known)}" if known else "none was drawn yet: `derlem sample`"
-        super().__init__(f"there is no sample {name!r}; {drawn}")
-
-
 class UnbuildableSample(DerlemError):
     """The manifest names items that have no bytes; `counts` by what they are, `examples` their ids."""
 

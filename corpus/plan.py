@@ -17,9 +17,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from ..catalog.errors import UnknownSample
 from ..catalog.queries import query
 from ..catalog.workspace import Workspace
-from .errors import MixedMediaTypes, UnbuildableSample, UnknownSample
+from .errors import MixedMediaTypes, UnbuildableSample
 from .layout import EXTENSIONS, CorpusFolder
 from .options import CorpusOptions
 

@@ -14,6 +14,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext, ForkServerProcess
@@ -160,7 +161,8 @@ class LocalExecutor:
         worker = self._workers[slot]
         worker.task, worker.done = task, set(task.skip)
         worker.guard.idle()  # until it begins: the start of a process is not the item's fault
-        worker.connection.send(task)
+        with suppress(BrokenPipeError, ConnectionResetError):  # it is gone already: `_listen` hears of it
+            worker.connection.send(task)
 
     def _start(self) -> _Worker:
         ours, theirs = self._context.Pipe()

@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 import duckdb
 import numpy as np
 
-from ..catalog.errors import ConfigError
+from ..catalog.errors import ConfigError, UnknownSample
 from ..catalog.queries import query
-from .errors import UnknownSample
 from .exclusion import Fingerprinter, read_hashes
 from .licensing import permitted
 from .lookalikes import fill_clusters, fill_exclusions

@@ -42,14 +42,3 @@ class Shortfall(DerlemError):
             f"the target is {target}, but candidates and caps allow {possible} "
             f"({target - possible} short); set `allow_shortfall: true` to take what there is:{lines}"
         )
-
-
-class UnknownSample(DerlemError):
-    """There is no stored sample of this name; `known` are those there are."""
-
-    exit_code = 2
-
-    def __init__(self, name: str, known: Sequence[str]) -> None:
-        self.name, self.known = name, tuple(known)
-        there = ", ".join(known) if known else "none has been drawn yet"
-        super().__init__(f"there is no sample {name!r} in the catalog; known: {there}")

@@ -12,6 +12,7 @@ from collections import namedtuple
 
 import pytest
 
+from derlem.catalog.errors import UnknownSample
 from derlem.catalog.store import read_catalog
 from derlem.corpus.build import build_corpus
 from derlem.corpus.errors import (
@@ -19,7 +20,6 @@ from derlem.corpus.errors import (
     MixedMediaTypes,
     NotEnoughSpace,
     UnbuildableSample,
-    UnknownSample,
 )
 from derlem.corpus.options import CorpusOptions
 from derlem.corpus.plan import plan_build

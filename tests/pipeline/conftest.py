@@ -69,7 +69,7 @@ def workspace(tmp_path: Path) -> Workspace:
     return Workspace(tmp_path / "work")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def faulty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The name of the faulty adapter, found through its entry point like any other package's."""
     folder = tmp_path_factory.mktemp("plugin")

@@ -6,9 +6,8 @@ import hashlib
 
 import pytest
 
-from derlem.catalog.errors import ConfigError
+from derlem.catalog.errors import ConfigError, UnknownSample
 from derlem.sampling.draw import draw_sample
-from derlem.sampling.errors import UnknownSample
 from derlem.sampling.exclusion import Fingerprint
 from derlem.sampling.licensing import permitted
 from derlem.sampling.options import LicenseRules, SampleOptions

@@ -7,11 +7,12 @@ import hashlib
 import duckdb
 import pytest
 
+from derlem.catalog.errors import UnknownSample
 from derlem.catalog.store import read_catalog, write_catalog
 from derlem.catalog.workspace import Workspace
 from derlem.sampling.diff import diff_samples, diff_table
 from derlem.sampling.draw import draw_sample
-from derlem.sampling.errors import InfeasibleQuotas, Shortfall, UnknownSample
+from derlem.sampling.errors import InfeasibleQuotas, Shortfall
 from derlem.sampling.options import SampleOptions
 from derlem.sampling.plan import plan_sample, plan_table
 
