@@ -86,6 +86,12 @@ def _record(workspace: Workspace, state: StateFile) -> None:
         record_run(connection, asdict(state.state))
 
 
+def _recorded_state(workspace: Workspace, run: str) -> str | None:
+    with read_catalog(workspace) as connection:
+        found = connection.execute("SELECT state FROM runs WHERE run = ?", [run]).fetchall()
+    return found[0][0] if found else None
+
+
 def _close_killed_run(workspace: Workspace) -> None:
     """A run that was killed cannot say so: the next one does, in its state files and in the catalog.
 
@@ -95,11 +101,15 @@ def _close_killed_run(workspace: Workspace) -> None:
     if not current.exists():
         return
     facts = json.loads(current.read_text("utf-8"))
-    if facts["state"] != "running":
+    killed = facts["state"] == "running"
+    if killed:
+        facts.update(state="interrupted", finished_at=now().isoformat())
+    elif not workspace.catalog.exists() or _recorded_state(workspace, facts["run"]) == facts["state"]:
         return
-    facts.update(state="interrupted", finished_at=now().isoformat())
     with write_catalog(workspace) as connection:
         record_run(connection, facts)
+    if not killed:  # it was between its last two words: to the state file and to the catalog
+        return
     text = json.dumps(facts, indent=2, sort_keys=True) + "\n"
     for name in (f"{facts['run']}.json", "current.json"):
         replace_text(workspace.state / name, text)
