@@ -36,6 +36,9 @@ REMAINS = pa.schema([("item_id", pa.string()), ("path", pa.string()), ("what", p
 _BLANK: dict[str, str | None] = {"caption": None, "conversations": None, "meta": "{}", "hint": "{}"}
 """Columns with content, and what they hold without."""
 
+_MARK = '{"purged":true'
+"""How the `meta` of a purged item begins (`sql/segments/purgeable.sql`)."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Sample:
@@ -54,25 +57,34 @@ def find_purgeable(workspace: Workspace, run: str) -> pa.Table:
 
 
 def purge(store: SegmentStore, run: str) -> dict[str, int]:
-    """Remove all that is left of withdrawn items; returns how many of each source.
+    """Remove all that is left of withdrawn items; returns how many of each source had not been purged yet.
 
-    The caller holds the workspace's lock. Raises BadSegment for a tar that is not what its rows say.
+    What was purged before is looked at again, since a backup may have brought it back. The caller holds
+    the workspace's lock. Raises BadSegment for a tar that is not what its rows say.
     """
     workspace = store.workspace
-    rows = find_purgeable(workspace, run)
-    counts: dict[str, int] = {}
-    for source in pc.unique(rows.column("source")).to_pylist():
-        mine = rows.filter(pc.equal(rows.column("source"), source))
+    with read_catalog(workspace) as connection:
+        withdrawn = connection.execute(
+            "SELECT item_id, source FROM items WHERE status = 'withdrawn'"
+        ).to_arrow_table()
+    if not withdrawn.num_rows:
+        return {}
+    for source, mine in _by_source(withdrawn):
         for path in stored(workspace, source):
             _purge_segment(path, mine.column("item_id"))
+    with Bodies(workspace) as bodies:
+        bodies.erase(_bodies_of_withdrawn(workspace))
+    counts = {}
+    for source, mine in _by_source(find_purgeable(workspace, run)):
+        store.write_rows(source, "amend", run, mine)
         counts[source] = mine.num_rows
-    if counts:
-        with Bodies(workspace) as bodies:
-            bodies.erase(_bodies_of_withdrawn(workspace))
-    for source in counts:
-        store.write_rows(source, "amend", run, rows.filter(pc.equal(rows.column("source"), source)))
     store.commit()
     return counts
+
+
+def _by_source(rows: pa.Table) -> Iterator[tuple[str, pa.Table]]:
+    for source in pc.unique(rows.column("source")).to_pylist():
+        yield source, rows.filter(pc.equal(rows.column("source"), source))
 
 
 def remains(workspace: Workspace) -> pa.Table:
@@ -83,10 +95,9 @@ def remains(workspace: Workspace) -> pa.Table:
             " FROM items WHERE status = 'withdrawn' AND json_extract_string(meta, '$.purged') = 'true'"
         ).to_arrow_table()
     found: list[dict[str, Any]] = []
-    for source in pc.unique(purged.column("source")).to_pylist():
-        mine = purged.filter(pc.equal(purged.column("source"), source)).column("item_id")
+    for source, mine in _by_source(purged):
         for path in stored(workspace, source):
-            for item_id, file, what in _left_in_segment(path, mine):
+            for item_id, file, what in _left_in_segment(path, mine.column("item_id")):
                 place = file.relative_to(workspace.root).as_posix()
                 found.append({"item_id": item_id, "path": place, "what": what})
     if purged.num_rows:
@@ -123,7 +134,8 @@ def _purge_segment(path: Path, items: pa.ChunkedArray) -> None:
             os.close(handle)
     table = pq.read_table(path)
     blanked = table
-    gone = _is_in(table.column("item_id"), items)
+    marked = pc.starts_with(table.column("meta"), _MARK)  # the rows by which items count as purged
+    gone = pc.and_not(_is_in(table.column("item_id"), items), marked)
     for name, blank in _BLANK.items():
         column = blanked.column(name)
         replaced = pc.if_else(gone, pa.scalar(blank, column.type), column)
@@ -150,6 +162,9 @@ def _samples(path: Path, items: pa.ChunkedArray) -> Iterator[_Sample]:
 def _erase(handle: int, path: Path, sample: _Sample) -> None:
     """Overwrite an image and its record, and name them as what they are now."""
     record = _record_at(sample)
+    done = f"{sample.item_id}.purged-record\0".encode()  # the last to be written
+    if os.pread(handle, len(done), record) == done:
+        return
     for at in (sample.offset - BLOCK, record):
         if not os.pread(handle, BLOCK, at).startswith(sample.item_id.encode()):
             raise BadSegment(path, f"the sample {sample.item_id} is not at byte {sample.offset} of its tar")

@@ -15,6 +15,7 @@ from derlem.adapters.bodies import Bodies
 from derlem.adapters.fetch.store import BodyStore
 from derlem.adapters.ledger import Known, Ledger
 from derlem.catalog.maintenance import TABLES
+from derlem.catalog.store import write_catalog
 from derlem.catalog.workspace import Workspace
 
 MakeProject = Callable[..., Any]
@@ -95,6 +96,9 @@ def test_nothing_is_left(mine: Any, tmp_path: Path) -> None:
     tar = Path("clipart") / f"{Path(item['segment']).name}.tar"
     shutil.copy(tmp_path / "store" / tar, mine.work / "store" / tar)  # as a restored backup would
     assert "purged_but_there" in mine.derlem("audit", code=3).stdout
+    mine.derlem("withdraw", "--purge")
+    mine.derlem("audit")
+    assert intact(mine) == before - 1
 
 
 def test_earlier_withdrawals_and_documents(mine: Any) -> None:
@@ -116,12 +120,24 @@ def test_earlier_withdrawals_and_documents(mine: Any) -> None:
     assert mine.rows("SELECT DISTINCT status FROM items WHERE source = 'papers'") == [{"status": "withdrawn"}]
 
 
-def test_a_document_stays_while_pages_of_it_wait(mine: Any) -> None:
-    """A body that a live item needs, too, is not taken from it."""
-    [first, *_] = mine.rows("SELECT item_id, original_sha256 FROM items WHERE status = 'expanded'")
-    page = mine.rows(f"SELECT item_id FROM items WHERE parent_id = '{first['item_id']}' LIMIT 1")[0]
-    mine.derlem("withdraw", "--key", page["item_id"], "--purge")
-    document = Workspace(mine.work).cached(first["original_sha256"])
+def test_a_document_goes_with_a_withdrawn_page_unless_others_wait(project: MakeProject, demo: Path) -> None:
+    mine = project(sources(demo), pdf={"dpi": 60})
+    mine.derlem("run")
+    [first, *_] = mine.rows(
+        "SELECT parent_id AS item_id FROM items WHERE parent_id IS NOT NULL GROUP BY ALL HAVING count(*) > 1"
+    )
+    pages = mine.rows(f"SELECT item_id FROM items WHERE parent_id = '{first['item_id']}' ORDER BY item_id")
+    [held] = mine.rows(f"SELECT original_sha256 FROM items WHERE item_id = '{first['item_id']}'")
+    workspace = Workspace(mine.work)
+    document = workspace.cached(held["original_sha256"])
+    with write_catalog(workspace) as connection:  # as if the run had been cut short before this page
+        waits = [pages[1]["item_id"]]
+        connection.execute("UPDATE items SET status = 'discovered' WHERE item_id = ?", waits)
+    mine.derlem("withdraw", "--key", pages[0]["item_id"], "--purge")
+    assert document.exists(), "a page of it waits"
+    mine.derlem("run")
+    assert "purged_but_there" in mine.derlem("audit", code=3).stdout
+    mine.derlem("withdraw", "--purge")
     assert not document.exists(), "all its pages are drawn, and it holds one that was withdrawn"
     mine.derlem("audit")
 
