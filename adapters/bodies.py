@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from ..catalog.workspace import Workspace
+from .fetch.store import BodyStore, Place
 
 _CHUNK = 2**20
 
@@ -22,7 +23,7 @@ class Bodies:
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
-        self._packs = workspace.cache / "packs"
+        self._store = BodyStore(workspace)
         self._ledger = None
         if workspace.ledger.exists():
             from .ledger import Ledger  # brings SQLAlchemy; most workspaces fetch nothing
@@ -35,6 +36,7 @@ class Bodies:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._store.close()
         if self._ledger is not None:
             self._ledger.close()
 
@@ -47,8 +49,9 @@ class Bodies:
             if path.exists():
                 places[digest] = path.relative_to(self._workspace.root).as_posix()
         for digest, pack, offset, size in self._ledger.packed() if self._ledger is not None else ():
-            if digest in wanted and self._holds(pack, offset, size):
-                places[digest] = f"cache/packs/{pack}:{offset}"
+            if digest in wanted and self._store.load(Place(digest, size, pack, offset)) is not None:
+                path = self._workspace.packs / pack
+                places[digest] = f"{path.relative_to(self._workspace.root).as_posix()}:{offset}"
         return places
 
     def erase(self, digests: Iterable[str]) -> None:
@@ -58,10 +61,14 @@ class Bodies:
             self._workspace.cached(digest).unlink(missing_ok=True)
         kept: list[tuple[str, int, int]] = []
         if self._ledger is not None:
-            kept = [place for digest, *place in self._ledger.packed() if digest not in wanted]  # type: ignore[misc]
+            kept = [
+                (pack, offset, size)
+                for digest, pack, offset, size in self._ledger.packed()
+                if digest not in wanted
+            ]
             self._ledger.forget(wanted)
         ranges = {pack: list(group) for pack, group in groupby(sorted(kept), key=itemgetter(0))}
-        for path in sorted(self._packs.glob("*")) if self._packs.is_dir() else ():
+        for path in sorted(self._workspace.packs.glob("*")):
             if path.name not in ranges:
                 path.unlink()
                 continue
@@ -72,13 +79,6 @@ class Bodies:
                     at = max(at, offset + size)
                 _overwrite(file.fileno(), at, os.fstat(file.fileno()).st_size)
                 os.fsync(file.fileno())
-
-    def _holds(self, pack: str, offset: int, size: int) -> bool:
-        try:
-            with (self._packs / pack).open("rb") as file:
-                return bool(os.pread(file.fileno(), size, offset).strip(b"\0"))
-        except FileNotFoundError:
-            return False
 
 
 def _overwrite(handle: int, start: int, stop: int) -> None:

@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
@@ -176,9 +177,9 @@ def main() -> None:
             folder = root / name.replace(" ", "-")
             folder.mkdir()
             loop = min(count, arguments.loop_pages) / seconds(
-                lambda: plain_loop(path, min(count, arguments.loop_pages), folder)  # noqa: B023 (called at once)
+                partial(plain_loop, path, min(count, arguments.loop_pages), folder)
             )
-            shell = count / seconds(lambda: xargs(path, count, folder, workers))  # noqa: B023 (called at once)
+            shell = count / seconds(partial(xargs, path, count, folder, workers))
             print(f"{name}: {count} pages, {len(data) / 1e6:.1f} MB, {workers} workers")
             print(f"  (a) plain pdf2image loop        {loop:7.2f} pages/s on one core")
             print(f"  (b) xargs -P{workers} pdftocairo        {shell:7.2f} pages/s")

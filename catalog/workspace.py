@@ -38,6 +38,11 @@ class Workspace:
         return self.root / "cache"
 
     @property
+    def packs(self) -> Path:
+        """Small bodies as fetched, many to a file; the ledger knows where each lies."""
+        return self.cache / "packs"
+
+    @property
     def store(self) -> Path:
         """Segments, a folder per source."""
         return self.root / "store"

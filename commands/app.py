@@ -177,11 +177,8 @@ class App:
             raise ConfigError("no sample is configured", key="sample")
         if self.dry_run:
             with read_catalog(self.workspace) as connection:
-                return plan_table(
-                    plan_sample(
-                        connection, options, extend=extend, fingerprints=fingerprinter(self._context())
-                    )
-                )
+                prints = fingerprinter(self._context())
+                return plan_table(plan_sample(connection, options, extend=extend, fingerprints=prints))
         with self._locked(), self._session() as work:
             return plan_table(self._draw(work, options, extend))
 
@@ -209,7 +206,7 @@ class App:
                 say(f"{takedown}: {rows.num_rows:,} items would be withdrawn")
             if purging:
                 before = find_purgeable(self.workspace, "").num_rows
-                say(f"these, and {before:,} that were withdrawn before, would be purged")
+                say(f"{before:,} items that are withdrawn already would be purged")
             return
         with self._locked(), self._session() as work:
             work.state.enter("withdraw")
@@ -334,13 +331,8 @@ class App:
     def _draw(self, work: Session, options: SampleOptions, extend: str | None) -> Plan:
         work.state.enter("sample")
         with write_catalog(self.workspace) as connection:
-            result = draw_sample(
-                connection,
-                options,
-                work.run,
-                extend=extend,
-                fingerprints=fingerprinter(self._context()),
-            )
+            prints = fingerprinter(self._context())
+            result = draw_sample(connection, options, work.run, extend=extend, fingerprints=prints)
         for warning in result.plan.warnings:
             say(f"warning: {warning}")
         work.state.count("sample", {"selected": result.selected})

@@ -48,7 +48,7 @@ class HashingFile(io.RawIOBase):
         super().__init__()
         self._file = file
         self._digest = hashlib.sha256()
-        self._thread = ThreadPoolExecutor(1)
+        self._syncer = ThreadPoolExecutor(1)
         self._hasher = ThreadPoolExecutor(1)
         self._syncing: Future[None] | None = None
         self._synced = 0
@@ -78,7 +78,7 @@ class HashingFile(io.RawIOBase):
         self.size += len(view)
         if self.size - self._synced >= _WRITE_BEHIND and (self._syncing is None or self._syncing.done()):
             self._synced = self.size
-            self._syncing = self._thread.submit(os.fdatasync, self._file.fileno())
+            self._syncing = self._syncer.submit(os.fdatasync, self._file.fileno())
         return len(view)
 
     def make_durable(self) -> None:
@@ -89,6 +89,6 @@ class HashingFile(io.RawIOBase):
 
     def close(self) -> None:
         """Let the thread end; the file itself is its owner's to close."""
-        self._thread.shutdown()
+        self._syncer.shutdown()
         self._hasher.shutdown()
         super().close()

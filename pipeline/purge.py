@@ -90,10 +90,7 @@ def _by_source(rows: pa.Table) -> Iterator[tuple[str, pa.Table]]:
 def remains(workspace: Workspace) -> pa.Table:
     """What is left of purged items (REMAINS), by looking at the bytes; empty if all is as it should be."""
     with read_catalog(workspace) as connection:
-        purged = connection.execute(
-            "SELECT item_id, source, original_sha256, json_extract_string(meta, '$.document') AS document"
-            " FROM items WHERE status = 'withdrawn' AND json_extract_string(meta, '$.purged') = 'true'"
-        ).to_arrow_table()
+        purged = connection.execute(query("segments/purged")).to_arrow_table()
     found: list[dict[str, Any]] = []
     for source, mine in _by_source(purged):
         for path in stored(workspace, source):
@@ -149,14 +146,15 @@ def _purge_segment(path: Path, items: pa.ChunkedArray) -> None:
 
 
 def _samples(path: Path, items: pa.ChunkedArray) -> Iterator[_Sample]:
-    """Where the items' samples lie in the segment's tar."""
+    """Where the items' samples lie in the segment's tar; none if it has no tar."""
+    if not path.with_suffix(".tar").exists():
+        return
     places = pq.read_table(path, columns=["item_id", "offset", "length", "status"])
     chosen = pc.and_(_is_in(places.column("item_id"), items), pc.is_valid(places.column("length")))
     # only where the item became ready is the place one in this segment's own tar
     chosen = pc.and_(chosen, pc.equal(places.column("status"), "ready"))
     for row in places.filter(chosen).to_pylist():
-        if path.with_suffix(".tar").exists():
-            yield _Sample(row["item_id"], row["offset"], row["length"])
+        yield _Sample(row["item_id"], row["offset"], row["length"])
 
 
 def _erase(handle: int, path: Path, sample: _Sample) -> None:

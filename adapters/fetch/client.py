@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 from weakref import WeakSet
 
 import aiohttp
@@ -77,16 +78,18 @@ class Client:
         addresses = Addresses(options.allow_private)
         self._resolver = Resolver(addresses)
         self._large = Turnstile()
-        self._session, self._anew = (
-            aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
-                    limit=0,  # the schedule limits
-                    ttl_dns_cache=DNS_LIFE,
-                    resolver=self._resolver,
-                    socket_factory=addresses.socket,
-                    ssl=verify,
-                    **keeping,
-                ),
+
+        def session(**keeping: Any) -> aiohttp.ClientSession:
+            connector = aiohttp.TCPConnector(
+                limit=0,  # the schedule limits
+                ttl_dns_cache=DNS_LIFE,
+                resolver=self._resolver,
+                socket_factory=addresses.socket,
+                ssl=verify,
+                **keeping,
+            )
+            return aiohttp.ClientSession(
+                connector=connector,
                 connector_owner=True,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": agent, "Accept": "*/*", "Accept-Encoding": "identity, gzip;q=0.5"},
@@ -97,8 +100,9 @@ class Client:
                 middlewares=(_once,),
                 request_class=_Request,
             )
-            for keeping in ({"keepalive_timeout": KEEP_ALIVE}, {"force_close": True})
-        )
+
+        self._session = session(keepalive_timeout=KEEP_ALIVE)
+        self._anew = session(force_close=True)
 
     async def close(self) -> None:
         """Close all connections."""

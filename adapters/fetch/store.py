@@ -35,7 +35,7 @@ class BodyStore:
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
-        self._folder = workspace.cache / "packs"
+        self._folder = workspace.packs
         self._name = ""
         self._file = -1
         self._end = 0

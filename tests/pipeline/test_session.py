@@ -39,21 +39,16 @@ def test_killed_while_it_ran(workspace: Workspace) -> None:
     assert said(workspace, first) == "interrupted"
 
 
-def test_killed_between_its_last_word_to_the_file_and_to_the_catalog(workspace: Workspace) -> None:
+@pytest.mark.parametrize(
+    "lag", ["UPDATE runs SET state = 'running', finished_at = NULL", "DELETE FROM runs"], ids=["old", "none"]
+)
+def test_killed_between_its_word_to_the_file_and_to_the_catalog(workspace: Workspace, lag: str) -> None:
     first = one_run(workspace)
     with write_catalog(workspace) as connection:
-        connection.execute("UPDATE runs SET state = 'running', finished_at = NULL")
+        connection.execute(lag)
     second = one_run(workspace)
     assert states(workspace) == {first: "done", second: "done"}
     assert said(workspace, first) == "done"
-
-
-def test_killed_before_its_first_word_to_the_catalog(workspace: Workspace) -> None:
-    first = one_run(workspace)
-    with write_catalog(workspace) as connection:
-        connection.execute("DELETE FROM runs")
-    second = one_run(workspace)
-    assert states(workspace) == {first: "done", second: "done"}
 
 
 def test_an_error_ends_a_run_as_failed(workspace: Workspace) -> None:
