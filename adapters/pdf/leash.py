@@ -21,6 +21,12 @@ from .options import PdfOptions
 
 START_SECONDS = 30.0
 """How long the process may take to start, on top of the first page's deadline."""
+_HEAP = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(256 << 20)}
+"""Has glibc keep a page's freed pixels, up to 256 MiB, for the next page.
+
+By default it gives blocks of that size back to the kernel, which then clears each page's memory anew: a third
+of poppler's time on a page of text at 300 DPI.
+"""
 
 
 @dataclass(slots=True)
@@ -105,6 +111,7 @@ class Renderer:
                 [sys.executable, "-m", f"{package}.renderer", str(theirs.fileno()), self._folder],
                 stdin=subprocess.PIPE,
                 pass_fds=[theirs.fileno()],
+                env={**_HEAP, **os.environ},
                 start_new_session=True,
             )
 
