@@ -20,6 +20,7 @@ from ..catalog.store import transaction
 from .candidates import Census, find_candidates
 from .exclusion import Fingerprinter, read_hashes
 from .options import SampleOptions
+from .order import Ids, OrderedRows
 from .plan import NodePlan, Plan, make_plan
 from .relations import Relations, relations
 
@@ -27,8 +28,14 @@ log = logging.getLogger("derlem.sample")
 
 _BRACKET = 5.5
 """Half-width of a stratum's bracket in standard deviations; missing it only costs a second pass."""
-_BATCH = 1_000_000
-"""Rows that are held between the ordered result and the manifest."""
+_AT_ONCE = 10_000_000
+"""Drawn rows that are fetched in one table, of 84 bytes each; more are stored and streamed."""
+_FETCHED = 1_000_000
+"""Rows that are streamed at a time."""
+_ROW_GROUP = 122_880
+"""Rows that DuckDB stores together, and compresses in one thread."""
+_STORED = 16
+"""Row groups that are stored at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +67,7 @@ def draw_sample(
         plan = make_plan(census, options, extend)
         strata = [node for node in plan.nodes if node.source and node.allocated]
         _contend(made, strata, census, options)
-        return _store(connection, plan, strata, run)
+        return _store(made, plan, strata, run)
 
 
 def _contend(made: Relations, strata: Sequence[NodePlan], census: Census, options: SampleOptions) -> None:
@@ -128,109 +135,107 @@ def _keys(parts: np.ndarray[Any, np.dtype[np.float64]]) -> list[str]:
     return ["" if key <= 0 else _ABOVE if key >= 2**48 else f"{key:012x}" for key in scaled.astype(np.int64)]
 
 
-def _store(
-    connection: duckdb.DuckDBPyConnection, plan: Plan, strata: Sequence[NodePlan], run: str
-) -> SampleResult:
-    """Write the drawn sample through a second cursor while the first one streams it in order."""
-    options = plan.options
-    drawn = _stream(connection, query("sampling/draw"), {"seed": options.seed})
-    writer = connection.cursor()
-    try:
-        with transaction(writer):
-            before = writer.execute("SELECT fingerprint FROM samples WHERE sample = ?", [options.name])
-            earlier = before.fetchall()
-            for table in ("samples", "allocations", "exclusions", "manifest"):
-                writer.execute(f"DELETE FROM {table} WHERE sample = ?", [options.name])
-            selected, fingerprint = _store_rows(writer, drawn, strata, options)
-            writer.execute(
-                query("sampling/store_sample"),
-                {
-                    "sample": options.name,
-                    "seed": options.seed,
-                    "target": options.target,
-                    "selected": selected,
-                    "config": _config(plan),
-                    "fingerprint": fingerprint,
-                    "run": run,
-                    "drawn_at": now(),
-                },
-            )
-            _store_allocations(writer, plan)
-            _store_exclusions(writer, plan)
-    finally:
-        writer.close()
+def _store(made: Relations, plan: Plan, strata: Sequence[NodePlan], run: str) -> SampleResult:
+    """Put the drawn rows in order and write the sample."""
+    connection, options = made.connection, plan.options
+    seats = sum(node.allocated for node in strata)
+    rows = OrderedRows(_drawn(made, options.seed, seats), seats, options.seed)
+    with transaction(connection):
+        before = connection.execute("SELECT fingerprint FROM samples WHERE sample = ?", [options.name])
+        earlier = before.fetchall()
+        for table in ("samples", "allocations", "exclusions", "manifest"):
+            connection.execute(f"DELETE FROM {table} WHERE sample = ?", [options.name])
+        fingerprint = _store_rows(connection, rows, strata, options)
+        connection.execute(
+            query("sampling/store_sample"),
+            {
+                "sample": options.name,
+                "seed": options.seed,
+                "target": options.target,
+                "selected": len(rows),
+                "config": _config(plan),
+                "fingerprint": fingerprint,
+                "run": run,
+                "drawn_at": now(),
+            },
+        )
+        _store_allocations(connection, plan)
+        _store_exclusions(connection, plan)
     changed = [(fingerprint,)] != earlier
-    log.info("sample %s: %d of %d, fingerprint %s", options.name, selected, options.target, fingerprint[:12])
-    return SampleResult(plan, selected, fingerprint, changed)
+    log.info("sample %s: %d of %d, fingerprint %s", options.name, len(rows), options.target, fingerprint[:12])
+    return SampleResult(plan, len(rows), fingerprint, changed)
 
 
-def _stream(
-    connection: duckdb.DuckDBPyConnection, select: str, values: dict[str, int]
-) -> pa.RecordBatchReader:
-    """The rows of a query as they come, in the order it asks for."""
-    connection.execute("SET preserve_insertion_order = true")  # else sorted rows may be handed over in any
-    if duckdb.__version__.startswith("1."):
-        return connection.execute(select, values).to_arrow_reader(_BATCH)
-    # DuckDB 1 streams what is executed and stores the rows of a relation; DuckDB 2 does it the other way
-    return connection.sql(select, params=values).to_arrow_reader(_BATCH)
+def _drawn(made: Relations, seed: int, seats: int) -> Iterator[pa.RecordBatch]:
+    """The drawn rows as they come: at once where memory allows it, for only then all threads make them."""
+    # a relation, which DuckDB 1 makes in parallel, takes no parameters without a detour
+    draw = query("sampling/draw").replace("$seed", str(seed))
+    if seats <= _AT_ONCE:
+        first = duckdb.__version__.startswith("1.")
+        result = made.connection.sql(draw) if first else made.connection.execute(draw)
+        yield from result.to_arrow_table().to_batches()
+        return
+    made.table("sample_drawn", draw)
+    yield from made.connection.execute("FROM sample_drawn").to_arrow_reader(_FETCHED)
 
 
 def _store_rows(
-    writer: duckdb.DuckDBPyConnection,
-    drawn: pa.RecordBatchReader,
+    connection: duckdb.DuckDBPyConnection,
+    rows: OrderedRows,
     strata: Sequence[NodePlan],
     options: SampleOptions,
-) -> tuple[int, str]:
-    """Number the ordered rows, store them and take their fingerprint; (rows, fingerprint)."""
-    categories = pa.array([node.category for node in strata], pa.string())
-    sources = pa.array([node.source for node in strata], pa.string())
+) -> str:
+    """Number the ordered rows and store them; their fingerprint."""
     places = [[node.category, node.source] for node in strata]
-    head = json.dumps([options.seed, options.canonical(), places])
     # a digest for each column: batches may be cut anywhere
     digests = [hashlib.sha256() for _ in range(3)]
-    position = 0
-    for batch in _ahead(drawn):
-        items, repeats, stratum = (batch.column(name) for name in ("item_id", "repeat", "stratum"))
-        for digest, column in zip(digests, (items, repeats, stratum), strict=True):
-            digest.update(_bytes(column))
-        table = pa.table(
-            {
-                "position": pa.array(np.arange(position, position + batch.num_rows)),
-                "item_id": items,
-                "category": pa.DictionaryArray.from_arrays(stratum, categories),
-                "source": pa.DictionaryArray.from_arrays(stratum, sources),
-                "repeat": repeats,
-            }
-        )
-        writer.register("sample_batch", table)
-        writer.execute(query("sampling/store_rows"), {"sample": options.name})
-        writer.unregister("sample_batch")
-        position += batch.num_rows
-    whole = hashlib.sha256(head.encode())
+    connection.execute("SET preserve_insertion_order = true")  # so that positions lie in order
+    for table in _ahead(_tables(rows, strata, digests)):
+        connection.register("sample_batch", table)
+        connection.execute(query("sampling/store_rows"), {"sample": options.name})
+        connection.unregister("sample_batch")
+    whole = hashlib.sha256(json.dumps([options.seed, options.canonical(), places]).encode())
     for digest in digests:
         whole.update(digest.digest())
-    return position, whole.hexdigest()
+    return whole.hexdigest()
 
 
-def _ahead(batches: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
-    """The batches, each fetched while the one before it is worked on."""
-    with ThreadPoolExecutor(max_workers=1) as fetcher:
-        coming = fetcher.submit(next, batches, None)
-        while (batch := coming.result()) is not None:
-            coming = fetcher.submit(next, batches, None)
-            yield batch
+def _tables(
+    rows: OrderedRows, strata: Sequence[NodePlan], digests: Sequence[hashlib._Hash]
+) -> Iterator[pa.Table]:
+    """The rows as they are stored, some row groups at a time; the digests are fed with them."""
+    categories = pa.array([node.category for node in strata], pa.string())
+    sources = pa.array([node.source for node in strata], pa.string())
+    for first in range(0, len(rows), _STORED * _ROW_GROUP):
+        batches = []
+        for start in range(first, min(first + _STORED * _ROW_GROUP, len(rows)), _ROW_GROUP):
+            columns = rows.part(start, min(start + _ROW_GROUP, len(rows)))
+            for digest, column in zip(digests, columns, strict=True):
+                digest.update(column.tobytes())
+            items, repeats, stratum = columns
+            held = {
+                "position": pa.array(np.arange(start, start + len(items))),
+                "item_id": _strings(items),
+                "category": pa.DictionaryArray.from_arrays(stratum, categories),
+                "source": pa.DictionaryArray.from_arrays(stratum, sources),
+                "repeat": pa.array(repeats),
+            }
+            batches.append(pa.RecordBatch.from_pydict(held))
+        yield pa.Table.from_batches(batches)
 
 
-def _bytes(column: pa.Array) -> memoryview:
-    """The values of a column without NULLs, as they lie one after the other."""
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        wide = pa.types.is_large_string(column.type)
-        offsets = np.frombuffer(column.buffers()[1], np.int64 if wide else np.int32)
-        first, last = offsets[column.offset], offsets[column.offset + len(column)]
-    else:
-        width = column.type.bit_width // 8
-        first, last = column.offset * width, (column.offset + len(column)) * width
-    return memoryview(column.buffers()[-1])[int(first) : int(last)]
+def _strings(items: Ids) -> pa.Array:
+    offsets = np.arange(0, (len(items) + 1) * items.itemsize, items.itemsize, dtype=np.int32)
+    return pa.Array.from_buffers(pa.string(), len(items), [None, pa.py_buffer(offsets), pa.py_buffer(items)])
+
+
+def _ahead(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """The tables, each made while the one before it is worked on."""
+    with ThreadPoolExecutor(max_workers=1) as maker:
+        coming = maker.submit(next, tables, None)
+        while (table := coming.result()) is not None:
+            coming = maker.submit(next, tables, None)
+            yield table
 
 
 def _config(plan: Plan) -> str:

@@ -19,6 +19,7 @@ SETTINGS = {
     # zstd, fsst and dictionary analyse every string at length; on random ids they save little for it
     "disabled_compression_methods": "zstd,fsst,dictionary",
     "preserve_insertion_order": "false",
+    "disabled_optimizers": "common_subplan",
 }
 """Settings of DuckDB during a draw, beside its memory limit."""
 MEMORY = 4_000_000_000

@@ -1,4 +1,5 @@
--- The sample in the order of the corpus. In each stratum the open seats go to the smallest keys.
+-- The sample, in any order: the corpus is ordered by (order_key, item_id, repeat).
+-- In each stratum the open seats go to the smallest keys.
 WITH ranked AS (
     SELECT
         item_id,
@@ -20,6 +21,5 @@ WITH ranked AS (
     SELECT item_id, repeat, stratum
     FROM sample_kept
 )
-SELECT item_id, repeat, stratum
+SELECT item_id, repeat, stratum, md5(CAST($seed AS VARCHAR) || ':order:' || item_id) AS order_key
 FROM selected
-ORDER BY md5(CAST($seed AS VARCHAR) || ':order:' || item_id), item_id, repeat
