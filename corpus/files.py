@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 import io
+import mmap
 import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -13,8 +16,8 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 
-_WRITE_BEHIND = 64 * 1024 * 1024
-"""Bytes after which the next part is sent to disk."""
+_BUFFER = 4 * 1024 * 1024
+"""Bytes that are hashed and written at a time; two such buffers are held."""
 
 
 def write_whole(path: Path, data: bytes | str) -> None:
@@ -38,25 +41,28 @@ def move_whole(source: Path, target: Path) -> None:
 
 
 class HashingFile(io.RawIOBase):
-    """Hashes and counts what is written through it to `file`, and has the disk keep up.
+    """Hashes and counts what is written through it to `file`.
 
-    Hashing and writing go side by side: the last shards leave cores idle. While more is being written, what
-    was written before goes to disk in a thread of its own, so that `make_durable` has little to wait for.
+    Making the bytes goes on while those before are hashed and written. Where the file system can
+    (`O_DIRECT`), they go to disk past the page cache: a corpus is larger than memory, and filling fresh
+    pages cost more than all the rest. What was cached stays, such as the segments to be read.
     """
 
     def __init__(self, file: io.FileIO) -> None:
         super().__init__()
         self._file = file
+        self._direct = _set_direct(file.fileno(), True)
         self._digest = hashlib.sha256()
-        self._syncer = ThreadPoolExecutor(1)
         self._hasher = ThreadPoolExecutor(1)
-        self._syncing: Future[None] | None = None
-        self._synced = 0
+        self._writer = ThreadPoolExecutor(1)
+        self._buffers = [memoryview(mmap.mmap(-1, _BUFFER)) for _ in range(2)]  # aligned, as O_DIRECT demands
+        self._filled = 0
+        self._working: list[Future[None]] = []
         self.size = 0
 
     @property
     def sha256(self) -> str:
-        """Of all bytes so far, in hex."""
+        """Of all bytes that `make_durable` saw, in hex."""
         return self._digest.hexdigest()
 
     def writable(self) -> bool:
@@ -68,27 +74,65 @@ class HashingFile(io.RawIOBase):
         return self.size
 
     def write(self, data: Buffer, /) -> int:
-        """Take all of `data`, however large, and return its size."""
+        """Take all of `data`, however large, and return its size; OSError if earlier bytes found no room."""
         view = memoryview(data).cast("B")
-        hashing = self._hasher.submit(self._digest.update, view)
         done = 0
-        while done < len(view):  # one write(2) takes 2 GiB at most
-            done += self._file.write(view[done:]) or 0
-        hashing.result()  # `data` is the caller's again
+        while done < len(view):
+            part = view[done : done + _BUFFER - self._filled]
+            self._buffers[0][self._filled : self._filled + len(part)] = part
+            self._filled += len(part)
+            done += len(part)
+            if self._filled == _BUFFER:
+                self._pass_on()
         self.size += len(view)
-        if self.size - self._synced >= _WRITE_BEHIND and (self._syncing is None or self._syncing.done()):
-            self._synced = self.size
-            self._syncing = self._syncer.submit(os.fdatasync, self._file.fileno())
         return len(view)
 
     def make_durable(self) -> None:
         """Wait until all of it is on disk; OSError if some of it could not be written."""
-        if self._syncing is not None:
-            self._syncing.result()
+        self._pass_on()
+        self._wait()
         os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        """Let the thread end; the file itself is its owner's to close."""
-        self._syncer.shutdown()
+        """Let the threads end; the file itself is its owner's to close."""
         self._hasher.shutdown()
+        self._writer.shutdown()
         super().close()
+
+    def _pass_on(self) -> None:
+        """Have the full buffer hashed and written, and go on with the other one, once that is free."""
+        self._wait()
+        block = self._buffers[0][: self._filled]
+        self._working = [
+            self._hasher.submit(self._digest.update, block),
+            self._writer.submit(self._put, block),
+        ]
+        self._buffers.reverse()
+        self._filled = 0
+
+    def _wait(self) -> None:
+        working, self._working = self._working, []
+        for step in working:
+            step.result()
+
+    def _put(self, block: memoryview) -> None:
+        done = 0
+        while done < len(block):
+            try:
+                done += self._file.write(block[done:]) or 0
+            except OSError as error:
+                if error.errno != errno.EINVAL or not self._direct:
+                    raise
+                # the file system promised more than it can, or this is an end of odd length
+                self._direct = _set_direct(self._file.fileno(), False)
+
+
+def _set_direct(descriptor: int, wanted: bool) -> bool:
+    """Turn writing past the page cache on or off; whether it is on now."""
+    flag = getattr(os, "O_DIRECT", 0)
+    flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | flag if wanted else flags & ~flag)
+    except OSError:  # not on this file system
+        return False
+    return wanted and flag != 0
