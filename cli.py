@@ -160,8 +160,11 @@ def doctor(ctx: click.Context, form: str) -> None:
 
 
 @main.command()
+@click.option(
+    "--refresh", "refreshing", is_flag=True, help="Ask again for pictures that were fetched before."
+)
 @click.pass_context
-def run(ctx: click.Context) -> None:
+def run(ctx: click.Context, refreshing: bool) -> None:
     """Take all stages to the end: discover, ingest, sample, build, audit.
 
     Safe to call again at any time: it does what is missing. Exit code 3 when an audit has rows.
@@ -171,7 +174,7 @@ def run(ctx: click.Context) -> None:
       derlem run
       derlem -c derlem.yaml -c cloud.yaml run
     """
-    _finish(app(ctx).run())
+    _finish(app(ctx).run(refreshing))
 
 
 @main.command()
@@ -200,6 +203,23 @@ def ingest(ctx: click.Context, sources: Sequence[str]) -> None:
       derlem --set ingest.workers=8 ingest bundle
     """
     app(ctx).ingest(sources)
+
+
+@main.command()
+@click.argument("sources", nargs=-1)
+@click.pass_context
+def refresh(ctx: click.Context, sources: Sequence[str]) -> None:
+    """Ask again for pictures that were fetched from addresses, and take those that have changed.
+
+    Servers are asked whether there is anything new; what is unchanged is not transferred. An item keeps
+    its picture until there is a new one, whatever its server answers.
+
+    \b
+    Example:
+      derlem refresh
+      derlem refresh web && derlem build
+    """
+    app(ctx).refresh(sources)
 
 
 @main.command()

@@ -35,7 +35,16 @@ from ..pipeline.progress import meter
 from ..pipeline.purge import find_purgeable, purge, remains
 from ..pipeline.retry import retry
 from ..pipeline.session import Session, session, write_provenance
-from ..pipeline.stages import check_sources, checked_listings, run_discover, run_ingest, waiting
+from ..pipeline.stages import (
+    check_sources,
+    checked_listings,
+    ready,
+    refreshable,
+    run_discover,
+    run_ingest,
+    run_refresh,
+    waiting,
+)
 from ..pipeline.state import read_states
 from ..pipeline.withdraw import Takedown, find, withdraw
 from ..sampling.diff import diff_samples, diff_table
@@ -94,8 +103,8 @@ class App:
         )
         return cls(loaded, workspace, command, dry_run, test_mode)
 
-    def run(self) -> bool:
-        """All stages to the end; whether an audit failed."""
+    def run(self, refreshing: bool) -> bool:
+        """All stages to the end; whether an audit failed. If asked to, refresh what is ready first."""
         if self.dry_run:
             self.discover(())
             say("dry run: what follows (ingest, sample, build, audit) depends on what is discovered")
@@ -106,6 +115,8 @@ class App:
             listings = self._listings(sources)  # before the session: a wrong declaration writes nothing
             with self._session() as work:
                 troubles = run_discover(work, listings, self.loaded.declared)
+                if refreshing:
+                    self._refresh(work, refreshable(sources))
                 run_ingest(work, sources, self._context(), self.loaded.config.ingest)
                 _point_to_rejections(work)
                 if options is not None:
@@ -147,6 +158,18 @@ class App:
         with self._locked(), self._session() as work:
             run_ingest(work, sources, self._context(), self.loaded.config.ingest)
             _point_to_rejections(work)
+
+    def refresh(self, names: Sequence[str]) -> None:
+        """Ask again for what is ready, and take what has changed."""
+        sources = refreshable(self._sources(names))
+        if strangers := sorted(set(names) - {source.name for source in sources}):
+            raise ConfigError(f"{strangers[0]!r} is not fetched from addresses: there is nobody to ask again")
+        if self.dry_run:
+            for source in sources:
+                say(f"{source.name}: {ready(self.workspace, [source]):,} items would be asked for again")
+            return
+        with self._locked(), self._session() as work:
+            self._refresh(work, sources)
 
     def retry(self, names: Sequence[str], reason: str | None) -> None:
         """Let failed items wait again."""
@@ -327,6 +350,17 @@ class App:
             return options
         reachable = self.loaded.config.test_mode.items * len(self.loaded.config.sources)
         return scaled(options, min(options.target, reachable))
+
+    def _refresh(self, work: Session, sources: Sequence[SourceOptions]) -> None:
+        context = self._context()
+        if sources and not context.settings["fetch"]["cache"]:
+            say("warning: with `fetch.cache: false` nothing is known of what was fetched: all is transferred")
+        new, kept = run_refresh(work, sources, context, self.loaded.config.ingest)
+        others = "".join(f", {count:,} {why}" for why, count in sorted(kept.items()) if why != "unchanged")
+        say(
+            f"refresh: {new:,} new, {kept['unchanged']:,} unchanged"
+            + (others and f"; kept as they were{others}")
+        )
 
     def _draw(self, work: Session, options: SampleOptions, extend: str | None) -> Plan:
         work.state.enter("sample")

@@ -12,7 +12,7 @@ import signal
 import threading
 import time
 import traceback
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -25,7 +25,7 @@ from ..catalog.errors import DerlemError
 from ..catalog.status import Reason
 from .segment_writer import WrittenSegment
 from .tasks import Task
-from .worker import Job, ingest_task
+from .worker import Job, Tell, ingest_task
 
 log = logging.getLogger("derlem.pipeline")
 
@@ -105,8 +105,9 @@ class LocalExecutor:
     and so does the death of this process: each holds the read end of a pipe that dies with it.
     """
 
-    def __init__(self, job: Job) -> None:
-        self._job = job
+    def __init__(self, job: Job, tell: Tell = lambda _: None) -> None:
+        """`tell` hears how many items a refresh leaves as they are, by why."""
+        self._job, self._tell = job, tell
         self._context = multiprocessing.get_context("forkserver")
         self._workers: dict[int, _Worker] = {}
         self.peak_memory = 0
@@ -193,6 +194,8 @@ class LocalExecutor:
                     worker.done.update(settled)
                     self.peak_memory = max(self.peak_memory, peak)
                     yield segment
+                case ("kept", counts):
+                    self._tell(counts)
                 case ("done", peak):
                     self.peak_memory = max(self.peak_memory, peak)
                     worker.task = None
@@ -276,13 +279,16 @@ def _work(connection: Connection, lifeline: Connection, guard: SharedGuard, job:
     def emit(segment: WrittenSegment, settled: list[str]) -> None:
         connection.send(("segment", segment, settled, _peak_memory()))
 
+    def tell(kept: Counter[str]) -> None:
+        connection.send(("kept", kept))
+
     while True:
         try:
             task: Task = connection.recv()
         except EOFError:
             return
         try:
-            ingest_task(task, job, guard, emit)
+            ingest_task(task, job, guard, emit, tell)
         except DerlemError as error:
             connection.send(("fatal", str(error), error.exit_code))
         except Exception:

@@ -26,19 +26,34 @@ def ingest(
 ) -> None:
     """Settle every waiting item of the sources; documents first, then the pages they expand into."""
     expanded = True
+
+    def see(segment: WrittenSegment) -> None:
+        nonlocal expanded
+        expanded = expanded or Status.DISCOVERED in segment.statuses
+        progress(segment)
+
     while expanded and (tasks := plan(sources, store, job)):
         expanded = False
-        try:
-            for segment in executor.run(tasks):
-                store.adopt(segment)
-                progress(segment)
-                expanded = expanded or Status.DISCOVERED in segment.statuses
-                if store.due:
-                    store.commit(patient=False)
-        finally:
-            store.commit()
-            for task in tasks:
-                task.plan.unlink(missing_ok=True)
+        carry_out(tasks, store, executor, see)
+
+
+def carry_out(
+    tasks: Sequence[Task],
+    store: SegmentStore,
+    executor: LocalExecutor,
+    progress: Callable[[WrittenSegment], None],
+) -> None:
+    """Have the tasks done and commit their segments, by time and at the end."""
+    try:
+        for segment in executor.run(tasks):
+            store.adopt(segment)
+            progress(segment)
+            if store.due:
+                store.commit(patient=False)
+    finally:
+        store.commit()
+        for task in tasks:
+            task.plan.unlink(missing_ok=True)
 
 
 def plan(sources: Sequence[SourceOptions], store: SegmentStore, job: Job) -> list[Task]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -11,13 +12,14 @@ from pathlib import Path
 
 import duckdb
 
-from ..adapters.base import Context, SourceOptions
+from ..adapters.base import Context, SourceOptions, Spread
 from ..adapters.pdf import PdfOptions, resolve_renderer
 from ..adapters.registry import adapter_class
 from ..catalog.errors import DerlemError
 from ..catalog.queries import query
 from ..catalog.segments import row_schema
 from ..catalog.sources import Declared
+from ..catalog.status import Status
 from ..catalog.store import read_catalog
 from ..catalog.workspace import Workspace
 from .discover import Listing, discover, open_listings, refuse_empty
@@ -25,6 +27,7 @@ from .executor import LocalExecutor
 from .ingest import ingest
 from .options import IngestOptions
 from .progress import meter
+from .refresh import refresh
 from .segment_writer import WrittenSegment
 from .session import Session, declare, write_provenance
 from .worker import Job
@@ -152,6 +155,44 @@ def run_ingest(
     write_provenance(session.workspace)
 
 
+def run_refresh(
+    session: Session, sources: Sequence[SourceOptions], context: Context, options: IngestOptions
+) -> tuple[int, Counter[str]]:
+    """Ask again for what is ready; how many pictures are new, and how many items stay, by why."""
+    session.state.enter("refresh")
+    adapters = {source.name: adapter_class(source.adapter) for source in sources}
+    job = Job(session.run, context, options, row_schema(), adapters)
+    new, kept = 0, Counter[str]()
+    with meter("refresh", ready(session.workspace, sources)) as shown:
+
+        def tell(counts: Counter[str]) -> None:
+            kept.update(counts)
+            shown.advance(counts.total(), **counts)
+            session.state.count("refresh", dict(counts))
+
+        def progress(segment: WrittenSegment) -> None:
+            nonlocal new
+            new += segment.items
+            shown.advance(segment.items, new=segment.items)
+            session.state.count("refresh", {"new": segment.items})
+
+        with LocalExecutor(job, tell) as executor:
+            refresh(sources, session.store, executor, job, progress)
+    write_provenance(session.workspace)
+    return new, kept
+
+
+def ready(workspace: Workspace, sources: Sequence[SourceOptions]) -> int:
+    """How many items of the sources are ready."""
+    with read_catalog(workspace) as connection:
+        return _count(connection, sources, Status.READY)
+
+
+def refreshable(sources: Sequence[SourceOptions]) -> list[SourceOptions]:
+    """Those of the sources whose items are fetched one by one from their addresses."""
+    return [source for source in sources if adapter_class(source.adapter).spread is Spread.PARTITIONS]
+
+
 def warn_of_mixed_renderers(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
     """Say so when pages of a source will be drawn by another renderer than those before."""
     chosen = context.settings["pdf"]["renderer"]
@@ -168,9 +209,13 @@ def warn_of_mixed_renderers(connection: duckdb.DuckDBPyConnection, context: Cont
 
 def waiting(connection: duckdb.DuckDBPyConnection, sources: Sequence[SourceOptions]) -> int:
     """How many items of the sources wait to be read."""
+    return _count(connection, sources, Status.DISCOVERED)
+
+
+def _count(connection: duckdb.DuckDBPyConnection, sources: Sequence[SourceOptions], status: Status) -> int:
     found = connection.execute(
-        "SELECT count(*) FROM items WHERE status = 'discovered' AND list_contains(?, source)",
-        [[source.name for source in sources]],
+        "SELECT count(*) FROM items WHERE status = ? AND list_contains(?, source)",
+        [status, [source.name for source in sources]],
     ).fetchall()
     return int(found[0][0])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from ..adapters.base import SourceOptions, Spread
 from ..catalog.queries import query
-from ..catalog.status import Reason
+from ..catalog.status import Reason, Status
 
 ROW_GROUP = 1024
 """Rows per group in a plan file: what a worker reads at a time."""
@@ -34,7 +34,8 @@ class Task:
 
     `partition` pins the task to a worker, so that all work for a host is in one place. `settled` names
     items that cost an earlier worker its life and what to record for them; `skip` those that are done;
-    `condemned` is recorded for every item of the task, none of which is read.
+    `condemned` is recorded for every item of the task, none of which is read. With `refresh` the items are
+    ready, and only what has changed is recorded.
     """
 
     source: SourceOptions
@@ -47,6 +48,7 @@ class Task:
     settled: Mapping[str, Reason] = field(default_factory=dict)
     skip: frozenset[str] = frozenset()
     condemned: Reason | None = None
+    refresh: bool = False
 
 
 def plan_pages(
@@ -72,13 +74,21 @@ def plan_items(
 ) -> list[Task]:
     """Tasks for the waiting items of a source, cut as its adapter's `spread` allows."""
     if spread is Spread.PARTITIONS:
-        return _plan_partitions(connection, source, folder, stem, workers)
+        return _plan_partitions(connection, source, folder, stem, workers, Status.DISCOVERED)
     plan = folder / f"{stem}.parquet"
     by_unit = spread is Spread.UNITS
     parameters = {"source": source.name, "pages": False, "by_unit": by_unit}
     rows, boundaries = _write_plan(connection, query("segments/pending"), parameters, plan)
     limits = cut(rows, boundaries if by_unit else None, workers, batch)
     return [Task(source, plan, start, stop, patient=by_unit) for start, stop in pairwise(limits)]
+
+
+def plan_refresh(
+    connection: duckdb.DuckDBPyConnection, source: SourceOptions, folder: Path, stem: str, *, workers: int
+) -> list[Task]:
+    """Tasks for the ready items of a source whose adapter spreads them over partitions."""
+    tasks = _plan_partitions(connection, source, folder, stem, workers, Status.READY)
+    return [replace(task, refresh=True) for task in tasks]
 
 
 def cut(rows: int, boundaries: Sequence[int] | None, workers: int, batch: int) -> list[int]:
@@ -98,10 +108,16 @@ def cut(rows: int, boundaries: Sequence[int] | None, workers: int, batch: int) -
 
 
 def _plan_partitions(
-    connection: duckdb.DuckDBPyConnection, source: SourceOptions, folder: Path, stem: str, workers: int
+    connection: duckdb.DuckDBPyConnection,
+    source: SourceOptions,
+    folder: Path,
+    stem: str,
+    workers: int,
+    status: Status,
 ) -> list[Task]:
     """One task per worker; units go, the largest first, to the partition with the fewest items so far."""
-    units = connection.execute(query("segments/pending_units"), {"source": source.name}).fetchall()
+    parameters = {"source": source.name, "status": status}
+    units = connection.execute(query("segments/pending_units"), parameters).fetchall()
     loads = [0] * workers
     members: list[list[str]] = [[] for _ in range(workers)]
     for unit, items in units:
@@ -114,7 +130,6 @@ def _plan_partitions(
             continue
         plan = folder / f"{stem}-{partition}.parquet"
         connection.register("partition_units", pa.table({"unit": pa.array(names, pa.string())}))
-        parameters = {"source": source.name}
         rows, _ = _write_plan(connection, query("segments/pending_partition"), parameters, plan)
         connection.unregister("partition_units")
         tasks.append(Task(source, plan, 0, rows, partition=partition, patient=True))

@@ -5,8 +5,10 @@ A pure function of its task and job: it sees no catalog and decides nothing abou
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -28,6 +30,9 @@ from .tasks import Task, read_plan
 
 SNIFFED = 4096
 """Bytes that the media type is told from."""
+
+TELL_SECONDS = 3.0
+"""Seconds between two words on how a refresh goes."""
 
 log = logging.getLogger("derlem.pipeline")
 
@@ -58,9 +63,17 @@ Emit = Callable[[WrittenSegment, list[str]], None]
 """Takes a finished segment and the ids of the task's items that it settles."""
 
 
-def ingest_task(task: Task, job: Job, guard: Guard, emit: Emit) -> None:
-    """Settle every item of the task; segments go to `emit` as they fill up or as time passes."""
-    output = _Output(task, job, emit)
+Tell = Callable[[Counter[str]], None]
+"""Takes how many items of a refresh stay as they are, by why, since it was called last."""
+
+
+def ingest_task(task: Task, job: Job, guard: Guard, emit: Emit, tell: Tell) -> None:
+    """Settle every item of the task; segments go to `emit` as they fill up or as time passes.
+
+    Of a task that refreshes, `tell` hears now and then of items that stay: `unchanged`, or by the reason
+    why there is nothing better to be had.
+    """
+    output = _Refreshed(task, job, emit, tell) if task.refresh else _Output(task, job, emit)
     try:
         for row, result in _results(task, job, guard):
             guard.begin(row["item_id"])
@@ -109,6 +122,8 @@ def _results(task: Task, job: Job, guard: Guard) -> Iterator[tuple[Row, Payload 
 class _Output:
     """The segment being written for a task, and the rules by which an item is settled into it."""
 
+    kind = "ingest"
+
     def __init__(self, task: Task, job: Job, emit: Emit) -> None:
         self._task, self._job, self._emit = task, job, emit
         self._image = ImageOptions.model_validate(job.context.settings.get("image", {}))
@@ -129,6 +144,10 @@ class _Output:
                 result = Failure(Reason.OUT_OF_MEMORY, "decoding it needs more than `ingest.memory_limit`")
         if isinstance(result, Failure):
             writer.add_row(failed(row, result, run=self._job.run, at=now()))
+        self._has_settled(row, writer)
+
+    def _has_settled(self, row: Row, writer: SegmentWriter) -> None:
+        """Finish the segment if that is due."""
         self._settled.append(row["item_id"])
         limits = self._job.ingest
         if (
@@ -155,7 +174,7 @@ class _Output:
             self._writer = SegmentWriter(
                 self._job.context.workspace.store / self._task.source.name,
                 source=self._task.source.name,
-                kind="ingest",
+                kind=self.kind,
                 run=self._job.run,
                 schema=self._job.schema,
             )
@@ -165,9 +184,11 @@ class _Output:
         if media_type(data[:SNIFFED]) == "application/pdf":
             self._expand(writer, row, data)
         else:
-            picture = normalise(data, self._image)
-            row = ready(row, picture, run=self._job.run)
-            writer.add_sample(row, picture.data, picture.extension, sidecar(row))
+            self._add(writer, row, normalise(data, self._image))
+
+    def _add(self, writer: SegmentWriter, row: Row, picture: Picture) -> None:
+        row = ready(row, picture, run=self._job.run)
+        writer.add_sample(row, picture.data, picture.extension, sidecar(row))
 
     def _expand(self, writer: SegmentWriter, row: Row, data: bytes) -> None:
         """A document: its bytes go to the cache, its pages become items that wait to be read."""
@@ -192,6 +213,53 @@ class _Output:
                 "updated_at": at,
             }
         )
+
+
+class _Refreshed(_Output):
+    """Settles ready items again, but only with a new picture; whatever else comes, they stay as they are."""
+
+    kind = "refresh"
+
+    def __init__(self, task: Task, job: Job, emit: Emit, tell: Tell) -> None:
+        super().__init__(task, job, emit)
+        self._tell = tell
+        self._kept: Counter[str] = Counter()
+        self._told = time.monotonic()
+
+    def flush(self) -> None:
+        """Finish the segment, and tell what was not told yet."""
+        super().flush()
+        self._say()
+
+    def _keep(self, why: str) -> None:
+        self._kept[why] += 1
+        if time.monotonic() - self._told >= TELL_SECONDS:
+            self._say()
+
+    def _say(self) -> None:
+        self._tell(self._kept)
+        self._kept = Counter()
+        self._told = time.monotonic()
+
+    def settle(self, row: Row, result: Payload | Failure) -> None:
+        """Write the item's outcome if its source has another picture now."""
+        if isinstance(result, Failure):
+            self._keep(result.reason)
+            return
+        if hashlib.sha256(result.data).hexdigest() == row["original_sha256"]:
+            self._keep("unchanged")
+            return
+        try:
+            picture = normalise(result.data, self._image)
+        except Rejected as rejection:
+            self._keep(rejection.reason)
+            return
+        except MemoryError:
+            self._keep(Reason.OUT_OF_MEMORY)
+            return
+        writer = self._open()
+        self._add(writer, updated(row, result.updates, result.meta), picture)
+        self._has_settled(row, writer)
 
 
 def ready(row: Row, picture: Picture, *, run: str) -> Row:

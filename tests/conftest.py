@@ -1,10 +1,14 @@
-"""Fixtures for all tests: real material, workspaces, and hypothesis profiles."""
+"""Fixtures for all tests: real material, a misbehaving web server, and hypothesis profiles."""
 
 from __future__ import annotations
 
+import importlib.util
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -41,3 +45,22 @@ def material() -> Callable[[str], Path]:
 def demo() -> Path:
     """The demo's public-domain data, which lies in the repository."""
     return ROOT / "configs" / "demo" / "data"
+
+
+@pytest.fixture(scope="session")
+def misbehaving() -> ModuleType:
+    """tests/servers/misbehaving.py."""
+    name = "misbehaving"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, ROOT / "tests" / "servers" / f"{name}.py")
+        assert spec and spec.loader
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
+
+
+@pytest.fixture
+def server(misbehaving: ModuleType) -> Iterator[Any]:
+    """A misbehaving server on the first five loopback addresses, each a host of its own."""
+    with misbehaving.MisbehavingServer(tuple(f"127.0.0.{number}" for number in range(1, 6))) as running:
+        yield running

@@ -67,7 +67,7 @@ CREATE TABLE segments (
     segment     VARCHAR NOT NULL,        -- 'source/000042'
     source      VARCHAR NOT NULL,
     number      INTEGER NOT NULL,
-    kind        VARCHAR NOT NULL,        -- discover, ingest, retry, withdraw
+    kind        VARCHAR NOT NULL,        -- discover, ingest, amend, refresh, retry, withdraw
     run         VARCHAR NOT NULL,
     items       BIGINT NOT NULL,         -- rows
     tar_bytes   BIGINT NOT NULL,         -- 0: no tar

@@ -1,12 +1,9 @@
-"""A misbehaving server, and a fetcher that may talk to it."""
+"""A fetcher that may talk to a misbehaving server."""
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -16,32 +13,6 @@ from derlem.adapters.fetch.fetcher import Fetcher
 from derlem.adapters.fetch.options import SourceLimits
 from derlem.catalog.models import Failure, Item, Payload
 from derlem.catalog.workspace import Workspace
-
-HOSTS = tuple(f"127.0.0.{number}" for number in range(1, 6))
-
-
-def _load() -> ModuleType:
-    path = Path(__file__).parents[2] / "servers" / "misbehaving.py"
-    spec = importlib.util.spec_from_file_location("misbehaving", path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["misbehaving"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="session")
-def misbehaving() -> ModuleType:
-    """tests/servers/misbehaving.py."""
-    return sys.modules.get("misbehaving") or _load()
-
-
-@pytest.fixture
-def server(misbehaving: ModuleType) -> Iterator[Any]:
-    """A misbehaving server on the first five loopback addresses, each a host of its own."""
-    with misbehaving.MisbehavingServer(HOSTS) as running:
-        yield running
-
 
 Fetch = Callable[..., dict[str, Payload | Failure]]
 

@@ -1,0 +1,117 @@
+"""What changed at its source is fetched again when asked for; nothing else is, and nothing is lost."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from derlem.catalog.maintenance import TABLES
+
+COUNT = 200
+CHANGED = {"/ok/17": 1001, "/ok/101": 1002}
+"""One of a hundred."""
+MANNERS = {"per_host": {"concurrency": 8, "requests_per_second": 100_000, "burst": 1000}}
+
+
+@pytest.fixture
+def mine(project: Callable[..., Any], server: Any, demo: Path, tmp_path: Path) -> Any:
+    """Pictures of two hosts, and some of a folder."""
+    urls = [f"http://127.0.0.{1 + n % 2}:{server.port}/ok/{n}" for n in range(COUNT)]
+    (tmp_path / "urls.txt").write_text("".join(f"{url}\n" for url in urls))
+    common = {"license": "CC0-1.0"}
+    return project(
+        [
+            {"name": "web", "adapter": "urls", "path": str(tmp_path / "urls.txt"), **common},
+            {"name": "art", "adapter": "files", "path": str(demo / "clipart"), **common},
+        ],
+        fetch={"allow_private": ["127.0.0.0/8"], **MANNERS},
+        ingest={"workers": 2},
+        sample={"name": "s", "seed": 1, "target": 10_000, "allow_shortfall": True},
+        corpus={"shard_size": "100KB"},
+    )
+
+
+def items(mine: Any) -> dict[str, dict[str, Any]]:
+    """The fetched items by the path of their URL."""
+    rows = mine.rows("FROM items WHERE source = 'web'")
+    return {"/ok/" + row["uri"].rpartition("/")[2]: row for row in rows}
+
+
+def payload(mine: Any, item: dict[str, Any]) -> bytes:
+    tar = (mine.work / "store" / f"{item['segment']}.tar").read_bytes()
+    return tar[item["offset"] : item["offset"] + item["length"]]
+
+
+def test_only_what_changed_is_transferred_and_takes_its_place(
+    mine: Any, server: Any, misbehaving: Any
+) -> None:
+    mine.derlem("run")
+    before, sent = items(mine), server.body_bytes()
+    assert {item["status"] for item in before.values()} == {"ready"}
+
+    mine.derlem("run")
+    said = mine.derlem("run", "--refresh").stderr
+    assert server.body_bytes() == sent
+    assert f"refresh: 0 new, {COUNT} unchanged\n" in said
+    assert items(mine) == before
+
+    server.versions |= CHANGED
+    mine.derlem("run")
+    assert server.body_bytes() == sent  # nobody asked
+    said = mine.derlem("run", "--refresh").stderr
+    assert f"refresh: {len(CHANGED)} new, {COUNT - len(CHANGED)} unchanged\n" in said
+    fresh = {path: misbehaving.jpeg(number) for path, number in CHANGED.items()}
+    assert server.body_bytes() - sent == sum(map(len, fresh.values()))
+    after = items(mine)
+    assert {path for path in after if after[path] != before[path]} == CHANGED.keys()
+    for path, data in fresh.items():
+        assert after[path]["status"] == "ready"
+        assert after[path]["original_sha256"] == hashlib.sha256(data).hexdigest()
+        assert hashlib.sha256(payload(mine, after[path])).hexdigest() == after[path]["sha256"]
+
+    tables = {name: mine.rows(f"FROM {name} ORDER BY ALL") for name in TABLES}
+    mine.derlem("catalog", "rebuild")
+    assert {name: mine.rows(f"FROM {name} ORDER BY ALL") for name in TABLES} == tables
+    mine.derlem("audit")
+
+
+def test_whatever_else_comes_an_item_keeps_its_picture(mine: Any, server: Any) -> None:
+    mine.derlem("discover")
+    mine.derlem("ingest", "web")
+    before = items(mine)
+    host = "127.0.0.1"
+    server.files[host, "/ok/0"] = (404, {}, b"")
+    server.files[host, "/ok/2"] = (200, {"Content-Type": "text/html"}, b"<html>moved</html>")
+    server.files[host, "/ok/4"] = (200, {}, payload(mine, before["/ok/6"])[:-300])
+    server.files[host, "/ok/8"] = (503, {}, b"")
+    said = mine.derlem("--set", "fetch.backoff=0.01", "refresh", "web").stderr
+    assert items(mine) == before
+    assert "0 new, 196 unchanged; kept as they were, " in said
+    assert sum(int(part.split()[0]) for part in said.partition("as they were, ")[2].split(", ")) == 4
+
+
+def test_a_takedown_takes_both_pictures(mine: Any, server: Any) -> None:
+    server.versions["/ok/17"] = 1000  # a picture that no other item has
+    mine.derlem("run")
+    before = items(mine)["/ok/17"]
+    old = payload(mine, before)
+    server.versions |= CHANGED
+    mine.derlem("refresh")
+    new = payload(mine, items(mine)["/ok/17"])
+    assert old != new
+    mine.derlem("withdraw", "--key", before["item_id"], "--purge")
+    files = [path.read_bytes() for path in mine.work.rglob("*") if path.is_file()]
+    assert not [data for data in files if old in data or new in data]
+    mine.derlem("audit")
+
+
+def test_it_can_be_asked_what_it_would_do(mine: Any, server: Any) -> None:
+    mine.derlem("run")
+    asked = len(server.requests)
+    assert f"web: {COUNT} items would be asked for again" in mine.derlem("--dry-run", "refresh").stderr
+    assert "nobody to ask" in mine.derlem("refresh", "art", code=2).stderr
+    assert len(server.requests) == asked
