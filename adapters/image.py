@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
-from operator import gt
 from typing import Any, Literal
 
 from PIL import (
@@ -18,7 +17,6 @@ from PIL import (
     GifImagePlugin,
     IcoImagePlugin,
     Image,
-    ImageCms,
     ImageFile,
     Jpeg2KImagePlugin,
     JpegImagePlugin,
@@ -32,6 +30,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from ..catalog.models import Rejected
 from ..catalog.status import Reason
 from . import jpeg, png, sniff
+from .difference_hash import COARSE, difference_hash
+from .pixels import flatten, to_srgb
 
 
 class ImageOptions(BaseModel):
@@ -169,7 +169,7 @@ def _coarse_luma(parsed: jpeg.Jpeg) -> tuple[Image.Image, tuple[int, int, float,
     `jpeg.parse` has done.
     """
     width, height = parsed.width, parsed.height
-    least = min(width // max(width // 8, _COARSE), height // max(height // 8, _COARSE))
+    least = min(width // max(width // 8, COARSE), height // max(height // 8, COARSE))
     scale = next((factor for factor in (8, 4, 2) if least >= factor), 1)
     size = (-(-width // scale), -(-height // scale))
     image = Image.frombytes("L", size, parsed.data, "jpeg", ("L", "", scale, 0))
@@ -209,7 +209,7 @@ def _reencode(
         raise Rejected(
             Reason.TOO_LARGE, f"{output} holds at most {longest} pixels a side, not {width}x{height}"
         )
-    plain = _to_srgb(_flatten(image, changed), image.info.get("icc_profile"), changed)
+    plain = to_srgb(flatten(image, changed), image.info.get("icc_profile"), changed)
     if upright is not None:
         plain = plain.transpose(upright)
         changed.append("orientation")
@@ -313,97 +313,8 @@ def _pillow_limits(options: ImageOptions) -> Iterator[None]:
         Image.MAX_IMAGE_PIXELS = before
 
 
-# --- pixels ---------------------------------------------------------------------------------------
-
-
 def _orientation(image: Image.Image) -> int:
     """The Exif orientation of a decoded picture that is not a JPEG (TIFF applies its own while loading)."""
     for name in ("xmp", "XML:com.adobe.xmp"):
         image.info.pop(name, None)  # Pillow would take it for Exif's
     return int(image.getexif().get(0x0112, 1))
-
-
-def _flatten(image: Image.Image, changed: list[str]) -> Image.Image:
-    """The picture as 8-bit L, RGB or CMYK, transparent pixels over white."""
-    mode = image.mode
-    if mode.startswith(("I", "F")):
-        changed.append("depth")
-        return _from_deep(image).convert("RGB")
-    if mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        changed.append("alpha")
-        pixels = image.convert("RGBA")
-        white = Image.new("RGB", image.size, "white")
-        white.paste(pixels, mask=pixels)
-        return white
-    if mode in ("L", "RGB", "CMYK"):
-        return image
-    changed.append({"1": "depth", "P": "palette"}.get(mode, "color"))
-    return image.convert("L" if mode == "1" else "RGB")
-
-
-def _from_deep(image: Image.Image) -> Image.Image:
-    """8-bit gray from 16- or 32-bit gray, or floating point.
-
-    16 bits lose their low byte. Values that are no 16-bit ones are stretched from their extremes,
-    for want of a convention.
-    """
-    import numpy as np  # few pictures need it
-
-    values = np.asarray(image)
-    if values.dtype.kind == "f":
-        values = np.nan_to_num(values.astype(np.float64))
-    low, high = values.min(), values.max()
-    if values.dtype.kind != "f" and low >= 0 and high <= 0xFFFF:
-        gray = (values >> 8).astype(np.uint8)
-        clear = image.info.get("transparency")
-        if isinstance(clear, int):
-            gray[values == clear] = 255
-    else:
-        span = float(high) - float(low) or 1.0
-        gray = ((values.astype(np.float64) - float(low)) * (255.0 / span)).round().astype(np.uint8)
-    return Image.fromarray(gray)
-
-
-_SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
-
-
-def _to_srgb(image: Image.Image, icc: bytes | None, changed: list[str]) -> Image.Image:
-    """Colours by the embedded profile, where there is a usable one, in sRGB; gray stays gray."""
-    wanted = "L" if image.mode == "L" else "RGB"
-    if icc:
-        try:
-            profile = ImageCms.ImageCmsProfile(BytesIO(icc))
-            if "srgb" not in ImageCms.getProfileDescription(profile).lower():
-                converted = ImageCms.profileToProfile(image, profile, _SRGB, outputMode="RGB")
-                changed.append("color")
-                image = image if converted is None else converted
-        except (OSError, ImageCms.PyCMSError):
-            changed.append("profile")  # unusable: dropped, the numbers are taken for sRGB
-    if image.mode == "CMYK":
-        changed.append("color")
-    return image if image.mode == wanted else image.convert(wanted)
-
-
-def difference_hash(image: Image.Image, box: tuple[int, int, float, float] | None = None) -> str:
-    """64-bit difference hash, 16 hex digits: each bit says whether a cell is lighter than its left neighbour.
-
-    Cells are those of a 9x8 grid over the luma; rows from the top, first bit highest. After N. Krawetz,
-    "Kind of Like That", 2013, but lighter means by more than 2 of 255, so that flat areas do not turn
-    the noise of an encoder into bits: copies in another encoding differ in 0 or 1 bits, rarely in 4.
-    `box` is the part of an image already scaled down that the picture covers, as `draft` returns it.
-    """
-    if box is None:
-        factor = next((f for f in (8, 4, 2) if min(image.size) >= _COARSE * f), 1)
-        box = (0, 0, image.width / factor, image.height / factor)
-        image = (image.reduce(factor) if factor > 1 else image).convert("L")
-    cells = image.resize((9, 8), Image.Resampling.BILINEAR, box).tobytes()
-    lighter = bytearray(map(gt, cells[1:], cells.translate(_RAISED)))
-    del lighter[8::9]  # the first cell of a row against the last of the row above
-    return f"{int(lighter.translate(_DIGITS), 2):016x}"
-
-
-_COARSE = 32
-"""Pixels a side that are enough for the difference hash."""
-
-_RAISED = bytes(min(value + 2, 255) for value in range(256))
-_DIGITS = bytes.maketrans(b"\0\1", b"01")

@@ -18,7 +18,8 @@ from PIL import Image, ImageCms, ImageFile, features
 from pydantic import ValidationError
 
 from derlem.adapters import image as image_module
-from derlem.adapters.image import ImageOptions, difference_hash, normalise
+from derlem.adapters.difference_hash import difference_hash
+from derlem.adapters.image import ImageOptions, normalise
 from derlem.catalog.models import Rejected
 from derlem.catalog.status import Reason
 
