@@ -19,7 +19,7 @@ from .errors import DerlemError
 from .queries import SCHEMA_VERSION
 from .workspace import Workspace
 
-KINDS = ("discover", "ingest", "retry", "amend", "withdraw")
+KINDS = ("discover", "ingest", "refresh", "retry", "amend", "withdraw")
 """Why a segment was written. `discover` announces items; all others state what became of them."""
 
 

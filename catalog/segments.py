@@ -51,6 +51,7 @@ def merge(connection: duckdb.DuckDBPyConnection, segments: Iterable[Segment]) ->
     with transaction(connection):
         _take(connection, new)
         _refuse_forbidden_moves(connection)
+        connection.execute(query("segments/placed"))
         connection.execute(query("segments/replace"))
         connection.execute(query("segments/insert"))
         connection.execute(

@@ -40,6 +40,10 @@ class MissingBytes(DerlemError):
         lack = f"lacks {length:,} bytes at {offset:,}" if length else "is gone, with bytes"
         super().__init__(f"{path} {lack} that the catalog places there")
 
+    def __reduce__(self) -> tuple[type[MissingBytes], tuple[Path, int, int]]:
+        """Workers send it to their parent."""
+        return type(self), (self.path, self.offset, self.length)
+
 
 class NotEnoughSpace(DerlemError):
     """The file system of the corpora has less room than the build needs (bytes)."""

@@ -49,7 +49,7 @@ CREATE TABLE items (
     run              VARCHAR NOT NULL,   -- the run that wrote this row last
     discovered_at    TIMESTAMP NOT NULL,
     updated_at       TIMESTAMP NOT NULL,
-    segment          VARCHAR NOT NULL    -- 'source/000042': the segment that wrote this row last
+    segment          VARCHAR NOT NULL    -- 'source/000042': the segment that holds its bytes, else wrote its row last
 );
 
 CREATE TABLE runs (

@@ -1,6 +1,6 @@
 -- Settled rows, and announced items that are not known yet.
 INSERT INTO items BY NAME
-SELECT incoming.* EXCLUDE (announces, number, kind)
+SELECT incoming.* EXCLUDE (announces, number, kind, place)
 FROM incoming
 LEFT JOIN items ON items.item_id = incoming.item_id
 WHERE items.item_id IS NULL;
