@@ -172,6 +172,8 @@ def run_refresh(
 
         def progress(segment: WrittenSegment) -> None:
             nonlocal new
+            if segment.tar is None:  # amendments of items that stay
+                return
             new += segment.items
             shown.advance(segment.items, new=segment.items)
             session.state.count("refresh", {"new": segment.items})

@@ -23,7 +23,7 @@ from ..adapters.sniff import media_type
 from ..catalog.models import Failure, Payload, Rejected, now
 from ..catalog.status import Reason, Status
 from .options import IngestOptions
-from .rows import SETTLED_AT_ONCE, Row, announce, as_item, failed, merged_meta, updated
+from .rows import SETTLED_AT_ONCE, Row, announce, as_item, failed, merged_meta, parse, updated
 from .segment_writer import SegmentWriter, WrittenSegment
 from .sidecar import sidecar
 from .tasks import Task, read_plan
@@ -171,14 +171,17 @@ class _Output:
 
     def _open(self) -> SegmentWriter:
         if self._writer is None:
-            self._writer = SegmentWriter(
-                self._job.context.workspace.store / self._task.source.name,
-                source=self._task.source.name,
-                kind=self.kind,
-                run=self._job.run,
-                schema=self._job.schema,
-            )
+            self._writer = self._begin(self.kind)
         return self._writer
+
+    def _begin(self, kind: str) -> SegmentWriter:
+        return SegmentWriter(
+            self._job.context.workspace.store / self._task.source.name,
+            source=self._task.source.name,
+            kind=kind,
+            run=self._job.run,
+            schema=self._job.schema,
+        )
 
     def _accept(self, writer: SegmentWriter, row: Row, data: bytes) -> None:
         if media_type(data[:SNIFFED]) == "application/pdf":
@@ -216,7 +219,10 @@ class _Output:
 
 
 class _Refreshed(_Output):
-    """Settles ready items again, but only with a new picture; whatever else comes, they stay as they are."""
+    """Settles ready items again, but only with a new picture; whatever else comes, they keep theirs.
+
+    What publishers say by now of such use is noted in any case.
+    """
 
     kind = "refresh"
 
@@ -225,11 +231,28 @@ class _Refreshed(_Output):
         self._tell = tell
         self._kept: Counter[str] = Counter()
         self._told = time.monotonic()
+        self._amendments: SegmentWriter | None = None
 
     def flush(self) -> None:
-        """Finish the segment, and tell what was not told yet."""
+        """Finish the segments, and tell what was not told yet."""
         super().flush()
+        if self._amendments is not None:
+            writer, self._amendments = self._amendments, None
+            self._emit(writer.close(), [])
         self._say()
+
+    def abandon(self) -> None:
+        """Leave nothing behind."""
+        super().abandon()
+        if self._amendments is not None:
+            self._amendments.abandon()
+
+    def _amend(self, row: Row, meta: Mapping[str, Any]) -> None:
+        """The item stays as it is, but for its evidence."""
+        if self._amendments is None:
+            self._amendments = self._begin("amend")
+        run = self._job.run
+        self._amendments.add_row({**row, "meta": merged_meta(row, meta), "run": run, "updated_at": now()})
 
     def _keep(self, why: str) -> None:
         self._kept[why] += 1
@@ -244,9 +267,14 @@ class _Refreshed(_Output):
     def settle(self, row: Row, result: Payload | Failure) -> None:
         """Write the item's outcome if its source has another picture now."""
         if isinstance(result, Failure):
+            if "opt_outs" in result.meta:  # its publisher objects by now: samples will hear of it
+                self._amend(row, result.meta)
             self._keep(result.reason)
             return
         if hashlib.sha256(result.data).hexdigest() == row["original_sha256"]:
+            said = {"opt_outs": [], **result.meta}
+            if said["opt_outs"] != parse(row["meta"]).get("opt_outs", []):
+                self._amend(row, said)
             self._keep("unchanged")
             return
         try:

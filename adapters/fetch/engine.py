@@ -96,7 +96,7 @@ class Engine:
         else:
             verdict = policy.before(job.target.url)
             if (reason := verdict.gate(respected)) is not None:
-                job.settle(job, Failure(reason, "robots.txt", {"opt_out": verdict.evidence}))
+                job.settle(job, Failure(reason, "robots.txt", verdict.told))
                 return
             job.policy, job.verdict = policy, verdict
             if policy.crawl_delay and "robots" in respected:

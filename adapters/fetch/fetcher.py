@@ -256,7 +256,7 @@ class _Session:
 
     def _gate(self, job: Job) -> None:
         if job.verdict is not None and (reason := job.verdict.gate(self._options.respect)) is not None:
-            raise BodyError(Failure(reason, "the site opts out", {"opt_out": job.verdict.evidence}))
+            raise BodyError(Failure(reason, "the site opts out", job.verdict.told))
 
     def _settle(self, job: Job, result: Answer | Failure) -> None:
         """Hand a job's result over."""
@@ -280,7 +280,5 @@ def _evidence(job: Job, answer: Answer) -> dict[str, Any]:
             told[name] = value
     meta: dict[str, Any] = {"fetch": told}
     if job.verdict is not None:
-        meta["opt_out"] = job.verdict.evidence
-        if job.verdict.objections:  # not respected, or the item would not be here: samples may still be
-            meta["opt_outs"] = list(job.verdict.objections)
+        meta |= job.verdict.told  # an objection here was not respected: samples may still respect it
     return meta

@@ -59,6 +59,12 @@ class Verdict:
             return None
         return next((REASONS[signal] for signal in self.objections if signal in respect), None)
 
+    @property
+    def told(self) -> dict[str, Any]:
+        """For an item's `meta`: the raw values, and which signals object, if any does."""
+        objections = {"opt_outs": list(self.objections)} if self.objections else {}
+        return {"opt_out": self.evidence, **objections}
+
 
 class OriginPolicy:
     """What the files of one origin say: robots.txt and tdmrep.json, and when they were read."""

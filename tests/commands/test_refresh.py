@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,25 @@ def test_whatever_else_comes_an_item_keeps_its_picture(mine: Any, server: Any) -
     assert items(mine) == before
     assert "0 new, 196 unchanged; kept as they were, " in said
     assert sum(int(part.split()[0]) for part in said.partition("as they were, ")[2].split(", ")) == 4
+
+
+def test_what_publishers_say_by_now_is_noted(mine: Any, server: Any) -> None:
+    server.versions["/ok/17"] = 1000  # a picture that no other item has
+    mine.derlem("run")
+    before = items(mine)["/ok/17"]
+    answer = {"X-Robots-Tag": "noai", "Content-Type": "image/jpeg"}
+    server.files["127.0.0.2", "/ok/17"] = (200, answer, payload(mine, before))
+    assert "1 x_robots_tag" in mine.derlem("refresh").stderr
+    item = items(mine)["/ok/17"]
+    assert json.loads(item["meta"])["opt_outs"] == ["x_robots_tag"]
+    assert (item["status"], item["segment"]) == ("ready", before["segment"])
+    failed = mine.derlem("audit", "--format", "json", code=3).stdout
+    assert [row["audit"] for row in json.loads(failed) if row["rows"]] == ["opted_out_in_corpus"]
+    mine.derlem("run")  # drawn without it
+    del server.files["127.0.0.2", "/ok/17"]
+    mine.derlem("run", "--refresh")
+    assert json.loads(items(mine)["/ok/17"]["meta"])["opt_outs"] == []
+    assert mine.rows(f"FROM manifest WHERE item_id = '{before['item_id']}'")
 
 
 def test_a_takedown_takes_both_pictures(mine: Any, server: Any) -> None:
