@@ -176,6 +176,7 @@ def _drawn(made: Relations, seed: int, seats: int) -> Iterator[pa.RecordBatch]:
         yield from result.to_arrow_table().to_batches()
         return
     made.table("sample_drawn", draw)
+    made.make_room("sample_contenders")  # for the arrays of ordered rows
     yield from made.connection.execute("FROM sample_drawn").to_arrow_reader(_FETCHED)
 
 

@@ -41,9 +41,9 @@ class OrderedRows:
             self._items[start:end] = _digits(batch.column("item_id")).view(f"S{DIGITS}")[:, 0]
             self._repeats[start:end] = batch.column("repeat").to_numpy()
             self._strata[start:end] = batch.column("stratum").to_numpy()
-            keys[start:end] = _leading(_digits(batch.column("order_key"))) << 32
+            leading = _leading(_digits(batch.column("order_key")))
+            keys[start:end] = leading << np.uint64(32) | np.arange(start, end, dtype=np.uint64)
         keys = keys[:end]
-        keys |= np.arange(end, dtype=np.uint64)
         keys.sort()
         self._order = keys.astype(np.uint32)
         keys >>= 32

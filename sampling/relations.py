@@ -51,9 +51,9 @@ SCHEMAS = {
 @contextmanager
 def relations(connection: duckdb.DuckDBPyConnection) -> Iterator[Relations]:
     """Empty relations for one draw, gone at the end; memory is bounded as long."""
-    made = Relations(connection)
     before = {name: _setting(connection, name) for name in (*SETTINGS, "memory_limit")}
-    during = {**SETTINGS, "memory_limit": f"{min(MEMORY, _bytes(before['memory_limit']))}B"}
+    made = Relations(connection, min(MEMORY, _bytes(before["memory_limit"])))
+    during = {**SETTINGS, "memory_limit": f"{made.memory}B"}
     try:
         for name, value in during.items():
             connection.execute(f"SET {name} = '{value}'")
@@ -79,8 +79,10 @@ def _bytes(text: str) -> int:
 class Relations:
     """Makes temporary relations on a connection, and remembers them."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, memory: int) -> None:
         self.connection = connection
+        self.memory = memory
+        """Bytes that DuckDB may hold."""
         self._made: dict[str, str] = {}
 
     def empty(self) -> None:
@@ -119,6 +121,13 @@ class Relations:
         """Make or replace a view."""
         self.connection.execute(f"CREATE OR REPLACE TEMP VIEW {quoted(name)} AS {select}")
         self._made[name] = "VIEW"
+
+    def make_room(self, *names: str) -> None:
+        """Do without these tables, and with a quarter of the memory, from now on."""
+        for name in names:
+            del self._made[name]
+            self.connection.execute(f"DROP TABLE temp.{quoted(name)}")
+        self.connection.execute(f"SET memory_limit = '{self.memory // 4}B'")
 
     def drop(self) -> None:
         """Remove all that was made."""
