@@ -165,8 +165,9 @@ class App:
         if strangers := sorted(set(names) - {source.name for source in sources}):
             raise ConfigError(f"{strangers[0]!r} is not fetched from addresses: there is nobody to ask again")
         if self.dry_run:
-            for source in sources:
-                say(f"{source.name}: {ready(self.workspace, [source]):,} items would be asked for again")
+            with read_catalog(self.workspace) as connection:
+                for source in sources:
+                    say(f"{source.name}: {ready(connection, [source]):,} items would be asked for again")
             return
         with self._locked(), self._session() as work:
             self._refresh(work, sources)

@@ -1,35 +1,26 @@
-"""The refresh stage: asks again for pictures that were fetched, and takes those that have changed."""
+"""The refresh stage: asks again for pictures that were fetched, and takes those that have changed.
+
+A new picture takes the place of the old one. An item whose address answers with anything else stays as it is:
+a server's bad day costs nothing. The executor tells how many stayed, and why.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from ..adapters.base import SourceOptions
 from ..catalog.store import read_catalog
-from .executor import LocalExecutor
-from .ingest import carry_out
-from .segment_writer import WrittenSegment
 from .store import SegmentStore
 from .tasks import Task, plan_refresh
 from .worker import Job
 
 
-def refresh(
-    sources: Sequence[SourceOptions],
-    store: SegmentStore,
-    executor: LocalExecutor,
-    job: Job,
-    progress: Callable[[WrittenSegment], None],
-) -> None:
-    """Ask for every ready item of the sources, conditionally where validators are known.
-
-    A new picture takes the place of the old one. An item whose address answers with anything else stays as it
-    is: a server's bad day costs nothing. The executor tells how many stayed, and why.
-    """
+def plan_again(sources: Sequence[SourceOptions], store: SegmentStore, job: Job) -> list[Task]:
+    """Tasks that ask for every ready item of the sources, conditionally where validators are known."""
     tasks: list[Task] = []
     with read_catalog(store.workspace) as connection:
         for source in sources:
             stem = f"plan-{job.run}-{source.name}-refresh"
             folder = store.workspace.state
             tasks += plan_refresh(connection, source, folder, stem, workers=job.ingest.workers)
-    carry_out(tasks, store, executor, progress)
+    return tasks

@@ -24,10 +24,10 @@ from ..catalog.store import read_catalog
 from ..catalog.workspace import Workspace
 from .discover import Listing, discover, open_listings, refuse_empty
 from .executor import LocalExecutor
-from .ingest import ingest
+from .ingest import carry_out, ingest
 from .options import IngestOptions
 from .progress import meter
-from .refresh import refresh
+from .refresh import plan_again
 from .segment_writer import WrittenSegment
 from .session import Session, declare, write_provenance
 from .worker import Job
@@ -163,7 +163,9 @@ def run_refresh(
     adapters = {source.name: adapter_class(source.adapter) for source in sources}
     job = Job(session.run, context, options, row_schema(), adapters)
     new, kept = 0, Counter[str]()
-    with meter("refresh", ready(session.workspace, sources)) as shown:
+    with read_catalog(session.workspace) as connection:
+        items = ready(connection, sources)
+    with meter("refresh", items) as shown:
 
         def tell(counts: Counter[str]) -> None:
             kept.update(counts)
@@ -179,15 +181,14 @@ def run_refresh(
             session.state.count("refresh", {"new": segment.items})
 
         with LocalExecutor(job, tell) as executor:
-            refresh(sources, session.store, executor, job, progress)
+            carry_out(plan_again(sources, session.store, job), session.store, executor, progress)
     write_provenance(session.workspace)
     return new, kept
 
 
-def ready(workspace: Workspace, sources: Sequence[SourceOptions]) -> int:
+def ready(connection: duckdb.DuckDBPyConnection, sources: Sequence[SourceOptions]) -> int:
     """How many items of the sources are ready."""
-    with read_catalog(workspace) as connection:
-        return _count(connection, sources, Status.READY)
+    return _count(connection, sources, Status.READY)
 
 
 def refreshable(sources: Sequence[SourceOptions]) -> list[SourceOptions]:

@@ -117,7 +117,7 @@ def _plan_partitions(
 ) -> list[Task]:
     """One task per worker; units go, the largest first, to the partition with the fewest items so far."""
     parameters = {"source": source.name, "status": status}
-    units = connection.execute(query("segments/pending_units"), parameters).fetchall()
+    units = connection.execute(query("segments/units"), parameters).fetchall()
     loads = [0] * workers
     members: list[list[str]] = [[] for _ in range(workers)]
     for unit, items in units:
@@ -130,7 +130,7 @@ def _plan_partitions(
             continue
         plan = folder / f"{stem}-{partition}.parquet"
         connection.register("partition_units", pa.table({"unit": pa.array(names, pa.string())}))
-        rows, _ = _write_plan(connection, query("segments/pending_partition"), parameters, plan)
+        rows, _ = _write_plan(connection, query("segments/partition"), parameters, plan)
         connection.unregister("partition_units")
         tasks.append(Task(source, plan, 0, rows, partition=partition, patient=True))
     return tasks

@@ -79,7 +79,7 @@ def _digits(column: pa.Array) -> npt.NDArray[np.uint8]:
     offsets = np.frombuffer(column.buffers()[1], np.int64 if wide else np.int32)
     offsets = offsets[column.offset : column.offset + len(column) + 1]
     if np.any(np.diff(offsets) != DIGITS):
-        raise ValueError(f"an item_id is not of {DIGITS} digits")
+        raise ValueError(f"an item_id or order key is not of {DIGITS} digits")
     if not len(column):
         return np.empty((0, DIGITS), np.uint8)
     data = np.frombuffer(column.buffers()[2], np.uint8, len(column) * DIGITS, int(offsets[0]))

@@ -19,6 +19,7 @@ SETTINGS = {
     # zstd, fsst and dictionary analyse every string at length; on random ids they save little for it
     "disabled_compression_methods": "zstd,fsst,dictionary",
     "preserve_insertion_order": "false",
+    # it stores all candidates in full, to spare those queries a scan that name them twice
     "disabled_optimizers": "common_subplan",
 }
 """Settings of DuckDB during a draw, beside its memory limit."""
@@ -122,11 +123,10 @@ class Relations:
         self.connection.execute(f"CREATE OR REPLACE TEMP VIEW {quoted(name)} AS {select}")
         self._made[name] = "VIEW"
 
-    def make_room(self, *names: str) -> None:
-        """Do without these tables, and with a quarter of the memory, from now on."""
-        for name in names:
-            del self._made[name]
-            self.connection.execute(f"DROP TABLE temp.{quoted(name)}")
+    def make_room(self, name: str) -> None:
+        """Do without this table, and with a quarter of the memory, from now on."""
+        del self._made[name]
+        self.connection.execute(f"DROP TABLE temp.{quoted(name)}")
         self.connection.execute(f"SET memory_limit = '{self.memory // 4}B'")
 
     def drop(self) -> None:

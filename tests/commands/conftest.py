@@ -36,6 +36,11 @@ class Project:
         found: list[dict[str, Any]] = json.loads(self.derlem("sql", query, "--format", "json").stdout)
         return found
 
+    def payload(self, item: dict[str, Any]) -> bytes:
+        """The picture of a row of `items`, out of its segment."""
+        tar = (self.work / "store" / f"{item['segment']}.tar").read_bytes()
+        return tar[item["offset"] : item["offset"] + item["length"]]
+
 
 @pytest.fixture
 def project(tmp_path: Path) -> Callable[..., Project]:

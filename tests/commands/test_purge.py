@@ -43,16 +43,11 @@ def texts(store: Path) -> set[str]:
     return found
 
 
-def payload(mine: Any, item: dict[str, Any]) -> bytes:
-    tar = (mine.work / "store" / f"{item['segment']}.tar").read_bytes()
-    return tar[item["offset"] : item["offset"] + item["length"]]
-
-
 def intact(mine: Any) -> int:
     """How many ready items there are; each still has its bytes."""
     ready = mine.rows("FROM items WHERE status = 'ready'")
     for item in ready:
-        assert hashlib.sha256(payload(mine, item)).hexdigest() == item["sha256"]
+        assert hashlib.sha256(mine.payload(item)).hexdigest() == item["sha256"]
     return len(ready)
 
 
@@ -69,7 +64,7 @@ def test_nothing_is_left(mine: Any, tmp_path: Path) -> None:
         " AND sha256 IN (SELECT sha256 FROM items GROUP BY ALL HAVING count(*) = 1)"
         " ORDER BY length(caption) DESC LIMIT 1"
     )[0]
-    image, before = payload(mine, item), intact(mine)
+    image, before = mine.payload(item), intact(mine)
     assert item["caption"] in texts(mine.work / "store")
     shutil.copytree(mine.work / "store", tmp_path / "store")
     assert (

@@ -42,11 +42,6 @@ def items(mine: Any) -> dict[str, dict[str, Any]]:
     return {"/ok/" + row["uri"].rpartition("/")[2]: row for row in rows}
 
 
-def payload(mine: Any, item: dict[str, Any]) -> bytes:
-    tar = (mine.work / "store" / f"{item['segment']}.tar").read_bytes()
-    return tar[item["offset"] : item["offset"] + item["length"]]
-
-
 def test_only_what_changed_is_transferred_and_takes_its_place(
     mine: Any, server: Any, misbehaving: Any
 ) -> None:
@@ -72,7 +67,7 @@ def test_only_what_changed_is_transferred_and_takes_its_place(
     for path, data in fresh.items():
         assert after[path]["status"] == "ready"
         assert after[path]["original_sha256"] == hashlib.sha256(data).hexdigest()
-        assert hashlib.sha256(payload(mine, after[path])).hexdigest() == after[path]["sha256"]
+        assert hashlib.sha256(mine.payload(after[path])).hexdigest() == after[path]["sha256"]
 
     tables = {name: mine.rows(f"FROM {name} ORDER BY ALL") for name in TABLES}
     mine.derlem("catalog", "rebuild")
@@ -87,7 +82,7 @@ def test_whatever_else_comes_an_item_keeps_its_picture(mine: Any, server: Any) -
     host = "127.0.0.1"
     server.files[host, "/ok/0"] = (404, {}, b"")
     server.files[host, "/ok/2"] = (200, {"Content-Type": "text/html"}, b"<html>moved</html>")
-    server.files[host, "/ok/4"] = (200, {}, payload(mine, before["/ok/6"])[:-300])
+    server.files[host, "/ok/4"] = (200, {}, mine.payload(before["/ok/6"])[:-300])
     server.files[host, "/ok/8"] = (503, {}, b"")
     said = mine.derlem("--set", "fetch.backoff=0.01", "refresh", "web").stderr
     assert items(mine) == before
@@ -100,7 +95,7 @@ def test_what_publishers_say_by_now_is_noted(mine: Any, server: Any) -> None:
     mine.derlem("run")
     before = items(mine)["/ok/17"]
     answer = {"X-Robots-Tag": "noai", "Content-Type": "image/jpeg"}
-    server.files["127.0.0.2", "/ok/17"] = (200, answer, payload(mine, before))
+    server.files["127.0.0.2", "/ok/17"] = (200, answer, mine.payload(before))
     assert "1 x_robots_tag" in mine.derlem("refresh").stderr
     item = items(mine)["/ok/17"]
     assert json.loads(item["meta"])["opt_outs"] == ["x_robots_tag"]
@@ -118,10 +113,10 @@ def test_a_takedown_takes_both_pictures(mine: Any, server: Any) -> None:
     server.versions["/ok/17"] = 1000  # a picture that no other item has
     mine.derlem("run")
     before = items(mine)["/ok/17"]
-    old = payload(mine, before)
+    old = mine.payload(before)
     server.versions |= CHANGED
     mine.derlem("refresh")
-    new = payload(mine, items(mine)["/ok/17"])
+    new = mine.payload(items(mine)["/ok/17"])
     assert old != new
     mine.derlem("withdraw", "--key", before["item_id"], "--purge")
     files = [path.read_bytes() for path in mine.work.rglob("*") if path.is_file()]

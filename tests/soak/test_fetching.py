@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import random
 import signal
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from subprocess import Popen, TimeoutExpired
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -59,14 +58,8 @@ PLENTY = {"ok": 400, "bare": 60, "zipped": 20, "cut": 20, "404": 40, "html": 20}
 
 
 @pytest.fixture
-def server() -> Iterator[Any]:
-    path = Path(__file__).parents[1] / "servers" / "misbehaving.py"
-    spec = importlib.util.spec_from_file_location("misbehaving", path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["misbehaving"] = module
-    spec.loader.exec_module(module)
-    with module.MisbehavingServer((*HOSTS, "127.0.0.20")) as running:
+def server(misbehaving: ModuleType) -> Iterator[Any]:
+    with misbehaving.MisbehavingServer((*HOSTS, "127.0.0.20")) as running:
         yield running
 
 
