@@ -28,14 +28,16 @@ LIMIT = 60.0
 
 SAMPLE = (
     """
-    INSERT INTO manifest
-    SELECT 'bench', row_number() OVER (ORDER BY md5('1:order:' || item_id)) - 1, item_id, category, source, 0
-    FROM items WHERE ordinal % 2 = 0
+    INSERT INTO allocations
+    SELECT 'bench', category, source, count(*), 0, count(*), NULL, count(*), 'benchmark',
+        row_number() OVER () - 1
+    FROM items WHERE ordinal % 2 = 0 GROUP BY category, source
     """,
     """
-    INSERT INTO allocations
-    SELECT 'bench', category, source, count(*), 0, count(*), NULL, count(*), 'benchmark'
-    FROM manifest GROUP BY category, source
+    INSERT INTO seats
+    SELECT 'bench', row_number() OVER (ORDER BY md5('1:order:' || i.item_id)) - 1, i.item_id, a.stratum, 0
+    FROM items AS i JOIN allocations AS a ON a.node = i.category AND a.source = i.source
+    WHERE i.ordinal % 2 = 0
     """,
     """
     INSERT INTO shards

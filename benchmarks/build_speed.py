@@ -37,9 +37,12 @@ ROUNDS = 3
 REQUIRED = {"webdataset": 0.50, "parquet": 0.35}
 
 DRAW = """
-INSERT INTO manifest
-SELECT 'bench', row_number() OVER (ORDER BY md5('1:order:' || item_id)) - 1, item_id, category, source, 0
-FROM items
+INSERT INTO allocations
+SELECT 'bench', category, source, count(*), 0, count(*), NULL, count(*), 'benchmark', row_number() OVER () - 1
+FROM items GROUP BY category, source;
+INSERT INTO seats
+SELECT 'bench', row_number() OVER (ORDER BY md5('1:order:' || i.item_id)) - 1, i.item_id, a.stratum, 0
+FROM items AS i JOIN allocations AS a ON a.node = i.category AND a.source = i.source
 """
 
 

@@ -20,7 +20,7 @@ from .store import WRITE_WAIT, connect, create_schema, create_views, schema_step
 from .workspace import Workspace
 
 TABLES = (
-    "sources", "items", "runs", "segments", "samples", "allocations", "exclusions", "manifest", "shards",
+    "sources", "items", "runs", "segments", "samples", "allocations", "exclusions", "seats", "shards",
 )  # fmt: skip
 """The catalog's tables, less the one that holds the schema version."""
 

@@ -33,7 +33,7 @@ def restore_corpora(connection: duckdb.DuckDBPyConnection, workspace: Workspace)
         _insert(connection, "allocations", stats["allocations"])
         _insert(connection, "exclusions", stats["exclusions"])
         _insert(connection, "shards", [_shard_row(folder, shard) for shard in stats["shards"]])
-        connection.execute(query("corpus/restore_manifest"), {"manifest": str(folder.manifest)})
+        connection.execute(query("corpus/restore_seats"), {"manifest": str(folder.manifest)})
         restored.append(folder.name)
         log.info("restored sample and corpus %s", folder.name)
     return restored

@@ -74,7 +74,7 @@ def withdraw_from_corpora(
 def _leave_out(connection: duckdb.DuckDBPyConnection) -> None:
     """Bring manifests, allocations and samples to what is left."""
     connection.execute(f"CREATE OR REPLACE TEMP TABLE withdrawn_samples AS {query('corpus/withdrawn')}")
-    for name in ("withdraw_allocations", "withdraw_selected", "withdraw_manifest"):
+    for name in ("withdraw_allocations", "withdraw_selected", "withdraw_seats"):
         connection.execute(query(f"corpus/{name}"))
     connection.execute("DROP TABLE withdrawn_samples")
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..catalog.errors import ConfigError, UnknownSample
 from ..catalog.queries import query
+from .duplicates import fill_suspects
 from .exclusion import Fingerprinter, read_hashes
 from .licensing import permitted
 from .lookalikes import fill_clusters, fill_exclusions
@@ -46,6 +47,7 @@ def find_candidates(
     ConfigError for a predicate that DuckDB does not take, and UnknownSample.
     """
     connection = made.connection
+    made.table("sample_gone_sources", query("sampling/gone_sources"))
     _refuse_licenses(made, options)
     made.view("sample_verdicts", _verdicts(connection, options))
     made.view("sample_pool", query("sampling/pool"))
@@ -63,6 +65,7 @@ def find_candidates(
         if options.exclude:
             fill_exclusions(made, options, fingerprints)
             _lose(made, "excluded")
+        fill_suspects(made)
         _lose(made, "duplicates")
         if options.near_duplicates is not None:
             fill_clusters(made, options.near_duplicates)
@@ -77,7 +80,7 @@ def find_candidates(
     if earlier is not None:
         found = connection.execute(query("sampling/kept_seats")).fetchall()
         kept = {(category, source): (items, seats) for category, source, items, seats in found}
-        before = connection.execute("SELECT count(*) FROM manifest WHERE sample = ?", [earlier]).fetchall()
+        before = connection.execute("SELECT count(*) FROM seats WHERE sample = ?", [earlier]).fetchall()
         lost = before[0][0] - sum(seats for _, seats in kept.values())
     return _census(rows, kept, lost)
 

@@ -26,12 +26,10 @@ from .relations import Relations, relations
 
 log = logging.getLogger("derlem.sample")
 
-_BRACKET = 5.5
+_BRACKET = 5.0
 """Half-width of a stratum's bracket in standard deviations; missing it only costs a second pass."""
 _AT_ONCE = 10_000_000
-"""Drawn rows that are fetched in one table, of 84 bytes each; more are stored and streamed."""
-_FETCHED = 1_000_000
-"""Rows that are streamed at a time."""
+"""Seats whose contenders are held outside the database, 70 bytes each; those of more may be spilled."""
 _ROW_GROUP = 122_880
 """Rows that DuckDB stores together, and compresses in one thread."""
 _STORED = 16
@@ -65,22 +63,25 @@ def draw_sample(
     with relations(connection) as made:
         census = find_candidates(made, options, extend, fingerprints)
         plan = make_plan(census, options, extend)
-        strata = [node for node in plan.nodes if node.source and node.allocated]
+        strata = _strata(plan)
         _contend(made, strata, census, options)
         return _store(made, plan, strata, run)
 
 
+def _strata(plan: Plan) -> list[NodePlan]:
+    """The strata that are given seats; their places in this list are their numbers."""
+    return [node for node in plan.nodes if node.source and node.allocated]
+
+
 def _contend(made: Relations, strata: Sequence[NodePlan], census: Census, options: SampleOptions) -> None:
     """Put the seats' contenders into `sample_contenders`, and what they contend for beside them."""
-    values = {"seed": options.seed}
     quotas = _quotas(strata, census)
     made.fill("sample_quotas", quotas)
     made.view("sample_open", "SELECT * FROM sample_candidates")
     if census.kept_items:
         made.table("sample_kept", query("sampling/kept"))
         made.view("sample_open", query("sampling/open"))
-    made.table("sample_contenders", query("sampling/contenders"), values)
-    made.table("sample_open_seats", query("sampling/open_seats"))
+    _find_contenders(made, strata, options)
     missed = made.connection.execute(
         "SELECT stratum FROM sample_open_seats WHERE open < 0 OR contenders < open"
     ).fetchall()
@@ -89,8 +90,19 @@ def _contend(made: Relations, strata: Sequence[NodePlan], census: Census, option
         for (stratum,) in missed:
             quotas["low"][stratum], quotas["high"][stratum] = "", _ABOVE
         made.fill("sample_quotas", quotas)
-        made.table("sample_contenders", query("sampling/contenders"), values)
-        made.table("sample_open_seats", query("sampling/open_seats"))
+        _find_contenders(made, strata, options)
+
+
+def _find_contenders(made: Relations, strata: Sequence[NodePlan], options: SampleOptions) -> None:
+    if _seats(strata) <= _AT_ONCE:
+        made.show("sample_contenders", made.fetch(query("sampling/contenders"), options.seed))
+    else:
+        made.table("sample_contenders", query("sampling/contenders"), {"seed": options.seed})
+    made.table("sample_open_seats", query("sampling/open_seats"))
+
+
+def _seats(strata: Sequence[NodePlan]) -> int:
+    return sum(node.allocated for node in strata)
 
 
 _ABOVE = "g"
@@ -111,7 +123,7 @@ def _quotas(strata: Sequence[NodePlan], census: Census) -> dict[str, Any]:
     part = seats / np.maximum(once, 1)
     # Bernstein's inequality: this many standard deviations, and a term for what is rare
     width = _BRACKET * np.sqrt(part * np.maximum(1 - part, 0) / np.maximum(once, 1))
-    width += _BRACKET**2 / np.maximum(once, 1)
+    width += _BRACKET**2 / 3 / np.maximum(once, 1)
     low, high = _keys(part - width), _keys(part + width)
     for stratum in np.flatnonzero((seats == 0) | (seats >= once)):
         edge = "" if not seats[stratum] else _ABOVE
@@ -138,12 +150,13 @@ def _keys(parts: np.ndarray[Any, np.dtype[np.float64]]) -> list[str]:
 def _store(made: Relations, plan: Plan, strata: Sequence[NodePlan], run: str) -> SampleResult:
     """Put the drawn rows in order and write the sample."""
     connection, options = made.connection, plan.options
-    seats = sum(node.allocated for node in strata)
-    rows = OrderedRows(_drawn(made, options.seed, seats), seats, options.seed)
+    seats = _seats(strata)
+    rows = OrderedRows(_drawn(made, seats, options.seed), seats, options.seed)
+    made.make_room("sample_contenders")
     with transaction(connection):
         before = connection.execute("SELECT fingerprint FROM samples WHERE sample = ?", [options.name])
         earlier = before.fetchall()
-        for table in ("samples", "allocations", "exclusions", "manifest"):
+        for table in ("samples", "allocations", "exclusions", "seats"):
             connection.execute(f"DELETE FROM {table} WHERE sample = ?", [options.name])
         fingerprint = _store_rows(connection, rows, strata, options)
         connection.execute(
@@ -166,18 +179,13 @@ def _store(made: Relations, plan: Plan, strata: Sequence[NodePlan], run: str) ->
     return SampleResult(plan, len(rows), fingerprint, changed)
 
 
-def _drawn(made: Relations, seed: int, seats: int) -> Iterator[pa.RecordBatch]:
-    """The drawn rows as they come: at once where memory allows it, for only then all threads make them."""
-    # a relation, which DuckDB 1 makes in parallel, takes no parameters without a detour
-    draw = query("sampling/draw").replace("$seed", str(seed))
+def _drawn(made: Relations, seats: int, seed: int) -> Iterator[pa.RecordBatch]:
+    """Those who won an open seat, and all contenders: of these the sure ones count."""
+    yield from made.fetch(query("sampling/draw"), seed).to_batches()
     if seats <= _AT_ONCE:
-        first = duckdb.__version__.startswith("1.")
-        result = made.connection.sql(draw) if first else made.connection.execute(draw)
-        yield from result.to_arrow_table().to_batches()
-        return
-    made.table("sample_drawn", draw)
-    made.make_room("sample_contenders")  # for the arrays of ordered rows
-    yield from made.connection.execute("FROM sample_drawn").to_arrow_reader(_FETCHED)
+        yield from made.shown["sample_contenders"].to_batches()
+    else:
+        yield from made.stream("FROM sample_contenders WHERE key IS NULL")
 
 
 def _store_rows(
@@ -188,10 +196,10 @@ def _store_rows(
 ) -> str:
     """Number the ordered rows and store them; their fingerprint."""
     places = [[node.category, node.source] for node in strata]
-    # a digest for each column: batches may be cut anywhere
+    # a digest for each column: rows may be stored in batches of any size
     digests = [hashlib.sha256() for _ in range(3)]
     connection.execute("SET preserve_insertion_order = true")  # so that positions lie in order
-    for table in _ahead(_tables(rows, strata, digests)):
+    for table in _ahead(_tables(rows, digests)):
         connection.register("sample_batch", table)
         connection.execute(query("sampling/store_rows"), {"sample": options.name})
         connection.unregister("sample_batch")
@@ -201,24 +209,19 @@ def _store_rows(
     return whole.hexdigest()
 
 
-def _tables(
-    rows: OrderedRows, strata: Sequence[NodePlan], digests: Sequence[hashlib._Hash]
-) -> Iterator[pa.Table]:
+def _tables(rows: OrderedRows, digests: Sequence[hashlib._Hash]) -> Iterator[pa.Table]:
     """The rows as they are stored, some row groups at a time; the digests are fed with them."""
-    categories = pa.array([node.category for node in strata], pa.string())
-    sources = pa.array([node.source for node in strata], pa.string())
     for first in range(0, len(rows), _STORED * _ROW_GROUP):
         batches = []
         for start in range(first, min(first + _STORED * _ROW_GROUP, len(rows)), _ROW_GROUP):
             columns = rows.part(start, min(start + _ROW_GROUP, len(rows)))
             for digest, column in zip(digests, columns, strict=True):
                 digest.update(column.tobytes())
-            items, repeats, stratum = columns
+            items, repeats, strata = columns
             held = {
                 "position": pa.array(np.arange(start, start + len(items))),
                 "item_id": _strings(items),
-                "category": pa.DictionaryArray.from_arrays(stratum, categories),
-                "source": pa.DictionaryArray.from_arrays(stratum, sources),
+                "stratum": pa.array(strata),
                 "repeat": pa.array(repeats),
             }
             batches.append(pa.RecordBatch.from_pydict(held))
@@ -250,6 +253,9 @@ def _store_allocations(writer: duckdb.DuckDBPyConnection, plan: Plan) -> None:
     table = {name: pa.array([getattr(node, name) for node in plan.nodes], pa.int64()) for name in columns}
     for name in ("category", "source", "share", "why"):
         table[name] = pa.array([getattr(node, name) for node in plan.nodes], pa.string())
+    numbers = {(node.category, node.source): number for number, node in enumerate(_strata(plan))}
+    found = [numbers.get((node.category, node.source)) for node in plan.nodes]
+    table["stratum"] = pa.array(found, pa.int32())
     writer.register("sample_nodes", pa.table(table))
     writer.execute(query("sampling/store_allocations"), {"sample": plan.options.name})
     writer.unregister("sample_nodes")

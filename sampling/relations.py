@@ -26,11 +26,15 @@ SETTINGS = {
 MEMORY = 4_000_000_000
 """Bytes that DuckDB may hold in memory during a draw, if it may so much; the rest is spilled to disk."""
 
+_STREAMED = 1_000_000
+"""Rows of a result that comes in parts."""
+
 SCHEMAS = {
     "sample_refused_licenses": {"license": "VARCHAR"},
     "sample_excluded": {"sha256": "VARCHAR"},
     "sample_excluded_hashes": {"high": "BIGINT", "low": "BIGINT", "distance": "INTEGER"},
     "sample_excluded_alike": {"dhash": "VARCHAR"},
+    "sample_suspects": {"prefix": "VARCHAR"},
     "sample_clusters": {"dhash": "VARCHAR", "cluster": "VARCHAR"},
     "sample_earlier": {"item_id": "VARCHAR", "copies": "BIGINT"},
     "sample_losers": {"item_id": "VARCHAR", "category": "VARCHAR", "source": "VARCHAR", "reason": "VARCHAR"},
@@ -84,6 +88,8 @@ class Relations:
         self.connection = connection
         self.memory = memory
         """Bytes that DuckDB may hold."""
+        self.shown: dict[str, pa.Table] = {}
+        """What lies outside the database."""
         self._made: dict[str, str] = {}
 
     def empty(self) -> None:
@@ -118,16 +124,34 @@ class Relations:
         """Rows of a relation."""
         return int(self.connection.execute(f"SELECT count(*) FROM temp.{quoted(name)}").fetchall()[0][0])
 
+    def fetch(self, select: str, seed: int | None = None) -> pa.Table:
+        """The whole result of a query, made by all threads; `seed` is its only parameter."""
+        if seed is not None:  # a relation, which DuckDB 1 makes in parallel, is ten times slower with values
+            select = select.replace("$seed", str(seed))
+        first = duckdb.__version__.startswith("1.")
+        result = self.connection.sql(select) if first else self.connection.execute(select)
+        return result.to_arrow_table()
+
+    def stream(self, select: str) -> Iterator[pa.RecordBatch]:
+        """The result of a query as it comes, put together by one thread."""
+        yield from self.connection.execute(select).to_arrow_reader(_STREAMED)
+
+    def show(self, name: str, table: pa.Table) -> None:
+        """Give queries a table that lies outside the database, in place of an earlier one."""
+        self.connection.register(name, table)
+        self._made[name] = "VIEW"
+        self.shown[name] = table
+
     def view(self, name: str, select: str) -> None:
         """Make or replace a view."""
         self.connection.execute(f"CREATE OR REPLACE TEMP VIEW {quoted(name)} AS {select}")
         self._made[name] = "VIEW"
 
     def make_room(self, name: str) -> None:
-        """Do without this table, and with a quarter of the memory, from now on."""
-        del self._made[name]
-        self.connection.execute(f"DROP TABLE temp.{quoted(name)}")
-        self.connection.execute(f"SET memory_limit = '{self.memory // 4}B'")
+        """Do without this relation, and with half of the memory, from now on."""
+        self.connection.execute(f"DROP {self._made.pop(name)} temp.{quoted(name)}")
+        self.shown.pop(name, None)
+        self.connection.execute(f"SET memory_limit = '{self.memory // 2}B'")
 
     def drop(self) -> None:
         """Remove all that was made."""

@@ -18,7 +18,7 @@ sums AS (
     SELECT sample, parent, sum(allocated) AS allocated FROM parts GROUP BY sample, parent
 ),
 held AS (
-    SELECT sample, count(*) AS samples FROM manifest GROUP BY sample
+    SELECT sample, count(*) AS samples FROM seats GROUP BY sample
 )
 SELECT a.sample, a.node, a.allocated, coalesce(s.allocated, 0) AS expected
 FROM allocations AS a

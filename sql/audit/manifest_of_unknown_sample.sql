@@ -2,7 +2,7 @@
 -- severity: error
 -- meaning: Rows of a manifest, or a corpus, whose sample is not in the catalog.
 WITH used AS (
-    SELECT sample, 'manifest' AS used_by FROM manifest
+    SELECT sample, 'manifest' AS used_by FROM seats
     UNION
     SELECT sample, 'shards' FROM shards
     UNION

@@ -5,7 +5,12 @@
 -- Where items are repeated (`copies` over 1) the bracket is open and all rounds are ranked.
 -- The bounds are a join condition so that the key is computed once: as a filter, it would be twice. For
 -- the same reason the keys are written out for each branch: a shared CTE would be stored in full.
-SELECT k.item_id, 0 AS repeat, q.stratum, CASE WHEN k.key >= q.low THEN k.key END AS key
+SELECT
+    k.item_id,
+    0 AS repeat,
+    q.stratum,
+    CASE WHEN k.key >= q.low THEN k.key END AS key,
+    substr(md5(CAST($seed AS VARCHAR) || ':order:' || k.item_id), 1, 8) AS order_prefix
 FROM (
     SELECT item_id, category, source, md5(CAST($seed AS VARCHAR) || ':' || item_id) AS key
     FROM sample_open
@@ -13,7 +18,12 @@ FROM (
 JOIN sample_quotas AS q ON q.category = k.category AND q.source = k.source AND k.key <= q.high
 WHERE q.copies = 1
 UNION ALL
-SELECT k.item_id, r.repeat, q.stratum, md5(CAST($seed AS VARCHAR) || ':' || k.item_id) AS key
+SELECT
+    k.item_id,
+    r.repeat,
+    q.stratum,
+    md5(CAST($seed AS VARCHAR) || ':' || k.item_id) AS key,
+    substr(md5(CAST($seed AS VARCHAR) || ':order:' || k.item_id), 1, 8) AS order_prefix
 FROM sample_candidates AS k
 JOIN sample_quotas AS q ON q.category = k.category AND q.source = k.source
 JOIN sample_rounds AS r ON r.repeat < q.copies

@@ -1,25 +1,19 @@
--- The sample, in any order: the corpus is ordered by (order_key, item_id, repeat).
--- In each stratum the open seats go to the smallest keys.
+-- Who gets the open seats: in each stratum the smallest keys. With the sure contenders, whose key is NULL,
+-- this is the sample, ordered by md5(seed || ':order:' || item_id), item_id, repeat.
 WITH ranked AS (
     SELECT
         item_id,
         repeat,
         stratum,
+        order_prefix,
         row_number() OVER (PARTITION BY stratum ORDER BY repeat, key, item_id) AS place
     FROM sample_contenders
     WHERE key IS NOT NULL
-), selected AS (
-    SELECT item_id, repeat, stratum
-    FROM sample_contenders
-    WHERE key IS NULL
-    UNION ALL
-    SELECT r.item_id, r.repeat, r.stratum
-    FROM ranked AS r
-    JOIN sample_open_seats AS o ON o.stratum = r.stratum
-    WHERE r.place <= o.open
-    UNION ALL
-    SELECT item_id, repeat, stratum
-    FROM sample_kept
 )
-SELECT item_id, repeat, stratum, md5(CAST($seed AS VARCHAR) || ':order:' || item_id) AS order_key
-FROM selected
+SELECT r.item_id, r.repeat, r.stratum, r.order_prefix
+FROM ranked AS r
+JOIN sample_open_seats AS o ON o.stratum = r.stratum
+WHERE r.place <= o.open
+UNION ALL
+SELECT item_id, repeat, stratum, substr(md5(CAST($seed AS VARCHAR) || ':order:' || item_id), 1, 8) AS order_prefix
+FROM sample_kept

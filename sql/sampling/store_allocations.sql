@@ -1,4 +1,4 @@
 -- The allocation of a drawn sample, one row per node of its tree.
-INSERT INTO allocations (sample, node, source, available, floor, cap, share, allocated, why)
-SELECT $sample, category, source, available, floor, cap, share, allocated, why
+INSERT INTO allocations (sample, node, source, available, floor, cap, share, allocated, why, stratum)
+SELECT $sample, category, source, available, floor, cap, share, allocated, why, stratum
 FROM sample_nodes

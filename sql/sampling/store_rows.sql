@@ -1,4 +1,4 @@
--- A batch of a drawn sample, as rows of the manifest.
-INSERT INTO manifest (sample, position, item_id, category, source, repeat)
-SELECT $sample, position, item_id, category, source, repeat
+-- A batch of a drawn sample, as seats.
+INSERT INTO seats (sample, position, item_id, stratum, repeat)
+SELECT $sample, position, item_id, stratum, repeat
 FROM sample_batch

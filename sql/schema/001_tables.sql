@@ -78,7 +78,7 @@ CREATE TABLE samples (
     sample       VARCHAR NOT NULL,       -- its name
     seed         BIGINT NOT NULL,
     target       BIGINT NOT NULL,        -- as configured
-    selected     BIGINT NOT NULL,        -- rows in the manifest
+    selected     BIGINT NOT NULL,        -- seats that it holds
     config       VARCHAR NOT NULL,       -- as configured, JSON
     fingerprint  VARCHAR NOT NULL,       -- sha256 over seed, config and the ordered selection
     run          VARCHAR NOT NULL,
@@ -94,7 +94,8 @@ CREATE TABLE allocations (               -- one row per node of a sample's categ
     cap         BIGINT NOT NULL,
     share       VARCHAR,                 -- as declared
     allocated   BIGINT NOT NULL,
-    why         VARCHAR NOT NULL         -- what decided the number
+    why         VARCHAR NOT NULL,        -- what decided the number
+    stratum     INTEGER                  -- its number in the sample, where it is a stratum
 );
 
 CREATE TABLE exclusions (                -- items that were no candidates for a sample
@@ -103,12 +104,11 @@ CREATE TABLE exclusions (                -- items that were no candidates for a 
     items   BIGINT NOT NULL
 );
 
-CREATE TABLE manifest (
+CREATE TABLE seats (                     -- what a sample holds; the view `manifest` spells the strata out
     sample    VARCHAR NOT NULL,
     position  BIGINT NOT NULL,           -- order of the corpus, from 0
     item_id   VARCHAR NOT NULL,
-    category  VARCHAR NOT NULL,          -- as sampled
-    source    VARCHAR NOT NULL,
+    stratum   INTEGER NOT NULL,          -- from which it was drawn; of the sample's allocations
     repeat    INTEGER NOT NULL           -- 0 for the first occurrence
 );
 

@@ -131,16 +131,38 @@ class Pantry:
     def draw(self, name: str = "small", repeats: Sequence[str] = ()) -> int:
         """Draw everything that is ready (and `repeats` once more) as the sample `name`; returns its size."""
         with write_catalog(self.workspace) as connection, transaction(connection):
-            for table in ("samples", "manifest", "allocations", "exclusions"):
+            for table in ("samples", "seats", "allocations", "exclusions"):
                 connection.execute(f"DELETE FROM {table} WHERE sample = ?", [name])
             connection.execute(
-                """INSERT INTO manifest
+                """CREATE OR REPLACE TEMP TABLE held AS
+                SELECT item_id, category, source, 0 AS repeat FROM items WHERE status = 'ready'
+                UNION ALL
+                SELECT item_id, category, source, 1 FROM items
+                WHERE list_contains($repeats::VARCHAR[], item_id)""",
+                {"repeats": list(repeats)},
+            )
+            connection.execute(
+                """INSERT INTO allocations
+                WITH nodes AS (
+                    SELECT category AS node, source, count(*) AS n, row_number() OVER () - 1 AS stratum
+                    FROM held GROUP BY ALL
+                    UNION ALL
+                    SELECT array_to_string(parts[1:depth], '/'), '', count(*), NULL
+                    FROM (SELECT CASE WHEN category = '' THEN [] ELSE string_split(category, '/') END AS parts
+                          FROM held) AS split,
+                         LATERAL (SELECT unnest(range(len(parts) + 1)) AS depth)
+                    GROUP BY ALL
+                )
+                SELECT $name, node, source, n, 0, n, NULL, n, 'all there is', stratum FROM nodes""",
+                {"name": name},
+            )
+            connection.execute(
+                """INSERT INTO seats
                 SELECT $name, row_number() OVER (ORDER BY md5('7:order:' || item_id || ':' || repeat)) - 1,
-                       item_id, category, source, repeat
-                FROM (SELECT *, 0 AS repeat FROM items WHERE status = 'ready'
-                      UNION ALL
-                      SELECT *, 1 AS repeat FROM items WHERE list_contains($repeats::VARCHAR[], item_id))""",
-                {"name": name, "repeats": list(repeats)},
+                       item_id, stratum, repeat
+                FROM held
+                JOIN allocations AS a ON a.sample = $name AND a.node = category AND a.source = held.source""",
+                {"name": name},
             )
             size = one(connection, f"SELECT count(*) FROM manifest WHERE sample = '{name}'")
             chosen = connection.execute(
@@ -152,21 +174,6 @@ class Pantry:
                 [name, size, size, fingerprint, WHEN],
             )
             connection.execute("INSERT INTO exclusions VALUES (?, 'duplicate', 3)", [name])
-            connection.execute(
-                """INSERT INTO allocations
-                WITH nodes AS (
-                    SELECT category AS node, source, count(*) AS n FROM manifest
-                    WHERE sample = $name GROUP BY ALL
-                    UNION ALL
-                    SELECT array_to_string(parts[1:depth], '/'), '', count(*)
-                    FROM (SELECT CASE WHEN category = '' THEN [] ELSE string_split(category, '/') END AS parts
-                          FROM manifest WHERE sample = $name) AS split,
-                         LATERAL (SELECT unnest(range(len(parts) + 1)) AS depth)
-                    GROUP BY ALL
-                )
-                SELECT $name, node, source, n, 0, n, NULL, n, 'all there is' FROM nodes""",
-                {"name": name},
-            )
         return int(size)
 
     def change(self, sql: str, *values: object) -> None:

@@ -93,12 +93,12 @@ PLANTED = {
     "item_twice": "INSERT INTO items SELECT * FROM items LIMIT 1",
     "manifest_without_item": "DELETE FROM items WHERE item_id = (SELECT min(item_id) FROM items)",
     "manifest_without_bytes": """
-        INSERT INTO manifest
-        SELECT sample, 99, item_id, category, source, 5 FROM manifest WHERE position = 0""",
-    "bytes_without_manifest": "DELETE FROM manifest WHERE position = 3",
+        INSERT INTO seats
+        SELECT sample, 99, item_id, stratum, 5 FROM seats WHERE position = 0""",
+    "bytes_without_manifest": "DELETE FROM seats WHERE position = 3",
     "manifest_in_wrong_shard": """
-        UPDATE manifest SET position = CASE position WHEN 0 THEN 40 ELSE 0 END WHERE position IN (0, 40)""",
-    "position_twice": "UPDATE manifest SET position = 1 WHERE position = 0",
+        UPDATE seats SET position = CASE position WHEN 0 THEN 40 ELSE 0 END WHERE position IN (0, 40)""",
+    "position_twice": "UPDATE seats SET position = 1 WHERE position = 0",
     "shard_differs_from_catalog": "UPDATE shards SET sha256 = repeat('0', 64) WHERE shard = 1",
     "shard_numbers": "UPDATE shards SET shard = 77 WHERE shard = 1",
     "quota_off": """

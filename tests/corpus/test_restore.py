@@ -9,7 +9,7 @@ from derlem.catalog.store import create_schema, read_catalog
 from derlem.corpus.errors import UnreadableCorpus
 from derlem.corpus.restore import restore_corpora
 
-TABLES = ("samples", "allocations", "exclusions", "manifest", "shards")
+TABLES = ("samples", "allocations", "exclusions", "seats", "manifest", "shards")
 
 
 def rows(connection):

@@ -257,7 +257,7 @@ class SmallCatalog:
 
     def fill(self, rows: Sequence[Row], sources: Sequence[str], **columns: Mapping[str, Any]) -> None:
         """Replace everything by these rows, in this order; `columns` give values by item_id."""
-        for table in ("sources", "items", "samples", "allocations", "exclusions", "manifest"):
+        for table in ("sources", "items", "samples", "allocations", "exclusions", "seats"):
             self.connection.execute(f"DELETE FROM {table}")
         for position, source in enumerate(sources):
             self.connection.execute(
@@ -304,10 +304,16 @@ class SmallCatalog:
         self.connection.execute(
             "INSERT INTO samples VALUES (?, 0, 1, ?, '{}', '', 'r', now()::TIMESTAMP)", [name, len(seats)]
         )
+        strata = sorted({place.get(item, ("", "")) for item, _ in seats})
+        for number, (category, source) in enumerate(strata):
+            self.connection.execute(
+                "INSERT INTO allocations VALUES (?, ?, ?, 0, 0, 0, NULL, 0, '', ?)",
+                [name, category, source, number],
+            )
         for position, (item, repeat) in enumerate(seats):
             self.connection.execute(
-                "INSERT INTO manifest VALUES (?, ?, ?, ?, ?, ?)",
-                [name, position, item, *place.get(item, ("", "")), repeat],
+                "INSERT INTO seats VALUES (?, ?, ?, ?, ?)",
+                [name, position, item, strata.index(place.get(item, ("", ""))), repeat],
             )
 
     def manifest(self, name: str) -> list[tuple[str, int, str, str]]:
