@@ -185,7 +185,7 @@ def _drawn(made: Relations, seats: int, seed: int) -> Iterator[pa.RecordBatch]:
     if seats <= _AT_ONCE:
         yield from made.shown["sample_contenders"].to_batches()
     else:
-        yield from made.stream("FROM sample_contenders WHERE key IS NULL")
+        yield from made.stream(query("sampling/sure"))
 
 
 def _store_rows(

@@ -31,8 +31,8 @@ class OrderedRows:
     """Drawn rows by (order key, item_id, repeat).
 
     `rows` have the columns item_id, repeat, stratum and order_prefix (the first eight digits of the order
-    key) and come in any order; where they have a `key`, those count of which it is NULL. There are `count`
-    of them, less than 2^32; they take about 50 bytes each.
+    key) and come in any order; where they have a `key`, those count of which it is NULL, and only they have
+    the prefix. There are `count` of them, less than 2^32; they take about 50 bytes each.
     """
 
     def __init__(self, rows: Iterable[pa.RecordBatch], count: int, seed: int) -> None:
@@ -48,7 +48,7 @@ class OrderedRows:
             self._items[start:end] = items[chosen]
             self._repeats[start:end] = batch.column("repeat").to_numpy()[chosen]
             self._strata[start:end] = batch.column("stratum").to_numpy()[chosen]
-            prefixes = digits(batch.column("order_prefix"), PREFIX_DIGITS)[chosen]
+            prefixes = digits(batch.column("order_prefix").drop_null(), PREFIX_DIGITS)
             keys[start:end] = hexadecimal(prefixes) << np.uint64(32)
             keys[start:end] |= np.arange(start, end, dtype=np.uint64)
 

@@ -5,15 +5,22 @@ WITH ranked AS (
         item_id,
         repeat,
         stratum,
-        order_prefix,
         row_number() OVER (PARTITION BY stratum ORDER BY repeat, key, item_id) AS place
     FROM sample_contenders
     WHERE key IS NOT NULL
 )
-SELECT r.item_id, r.repeat, r.stratum, r.order_prefix
+SELECT
+    r.item_id,
+    r.repeat,
+    r.stratum,
+    substr(md5(CAST($seed AS VARCHAR) || ':order:' || r.item_id), 1, 8) AS order_prefix
 FROM ranked AS r
 JOIN sample_open_seats AS o ON o.stratum = r.stratum
 WHERE r.place <= o.open
 UNION ALL
-SELECT item_id, repeat, stratum, substr(md5(CAST($seed AS VARCHAR) || ':order:' || item_id), 1, 8) AS order_prefix
+SELECT
+    item_id,
+    repeat,
+    stratum,
+    substr(md5(CAST($seed AS VARCHAR) || ':order:' || item_id), 1, 8) AS order_prefix
 FROM sample_kept
