@@ -33,8 +33,9 @@ def main() -> int:
             print(f"there is no benchmark {name!r} (known: {', '.join(BENCHMARKS)})", file=sys.stderr)
             return 2
         print(f"\n== {name}: {BENCHMARKS[name]}", flush=True)
-        module = f"benchmarks.{name}"
-        failed |= subprocess.call([sys.executable, "-m", module], cwd=Path(__file__).parent.parent)
+        # not by -m: worker processes would import the benchmark once more, as their main module
+        code = f"import sys; from benchmarks.{name} import main; sys.exit(main())"
+        failed |= subprocess.call([sys.executable, "-c", code], cwd=Path(__file__).parent.parent)
     return failed
 
 
