@@ -81,7 +81,12 @@ def _contend(made: Relations, strata: Sequence[NodePlan], census: Census, option
     if census.kept_items:
         made.table("sample_kept", query("sampling/kept"))
         made.view("sample_open", query("sampling/open"))
-    _find_contenders(made, strata, options)
+    contenders = query("sampling/contenders")
+    if sum(node.allocated for node in strata) <= _AT_ONCE:
+        made.show("sample_contenders", made.fetch(contenders, options.seed))
+    else:
+        made.table("sample_contenders", contenders, {"seed": options.seed})
+    made.table("sample_open_seats", query("sampling/open_seats"))
     missed = made.connection.execute(
         "SELECT stratum FROM sample_open_seats WHERE open < 0 OR contenders < open"
     ).fetchall()
@@ -90,19 +95,9 @@ def _contend(made: Relations, strata: Sequence[NodePlan], census: Census, option
         for (stratum,) in missed:
             quotas["low"][stratum], quotas["high"][stratum] = "", _ABOVE
         made.fill("sample_quotas", quotas)
-        _find_contenders(made, strata, options)
-
-
-def _find_contenders(made: Relations, strata: Sequence[NodePlan], options: SampleOptions) -> None:
-    if _seats(strata) <= _AT_ONCE:
-        made.show("sample_contenders", made.fetch(query("sampling/contenders"), options.seed))
-    else:
-        made.table("sample_contenders", query("sampling/contenders"), {"seed": options.seed})
-    made.table("sample_open_seats", query("sampling/open_seats"))
-
-
-def _seats(strata: Sequence[NodePlan]) -> int:
-    return sum(node.allocated for node in strata)
+        made.forget("sample_contenders")
+        made.table("sample_contenders", contenders, {"seed": options.seed})  # whole strata: many, perhaps
+        made.table("sample_open_seats", query("sampling/open_seats"))
 
 
 _ABOVE = "g"
@@ -150,8 +145,8 @@ def _keys(parts: np.ndarray[Any, np.dtype[np.float64]]) -> list[str]:
 def _store(made: Relations, plan: Plan, strata: Sequence[NodePlan], run: str) -> SampleResult:
     """Put the drawn rows in order and write the sample."""
     connection, options = made.connection, plan.options
-    seats = _seats(strata)
-    rows = OrderedRows(_drawn(made, seats, options.seed), seats, options.seed)
+    seats = sum(node.allocated for node in strata)
+    rows = OrderedRows(_drawn(made, options.seed), seats, options.seed)
     made.make_room("sample_contenders")
     with transaction(connection):
         before = connection.execute("SELECT fingerprint FROM samples WHERE sample = ?", [options.name])
@@ -179,11 +174,11 @@ def _store(made: Relations, plan: Plan, strata: Sequence[NodePlan], run: str) ->
     return SampleResult(plan, len(rows), fingerprint, changed)
 
 
-def _drawn(made: Relations, seats: int, seed: int) -> Iterator[pa.RecordBatch]:
-    """Those who won an open seat, and all contenders: of these the sure ones count."""
+def _drawn(made: Relations, seed: int) -> Iterator[pa.RecordBatch]:
+    """Those who won an open seat, and all contenders or the sure ones of them, who alone count."""
     yield from made.fetch(query("sampling/draw"), seed).to_batches()
-    if seats <= _AT_ONCE:
-        yield from made.shown["sample_contenders"].to_batches()
+    if (contenders := made.shown.get("sample_contenders")) is not None:
+        yield from contenders.to_batches()
     else:
         yield from made.stream(query("sampling/sure"))
 

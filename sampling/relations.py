@@ -147,10 +147,14 @@ class Relations:
         self.connection.execute(f"CREATE OR REPLACE TEMP VIEW {quoted(name)} AS {select}")
         self._made[name] = "VIEW"
 
-    def make_room(self, name: str) -> None:
-        """Do without this relation, and with half of the memory, from now on."""
+    def forget(self, name: str) -> None:
+        """Do without this relation from now on."""
         self.connection.execute(f"DROP {self._made.pop(name)} temp.{quoted(name)}")
         self.shown.pop(name, None)
+
+    def make_room(self, name: str) -> None:
+        """Do without this relation, and with half of the memory, from now on."""
+        self.forget(name)
         self.connection.execute(f"SET memory_limit = '{self.memory // 2}B'")
 
     def drop(self) -> None:
