@@ -169,7 +169,7 @@ def _offer(connection: duckdb.DuckDBPyConnection, inventory: Inventory) -> None:
     categories = [
         category
         for (category,) in connection.execute(
-            "SELECT category FROM items UNION SELECT category FROM manifest"
+            "SELECT category FROM items UNION SELECT node FROM allocations"
         ).fetchall()
     ]
     tables = {

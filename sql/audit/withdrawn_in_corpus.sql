@@ -7,7 +7,7 @@ INNER JOIN items AS i ON i.item_id = f.item_id
 WHERE i.status = 'withdrawn'
 UNION ALL
 SELECT m.sample, NULL, m.item_id, i.source, i.uri
-FROM manifest AS m
+FROM seats AS m
 INNER JOIN items AS i ON i.item_id = m.item_id
 WHERE i.status = 'withdrawn'
 ORDER BY sample, key

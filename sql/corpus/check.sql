@@ -9,7 +9,7 @@ SELECT
     coalesce(i.media_type, '') AS media_type,
     count(*)                   AS samples,
     min(m.item_id)             AS example
-FROM manifest AS m
+FROM seats AS m
 LEFT JOIN items AS i ON i.item_id = m.item_id
 WHERE m.sample = $sample
 GROUP BY ALL

@@ -1,6 +1,6 @@
 -- The licenses of a corpus, sample by sample; '' where none is known.
 SELECT coalesce(i.license, '') AS license, count(*) AS samples
-FROM manifest AS m
+FROM seats AS m
 INNER JOIN items AS i ON i.item_id = m.item_id
 WHERE m.sample = $sample AND i.status = 'ready'
 GROUP BY ALL

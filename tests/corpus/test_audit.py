@@ -154,6 +154,18 @@ def test_decomposed_category_is_found(built):
     assert audit(built)["category_not_normal"].examples[0]["normal"] == "i̇ğne/ciğdem"
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE seats SET stratum = 999 WHERE position = 0",
+        "UPDATE allocations SET stratum = 0 WHERE stratum = 1",
+    ],
+)
+def test_seats_of_no_stratum_or_of_two_are_found(built, change):
+    built.change(change)
+    assert "quota_off" in firing(built)
+
+
 def test_missing_segment_file(built):
     built.workspace.segment_tar("chats/000000").unlink()
     assert firing(built) == {"segment_file_missing"}
