@@ -33,7 +33,11 @@ def restore_corpora(connection: duckdb.DuckDBPyConnection, workspace: Workspace)
         _insert(connection, "allocations", stats["allocations"])
         _insert(connection, "exclusions", stats["exclusions"])
         _insert(connection, "shards", [_shard_row(folder, shard) for shard in stats["shards"]])
-        connection.execute(query("corpus/restore_seats"), {"manifest": str(folder.manifest)})
+        try:
+            connection.execute(query("corpus/restore_seats"), {"manifest": str(folder.manifest)})
+        except duckdb.ConstraintException as error:
+            why = "its rows are of strata that stats.json does not number; build the corpus again"
+            raise UnreadableCorpus(folder.manifest, why) from error
         restored.append(folder.name)
         log.info("restored sample and corpus %s", folder.name)
     return restored

@@ -63,14 +63,10 @@ def draw_sample(
     with relations(connection) as made:
         census = find_candidates(made, options, extend, fingerprints)
         plan = make_plan(census, options, extend)
-        strata = _strata(plan)
+        # those that are given seats; their places in this list are their numbers
+        strata = [node for node in plan.nodes if node.source and node.allocated]
         _contend(made, strata, census, options)
         return _store(made, plan, strata, run)
-
-
-def _strata(plan: Plan) -> list[NodePlan]:
-    """The strata that are given seats; their places in this list are their numbers."""
-    return [node for node in plan.nodes if node.source and node.allocated]
 
 
 def _contend(made: Relations, strata: Sequence[NodePlan], census: Census, options: SampleOptions) -> None:
@@ -167,7 +163,7 @@ def _store(made: Relations, plan: Plan, strata: Sequence[NodePlan], run: str) ->
                 "drawn_at": now(),
             },
         )
-        _store_allocations(connection, plan)
+        _store_allocations(connection, plan, strata)
         _store_exclusions(connection, plan)
     changed = [(fingerprint,)] != earlier
     log.info("sample %s: %d of %d, fingerprint %s", options.name, len(rows), options.target, fingerprint[:12])
@@ -243,12 +239,12 @@ def _config(plan: Plan) -> str:
     return json.dumps({**config, "extends": plan.extends} if plan.extends else config, ensure_ascii=False)
 
 
-def _store_allocations(writer: duckdb.DuckDBPyConnection, plan: Plan) -> None:
+def _store_allocations(writer: duckdb.DuckDBPyConnection, plan: Plan, strata: Sequence[NodePlan]) -> None:
     columns = ("available", "floor", "cap", "allocated")
     table = {name: pa.array([getattr(node, name) for node in plan.nodes], pa.int64()) for name in columns}
     for name in ("category", "source", "share", "why"):
         table[name] = pa.array([getattr(node, name) for node in plan.nodes], pa.string())
-    numbers = {(node.category, node.source): number for number, node in enumerate(_strata(plan))}
+    numbers = {(node.category, node.source): number for number, node in enumerate(strata)}
     found = [numbers.get((node.category, node.source)) for node in plan.nodes]
     table["stratum"] = pa.array(found, pa.int32())
     writer.register("sample_nodes", pa.table(table))

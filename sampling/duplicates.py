@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from ..catalog.queries import query
-from .integers import Numbers, digits, placed, sort
+from .batches import placed
+from .integers import Numbers, digits, sort
 from .relations import Relations
 
 _DIGITS = 8

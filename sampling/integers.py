@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeAlias
 
@@ -51,20 +50,3 @@ def sort(numbers: Numbers) -> None:
     with ThreadPoolExecutor(2) as threads:
         list(threads.map(np.ndarray.sort, (numbers[:middle], numbers[middle:])))
     numbers.sort(kind="stable")  # timsort, which merges runs that it finds sorted
-
-
-def placed(
-    batches: Iterable[pa.RecordBatch],
-    take: Callable[[int, pa.RecordBatch], None],
-    rows: Callable[[pa.RecordBatch], int] = len,
-) -> int:
-    """Call `take` with each batch and the rows before it, in two threads; returns how many rows there are."""
-    count = 0
-    with ThreadPoolExecutor(2) as threads:
-        under_way = []
-        for batch in batches:
-            under_way.append(threads.submit(take, count, batch))
-            count += rows(batch)
-        for future in under_way:
-            future.result()
-    return count

@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from .integers import Numbers, digits, hexadecimal, placed, sort
+from .batches import placed
+from .integers import Numbers, digits, hexadecimal, sort
 
 ID_DIGITS = 32
 """Hexadecimal digits of an item's id."""

@@ -137,7 +137,7 @@ class Relations:
         yield from self.connection.execute(select).to_arrow_reader(_STREAMED)
 
     def show(self, name: str, table: pa.Table) -> None:
-        """Give queries a table that lies outside the database, in place of an earlier one."""
+        """Give queries a table that lies outside the database."""
         self.connection.register(name, table)
         self._made[name] = "VIEW"
         self.shown[name] = table
@@ -162,3 +162,4 @@ class Relations:
         drops = [f"DROP {kind} IF EXISTS temp.{quoted(name)}" for name, kind in self._made.items()]
         self.connection.execute("; ".join(reversed(drops)))
         self._made.clear()
+        self.shown.clear()

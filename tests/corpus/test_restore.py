@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import duckdb
 import pytest
 
@@ -48,4 +50,16 @@ def test_files_that_do_not_belong_together(built, name):
     fresh = duckdb.connect()
     create_schema(fresh)
     with pytest.raises(UnreadableCorpus, match=name):
+        restore_corpora(fresh, built.workspace)
+
+
+def test_strata_without_numbers(built):
+    path = built.workspace.corpora / "small" / "stats.json"
+    stats = json.loads(path.read_bytes())
+    for row in stats["allocations"]:
+        del row["stratum"]
+    path.write_text(json.dumps(stats))
+    fresh = duckdb.connect()
+    create_schema(fresh)
+    with pytest.raises(UnreadableCorpus, match="does not number"):
         restore_corpora(fresh, built.workspace)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
+import weakref
 from collections import Counter
 
+import pyarrow as pa
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -13,6 +16,7 @@ from derlem.sampling import draw
 from derlem.sampling.draw import draw_sample
 from derlem.sampling.errors import InfeasibleQuotas, Shortfall
 from derlem.sampling.options import SampleOptions
+from derlem.sampling.relations import relations
 
 
 def sampled(catalog, raw, extend=None):
@@ -207,3 +211,15 @@ def test_nothing_temporary_is_left(make_row, small_catalog):
     sampled(small_catalog, {"target": 1})
     left = "SELECT table_name FROM information_schema.tables WHERE table_name LIKE 'sample\\_%' ESCAPE '\\'"
     assert small_catalog.connection.execute(left).fetchall() == []
+
+
+def test_a_table_outside_the_database_is_let_go(small_catalog):
+    shown = pa.table({"a": [1]})
+    held = weakref.ref(shown)
+    with relations(small_catalog.connection) as made:
+        made.show("sample_contenders", shown)
+        del shown
+        assert made.fetch("FROM sample_contenders").to_pydict() == {"a": [1]}
+        made.make_room("sample_contenders")
+        gc.collect()
+        assert held() is None

@@ -27,11 +27,3 @@ def test_two_threads_sort_like_one(size):
     wanted = np.sort(numbers)
     integers.sort(numbers)
     assert np.array_equal(numbers, wanted)
-
-
-def test_an_error_in_a_thread_is_raised():
-    def take(before, batch):
-        raise KeyError(before)
-
-    with pytest.raises(KeyError):
-        integers.placed([pa.record_batch({"a": [1, 2]})], take)
