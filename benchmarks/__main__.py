@@ -5,6 +5,7 @@ Each prints its figures beside a baseline measured in the same run; on a noisy m
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 from pathlib import Path
@@ -26,12 +27,26 @@ BENCHMARKS = {
 
 
 def main() -> int:
-    wanted = sys.argv[1:] or list(BENCHMARKS)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Run the benchmarks, or those named, one after another.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="\n".join(
+            [
+                "benchmarks:",
+                *(f"  {name:23} {what}" for name, what in BENCHMARKS.items()),
+                "",
+                "Run alone (python -m benchmarks.NAME) some take options: see the head of their files.",
+            ]
+        ),
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    wanted = parser.parse_args().names or list(BENCHMARKS)
+    unknown = [name for name in wanted if name not in BENCHMARKS]
+    if unknown:  # before hours of others
+        parser.error(f"there is no benchmark {unknown[0]!r} (known: {', '.join(BENCHMARKS)})")
     failed = 0
     for name in wanted:
-        if name not in BENCHMARKS:
-            print(f"there is no benchmark {name!r} (known: {', '.join(BENCHMARKS)})", file=sys.stderr)
-            return 2
         print(f"\n== {name}: {BENCHMARKS[name]}", flush=True)
         # not by -m: worker processes would import the benchmark once more, as their main module
         code = f"import sys; from benchmarks.{name} import main; sys.exit(main())"

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..catalog.models import now
@@ -46,7 +47,7 @@ class SegmentWriter:
     def __init__(self, folder: Path, *, source: str, kind: str, run: str, schema: pa.Schema) -> None:
         self._source, self._kind, self._run, self._schema = source, kind, run, schema
         folder.mkdir(parents=True, exist_ok=True)
-        stem = f".{run}-{secrets.token_hex(6)}"
+        stem = _unfinished(run)
         self._tar_path, self._rows_path = folder / f"{stem}.tar.tmp", folder / f"{stem}.parquet.tmp"
         self._tar: FileIO | None = None
         self._rows: list[Mapping[str, Any]] = []
@@ -89,11 +90,6 @@ class SegmentWriter:
         status = row["status"]
         self._statuses[status] = self._statuses.get(status, 0) + 1
         self.items += 1
-
-    def add_table(self, rows: pa.Table) -> None:
-        """Record many outcomes without samples at once."""
-        for row in rows.to_pylist():
-            self.add_row(row)
 
     def close(self) -> WrittenSegment:
         """Flush and fsync both files."""
@@ -140,6 +136,28 @@ class SegmentWriter:
     def _settle_sync(self) -> None:
         if self._sync is not None:
             self._sync.join()
+
+
+def write_rows(folder: Path, rows: pa.Table, *, source: str, kind: str, run: str) -> WrittenSegment:
+    """Write a segment of rows without samples, durably; `rows` has the schema of segments."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{_unfinished(run)}.parquet.tmp"
+    facts = describe(source=source, kind=kind, run=run, tar_bytes=0, written_at=now())
+    write_durably(rows.replace_schema_metadata(facts), path)
+    counted = pc.value_counts(rows.column("status")).to_pylist()
+    return WrittenSegment(
+        source=source,
+        rows=path,
+        tar=None,
+        items=rows.num_rows,
+        statuses={each["values"]: each["counts"] for each in counted},
+        payload_bytes=0,
+    )
+
+
+def _unfinished(run: str) -> str:
+    """The stem of the files of a segment that has no number yet."""
+    return f".{run}-{secrets.token_hex(6)}"
 
 
 def write_durably(table: pa.Table, path: Path) -> None:

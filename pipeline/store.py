@@ -9,11 +9,11 @@ import pyarrow as pa
 
 from ..catalog.errors import CatalogBusy
 from ..catalog.segment_files import Segment, inspect, stored
-from ..catalog.segments import merge, row_schema
+from ..catalog.segments import merge
 from ..catalog.store import WRITE_WAIT, write_catalog
 from ..catalog.workspace import Workspace
 from .options import IngestOptions
-from .segment_writer import SegmentWriter, WrittenSegment
+from .segment_writer import WrittenSegment, write_rows
 
 log = logging.getLogger("derlem.pipeline")
 
@@ -63,11 +63,8 @@ class SegmentStore:
 
     def write_rows(self, source: str, kind: str, run: str, rows: pa.Table) -> None:
         """Write rows without samples as a segment of their own, and take it in."""
-        writer = SegmentWriter(
-            self.workspace.store / source, source=source, kind=kind, run=run, schema=row_schema()
-        )
-        writer.add_table(rows)
-        self.adopt(writer.close())
+        folder = self.workspace.store / source
+        self.adopt(write_rows(folder, rows, source=source, kind=kind, run=run))
 
     @property
     def due(self) -> bool:

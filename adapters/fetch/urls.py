@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 import idna
@@ -50,20 +51,7 @@ def read_url(text: str) -> Target:
         scheme, host, port, path = plain.groups()
         if len(host) <= 253:
             return _target(text if path else f"{text}/", scheme, host, _port(port, scheme))
-    text = text.strip().translate(_STRAY)
-    if len(text) > MAX_LENGTH:
-        raise UrlError(f"{len(text)} characters")
-    parts = _PARTS.fullmatch(text)
-    if not parts:
-        raise UrlError("not an http or https URL")
-    scheme, authority, rest = parts[1].lower(), parts[2], parts[3]
-    if "@" in authority:
-        raise UrlError("holds a user name")  # and perhaps a password, which is nobody's business
-    bracket = authority.rfind("]")
-    name, colon, port = authority[bracket + 1 :].rpartition(":")
-    host = authority[: bracket + 1] + (name if colon else authority[bracket + 1 :])
-    host = read_host(host)
-    number = _port(port if colon else None, scheme)
+    scheme, host, number, rest = _split(text)
     rest = _UNSENDABLE.sub(_escape, rest.encode("utf-8", "surrogateescape")).decode("ascii")
     if not rest.startswith("/"):
         rest = f"/{rest}"
@@ -73,6 +61,7 @@ def read_url(text: str) -> Target:
     return _target(f"{scheme}://{shown}{rest}", scheme, host, number)
 
 
+@lru_cache(maxsize=4096)  # lists name the same hosts again and again
 def read_host(text: str) -> str:
     """A host as it is looked up: lower case, ASCII, an address in its usual spelling; UrlError."""
     if not text:
@@ -96,7 +85,7 @@ def host_of(text: str) -> str:
     plain = _PLAIN.fullmatch(text)
     if plain and len(text) <= MAX_LENGTH and len(plain[2]) <= 253 and not plain[3]:
         return plain[2]
-    return read_url(text).host
+    return _split(text)[1]
 
 
 def follow(base: URL, location: str) -> Target:
@@ -106,6 +95,23 @@ def follow(base: URL, location: str) -> Target:
         escaped = _UNSENDABLE.sub(_escape, text.partition("#")[0].encode("utf-8", "surrogateescape"))
         text = str(base.join(URL(escaped.decode("ascii"), encoded=True)))
     return read_url(text)
+
+
+def _split(text: str) -> tuple[str, str, int, str]:
+    """(scheme, host, port, the rest as it is spelled) of any http(s) URL; UrlError."""
+    text = text.strip().translate(_STRAY)
+    if len(text) > MAX_LENGTH:
+        raise UrlError(f"{len(text)} characters")
+    parts = _PARTS.fullmatch(text)
+    if not parts:
+        raise UrlError("not an http or https URL")
+    scheme, authority, rest = parts[1].lower(), parts[2], parts[3]
+    if "@" in authority:
+        raise UrlError("holds a user name")  # and perhaps a password, which is nobody's business
+    bracket = authority.rfind("]")
+    name, colon, port = authority[bracket + 1 :].rpartition(":")
+    host = read_host(authority[: bracket + 1] + (name if colon else authority[bracket + 1 :]))
+    return scheme, host, _port(port if colon else None, scheme), rest
 
 
 def _target(text: str, scheme: str, host: str, port: int) -> Target:
