@@ -24,6 +24,7 @@ from ..catalog.store import read_catalog, write_catalog
 from ..catalog.workspace import Workspace
 from ..corpus.build import build_corpus
 from ..corpus.inventory import inventory
+from ..corpus.layout import parse_key
 from ..corpus.plan import plan_build
 from ..corpus.restore import restore_corpora
 from ..corpus.withdraw import withdraw_from_corpora
@@ -222,6 +223,8 @@ class App:
 
     def withdraw(self, source: str | None, key: str | None, where: str | None, purging: bool) -> None:
         """Mark items as withdrawn and write the shards that held one again; purge store and cache of them."""
+        if key is not None and (parsed := parse_key(key)):
+            key = parsed[0]  # of a repeat, too
         nothing_more = purging and (source, key, where) == (None, None, None)
         takedown = None if nothing_more else Takedown(source, key, where)
         if self.dry_run:
@@ -235,8 +238,11 @@ class App:
         with self._locked(), self._session() as work:
             work.state.enter("withdraw")
             if takedown is not None:
-                for name, count in withdraw(work.store, takedown, work.run).items():
+                counts = withdraw(work.store, takedown, work.run)
+                for name, count in counts.items():
                     say(f"{name}: {count:,} items withdrawn")
+                if not counts:
+                    say(f"{takedown}: nothing is left to withdraw")
             with meter("rebuild shards") as shown:
                 touched = withdraw_from_corpora(
                     self.workspace,
@@ -250,6 +256,8 @@ class App:
             write_provenance(self.workspace)
         for found, built in touched:
             went = f"{sum(found.samples.values()):,} samples gone"
+            if found.redrawn:
+                went = "drawn anew since it was built, now built so"
             shards = (
                 "not built" if built is None else f"{built.rewritten} of {len(built.shards)} shards rewritten"
             )

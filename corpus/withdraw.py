@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from dataclasses import dataclass
+from typing import Any
 
 import duckdb
 
@@ -25,10 +26,14 @@ log = logging.getLogger("derlem.build")
 
 @dataclass(frozen=True, slots=True)
 class Withdrawn:
-    """Samples of one corpus whose items were withdrawn, by source."""
+    """Samples of one corpus whose items were withdrawn, by source.
+
+    `redrawn`: the corpus held an earlier draw, of which no manifest tells any more.
+    """
 
     name: str
     samples: dict[str, int]
+    redrawn: bool = False
 
 
 def find_withdrawn(connection: duckdb.DuckDBPyConnection) -> list[Withdrawn]:
@@ -46,29 +51,45 @@ def withdraw_from_corpora(
     """Take all withdrawn items out of all manifests, and out of the corpora that were built from them.
 
     Returns what went from each sample and its corpus, of which `rewritten` shards are new; None for a sample
-    that was not built. Numbers, boundaries and bytes of all other shards stay as they are. The caller holds
-    the workspace's lock.
+    that was not built. Numbers, boundaries and bytes of all other shards stay as they are. A corpus whose
+    sample was drawn anew since it was built may hold what no manifest names: it is built as it is drawn now.
+    The caller holds the workspace's lock.
     """
     with write_catalog(workspace) as connection, transaction(connection):
         gone = {found.name: found for found in find_withdrawn(connection)}
         _leave_out(connection)
     with read_catalog(workspace) as connection:
-        outdated = [sample for sample, _, _ in connection.execute(query("corpus/outdated")).fetchall()]
+        redrawn = _redrawn(connection, workspace)
+        found = connection.execute(query("corpus/outdated")).fetchall()
+        outdated = sorted(redrawn.union(sample for sample, _, _ in found))
     results: list[tuple[Withdrawn, BuildResult | None]] = [
-        (found, None) for name, found in gone.items() if name not in outdated
+        (left, None) for name, left in gone.items() if name not in outdated
     ]
     for name in outdated:
         built = build_corpus(workspace, name, built_options(workspace, name), run, workers, progress)
-        found = gone.get(name, Withdrawn(name, {}))
+        samples = gone[name].samples if name in gone else {}
         log.info(
             "corpus %s: %d samples withdrawn, %d of %d shards written again",
             name,
-            sum(found.samples.values()),
+            sum(samples.values()),
             built.rewritten,
             len(built.shards),
         )
-        results.append((found, built))
+        results.append((Withdrawn(name, samples, name in redrawn), built))
     return results
+
+
+def _redrawn(connection: duckdb.DuckDBPyConnection, workspace: Workspace) -> set[str]:
+    """Built corpora whose sample is another one by now."""
+    rows = connection.execute(
+        "SELECT sample, fingerprint FROM samples WHERE sample IN (SELECT sample FROM shards)"
+    ).fetchall()
+    return {
+        name
+        for name, fingerprint in rows
+        if CorpusFolder(workspace, name).root.is_dir()
+        and _build_facts(workspace, name)["sample_fingerprint"] != fingerprint
+    }
 
 
 def _leave_out(connection: duckdb.DuckDBPyConnection) -> None:
@@ -81,9 +102,17 @@ def _leave_out(connection: duckdb.DuckDBPyConnection) -> None:
 
 def built_options(workspace: Workspace, name: str) -> CorpusOptions:
     """The options that a corpus was built with."""
+    build = _build_facts(workspace, name)
+    return CorpusOptions(format=build["format"], shard_size=build["shard_size"])
+
+
+def _build_facts(workspace: Workspace, name: str) -> dict[str, Any]:
+    """What a corpus says of its own making; UnreadableCorpus."""
     folder = CorpusFolder(workspace, name)
     try:
-        build = json.loads(folder.stats.read_bytes())["build"]
-        return CorpusOptions(format=build["format"], shard_size=build["shard_size"])
+        build: dict[str, Any] = json.loads(folder.stats.read_bytes())["build"]
+        if not {"format", "shard_size", "sample_fingerprint"} <= build.keys():
+            raise KeyError("build")
     except (FileNotFoundError, ValueError, KeyError) as error:
         raise UnreadableCorpus(folder.stats, f"it does not say how the corpus was built ({error})") from error
+    return build

@@ -346,3 +346,35 @@ def test_withdrawn_items_leave_catalog_manifest_and_shards(project: MakeProject,
     mine.derlem("withdraw", "--where", "nonsense(", code=2)
     mine.derlem("withdraw", code=2)
     assert mine.rows("SELECT count(*) AS n FROM manifest") == [{"n": 60 - len(held)}]
+
+
+@pytest.mark.parametrize("form", ["webdataset", "parquet"])
+def test_takedown_from_a_corpus_whose_sample_was_drawn_anew(
+    project: MakeProject, demo: Path, form: str
+) -> None:
+    """Its shards hold an earlier draw, of which no manifest tells any more."""
+    mine = project(demo_sources(demo), sample={**SAMPLE, "target": 60}, corpus={"format": form})
+    mine.derlem("run")
+    name = SAMPLE["name"]
+    earlier = {row["item_id"] for row in mine.rows(f"FROM manifest WHERE sample = '{name}'")}
+    mine.derlem("--set", f"sample.seed={SAMPLE['seed'] + 1}", "sample")
+    drawn = {row["item_id"] for row in mine.rows(f"FROM manifest WHERE sample = '{name}'")}
+    gone = min(earlier - drawn)
+    said = mine.derlem("withdraw", "--key", gone).stderr
+    assert "drawn anew since it was built" in said
+    held = {row["item_id"] for row in mine.rows(f"FROM manifest WHERE sample = '{name}'")}
+    assert held == drawn
+    mine.derlem("audit")
+    assert "nothing is left to withdraw" in mine.derlem("withdraw", "--key", gone).stderr
+
+
+def test_takedown_of_nothing_is_no_success(project: MakeProject, demo: Path) -> None:
+    mine = project(demo_sources(demo), sample={**SAMPLE, "target": 60})
+    mine.derlem("run")
+    for arguments in (["--key", "0" * 32], ["--source", "nobody"]):
+        for dry in ([], ["--dry-run"]):
+            assert "holds no such item" in mine.derlem(*dry, "withdraw", *arguments, code=2).stderr
+    assert "nothing is left" in mine.derlem("withdraw", "--where", "uri = 'nowhere'").stderr
+    item = mine.rows("FROM manifest LIMIT 1")[0]["item_id"]
+    assert "1 items withdrawn" in mine.derlem("withdraw", "--key", f"{item}-r2").stderr
+    mine.derlem("audit")
