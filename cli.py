@@ -280,6 +280,8 @@ def audit(ctx: click.Context, form: str) -> None:
     Example:
       derlem audit --format json
     """
+    from .commands.rendering import named
+
     columns, rows, failed = app(ctx).audit()
     if form == "table":
         emit(columns[:3], [row[:3] for row in rows], form)
@@ -287,7 +289,7 @@ def audit(ctx: click.Context, form: str) -> None:
             if count:
                 click.echo(f"{name} ({severity}): {meaning}")
                 for row in first:
-                    click.echo("  " + ", ".join(f"{key}={value}" for key, value in row.items()))
+                    click.echo("  " + named(row))
     else:
         emit(columns, rows, form)
     _finish(failed)

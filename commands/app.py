@@ -54,6 +54,7 @@ from ..sampling.options import SampleOptions, scaled
 from ..sampling.plan import Plan, plan_sample, plan_table
 from ..settings.load import Loaded, load
 from .decontamination import fingerprinter
+from .rendering import named
 
 Table = tuple[Sequence[str], Sequence[Sequence[Any]]]
 """Columns and rows for `rendering`."""
@@ -130,7 +131,7 @@ class App:
         _, rows, failed = self.audit()
         for name, severity, count, meaning, first in rows:
             if count:
-                say(f"audit {name} ({severity}): {count:,} rows, such as {first[0]}. {meaning}")
+                say(f"audit {name} ({severity}): {count:,} rows, such as {named(first[0])}. {meaning}")
         say("audit: " + ("failed, see `derlem audit`" if failed else f"clean ({len(rows)} audits)"))
         _raise_first(troubles)
         return failed

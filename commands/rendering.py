@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -25,6 +25,11 @@ def render(columns: Sequence[str], rows: Iterable[Sequence[Any]], form: str) -> 
         writer.writerows([["" if cell is None else _plain(cell) for cell in row] for row in rows])
     else:
         _table(columns, rows)
+
+
+def named(row: Mapping[str, Any]) -> str:
+    """A row on a line, with its columns' names."""
+    return ", ".join(f"{name}={'' if cell is None else _plain(cell)}" for name, cell in row.items())
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
