@@ -377,8 +377,6 @@ class App:
         with write_catalog(self.workspace) as connection:
             prints = fingerprinter(self._context())
             result = draw_sample(connection, options, work.run, extend=extend, fingerprints=prints)
-        for warning in result.plan.warnings:
-            say(f"warning: {warning}")
         work.state.count("sample", {"selected": result.selected})
         return result.plan
 
