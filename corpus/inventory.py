@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from ..catalog.audit import Inventory
 from ..catalog.ustar import BLOCK
 from ..catalog.workspace import Workspace
-from .layout import EXTENSIONS, CorpusFolder, parse_key
+from .layout import EXTENSIONS, corpora, parse_key
 from .workers import each
 
 SAMPLES = pa.schema(
@@ -78,7 +78,7 @@ def inventory(workspace: Workspace, remains: pa.Table, workers: int | None = Non
     """
     shards = [
         _Shard(workspace, folder.name, number, path)
-        for folder in _corpora(workspace)
+        for folder in corpora(workspace)
         for number, path in folder.shards()
     ]
     holder = tempfile.TemporaryDirectory(prefix="derlem-audit-", ignore_cleanup_errors=True)
@@ -94,13 +94,6 @@ def inventory(workspace: Workspace, remains: pa.Table, workers: int | None = Non
         remains=remains,
         holder=holder,
     )
-
-
-def _corpora(workspace: Workspace) -> list[CorpusFolder]:
-    if not workspace.corpora.is_dir():
-        return []
-    names = sorted(path.name for path in workspace.corpora.iterdir() if path.is_dir())
-    return [CorpusFolder(workspace, name) for name in names if not name.startswith(".")]
 
 
 def _store_files(workspace: Workspace) -> list[Row]:

@@ -78,3 +78,11 @@ class CorpusFolder:
             if match and match["name"] == self.name:
                 found.append((int(match["number"]), path))
         return found
+
+
+def corpora(workspace: Workspace) -> list[CorpusFolder]:
+    """The folders of all corpora that there are, complete or not, by name."""
+    if not workspace.corpora.is_dir():
+        return []
+    names = sorted(path.name for path in workspace.corpora.iterdir() if path.is_dir())
+    return [CorpusFolder(workspace, name) for name in names if not name.startswith(".")]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,7 @@ from ..catalog.store import read_catalog, transaction, write_catalog
 from ..catalog.workspace import Workspace
 from .build import BuildResult, Progress, build_corpus
 from .errors import UnreadableCorpus
-from .layout import CorpusFolder
+from .layout import CorpusFolder, corpora
 from .options import CorpusOptions
 
 log = logging.getLogger("derlem.build")
@@ -53,12 +54,14 @@ def withdraw_from_corpora(
     Returns what went from each sample and its corpus, of which `rewritten` shards are new; None for a sample
     that was not built. Numbers, boundaries and bytes of all other shards stay as they are. A corpus whose
     sample was drawn anew since it was built may hold what no manifest names: it is built as it is drawn now.
-    The caller holds the workspace's lock.
+    For the same reason the shards of a build that never came to its end go. The caller holds the workspace's
+    lock.
     """
     with write_catalog(workspace) as connection, transaction(connection):
         gone = {found.name: found for found in find_withdrawn(connection)}
         _leave_out(connection)
     with read_catalog(workspace) as connection:
+        _discard_unfinished(connection, workspace)
         redrawn = _redrawn(connection, workspace)
         found = connection.execute(query("corpus/outdated")).fetchall()
         outdated = sorted(redrawn.union(sample for sample, _, _ in found))
@@ -77,6 +80,22 @@ def withdraw_from_corpora(
         )
         results.append((Withdrawn(name, samples, name in redrawn), built))
     return results
+
+
+def _discard_unfinished(connection: duckdb.DuckDBPyConnection, workspace: Workspace) -> None:
+    """Remove what builds left that were cut short before the corpus was first complete."""
+    withdrawn = connection.execute("SELECT 1 FROM items WHERE status = 'withdrawn' LIMIT 1").fetchall()
+    complete = {name for (name,) in connection.execute("SELECT DISTINCT sample FROM shards").fetchall()}
+    for folder in corpora(workspace) if withdrawn else []:
+        if folder.name in complete or folder.stats.exists():  # or it came from elsewhere, to be restored
+            continue
+        shards = [path for _, path in folder.shards()]
+        for path in shards:
+            path.unlink()
+        if folder.staging.exists():
+            shutil.rmtree(folder.staging)
+        if shards:
+            log.warning("corpus %s: %d shards of an unfinished build are removed", folder.name, len(shards))
 
 
 def _redrawn(connection: duckdb.DuckDBPyConnection, workspace: Workspace) -> set[str]:

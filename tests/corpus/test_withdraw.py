@@ -143,3 +143,32 @@ def test_sample_that_was_not_built(pantry):
     ((gone, result),) = withdraw(pantry)
     assert (gone.samples, result) == ({"chats": 20}, None)
     assert pantry.ask("SELECT count(*) FROM manifest") == [(21,)]
+
+
+def test_build_that_was_cut_short(make_pantry):
+    """Nothing is recorded of its shards, but they hold what is withdrawn."""
+    pantry = make_pantry()
+    pantry.declare("one")
+    pantry.store("one", [{"category": "c"}] * 30)
+    pantry.draw()
+    ((size,),) = pantry.ask("SELECT sum(bytes) + 3000 * count(*) FROM items")
+    options = CorpusOptions.model_validate({"format": "webdataset", "shard_size": int(size) // 10})
+    written = []
+
+    def interrupted(*_):
+        written.append(1)
+        if len(written) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build_corpus(pantry.workspace, "small", options, "run-3", 1, interrupted)
+    folder = pantry.workspace.corpora / "small"
+    assert pantry.ask("SELECT * FROM shards") == [] and len(list(folder.iterdir())) >= 3
+    assert withdraw(pantry) == [] and len(list(folder.iterdir())) >= 3, "nothing is withdrawn yet"
+    pantry.change(f"{TAKEDOWN} item_id = (SELECT item_id FROM manifest WHERE position = 0)")
+    assert "withdrawn_in_corpus" in firing(pantry)
+    withdraw(pantry)
+    assert list(folder.iterdir()) == []
+    assert list(folder.parent.iterdir()) == [folder], "nor is anything left beside it"
+    build_corpus(pantry.workspace, "small", options, "run-4", 1, lambda *_: None)
+    assert firing(pantry) == set()
