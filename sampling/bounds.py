@@ -77,7 +77,11 @@ def _bound(
             result.bent[node] = f"{wanted} is over the {cap} that can be had"
         cap = max(cap, floor)
     elif floor > cap:
-        what = f"{wanted} = {minimum}" if minimum >= below else f"the floors below it, {below} together,"
+        if minimum >= below:
+            percentage = f" ({minimum})" if wanted.endswith("%") else ""
+            what = f"{wanted}{percentage} is"
+        else:
+            what = f"the floors below it, {below} together, are"
         over = (
             f"max {maximum}" if maximum is not None and maximum < held else _holds(tree, node, held, options)
         )

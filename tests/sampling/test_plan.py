@@ -84,12 +84,13 @@ def test_a_misspelt_category_is_named_with_its_neighbour(make_row, small_catalog
 def test_a_floor_for_what_is_not_there_is_infeasible(make_row, small_catalog):
     fill(small_catalog, make_row, photos__web=5)
     with pytest.raises(InfeasibleQuotas) as error:
-        plan(small_catalog, target=5, quotas={"fotos": {"min": 2}, "photos": {"min": 7}})
+        plan(small_catalog, target=5, quotas={"fotos": {"min": "40%"}, "photos": {"min": 7}})
     assert [(p.category, p.wanted, p.possible) for p in error.value.problems] == [
         ("fotos", 2, 0),
         ("photos", 7, 5),
     ]
-    assert "photos: min 7 = 7 over the 5 available" in str(error.value)
+    assert "photos: min 7 is over the 5 available" in str(error.value)
+    assert "fotos: min 40% (2) is over the 0 available" in str(error.value)
 
 
 def test_a_target_over_what_there_is_names_what_limits_it(make_row, small_catalog):
