@@ -64,7 +64,8 @@ def withdraw_from_corpora(
         _discard_unfinished(connection, workspace)
         redrawn = _redrawn(connection, workspace)
         found = connection.execute(query("corpus/outdated")).fetchall()
-        outdated = sorted(redrawn.union(sample for sample, _, _ in found))
+        unrecorded = {name for name in gone if CorpusFolder(workspace, name).stats.exists()}
+        outdated = sorted(redrawn | unrecorded | {name for name, _, _ in found})
     results: list[tuple[Withdrawn, BuildResult | None]] = [
         (left, None) for name, left in gone.items() if name not in outdated
     ]

@@ -172,3 +172,13 @@ def test_build_that_was_cut_short(make_pantry):
     assert list(folder.parent.iterdir()) == [folder], "nor is anything left beside it"
     build_corpus(pantry.workspace, "small", options, "run-4", 1, lambda *_: None)
     assert firing(pantry) == set()
+
+
+def test_build_that_was_cut_short_before_it_was_recorded(built):
+    built.change("DELETE FROM shards")
+    built.change(f"{TAKEDOWN} item_id = (SELECT item_id FROM manifest WHERE position = 0)")
+    ((_, result),) = withdraw(built)
+    ((left,),) = built.ask("SELECT count(*) FROM manifest")
+    assert result.samples == left < 41
+    assert built.ask("SELECT sum(samples) FROM shards") == [(left,)]
+    assert firing(built) == set()
