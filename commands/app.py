@@ -258,7 +258,7 @@ class App:
         for found, built in touched:
             went = f"{sum(found.samples.values()):,} samples gone"
             if found.redrawn:
-                went = "drawn anew since it was built, now built so"
+                went += ", drawn anew since it was built"
             shards = (
                 "not built" if built is None else f"{built.rewritten} of {len(built.shards)} shards rewritten"
             )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..catalog.workspace import Workspace
 
@@ -53,6 +55,14 @@ class CorpusFolder:
     def stats(self) -> Path:
         """Counts, hashes, and what a catalog needs to know the corpus again."""
         return self.root / "stats.json"
+
+    def build(self) -> dict[str, Any]:
+        """What `stats.json` says of how the corpus was built; nothing if no build wrote it."""
+        try:
+            facts: dict[str, Any] = json.loads(self.stats.read_bytes())["build"]
+        except (FileNotFoundError, ValueError, KeyError):
+            return {}
+        return facts
 
     @property
     def card(self) -> Path:

@@ -6,11 +6,9 @@ nothing but content. A corpus from which samples were withdrawn keeps the bounda
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import duckdb
 import numpy as np
@@ -123,10 +121,7 @@ def _kept_limits(
     connection: duckdb.DuckDBPyConnection, folder: CorpusFolder, fingerprint: str, options: CorpusOptions
 ) -> list[int] | None:
     """The boundaries of the shards that exist, if they were cut from this very sample at this size."""
-    try:
-        built: dict[str, Any] = json.loads(folder.stats.read_bytes())["build"]
-    except (FileNotFoundError, ValueError, KeyError):
-        return None
+    built = folder.build()
     if built.get("sample_fingerprint") != fingerprint or built.get("shard_size") != int(options.shard_size):
         return None
     rows = connection.execute(

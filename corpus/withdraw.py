@@ -6,11 +6,9 @@ anywhere and done again.
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 from dataclasses import dataclass
-from typing import Any
 
 import duckdb
 
@@ -61,33 +59,39 @@ def withdraw_from_corpora(
         gone = {found.name: found for found in find_withdrawn(connection)}
         _leave_out(connection)
     with read_catalog(workspace) as connection:
-        _discard_unfinished(connection, workspace)
-        redrawn = _redrawn(connection, workspace)
-        found = connection.execute(query("corpus/outdated")).fetchall()
-        unrecorded = {name for name in gone if CorpusFolder(workspace, name).stats.exists()}
-        outdated = sorted(redrawn | unrecorded | {name for name, _, _ in found})
+        built = connection.execute(query("corpus/built")).fetchall()
+        withdrawn = connection.execute("SELECT 1 FROM items WHERE status = 'withdrawn' LIMIT 1").fetchall()
+    if withdrawn:
+        _discard_unfinished(workspace, {name for name, *_ in built})
+    there = {folder.name: folder for folder in corpora(workspace)}
+    redrawn = {
+        name
+        for name, _, _, fingerprint in built
+        if name in there and there[name].build().get("sample_fingerprint") != fingerprint
+    }
+    changed = {name for name, samples, seats, _ in built if name in there and samples != seats}
+    unrecorded = {name for name in gone if name in there and there[name].stats.exists()}
+    outdated = sorted(redrawn | changed | unrecorded)
     results: list[tuple[Withdrawn, BuildResult | None]] = [
         (left, None) for name, left in gone.items() if name not in outdated
     ]
     for name in outdated:
-        built = build_corpus(workspace, name, built_options(workspace, name), run, workers, progress)
+        result = build_corpus(workspace, name, _built_options(there[name]), run, workers, progress)
         samples = gone[name].samples if name in gone else {}
         log.info(
             "corpus %s: %d samples withdrawn, %d of %d shards written again",
             name,
             sum(samples.values()),
-            built.rewritten,
-            len(built.shards),
+            result.rewritten,
+            len(result.shards),
         )
-        results.append((Withdrawn(name, samples, name in redrawn), built))
+        results.append((Withdrawn(name, samples, name in redrawn), result))
     return results
 
 
-def _discard_unfinished(connection: duckdb.DuckDBPyConnection, workspace: Workspace) -> None:
+def _discard_unfinished(workspace: Workspace, complete: set[str]) -> None:
     """Remove what builds left that were cut short before the corpus was first complete."""
-    withdrawn = connection.execute("SELECT 1 FROM items WHERE status = 'withdrawn' LIMIT 1").fetchall()
-    complete = {name for (name,) in connection.execute("SELECT DISTINCT sample FROM shards").fetchall()}
-    for folder in corpora(workspace) if withdrawn else []:
+    for folder in corpora(workspace):
         if folder.name in complete or folder.stats.exists():  # or it came from elsewhere, to be restored
             continue
         shards = [path for _, path in folder.shards()]
@@ -99,19 +103,6 @@ def _discard_unfinished(connection: duckdb.DuckDBPyConnection, workspace: Worksp
             log.warning("corpus %s: %d shards of an unfinished build are removed", folder.name, len(shards))
 
 
-def _redrawn(connection: duckdb.DuckDBPyConnection, workspace: Workspace) -> set[str]:
-    """Built corpora whose sample is another one by now."""
-    rows = connection.execute(
-        "SELECT sample, fingerprint FROM samples WHERE sample IN (SELECT sample FROM shards)"
-    ).fetchall()
-    return {
-        name
-        for name, fingerprint in rows
-        if CorpusFolder(workspace, name).root.is_dir()
-        and _build_facts(workspace, name)["sample_fingerprint"] != fingerprint
-    }
-
-
 def _leave_out(connection: duckdb.DuckDBPyConnection) -> None:
     """Bring manifests, allocations and samples to what is left."""
     connection.execute(f"CREATE OR REPLACE TEMP TABLE withdrawn_samples AS {query('corpus/withdrawn')}")
@@ -120,19 +111,10 @@ def _leave_out(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("DROP TABLE withdrawn_samples")
 
 
-def built_options(workspace: Workspace, name: str) -> CorpusOptions:
-    """The options that a corpus was built with."""
-    build = _build_facts(workspace, name)
-    return CorpusOptions(format=build["format"], shard_size=build["shard_size"])
-
-
-def _build_facts(workspace: Workspace, name: str) -> dict[str, Any]:
-    """What a corpus says of its own making; UnreadableCorpus."""
-    folder = CorpusFolder(workspace, name)
+def _built_options(folder: CorpusFolder) -> CorpusOptions:
+    """The options that a corpus was built with; UnreadableCorpus."""
+    build = folder.build()
     try:
-        build: dict[str, Any] = json.loads(folder.stats.read_bytes())["build"]
-        if not {"format", "shard_size", "sample_fingerprint"} <= build.keys():
-            raise KeyError("build")
-    except (FileNotFoundError, ValueError, KeyError) as error:
+        return CorpusOptions(format=build["format"], shard_size=build["shard_size"])
+    except (ValueError, KeyError) as error:
         raise UnreadableCorpus(folder.stats, f"it does not say how the corpus was built ({error})") from error
-    return build

@@ -38,14 +38,14 @@ class Takedown:
 def find(workspace: Workspace, takedown: Takedown, run: str) -> pa.Table:
     """The rows that the takedown would write, as the schema of segments; nothing is changed.
 
-    QueryError for a predicate that the database does not take, and for a source or key that it does not
-    know: whoever mistyped one must not believe that something was taken down.
+    QueryError for a predicate that the database does not take. ConfigError for a source or key that the
+    catalog does not hold: whoever mistyped one must not believe that something was taken down.
     """
     with read_catalog(workspace) as connection:
         _choose(connection, takedown)
         chosen = connection.execute("SELECT count(*) FROM chosen_items").fetchall()
         if takedown.where is None and chosen == [(0,)]:
-            raise QueryError(f"{takedown}: the catalog holds no such item")
+            raise ConfigError(f"{takedown}: the catalog holds no such item")
         parameters = {"run": run, "at": now(), "detail": str(takedown)}
         rows = connection.execute(query("segments/withdrawable"), parameters).to_arrow_table()
     return rows.cast(row_schema())

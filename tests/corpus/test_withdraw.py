@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from derlem.catalog.audit import load_audits, run_audits
@@ -182,3 +184,10 @@ def test_build_that_was_cut_short_before_it_was_recorded(built):
     assert result.samples == left < 41
     assert built.ask("SELECT sum(samples) FROM shards") == [(left,)]
     assert firing(built) == set()
+
+
+def test_corpus_that_somebody_deleted(built):
+    shutil.rmtree(built.workspace.corpora / "small")
+    built.change(f"{TAKEDOWN} source = 'chats'")
+    ((gone, result),) = withdraw(built)
+    assert (gone.samples, result) == ({"chats": 20}, None)
