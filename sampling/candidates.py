@@ -12,7 +12,7 @@ import numpy as np
 
 from ..catalog.errors import ConfigError, UnknownSample
 from ..catalog.queries import query
-from .duplicates import fill_suspects
+from .duplicates import find_suspects
 from .exclusion import Fingerprinter, read_hashes
 from .licensing import permitted
 from .lookalikes import fill_clusters, fill_exclusions
@@ -65,7 +65,7 @@ def find_candidates(
         if options.exclude:
             fill_exclusions(made, options, fingerprints)
             _lose(made, "excluded")
-        fill_suspects(made)
+        find_suspects(made)
         _lose(made, "duplicates")
         if options.near_duplicates is not None:
             fill_clusters(made, options.near_duplicates)

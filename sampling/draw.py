@@ -171,12 +171,15 @@ def _store(made: Relations, plan: Plan, strata: Sequence[NodePlan], run: str) ->
 
 
 def _drawn(made: Relations, seed: int) -> Iterator[pa.RecordBatch]:
-    """Those who won an open seat, and all contenders or the sure ones of them, who alone count."""
-    yield from made.fetch(query("sampling/draw"), seed).to_batches()
+    """All contenders or the sure ones of them, who alone count, and those who won an open seat.
+
+    The latter come last: while the database ranks them, the others are taken apart.
+    """
     if (contenders := made.shown.get("sample_contenders")) is not None:
         yield from contenders.to_batches()
     else:
         yield from made.stream(query("sampling/sure"))
+    yield from made.fetch(query("sampling/draw"), seed).to_batches()
 
 
 def _store_rows(
