@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -41,7 +41,7 @@ def hexadecimal(written: Digits) -> Numbers:
     return number
 
 
-def sort(numbers: Numbers) -> None:
+def sort(numbers: npt.NDArray[np.unsignedinteger[Any]]) -> None:
     """Sort in place."""
     if len(numbers) < _WORTH_THREADS:
         numbers.sort()

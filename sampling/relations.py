@@ -34,7 +34,7 @@ SCHEMAS = {
     "sample_excluded": {"sha256": "VARCHAR"},
     "sample_excluded_hashes": {"high": "BIGINT", "low": "BIGINT", "distance": "INTEGER"},
     "sample_excluded_alike": {"dhash": "VARCHAR"},
-    "sample_buckets": {"bucket": "UBIGINT"},
+    "sample_buckets": {"bucket": "UINTEGER"},
     "sample_clusters": {"dhash": "VARCHAR", "cluster": "VARCHAR"},
     "sample_earlier": {"item_id": "VARCHAR", "copies": "BIGINT"},
     "sample_losers": {"item_id": "VARCHAR", "category": "VARCHAR", "source": "VARCHAR", "reason": "VARCHAR"},
