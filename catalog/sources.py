@@ -93,9 +93,10 @@ def provenance(connection: duckdb.DuckDBPyConnection, source: str) -> dict[str, 
     totals = connection.execute(query("segments/source_totals"), {"source": source})
     names = [column[0] for column in totals.description or []]
     [numbers] = totals.fetchall()
+    revisions = connection.execute(query("segments/source_revisions"), {"source": source}).fetchall()
     facts = dict(zip(columns, rows[0], strict=True))
     facts["config"] = json.loads(facts["config"])
-    return {**facts, "counts": dict(zip(names, numbers, strict=True))}
+    return {**facts, "counts": dict(zip(names, numbers, strict=True)), "revisions": dict(revisions)}
 
 
 def restore_source(connection: duckdb.DuckDBPyConnection, facts: Mapping[str, Any]) -> None:

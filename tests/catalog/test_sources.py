@@ -1,0 +1,78 @@
+"""The registry of sources, and what `provenance.json` says of them."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from derlem.catalog.models import Item
+from derlem.catalog.segment_files import inspect
+from derlem.catalog.segments import merge, row_schema
+from derlem.catalog.sources import Declared, declare_sources, provenance, read_provenance, restore_source
+from derlem.catalog.status import Reason
+from derlem.catalog.store import read_catalog, write_catalog
+from derlem.catalog.workspace import Workspace
+from derlem.pipeline.rows import announce
+from derlem.pipeline.segment_writer import SegmentWriter
+from derlem.pipeline.session import write_provenance
+
+AT = datetime(2026, 1, 2, 3, 4, 5)
+HOSTED = Declared(
+    source="hub",
+    adapter="huggingface",
+    license="CC-BY-4.0",
+    homepage="https://example.org/",
+    config={"dataset": "org/name", "revision": "main"},
+)
+PLAIN = Declared(source="loose", adapter="files", license="CC0-1.0", homepage=None, config={"path": "çiçek"})
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    """Two sources; of the hosted one's items three are of one commit, one of another, one was refused."""
+    made = Workspace(tmp_path)
+    commits = {"a": "c1", "b": "c1", "c": "c1", "d": "c2"}
+    items = [Item(source="hub", uri=name, hint={"commit": commit}) for name, commit in commits.items()]
+    items.append(Item(source="hub", uri="e", reason=Reason.UNSAFE_PATH))
+    items.append(Item(source="loose", uri="f", meta={"commit": "mine"}))
+    with write_catalog(made) as connection:
+        declare_sources(connection, [HOSTED, PLAIN])
+        for name in ("hub", "loose"):
+            writer = SegmentWriter(
+                made.store / name, source=name, kind="discover", run="r", schema=row_schema()
+            )
+            listed = [item for item in items if item.source == name]
+            for place, item in enumerate(listed):
+                writer.add_row(announce(item, ordinal=place, license="CC0-1.0", run="r", at=AT))
+            path = made.store / name / "000001.parquet"
+            writer.close().rows.rename(path)
+            merge(connection, [inspect(made, path)])
+    return made
+
+
+def test_provenance_says_what_was_declared_and_what_came_of_it(workspace: Workspace) -> None:
+    write_provenance(workspace)
+    said = {
+        name: json.loads((workspace.store / name / "provenance.json").read_text("utf-8"))
+        for name in ("hub", "loose")
+    }
+    assert said["hub"]["config"] == HOSTED.config
+    assert said["hub"]["license"] == "CC-BY-4.0"
+    assert said["hub"]["revisions"] == {"c1": 3, "c2": 1}
+    assert (said["hub"]["counts"]["pending"], said["hub"]["counts"]["rejected"]) == (4, 1)
+    assert said["loose"]["revisions"] == {}
+    assert said["loose"]["config"] == {"path": "çiçek"}
+
+
+def test_the_registry_can_be_restored_from_provenance(workspace: Workspace, tmp_path: Path) -> None:
+    write_provenance(workspace)
+    with read_catalog(workspace) as connection:
+        before = connection.execute("FROM sources ORDER BY position").fetchall()
+        assert provenance(connection, "nobody") is None
+    with write_catalog(Workspace(tmp_path / "other")) as connection:
+        for facts in read_provenance(workspace):
+            restore_source(connection, facts)
+        assert connection.execute("FROM sources ORDER BY position").fetchall() == before
