@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import __version__
+from .catalog.disk import disk_error
 from .catalog.errors import DerlemError
 
 if TYPE_CHECKING:
@@ -28,6 +29,11 @@ class DerlemGroup(click.Group):
         except DerlemError as error:
             click.echo(f"Error: {error}", err=True)
             sys.exit(error.exit_code)
+        except Exception as error:
+            if (disk := disk_error(error)) is None:
+                raise
+            click.echo(f"Error: {disk}", err=True)
+            sys.exit(disk.exit_code)
         except KeyboardInterrupt:
             click.echo("Interrupted. Nothing that was committed is lost; the same command goes on.", err=True)
             sys.exit(130)

@@ -6,19 +6,27 @@ import hashlib
 import os
 import secrets
 
+from ..catalog.disk import writing
 from ..catalog.workspace import Workspace
 
 
 def keep(workspace: Workspace, data: bytes) -> str:
-    """Put bytes into the cache and return their sha256 (hex). Cheap when they are there already."""
+    """Put bytes into the cache and return their sha256 (hex); DiskError if they cannot be written.
+
+    Cheap when they are there already.
+    """
     digest = hashlib.sha256(data).hexdigest()
     target = workspace.cached(digest)
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = target.with_name(f".{digest}.{secrets.token_hex(4)}")
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
+        try:
+            with writing(workspace.cache), temporary.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(target)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
     return digest

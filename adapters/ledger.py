@@ -15,9 +15,12 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Engine, Table, bindparam, event
 from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.schema import CreateTable
 from sqlmodel import Field, Session, SQLModel, create_engine, select
+
+from ..catalog.disk import disk_error
+from ..catalog.errors import DerlemError
 
 POLICY_LIFE = 24 * 3600.0
 """Seconds that a robots.txt may be used for (RFC 9309, section 2.4)."""
@@ -75,16 +78,27 @@ class Known(NamedTuple):
     content_type: str | None = None
 
 
+class LedgerError(DerlemError):
+    """The ledger at `path` takes nothing more, for another reason than a full disk."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        self.path = path
+        super().__init__(f"the fetch ledger {path} cannot be written: {why}")
+
+
 class Ledger:
     """The ledger in one process. Times are seconds since the epoch.
 
     Validators are written in batches by a thread, since losing the last second of them only costs a
-    transfer; a host's rest is on disk when `rest_host` returns.
+    transfer; a host's rest is on disk when `rest_host` returns. Where that thread fails, whoever has
+    something to remember, or closes the ledger, gets its DiskError or LedgerError.
     """
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
         self._engine = _open(path)
+        self._failed: DerlemError | None = None
         self._pending: dict[bytes, dict[str, Any]] = {}
         self._changed = threading.Condition()
         self._closing = False
@@ -116,6 +130,8 @@ class Ledger:
         row = known._asdict()
         row |= {"key": key, "sha256": bytes.fromhex(known.sha256), "at": time.time()}
         with self._changed:
+            if self._failed is not None:
+                raise self._failed
             self._empty = False
             self._pending[key] = row
             if len(self._pending) == FLUSH_ROWS:
@@ -174,13 +190,25 @@ class Ledger:
             self._changed.notify()
         self._writer.join()
         self._engine.dispose()
+        if self._failed is not None:
+            raise self._failed
 
     def _has_no_urls(self) -> bool:
         with Session(self._engine) as session:
             return session.exec(select(UrlRow.size).limit(1)).first() is None
 
     def _write_on(self) -> None:
-        """The writer thread: a batch a second, or when enough rows wait."""
+        """The writer thread."""
+        try:
+            self._write_batches()
+        except SQLAlchemyError as error:
+            failed = disk_error(error) or LedgerError(self._path, str(error.__cause__ or error))
+            failed.__cause__ = error
+            with self._changed:
+                self._failed = failed
+
+    def _write_batches(self) -> None:
+        """A batch a second, or when enough rows wait, until the ledger is closed."""
         closing = False
         while not closing:
             with self._changed:

@@ -21,6 +21,7 @@ from multiprocessing.context import ForkServerContext, ForkServerProcess
 from typing import Any
 
 from ..adapters.base import Adapter
+from ..catalog.disk import disk_error
 from ..catalog.errors import DerlemError
 from ..catalog.status import Reason
 from .segment_writer import WrittenSegment
@@ -291,8 +292,11 @@ def _work(connection: Connection, lifeline: Connection, guard: SharedGuard, job:
             ingest_task(task, job, guard, emit, tell)
         except DerlemError as error:
             connection.send(("fatal", str(error), error.exit_code))
-        except Exception:
-            connection.send(("error", traceback.format_exc()))
+        except Exception as error:
+            if disk := disk_error(error):
+                connection.send(("fatal", str(disk), disk.exit_code))
+            else:
+                connection.send(("error", traceback.format_exc()))
         else:
             connection.send(("done", _peak_memory()))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import secrets
@@ -18,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from ..catalog.disk import writing
 from ..catalog.models import now
 from ..catalog.segment_files import describe
 from ..catalog.ustar import BLOCK, END_OF_ARCHIVE, header, padding
@@ -42,11 +42,15 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 class SegmentWriter:
-    """Collects outcomes; `close` makes them durable. Nothing is left behind by `abandon`."""
+    """Collects outcomes; `close` makes them durable. Nothing is left behind by `abandon`.
+
+    What cannot be written is a DiskError.
+    """
 
     def __init__(self, folder: Path, *, source: str, kind: str, run: str, schema: pa.Schema) -> None:
         self._source, self._kind, self._run, self._schema = source, kind, run, schema
-        folder.mkdir(parents=True, exist_ok=True)
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
         stem = _unfinished(run)
         self._tar_path, self._rows_path = folder / f"{stem}.tar.tmp", folder / f"{stem}.parquet.tmp"
         self._tar: FileIO | None = None
@@ -54,6 +58,7 @@ class SegmentWriter:
         self._statuses: dict[str, int] = {}
         self._size = self._synced = 0
         self._sync: threading.Thread | None = None
+        self._unsynced: OSError | None = None
         self._payload_bytes = 0
         self.items = 0
         self.opened = time.monotonic()
@@ -68,7 +73,8 @@ class SegmentWriter:
     ) -> None:
         """Write a sample's image and sidecar and its row; fills the row's place (`offset`, `length`)."""
         if self._tar is None:
-            self._tar = self._tar_path.open("wb", buffering=0)
+            with writing(self._tar_path.parent):
+                self._tar = self._tar_path.open("wb", buffering=0)
         key = row["item_id"]
         text = _ENCODER.encode(sidecar).encode()
         offset = self._size + BLOCK
@@ -92,12 +98,22 @@ class SegmentWriter:
         self.items += 1
 
     def close(self) -> WrittenSegment:
-        """Flush and fsync both files."""
+        """Flush and fsync both files; if that fails, neither is left."""
+        try:
+            return self._close()
+        except BaseException:
+            self.abandon()
+            raise
+
+    def _close(self) -> WrittenSegment:
         if self._tar is not None:
             self._write((END_OF_ARCHIVE,))
             self._settle_sync()
-            os.fsync(self._tar.fileno())
-            self._tar.close()
+            with writing(self._tar_path.parent):
+                if self._unsynced is not None:  # the system tells of lost bytes once, to whoever asks first
+                    raise self._unsynced
+                os.fsync(self._tar.fileno())
+                self._tar.close()
         facts = describe(
             source=self._source, kind=self._kind, run=self._run, tar_bytes=self._size, written_at=now()
         )
@@ -125,13 +141,23 @@ class SegmentWriter:
         """Append to the tar. What was written is brought to the disk beside, so that `close` waits little."""
         assert self._tar is not None
         size = sum(map(len, parts))
-        if os.writev(self._tar.fileno(), parts) != size:
-            raise OSError(errno.ENOSPC, "the disk took only part of a sample", str(self._tar_path))
+        with writing(self._tar_path.parent):
+            done = os.writev(self._tar.fileno(), parts)
+            if done != size:  # the next byte finds room, or says why there is none
+                rest = memoryview(b"".join(parts))[done:]
+                while rest:
+                    rest = rest[os.write(self._tar.fileno(), rest) :]
         self._size += size
         if self._size - self._synced >= SYNC_BYTES and (self._sync is None or not self._sync.is_alive()):
             self._synced = self._size
-            self._sync = threading.Thread(target=os.fsync, args=(self._tar.fileno(),))
+            self._sync = threading.Thread(target=self._bring_to_disk, args=(self._tar.fileno(),))
             self._sync.start()
+
+    def _bring_to_disk(self, descriptor: int) -> None:
+        try:
+            os.fsync(descriptor)
+        except OSError as error:
+            self._unsynced = error
 
     def _settle_sync(self) -> None:
         if self._sync is not None:
@@ -140,7 +166,8 @@ class SegmentWriter:
 
 def write_rows(folder: Path, rows: pa.Table, *, source: str, kind: str, run: str) -> WrittenSegment:
     """Write a segment of rows without samples, durably; `rows` has the schema of segments."""
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{_unfinished(run)}.parquet.tmp"
     facts = describe(source=source, kind=kind, run=run, tar_bytes=0, written_at=now())
     write_durably(rows.replace_schema_metadata(facts), path)
@@ -161,8 +188,12 @@ def _unfinished(run: str) -> str:
 
 
 def write_durably(table: pa.Table, path: Path) -> None:
-    """Write a Parquet file and fsync it."""
-    with path.open("wb") as file:
-        pq.write_table(table, file, compression="zstd")
-        file.flush()
-        os.fsync(file.fileno())
+    """Write a Parquet file and fsync it; DiskError, and no file, if that cannot be done."""
+    try:
+        with writing(path.parent), path.open("wb") as file:
+            pq.write_table(table, file, compression="zstd")
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise

@@ -51,6 +51,7 @@ def session(
         _record(workspace, state)
         yield Session(workspace, state.state.run, store, state)
     except BaseException as error:
+        store.tidy()  # on a full disk, what follows needs the room
         state.finish("interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
         _record(workspace, state)
         raise

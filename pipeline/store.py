@@ -34,8 +34,7 @@ class SegmentStore:
 
     def recover(self) -> int:
         """Merge finished segments that the catalog does not hold; returns how many there were."""
-        for leftover in self.workspace.store.glob("*/.*.tmp"):
-            leftover.unlink()
+        self.tidy()
         for tar in self.workspace.store.glob("*/[0-9]*.tar"):
             if not tar.with_suffix(".parquet").exists():
                 tar.unlink()  # the rename of its rows never happened
@@ -48,6 +47,11 @@ class SegmentStore:
         if merged:
             log.info("took up %d finished segments of an earlier run", merged)
         return merged
+
+    def tidy(self) -> None:
+        """Remove the files of segments that nobody will finish; no worker may be at work."""
+        for leftover in self.workspace.store.glob("*/.*.tmp"):
+            leftover.unlink()
 
     def adopt(self, written: WrittenSegment) -> Segment:
         """Give a finished segment its number and name. Its rows come last: they make it count."""

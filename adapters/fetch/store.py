@@ -12,6 +12,7 @@ import os
 import secrets
 from typing import NamedTuple
 
+from ...catalog.disk import writing
 from ...catalog.workspace import Workspace
 from ..cache import keep
 
@@ -42,16 +43,17 @@ class BodyStore:
         self._reading: dict[str, int] = {}
 
     def store(self, data: bytes) -> Place:
-        """Keep a body."""
+        """Keep a body; DiskError if it cannot be written."""
         if data.startswith(b"%PDF-"):
             return Place(keep(self._workspace, data), len(data))
         digest = hashlib.sha256(data).hexdigest()
-        if self._file < 0 or self._end >= PACK_BYTES:
-            self._begin()
-        place = Place(digest, len(data), self._name, self._end)
-        left = memoryview(data)
-        while left:
-            left = left[os.write(self._file, left) :]
+        with writing(self._folder):
+            if self._file < 0 or self._end >= PACK_BYTES:
+                self._begin()
+            place = Place(digest, len(data), self._name, self._end)
+            left = memoryview(data)
+            while left:
+                left = left[os.write(self._file, left) :]
         self._end += len(data)
         return place
 

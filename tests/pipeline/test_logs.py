@@ -1,0 +1,29 @@
+"""Logs are written as long as they can be."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from derlem.pipeline.logs import configure_logs
+
+
+def test_a_log_that_cannot_be_written_ends_with_one_word(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "fetch.log").symlink_to("/dev/full")
+    configure_logs(tmp_path, level="INFO", levels={}, as_json=False, verbose=False)
+    try:
+        for _ in range(3):
+            logging.getLogger("derlem.fetch").info("this is lost")
+        logging.getLogger("derlem.fetch").warning("this is seen")
+        logging.getLogger("derlem.pipeline").info("this is kept")
+    finally:
+        configure_logs(None, level="WARNING", levels={}, as_json=False, verbose=False)
+    assert capsys.readouterr().err.splitlines() == [
+        f"WARNING {tmp_path / 'fetch.log'} ends here: No space left on device",
+        "WARNING derlem.fetch: this is seen",
+    ]
+    assert (tmp_path / "pipeline.log").read_text().endswith("this is kept\n")
