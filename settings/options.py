@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, field_validator
 
 from ..adapters.base import SourceOptions
 from ..adapters.fetch.options import FetchOptions
@@ -62,6 +62,13 @@ class Config(_Section):
     audit: AuditOptions = Field(default_factory=AuditOptions)
     log: LogOptions = Field(default_factory=LogOptions)
     test_mode: TestModeOptions = Field(default_factory=TestModeOptions)
+
+    @field_validator("workspace")
+    @classmethod
+    def _openable(cls, path: str) -> str:
+        if "?" in path:  # where it finds one, DuckDB puts the names of its other files before it
+            raise ValueError(f"{path} has a question mark, and no DuckDB file can lie there")
+        return path
 
     def sections(self) -> dict[str, Any]:
         """The sections that adapters may look into, as plain data."""

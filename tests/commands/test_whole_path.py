@@ -179,6 +179,15 @@ def test_a_moved_workspace_still_works(project: MakeProject, demo: Path, tmp_pat
     assert mine.rows("SELECT sha256 FROM shards") == shards
 
 
+def test_a_path_may_look_like_a_pattern(project: MakeProject, demo: Path) -> None:
+    mine = project(demo_sources(demo), sample=SAMPLE, name="a [b] *{c,d}% 'e' ü")
+    mine.derlem("run")
+    mine.derlem("catalog", "rebuild")
+    mine.derlem("catalog", "compact")
+    mine.derlem("withdraw", "--source", demo_sources(demo)[0]["name"], "--purge")
+    mine.derlem("audit")
+
+
 def test_running_again_changes_nothing(project: MakeProject, demo: Path) -> None:
     mine = project(demo_sources(demo), sample=SAMPLE)
     mine.derlem("run")
