@@ -29,6 +29,9 @@ class DerlemGroup(click.Group):
         except DerlemError as error:
             click.echo(f"Error: {error}", err=True)
             sys.exit(error.exit_code)
+        except PermissionError as error:
+            click.echo(f"Error: {error.filename}: {error.strerror}", err=True)
+            sys.exit(DerlemError.exit_code)
         except Exception as error:
             if (disk := disk_error(error)) is None:
                 raise

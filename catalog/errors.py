@@ -48,6 +48,17 @@ class CatalogBusy(DerlemError):
         super().__init__(f"the catalog {path} has been in use for {waited:.0f} s by {holder}; try again")
 
 
+class CatalogUnreadable(DerlemError):
+    """The catalog is there and cannot be opened; the message is the database's."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        self.path, self.why = path, why
+        super().__init__(
+            f"the catalog cannot be opened: {why.rstrip('.!')}. "
+            f"If it is damaged, `derlem catalog rebuild` makes it anew from the segments"
+        )
+
+
 class CatalogMissing(DerlemError):
     """There is no catalog yet."""
 

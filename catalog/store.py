@@ -10,7 +10,8 @@ from pathlib import Path
 
 import duckdb
 
-from .errors import CatalogBusy, CatalogMissing, CatalogVersionError
+from .disk import disk_error
+from .errors import CatalogBusy, CatalogMissing, CatalogUnreadable, CatalogVersionError
 from .queries import SCHEMA_VERSION, names, query
 from .workspace import Workspace
 
@@ -24,7 +25,7 @@ WRITE_WAIT = 60.0
 def read_catalog(workspace: Workspace, wait: float = READ_WAIT) -> Iterator[duckdb.DuckDBPyConnection]:
     """A read-only connection; waits at most `wait` seconds for a commit that is under way.
 
-    Raises CatalogMissing, CatalogBusy or CatalogVersionError.
+    Raises CatalogMissing, CatalogVersionError and what `connect` does.
     """
     if not workspace.catalog.exists():
         raise CatalogMissing(workspace.catalog)
@@ -94,7 +95,11 @@ def schema_version(connection: duckdb.DuckDBPyConnection) -> int:
 
 
 def connect(workspace: Workspace, *, read_only: bool, wait: float) -> duckdb.DuckDBPyConnection:
-    """A connection of whatever schema version; CatalogBusy if others hold the file for `wait` seconds."""
+    """A connection of whatever schema version.
+
+    Raises CatalogBusy if others hold the file for `wait` seconds, DiskError if there is no room for what
+    opening writes, and CatalogUnreadable for every other reason.
+    """
     deadline = time.monotonic() + wait
     pause = 0.01
     while True:
@@ -104,9 +109,9 @@ def connect(workspace: Workspace, *, read_only: bool, wait: float) -> duckdb.Duc
                 read_only=read_only,
                 config={"temp_directory": str(workspace.root / "tmp")},
             )
-        except duckdb.IOException as error:
-            if "lock" not in str(error).lower():
-                raise
+        except duckdb.Error as error:
+            if "Could not set lock" not in str(error):
+                raise disk_error(error) or CatalogUnreadable(workspace.catalog, str(error)) from error
             if time.monotonic() >= deadline:
                 raise CatalogBusy(workspace.catalog, wait, _holder(workspace.lock, str(error))) from error
         time.sleep(pause)

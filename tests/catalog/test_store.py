@@ -1,0 +1,49 @@
+"""Opening the catalog: what is wrong with the file is said, and told from its being in use."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from derlem.catalog.errors import CatalogUnreadable
+from derlem.catalog.store import connect, read_catalog, write_catalog
+from derlem.catalog.workspace import Workspace
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    """With a catalog, in a folder whose name must not be taken for a lock."""
+    (tmp_path / "blocks").mkdir()
+    made = Workspace(tmp_path / "blocks")
+    with write_catalog(made):
+        pass
+    return made
+
+
+@pytest.mark.parametrize("size", [0, 5, 4096, 100_000])
+@pytest.mark.parametrize("read_only", [True, False])
+def test_a_damaged_file(workspace: Workspace, size: int, read_only: bool) -> None:
+    workspace.catalog.write_bytes(b"\x55" * size)
+    with pytest.raises(CatalogUnreadable, match="catalog rebuild"):
+        connect(workspace, read_only=read_only, wait=3600)
+
+
+def test_a_file_in_use(workspace: Workspace) -> None:
+    with write_catalog(workspace):
+        script = (
+            "import sys; from pathlib import Path; from derlem.catalog.store import connect;"
+            "from derlem.catalog.workspace import Workspace;"
+            "connect(Workspace(Path(sys.argv[1])), read_only=True, wait=0)"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", script, workspace.root], capture_output=True, text=True, check=False
+        )
+    assert done.returncode == 1
+    assert f"CatalogBusy: the catalog {workspace.catalog} has been in use" in done.stderr
+    assert f"PID {os.getpid()}" in done.stderr
+    with read_catalog(workspace):
+        pass
