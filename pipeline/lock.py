@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TextIO
 
+from ..catalog.disk import writing
 from ..catalog.errors import InstanceRunning
 from ..catalog.workspace import Workspace
 
@@ -20,21 +21,23 @@ def instance_lock(workspace: Workspace, command: str) -> Iterator[None]:
     """Hold the workspace's lock; InstanceRunning, naming the holder, when another process has it.
 
     The lock is the kernel's (flock): it goes with its process, however that ends. The JSON in the file
-    only tells people who holds it. A command that found nothing to do leaves no workspace behind.
+    only tells people who holds it. A command that found nothing to do leaves no workspace behind. Where
+    no workspace can be, it is a DiskError.
     """
-    workspace.root.mkdir(parents=True, exist_ok=True)
-    with _locked(workspace) as file:
-        file.truncate()
-        json.dump(
-            {
-                "pid": os.getpid(),
-                "host": socket.gethostname(),
-                "command": command,
-                "since": datetime.now(UTC).isoformat(timespec="seconds"),
-            },
-            file,
-        )
-        file.flush()
+    holder = {
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+        "command": command,
+        "since": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    with writing(workspace.root):
+        workspace.root.mkdir(parents=True, exist_ok=True)
+        file = _locked(workspace)
+    with file:
+        with writing(workspace.root):
+            file.truncate()
+            file.write(json.dumps(holder))
+            file.flush()
         try:
             yield
         finally:

@@ -1,4 +1,4 @@
-"""A disk that takes no more ends the command with one line, and costs no item."""
+"""What cannot be written ends the command with one line, and costs no item."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from PIL import Image
 
 LARGEST = 3 * 2**20
@@ -50,3 +51,13 @@ def test_ingest(project: Callable[..., Any], tmp_path: Path) -> None:
         {"status": "ready", "attempts": 1, "n": 40}
     ]
     assert len(mine.rows("SELECT DISTINCT sha256 FROM items")) == 40
+
+
+@pytest.mark.parametrize(
+    "place", ["/sys/derlem", "/proc/derlem", "/dev/null", "/dev/null/derlem", "/dev/full"]
+)
+def test_where_no_workspace_can_be(project: Callable[..., Any], demo: Path, place: str) -> None:
+    source = {"name": "demo", "adapter": "files", "path": str(demo), "license": "CC0-1.0"}
+    said = project([source]).derlem("--set", f"workspace={place}", "run", code=1).stderr
+    assert said.startswith(f"Error: cannot write in {place}: ")
+    assert len(said.splitlines()) == 1

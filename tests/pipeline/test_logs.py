@@ -10,10 +10,13 @@ import pytest
 from derlem.pipeline.logs import configure_logs
 
 
+@pytest.mark.parametrize(
+    ("target", "why"), [("/dev/full", "No space left on device"), ("/dev", "Is a directory")]
+)
 def test_a_log_that_cannot_be_written_ends_with_one_word(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], target: str, why: str
 ) -> None:
-    (tmp_path / "fetch.log").symlink_to("/dev/full")
+    (tmp_path / "fetch.log").symlink_to(target)
     configure_logs(tmp_path, level="INFO", levels={}, as_json=False, verbose=False)
     try:
         for _ in range(3):
@@ -23,7 +26,7 @@ def test_a_log_that_cannot_be_written_ends_with_one_word(
     finally:
         configure_logs(None, level="WARNING", levels={}, as_json=False, verbose=False)
     assert capsys.readouterr().err.splitlines() == [
-        f"WARNING {tmp_path / 'fetch.log'} ends here: No space left on device",
+        f"WARNING {tmp_path / 'fetch.log'} ends here: {why}",
         "WARNING derlem.fetch: this is seen",
     ]
     assert (tmp_path / "pipeline.log").read_text().endswith("this is kept\n")
