@@ -23,7 +23,7 @@ from typing import Any
 from ..adapters.base import Adapter
 from ..catalog.disk import disk_error
 from ..catalog.errors import DerlemError
-from ..catalog.status import Reason
+from ..catalog.status import Reason, Status
 from .segment_writer import WrittenSegment
 from .tasks import Task
 from .worker import Job, Tell, ingest_task
@@ -38,6 +38,12 @@ STALL_FACTOR = 2
 
 FALSE_STARTS = 4
 """Workers that may end in a row without having begun their task."""
+
+FRUITLESS = 30
+"""Unexpected errors in a row, with nothing done in between, that are no item's but the code's.
+
+More than it takes to narrow a task of a million items down to one.
+"""
 
 
 class SharedGuard:
@@ -116,6 +122,7 @@ class LocalExecutor:
         self.deaths = 0
         """Workers lost to crashes and deadlines."""
         self._false_starts = 0
+        self._fruitless = 0
 
     def __enter__(self) -> LocalExecutor:
         warm_up(self._job.adapters.values())
@@ -193,6 +200,8 @@ class LocalExecutor:
             match message:
                 case ("segment", WrittenSegment() as segment, settled, peak):
                     worker.done.update(settled)
+                    if segment.statuses.keys() - {Status.FAILED}:
+                        self._fruitless = 0
                     self.peak_memory = max(self.peak_memory, peak)
                     yield segment
                 case ("kept", counts):
@@ -205,6 +214,13 @@ class LocalExecutor:
                     log.error("reading %s failed:\n%s", worker.task and worker.task.source.name, trace)
                     worker.verdict = Reason.READ_ERROR
                     worker.process.kill()
+                    self._fruitless += 1
+                    if self._fruitless >= FRUITLESS:
+                        raise WorkerError(
+                            f"{FRUITLESS} reads in a row ended with an error that no item can have caused, "
+                            f"the last with: {trace.splitlines()[-1]} (logs/pipeline.log has them all)",
+                            DerlemError.exit_code,
+                        )
                 case ("fatal", text, exit_code):
                     raise WorkerError(text, exit_code)
 

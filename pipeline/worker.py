@@ -20,6 +20,7 @@ from ..adapters.cache import keep
 from ..adapters.image import ImageOptions, Picture, normalise
 from ..adapters.pdf import PdfOptions, expand, read_pages
 from ..adapters.sniff import media_type
+from ..catalog.errors import DerlemError
 from ..catalog.models import Failure, Payload, Rejected, now
 from ..catalog.status import Reason, Status
 from .options import IngestOptions
@@ -70,8 +71,9 @@ Tell = Callable[[Counter[str]], None]
 def ingest_task(task: Task, job: Job, guard: Guard, emit: Emit, tell: Tell) -> None:
     """Settle every item of the task; segments go to `emit` as they fill up or as time passes.
 
-    Of a task that refreshes, `tell` hears now and then of items that stay: `unchanged`, or by the reason
-    why there is nothing better to be had.
+    What was settled before an unexpected error is handed over, too, so that it is not done again. Of a task
+    that refreshes, `tell` hears now and then of items that stay: `unchanged`, or by the reason why there is
+    nothing better to be had.
     """
     output = _Refreshed(task, job, emit, tell) if task.refresh else _Output(task, job, emit)
     try:
@@ -80,8 +82,11 @@ def ingest_task(task: Task, job: Job, guard: Guard, emit: Emit, tell: Tell) -> N
             output.settle(row, result)
             guard.waiting()
         output.flush()
-    except BaseException:
+    except (DerlemError, KeyboardInterrupt, SystemExit):  # the run ends: what it needs is room
         output.abandon()
+        raise
+    except Exception:
+        output.flush()
         raise
 
 
@@ -200,9 +205,12 @@ class _Output:
         document = as_item(row)
         pages = expand(self._job.context.workspace.cached(digest), document, self._pdf)
         run = self._job.run
+        rows = []
         for page in pages:
             page.hint["document"] = digest
-            writer.add_row(announce(page, ordinal=row["ordinal"], license=row["license"], run=run, at=at))
+            rows.append(announce(page, ordinal=row["ordinal"], license=row["license"], run=run, at=at))
+        for page_row in rows:  # all of them, or none
+            writer.add_row(page_row)
         writer.add_row(
             {
                 **row,

@@ -11,6 +11,7 @@ from derlem.adapters.registry import adapter_class
 from derlem.catalog.sources import Declared
 from derlem.catalog.store import read_catalog
 from derlem.catalog.workspace import Workspace
+from derlem.pipeline.executor import WorkerError
 from derlem.pipeline.options import IngestOptions
 from derlem.pipeline.retry import retry
 from derlem.pipeline.session import session
@@ -68,6 +69,18 @@ def test_many_faults_at_once_all_settle(workspace: Workspace, faulty: str) -> No
     assert len(found) == len(acts)
     for uri, (status, _) in found.items():
         assert (status == "ready") is uri.endswith("ok"), uri
+
+
+@pytest.mark.parametrize("fault", ["decode_raise", "read_raise"])
+def test_an_error_that_never_ends_is_not_charged_to_the_items(
+    workspace: Workspace, faulty: str, fault: str
+) -> None:
+    with pytest.raises(WorkerError, match=r"in a row .* RuntimeError: a bug in an adapter"):
+        ingest(workspace, faulty, ["ok"] * 100 + [fault] * 2000)
+    with read_catalog(workspace) as connection:
+        rows = connection.execute("SELECT status, count(*) FROM items GROUP BY status").fetchall()
+    assert dict(rows)["ready"] == 100
+    assert dict(rows)["discovered"] >= 1900
 
 
 def test_failed_items_wait_again_after_retry_and_rejected_ones_do_not(
