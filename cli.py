@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +26,7 @@ class DerlemGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
+        _heed_endings()
         try:
             return super().invoke(ctx)
         except DerlemError as error:
@@ -37,13 +40,28 @@ class DerlemGroup(click.Group):
                 raise
             click.echo(f"Error: {disk}", err=True)
             sys.exit(disk.exit_code)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
             click.echo("Interrupted. Nothing that was committed is lost; the same command goes on.", err=True)
-            sys.exit(130)
+            sys.exit(128 + (interrupt.args[0] if interrupt.args else signal.SIGINT))
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order in which a corpus is made."""
         return list(self.commands)
+
+
+def _heed_endings() -> None:
+    """Take SIGTERM and SIGHUP (a service that stops, a terminal that closes) like an interrupt.
+
+    Not what somebody else decided on, such as nohup.
+    """
+
+    def end(number: int, _: object) -> None:
+        raise KeyboardInterrupt(number)
+
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is signal.SIG_DFL:
+                signal.signal(number, end)
 
 
 def listing(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -46,7 +46,7 @@ from ..pipeline.stages import (
     run_refresh,
     waiting,
 )
-from ..pipeline.state import read_states
+from ..pipeline.state import has_died, read_states
 from ..pipeline.withdraw import Takedown, find, withdraw
 from ..sampling.diff import diff_samples, diff_table
 from ..sampling.draw import draw_sample
@@ -281,16 +281,17 @@ class App:
         """The last run and the progress of all sources; again every second while it runs, if `watch`."""
         while True:
             current = self.workspace.state / "current.json"
+            working = False
             if current.exists():
                 state = json.loads(current.read_text("utf-8"))
-                say(
-                    f"run {state['run']} ({state['command']}): {state['state']}"
-                    + (f", in {state['stage']}" if state["state"] == "running" else "")
-                )
+                working = state["state"] == "running" and not has_died(state)
+                how = state["state"] if working or state["state"] != "running" else "killed"
+                where = f", in {state['stage']}" if state["state"] == "running" and state["stage"] else ""
+                say(f"run {state['run']} ({state['command']}): {how}{where}")
                 for stage, counts in state["counts"].items():
                     say(f"  {stage}: " + ", ".join(f"{key} {count:,}" for key, count in counts.items()))
             yield self.sql("FROM progress")
-            if not watch or not current.exists() or state["state"] != "running":
+            if not watch or not working:
                 return
             time.sleep(1.0)
 

@@ -252,11 +252,14 @@ class LocalExecutor:
                 f"(exit code {worker.process.exitcode}); is `ingest.memory_limit` too small?",
                 DerlemError.exit_code,
             )
+        rest = replace(task, skip=frozenset(worker.done))
+        if worker.process.exitcode == -signal.SIGTERM:  # somebody wants it to end; no decoder does this
+            log.warning("a worker was told to end; its task begins anew")
+            return [rest]
         reason = worker.verdict or Reason.DECODER_CRASH
         culprit = worker.guard.item_id
         where = culprit or f"a read of {task.source.name}"
         log.warning("lost a worker (exit code %s) on %s: %s", worker.process.exitcode, where, reason)
-        rest = replace(task, skip=frozenset(worker.done))
         if culprit:
             return [replace(rest, settled={**task.settled, culprit: reason})]
         if task.stop - task.start == 1:

@@ -7,6 +7,7 @@ import os
 import secrets
 import socket
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -99,3 +100,16 @@ def read_states(workspace: Workspace) -> list[dict[str, Any]]:
     """All runs that have a state file, the oldest first."""
     files = sorted(path for path in workspace.state.glob("[0-9]*.json"))
     return [json.loads(path.read_text("utf-8")) for path in files]
+
+
+def has_died(state: Mapping[str, Any]) -> bool:
+    """Whether a run that calls itself running has ended without a word; False if it is on another host."""
+    if state["state"] != "running" or state["host"] != socket.gethostname():
+        return False
+    try:
+        os.kill(state["pid"], 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        pass
+    return False

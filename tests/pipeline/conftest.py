@@ -36,6 +36,11 @@ def act(name):
         bytearray(1 << 44)
     if name == "raise":
         raise RuntimeError("a bug in an adapter")
+    if name == "end":  # once: whoever sends the signal does not know the item
+        told = __file__ + ".told"
+        if not os.path.exists(told):
+            open(told, "w").close()
+            os.kill(os.getpid(), signal.SIGTERM)
 
 inner = worker.normalise
 def normalise(data, options):

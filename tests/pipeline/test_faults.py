@@ -63,6 +63,12 @@ def test_a_fault_costs_its_own_item_only(
     assert set(found.values()) == {("ready", None)} and len(found) == 19
 
 
+def test_a_worker_that_is_told_to_end_costs_no_item(workspace: Workspace, faulty: str) -> None:
+    found = ingest(workspace, faulty, ["ok", "ok", "decode_end", "ok"])
+    assert found.pop("2-decode_end") == ("rejected", "not_image")  # its bytes, the second time
+    assert set(found.values()) == {("ready", None)} and len(found) == 3
+
+
 def test_many_faults_at_once_all_settle(workspace: Workspace, faulty: str) -> None:
     acts = ["ok", "decode_crash", "read_raise", "fail", "decode_raise", "ok", "drop", "read_crash"] * 4
     found = ingest(workspace, faulty, acts)
