@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import BeforeValidator
+
+
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 class Located(str):
@@ -24,6 +28,8 @@ class Located(str):
 def _against_its_file(value: object) -> object:
     if not isinstance(value, str) or not value:
         return value
+    if _ADDRESS.match(value):
+        raise ValueError("an address, where a path on this machine belongs: copy or mount it first")
     base = value.folder if isinstance(value, Located) else Path.cwd()
     return str(base / Path(value).expanduser())
 

@@ -87,6 +87,7 @@ def test_set_overrides_any_key(write) -> None:
         (("name: photos", "name: Photos"), 3, "sources.Photos.name", "pattern"),
         (("share: 0.5", "share: 1.5"), 11, "sample.quotas.photos.share", "1.5"),
         (("workspace: out", "workspace: ${NOWHERE_SET}"), 1, "workspace", "no variable 'NOWHERE_SET'"),
+        (("path: pictures", "path: s3://bucket/x"), 5, "sources.photos.path", "copy or mount it first"),
         (("workspace: out", "workspace: 'out?'"), 1, "workspace", "question mark"),
         (("workspace: out", "workspace: out\nworkspace: twice"), 2, "workspace", "stands twice"),
         (("  name: first", "  name: [first"), 9, "", "not valid YAML"),
