@@ -8,7 +8,6 @@ from typing import Annotated
 
 from pydantic import BeforeValidator
 
-
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
