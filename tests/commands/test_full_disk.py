@@ -26,31 +26,49 @@ def derlem_in_little_room(project: Any, *arguments: str) -> subprocess.Completed
     )
 
 
-def test_ingest(project: Callable[..., Any], tmp_path: Path) -> None:
+@pytest.fixture
+def noise(tmp_path: Path) -> dict[str, str]:
+    """A source of pictures that no compression makes small."""
     pictures = tmp_path / "pictures"
     pictures.mkdir()
-    noise = random.Random(1)
+    random_bytes = random.Random(1).randbytes
     for number in range(40):
-        image = Image.frombytes("RGB", (512, 512), noise.randbytes(512 * 512 * 3))
+        image = Image.frombytes("RGB", (512, 512), random_bytes(512 * 512 * 3))
         image.save(pictures / f"{number}.png", compress_level=0)
-    source = {"name": "noise", "adapter": "files", "path": str(pictures), "license": "CC0-1.0"}
-    mine = project([source], ingest={"workers": 2})
-    done = derlem_in_little_room(mine, "run")
+    return {"name": "noise", "adapter": "files", "path": str(pictures), "license": "CC0-1.0"}
+
+
+def the_only_error(done: subprocess.CompletedProcess[str]) -> str:
     assert done.returncode == 1, done.stderr
-    errors = [line for line in done.stderr.splitlines() if not line.startswith(("discover ", "ingest: "))]
-    assert len(errors) == 1, done.stderr
-    assert errors[0].startswith(f"Error: cannot write in {mine.work / 'store' / 'noise'}: File too large.")
+    progress = ("discover ", "ingest: ", "build ")
+    (error,) = [line for line in done.stderr.splitlines() if not line.startswith(progress)]
+    return error
+
+
+def test_ingest(project: Callable[..., Any], noise: dict[str, str]) -> None:
+    mine = project([noise], ingest={"workers": 2})
+    error = the_only_error(derlem_in_little_room(mine, "run"))
+    assert error.startswith(f"Error: cannot write in {mine.work / 'store' / 'noise'}: File too large.")
     assert not list(mine.work.rglob("*.tmp"))
-    assert {row["status"] for row in mine.rows("SELECT DISTINCT status FROM items")} <= {
-        "discovered",
-        "ready",
-    }
+    statuses = {row["status"] for row in mine.rows("SELECT DISTINCT status FROM items")}
+    assert statuses <= {"discovered", "ready"}
     assert [row["state"] for row in mine.rows("SELECT state FROM runs")] == ["failed"]
     mine.derlem("run")
     assert mine.rows("SELECT status, attempts, count(*) AS n FROM items GROUP BY ALL") == [
         {"status": "ready", "attempts": 1, "n": 40}
     ]
     assert len(mine.rows("SELECT DISTINCT sha256 FROM items")) == 40
+
+
+@pytest.mark.parametrize("form", ["webdataset", "parquet"])
+def test_build(project: Callable[..., Any], noise: dict[str, str], form: str) -> None:
+    mine = project([noise], sample={"name": "s", "target": 30}, corpus={"format": form})
+    for stage in ("discover", "ingest", "sample"):
+        mine.derlem(stage)
+    assert "File too large" in the_only_error(derlem_in_little_room(mine, "build"))
+    assert not mine.rows("FROM shards")
+    mine.derlem("build")
+    mine.derlem("audit")
 
 
 @pytest.mark.parametrize(
