@@ -122,7 +122,7 @@ class HashingFile(io.RawIOBase):
                 done += self._file.write(block[done:]) or 0
             except OSError as error:
                 if error.errno != errno.EINVAL or not self._direct:
-                    raise
+                    raise OSError(error.errno, error.strerror, self._file.name) from error
                 # the file system promised more than it can, or this is an end of odd length
                 self._direct = _set_direct(self._file.fileno(), False)
 

@@ -65,7 +65,9 @@ def test_build(project: Callable[..., Any], noise: dict[str, str], form: str) ->
     mine = project([noise], sample={"name": "s", "target": 30}, corpus={"format": form})
     for stage in ("discover", "ingest", "sample"):
         mine.derlem(stage)
-    assert "File too large" in the_only_error(derlem_in_little_room(mine, "build"))
+    error = the_only_error(derlem_in_little_room(mine, "build"))
+    assert error.startswith(f"Error: cannot write in {mine.work / 'corpora'}")
+    assert "File too large" in error
     assert not mine.rows("FROM shards")
     mine.derlem("build")
     mine.derlem("audit")
