@@ -36,6 +36,9 @@ POLL = 0.5
 STALL_FACTOR = 2
 """A read that gives nothing for this many item deadlines is taken for a hang."""
 
+LAST_WORDS = 5.0
+"""Seconds in which workers may hand over what they have done when the run is interrupted."""
+
 FALSE_STARTS = 4
 """Workers that may end in a row without having begun their task."""
 
@@ -52,6 +55,7 @@ class SharedGuard:
     def __init__(self, context: ForkServerContext) -> None:
         self._item = context.RawArray("c", 33)
         self._since = context.RawValue("d", 0.0)
+        self._ending = context.RawValue("b", 0)
 
     def begin(self, item_id: str) -> None:
         """This item is being decoded."""
@@ -67,6 +71,15 @@ class SharedGuard:
         """No task is under way."""
         self._item.value = b""
         self._since.value = 0.0
+
+    def end(self) -> None:
+        """Ask the worker to hand over what it has done."""
+        self._ending.value = 1
+
+    @property
+    def ending(self) -> bool:
+        """Whether the worker is asked to hand over what it has done."""
+        return bool(self._ending.value)
 
     @property
     def item_id(self) -> str:
@@ -123,6 +136,7 @@ class LocalExecutor:
         """Workers lost to crashes and deadlines."""
         self._false_starts = 0
         self._fruitless = 0
+        self._hearing: Connection | None = None
 
     def __enter__(self) -> LocalExecutor:
         warm_up(self._job.adapters.values())
@@ -156,13 +170,26 @@ class LocalExecutor:
             busy = [worker for worker in self._workers.values() if worker.task is not None]
             if not busy:
                 return
-            yield from self._listen(busy)
+            yield from self._listen(busy, POLL)
             self._enforce_deadlines(busy)
             for slot, worker in list(self._workers.items()):
                 if worker.gone:
                     del self._workers[slot]
                     for task in self._after(worker):
                         _queue(task, shared, pinned).appendleft(task)
+
+    def wind_up(self) -> Iterator[WrittenSegment]:
+        """After an interrupt of `run`: the segments that workers had open, as far as they come in time."""
+        # who was interrupted in mid-sentence cannot be understood any more
+        open_ones = [each for each in self._workers.values() if each.connection is not self._hearing]
+        for worker in open_ones:
+            worker.guard.end()
+        deadline = time.monotonic() + LAST_WORDS
+        while busy := [each for each in open_ones if each.task is not None and not each.gone]:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return
+            yield from self._listen(busy, left)
 
     def _give(self, slot: int, task: Task) -> None:
         if slot not in self._workers:
@@ -186,17 +213,19 @@ class LocalExecutor:
         watched.close()
         return _Worker(process, ours, lifeline, guard)
 
-    def _listen(self, busy: list[_Worker]) -> Iterator[WrittenSegment]:
-        """Take what the workers say within one poll; a dead worker's last words come before its end."""
+    def _listen(self, busy: list[_Worker], seconds: float) -> Iterator[WrittenSegment]:
+        """Take what the workers say within that time; a dead worker's last words come before its end."""
         by_connection = {worker.connection: worker for worker in busy}
-        for connection in wait(list(by_connection), timeout=POLL):
+        for connection in wait(list(by_connection), timeout=seconds):
             assert isinstance(connection, Connection)
             worker = by_connection[connection]
+            self._hearing = connection
             try:
                 message: tuple[Any, ...] = connection.recv()
             except (EOFError, ConnectionResetError):
                 worker.gone = True
                 continue
+            self._hearing = None
             match message:
                 case ("segment", WrittenSegment() as segment, settled, peak):
                     worker.done.update(settled)

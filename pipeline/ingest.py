@@ -43,13 +43,22 @@ def carry_out(
     executor: LocalExecutor,
     progress: Callable[[WrittenSegment], None],
 ) -> None:
-    """Have the tasks done and commit their segments, by time and at the end."""
+    """Have the tasks done and commit their segments, by time and at the end.
+
+    An interrupt waits for what the workers have open; a second one does not.
+    """
     try:
         for segment in executor.run(tasks):
             store.adopt(segment)
             progress(segment)
             if store.due:
                 store.commit(patient=False)
+    except KeyboardInterrupt:
+        log.info("interrupted: the workers hand over what they have done")
+        for segment in executor.wind_up():
+            store.adopt(segment)
+            progress(segment)
+        raise
     finally:
         store.commit()
         for task in tasks:

@@ -59,6 +59,10 @@ class Guard(Protocol):
     def waiting(self) -> None:
         """No item is: the adapter is reading."""
 
+    @property
+    def ending(self) -> bool:
+        """Whether the run is to end: what is settled is handed over, the rest left."""
+
 
 Emit = Callable[[WrittenSegment, list[str]], None]
 """Takes a finished segment and the ids of the task's items that it settles."""
@@ -81,6 +85,9 @@ def ingest_task(task: Task, job: Job, guard: Guard, emit: Emit, tell: Tell) -> N
             guard.begin(row["item_id"])
             output.settle(row, result)
             guard.waiting()
+            if guard.ending:  # at once: leaving the adapter may take its time
+                output.flush()
+                return
         output.flush()
     except (DerlemError, KeyboardInterrupt, SystemExit):  # the run ends: what it needs is room
         output.abandon()

@@ -32,6 +32,10 @@ def act(name):
         os.kill(os.getpid(), signal.SIGSEGV)
     if name == "hang":
         time.sleep(3600)
+    if name == "slow":
+        with open(__file__ + ".slow", "a") as file:
+            file.write(".")
+        time.sleep(0.1)
     if name == "exhaust":
         bytearray(1 << 44)
     if name == "raise":

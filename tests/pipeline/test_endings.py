@@ -8,11 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import yaml
 
+from derlem.catalog.store import read_catalog
 from derlem.catalog.workspace import Workspace
 
 
@@ -34,14 +37,17 @@ def _heedful() -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
-def wait_for_ingest(workspace: Workspace) -> None:
-    current = workspace.state / "current.json"
+def wait_until(so: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        if current.exists() and json.loads(current.read_text())["stage"] == "ingest":
-            return
+    while not so():
+        if time.monotonic() > deadline:
+            pytest.fail("it never came to that")
         time.sleep(0.05)
-    pytest.fail("it never came to ingest")
+
+
+def ingesting(workspace: Workspace) -> bool:
+    current = workspace.state / "current.json"
+    return current.exists() and json.loads(current.read_text())["stage"] == "ingest"
 
 
 @pytest.mark.parametrize(
@@ -60,7 +66,7 @@ def test_a_run_that_is_told_to_end(
     source = {"name": "s", "adapter": faulty, "license": "MIT", "acts": ["read_hang"]}
     config.write_text(yaml.safe_dump({"workspace": str(workspace.root), "sources": [source]}))
     process = derlem(config, "run")
-    wait_for_ingest(workspace)
+    wait_until(lambda: ingesting(workspace))
     process.send_signal(number)
     _, said = process.communicate(timeout=60)
     if state == "killed":
@@ -72,3 +78,25 @@ def test_a_run_that_is_told_to_end(
     status = derlem(config, "status")
     _, said = status.communicate(timeout=60)
     assert f"derlem -c {config} run): {state}" in said
+
+
+def test_what_was_done_before_an_interrupt_is_kept(workspace: Workspace, faulty: str, tmp_path: Path) -> None:
+    config = tmp_path / "derlem.yaml"
+    source = {"name": "s", "adapter": faulty, "license": "MIT", "acts": ["read_slow"] * 600}
+    ingest = {"workers": 2, "commit_seconds": 3600}
+    config.write_text(
+        yaml.safe_dump({"workspace": str(workspace.root), "sources": [source], "ingest": ingest})
+    )
+    process = derlem(config, "run")
+    plugin = find_spec("derlem_faulty")
+    assert plugin is not None and plugin.origin is not None
+    begun = Path(plugin.origin + ".slow")
+    wait_until(lambda: begun.exists() and begun.stat().st_size >= 10)
+    process.terminate()
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM, said
+    with read_catalog(workspace) as connection:
+        found = dict(connection.execute("SELECT status, count(*) FROM items GROUP BY status").fetchall())
+    assert 8 <= found["ready"] < 600  # two of the ten may have been under way
+    assert found["ready"] + found["discovered"] == 600
+    assert not list(workspace.store.rglob("*.tmp"))
