@@ -16,7 +16,16 @@ from .runs import record_run
 from .segment_files import inspect, stored
 from .segments import merge
 from .sources import read_provenance, restore_source
-from .store import WRITE_WAIT, connect, create_schema, create_views, schema_steps, schema_version, transaction
+from .store import (
+    WRITE_WAIT,
+    connect,
+    create_schema,
+    create_views,
+    interruptible,
+    schema_steps,
+    schema_version,
+    transaction,
+)
 from .workspace import Workspace
 
 TABLES = (
@@ -98,8 +107,9 @@ def _replacement(workspace: Workspace) -> Iterator[duckdb.DuckDBPyConnection]:
         leftover.unlink(missing_ok=True)
     connection = duckdb.connect(str(temporary), config={"temp_directory": str(workspace.root / "tmp")})
     try:
-        yield connection
-        connection.execute("CHECKPOINT")
+        with interruptible(connection):
+            yield connection
+            connection.execute("CHECKPOINT")
         connection.close()
         with temporary.open("rb") as file:
             os.fsync(file.fileno())

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import duckdb
@@ -29,12 +30,9 @@ def read_catalog(workspace: Workspace, wait: float = READ_WAIT) -> Iterator[duck
     """
     if not workspace.catalog.exists():
         raise CatalogMissing(workspace.catalog)
-    connection = connect(workspace, read_only=True, wait=wait)
-    try:
+    with closing(connect(workspace, read_only=True, wait=wait)) as connection, interruptible(connection):
         _check_version(connection, workspace.catalog)
         yield connection
-    finally:
-        connection.close()
 
 
 @contextmanager
@@ -44,15 +42,41 @@ def write_catalog(workspace: Workspace, wait: float = WRITE_WAIT) -> Iterator[du
     Nothing is committed by this function: use `transaction` around each change.
     """
     workspace.root.mkdir(parents=True, exist_ok=True)
-    connection = connect(workspace, read_only=False, wait=wait)
-    try:
+    _await_pandas()
+    with closing(connect(workspace, read_only=False, wait=wait)) as connection, interruptible(connection):
         if not _has_schema(connection):
             with transaction(connection):
                 create_schema(connection)
         _check_version(connection, workspace.catalog)
         yield connection
-    finally:
-        connection.close()
+
+
+def _await_pandas() -> None:
+    """Import pandas, if it is there, as DuckDB would when the first value is bound.
+
+    There an interrupt in the midst of it would be lost, and leave half of pandas behind, which cannot be
+    imported again. A thread of its own brings it to the end, whatever happens to this one.
+    """
+
+    def meet() -> None:
+        with suppress(ImportError):
+            import pandas  # noqa: F401
+
+    thread = threading.Thread(target=meet)
+    thread.start()
+    thread.join()
+
+
+@contextmanager
+def interruptible(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Queries run here: DuckDB makes a RuntimeError of an interrupt in the midst of one, this undoes that."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error.__cause__, KeyboardInterrupt):
+            raise
+        connection.interrupt()  # else closing it waits for the end of the query
+        raise error.__cause__ from None
 
 
 @contextmanager

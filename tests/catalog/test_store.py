@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -47,3 +48,33 @@ def test_a_file_in_use(workspace: Workspace) -> None:
     assert f"PID {os.getpid()}" in done.stderr
     with read_catalog(workspace):
         pass
+
+
+INTERRUPTED = """
+import signal, sys
+from pathlib import Path
+from derlem.catalog.store import read_catalog
+from derlem.catalog.workspace import Workspace
+
+def end(number, _):
+    raise KeyboardInterrupt(number)
+
+signal.signal(signal.SIGALRM, end)
+with read_catalog(Workspace(Path(sys.argv[1]))) as connection:
+    signal.setitimer(signal.ITIMER_REAL, 0.3)
+    try:
+        connection.execute(
+            "SELECT count(*) FROM range(10000000) AS a(i), range(99999) AS b(j) WHERE md5(i || j) = ''"
+        )
+    except RuntimeError as error:
+        print("DuckDB:", error)
+        raise
+"""
+
+
+def test_an_interrupt_in_the_midst_of_a_query(workspace: Workspace) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, workspace.root], capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout == "DuckDB: Query interrupted\n", done.stderr  # else `interruptible` is not needed
+    assert done.stderr.splitlines()[-1] == f"KeyboardInterrupt: {int(signal.SIGALRM)}"
