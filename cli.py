@@ -33,7 +33,8 @@ class DerlemGroup(click.Group):
             click.echo(f"Error: {error}", err=True)
             sys.exit(error.exit_code)
         except PermissionError as error:
-            click.echo(f"Error: {error.filename}: {error.strerror}", err=True)
+            where = f"{error.filename}: " if error.filename else ""
+            click.echo(f"Error: {where}{error.strerror}", err=True)
             sys.exit(DerlemError.exit_code)
         except Exception as error:
             if (disk := disk_error(error)) is None:

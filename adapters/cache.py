@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import secrets
 
-from ..catalog.disk import writing
+from ..catalog.disk import replacing
 from ..catalog.workspace import Workspace
 
 
@@ -19,14 +17,6 @@ def keep(workspace: Workspace, data: bytes) -> str:
     target = workspace.cached(digest)
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{digest}.{secrets.token_hex(4)}")
-        try:
-            with writing(workspace.cache), temporary.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(target)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        with replacing(target) as file:
+            file.write(data)
     return digest

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
 
 from .errors import DerlemError
 
@@ -39,6 +42,21 @@ def writing(path: object) -> Iterator[None]:
         yield
     except OSError as error:
         raise DiskError(error.errno or errno.EIO, path) from error
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file that takes the place of `path` at the end, whole and durable, or leaves nothing behind."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with writing(path.parent), temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def disk_error(error: BaseException) -> DiskError | None:

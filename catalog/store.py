@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
 
 import duckdb
@@ -60,7 +61,7 @@ def _await_pandas() -> None:
 
     def meet() -> None:
         with suppress(ImportError):
-            import pandas  # noqa: F401
+            import_module("pandas")
 
     thread = threading.Thread(target=meet)
     thread.start()

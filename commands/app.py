@@ -284,9 +284,10 @@ class App:
             working = False
             if current.exists():
                 state = json.loads(current.read_text("utf-8"))
-                working = state["state"] == "running" and not has_died(state)
-                how = state["state"] if working or state["state"] != "running" else "killed"
-                where = f", in {state['stage']}" if state["state"] == "running" and state["stage"] else ""
+                died = has_died(state)
+                working = state["state"] == "running" and not died
+                how = "killed" if died else state["state"]
+                where = f", in {state['stage']}" if working or died else ""
                 say(f"run {state['run']} ({state['command']}): {how}{where}")
                 for stage, counts in state["counts"].items():
                     say(f"  {stage}: " + ", ".join(f"{key} {count:,}" for key, count in counts.items()))

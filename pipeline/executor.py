@@ -246,8 +246,8 @@ class LocalExecutor:
                     self._fruitless += 1
                     if self._fruitless >= FRUITLESS:
                         raise WorkerError(
-                            f"{FRUITLESS} reads in a row ended with an error that no item can have caused, "
-                            f"the last with: {trace.splitlines()[-1]} (logs/pipeline.log has them all)",
+                            f"{FRUITLESS} unexpected errors in a row with nothing done in between; the last: "
+                            f"{trace.splitlines()[-1]} (logs/pipeline.log has them all)",
                             DerlemError.exit_code,
                         )
                 case ("fatal", text, exit_code):

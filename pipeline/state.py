@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..catalog.disk import writing
+from ..catalog.disk import replacing
 from ..catalog.models import now
 from ..catalog.workspace import Workspace
 
@@ -84,16 +84,8 @@ class StateFile:
 
 def replace_text(path: Path, text: str) -> None:
     """Replace a file's content atomically and durably."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with writing(path.parent), temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with replacing(path) as file:
+        file.write(text.encode())
 
 
 def read_states(workspace: Workspace) -> list[dict[str, Any]]:

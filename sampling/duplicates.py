@@ -14,19 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from ..catalog.queries import query
 from .integers import sort
 from .relations import Relations
-
-_BUCKETS = """
-SELECT CAST(hash(sha256) >> 32 AS UINTEGER) AS bucket
-FROM sample_candidates
-WHERE sha256 IS NOT NULL
-"""
-_SUSPECTS = """
-SELECT c.item_id, c.category, c.source, c.sha256
-FROM sample_candidates AS c
-JOIN sample_buckets AS b ON b.bucket = CAST(hash(c.sha256) >> 32 AS UINTEGER)
-"""
 
 
 def find_suspects(made: Relations) -> None:
@@ -36,10 +26,10 @@ def find_suspects(made: Relations) -> None:
     twice = buckets[1:] == buckets[:-1]
     first = twice & ~np.insert(twice[:-1], 0, False)  # of each run of equal ones
     made.fill("sample_buckets", {"bucket": pa.array(buckets[1:][first])})
-    made.view("sample_suspects", _SUSPECTS)
+    made.view("sample_suspects", query("duckdb/suspects"))
 
 
 def _buckets(made: Relations) -> npt.NDArray[np.uint32]:
     """An integer for each candidate, the same for the same sha256, in no order that means anything."""
-    fetched = made.fetch(_BUCKETS).column("bucket")
+    fetched = made.fetch(query("duckdb/buckets")).column("bucket")
     return np.concatenate([np.empty(0, np.uint32), *(chunk.to_numpy() for chunk in fetched.chunks)])
