@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from importlib import import_module
@@ -70,14 +71,32 @@ def _await_pandas() -> None:
 
 @contextmanager
 def interruptible(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    """Queries run here: DuckDB makes a RuntimeError of an interrupt in the midst of one, this undoes that."""
+    """Work on a connection that ends with nothing left in its way, however it ends.
+
+    DuckDB makes a RuntimeError of an interrupt in the midst of a query; this undoes that. What still holds a
+    part of the connection keeps the database open, and this process could not open it again: it would wait
+    for itself, for ever.
+    """
     try:
         yield
-    except RuntimeError as error:
-        if not isinstance(error.__cause__, KeyboardInterrupt):
+    except BaseException as error:
+        _let_go(error)
+        cause = error.__cause__
+        if not (isinstance(error, RuntimeError) and isinstance(cause, KeyboardInterrupt)):
             raise
-        connection.interrupt()  # else closing it waits for the end of the query
-        raise error.__cause__ from None
+        connection.interrupt()  # else what follows waits for the end of the query
+        # the query is taken apart when the next one begins; until then it and the connection hold one another
+        with suppress(duckdb.Error, RuntimeError):
+            connection.execute("SELECT 1").fetchall()
+        raise cause from None
+
+
+def _let_go(error: BaseException) -> None:
+    """Clear what functions that are left by an error had at hand: readers of results are among it."""
+    seen: BaseException | None = error
+    while seen is not None:
+        traceback.clear_frames(seen.__traceback__)
+        seen = seen.__cause__ or seen.__context__
 
 
 @contextmanager

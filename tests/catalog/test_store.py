@@ -76,3 +76,48 @@ def test_an_interrupt_in_the_midst_of_a_query(workspace: Workspace) -> None:
     )
     assert done.stdout == "DuckDB: Query interrupted\n", done.stderr  # else `interruptible` is not needed
     assert done.stderr.splitlines()[-1] == f"KeyboardInterrupt: {int(signal.SIGALRM)}"
+
+
+OPENED_AGAIN = """
+import signal, sys
+from pathlib import Path
+from derlem.catalog.store import transaction, write_catalog
+from derlem.catalog.workspace import Workspace
+
+def work(connection):
+    {work}
+    raise KeyboardInterrupt
+
+def end(number, _):
+    raise KeyboardInterrupt(number)
+
+signal.signal(signal.SIGALRM, end)
+workspace = Workspace(Path(sys.argv[1]))
+try:
+    with write_catalog(workspace) as connection:
+        signal.setitimer(signal.ITIMER_REAL, 0.5)
+        work(connection)
+except KeyboardInterrupt:
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    with write_catalog(workspace) as connection:
+        print(connection.execute("SELECT 'fine'").fetchall()[0][0])
+"""
+LONG = "SELECT md5(i || 'x') AS m FROM range(10000000000) AS a(i)"
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        f'connection.execute("CREATE TEMP TABLE t AS {LONG}")',
+        f'connection.execute("{LONG} ORDER BY m")',
+        f'connection.sql("SELECT max(m) FROM ({LONG} WHERE i < 1000000)").to_arrow_table()',
+        'reader = connection.execute("FROM range(10000000)").to_arrow_reader(10)',
+        'connection.begin(); connection.execute("DELETE FROM items")',
+    ],
+    ids=["write", "read", "relation", "reader", "transaction"],
+)
+def test_work_that_was_interrupted_does_not_keep_the_catalog_open(workspace: Workspace, work: str) -> None:
+    script = OPENED_AGAIN.replace("{work}", work)
+    command = [sys.executable, "-c", script, workspace.root]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "fine\n", done.stderr
