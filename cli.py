@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
+import os
 import signal
 import sys
 import threading
@@ -27,6 +30,8 @@ class DerlemGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
         _heed_endings()
+        # else each command ends with a search for garbage in all that was imported: 0.2 s
+        atexit.register(gc.freeze)
         try:
             return super().invoke(ctx)
         except DerlemError as error:
@@ -36,14 +41,16 @@ class DerlemGroup(click.Group):
             where = f"{error.filename}: " if error.filename else ""
             click.echo(f"Error: {where}{error.strerror}", err=True)
             sys.exit(DerlemError.exit_code)
-        except Exception as error:
+        except BaseException as error:
+            if (interrupt := _interrupt_behind(error)) is not None:
+                click.echo(
+                    "Interrupted. Nothing that was committed is lost; the same command goes on.", err=True
+                )
+                sys.exit(128 + (interrupt.args[0] if interrupt.args else signal.SIGINT))
             if (disk := disk_error(error)) is None:
                 raise
             click.echo(f"Error: {disk}", err=True)
             sys.exit(disk.exit_code)
-        except KeyboardInterrupt as interrupt:
-            click.echo("Interrupted. Nothing that was committed is lost; the same command goes on.", err=True)
-            sys.exit(128 + (interrupt.args[0] if interrupt.args else signal.SIGINT))
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order in which a corpus is made."""
@@ -63,6 +70,16 @@ def _heed_endings() -> None:
         for number in (signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) is signal.SIG_DFL:
                 signal.signal(number, end)
+
+
+def _interrupt_behind(error: BaseException) -> KeyboardInterrupt | None:
+    """The interrupt that an error is, or stems from: in the midst of an import it comes wrapped."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, KeyboardInterrupt):
+            return seen
+        seen = seen.__cause__ or seen.__context__
+    return None
 
 
 def listing(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -118,22 +135,34 @@ def main(
     Example:
       derlem init && derlem run && derlem sql "FROM composition"
     """
+    levels = [f"log.levels.{pair}" for pair in log_levels]
     ctx.obj = {
         "files": files,
-        "overrides": overrides,
+        "overrides": [*overrides, *levels, *([f"log.format={log_format}"] if log_format else [])],
         "dry_run": dry_run,
         "test_mode": test_mode,
-        "log_levels": log_levels,
-        "log_format": log_format,
         "verbose": verbose,
     }
 
 
-def app(ctx: click.Context) -> App:
-    """The loaded configuration and what commands do with it; heavy imports happen here, not at `--help`."""
+def app(ctx: click.Context, *, workers: bool = False) -> App:
+    """The loaded configuration and what commands do with it; heavy imports happen here, not at `--help`.
+
+    With `workers` these are got ready while this process is busy with its own imports.
+    """
+    from .settings.documents import read_documents
+
+    options = dict(ctx.obj)
+    document = read_documents(options.pop("files"), options.pop("overrides"))
+    # nothing here does linear algebra: threads for it would only be started, and spin
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    if workers and not options["dry_run"]:
+        from .pipeline.parent import warm_up
+
+        warm_up(document.adapters)
     from .commands.app import App
 
-    return App.from_options(command=_command_line(), **ctx.obj)
+    return App.from_options(document, command=_command_line(), **options)
 
 
 def _command_line() -> str:
@@ -202,7 +231,7 @@ def run(ctx: click.Context, refreshing: bool) -> None:
       derlem run
       derlem -c derlem.yaml -c cloud.yaml run
     """
-    _finish(app(ctx).run(refreshing))
+    _finish(app(ctx, workers=True).run(refreshing))
 
 
 @main.command()
@@ -230,7 +259,7 @@ def ingest(ctx: click.Context, sources: Sequence[str]) -> None:
       derlem ingest
       derlem --set ingest.workers=8 ingest bundle
     """
-    app(ctx).ingest(sources)
+    app(ctx, workers=True).ingest(sources)
 
 
 @main.command()
@@ -247,7 +276,7 @@ def refresh(ctx: click.Context, sources: Sequence[str]) -> None:
       derlem refresh
       derlem refresh web && derlem build
     """
-    app(ctx).refresh(sources)
+    app(ctx, workers=True).refresh(sources)
 
 
 @main.command()

@@ -172,7 +172,8 @@ def _coarse_luma(parsed: jpeg.Jpeg) -> tuple[Image.Image, tuple[int, int, float,
     least = min(width // max(width // 8, COARSE), height // max(height // 8, COARSE))
     scale = next((factor for factor in (8, 4, 2) if least >= factor), 1)
     size = (-(-width // scale), -(-height // scale))
-    image = Image.frombytes("L", size, parsed.data, "jpeg", ("L", "", scale, 0))
+    image = Image.new("L", size, None)  # not `Image.frombytes`, which paints it black before
+    image.frombytes(parsed.data, "jpeg", ("L", "", scale, 0))
     return image, (0, 0, width / scale, height / scale)
 
 

@@ -20,8 +20,8 @@ from derlem.adapters.archive import ArchiveAdapter
 from derlem.adapters.base import Context
 from derlem.catalog.sources import Declared
 from derlem.catalog.workspace import Workspace
-from derlem.pipeline.executor import warm_up
 from derlem.pipeline.options import IngestOptions
+from derlem.pipeline.parent import warm_up
 from derlem.pipeline.session import session
 from derlem.pipeline.stages import checked_listings, run_discover, run_ingest
 
@@ -52,7 +52,7 @@ def ingest_rate(tar: Path, folder: Path) -> float:
         {"name": "photos", "adapter": "archive", "path": str(tar), "license": "CC0-1.0"}
     )
     context, options = Context(workspace, {}), IngestOptions()
-    warm_up([ArchiveAdapter])  # as `derlem run` does
+    warm_up(["archive"])  # as `derlem run` does
     with session(workspace, "benchmark", "", options) as work:
         declared = [Declared("photos", "archive", "CC0-1.0", None, {})]
         run_discover(work, checked_listings([source], context, None), declared)

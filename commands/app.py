@@ -15,7 +15,6 @@ from typing import Any
 import duckdb
 
 from ..adapters.base import Context, SourceOptions
-from ..adapters.registry import adapter_class
 from ..catalog.audit import load_audits, run_audits
 from ..catalog.errors import ConfigError, DerlemError, QueryError
 from ..catalog.maintenance import compact, migrate, rebuild
@@ -29,7 +28,6 @@ from ..corpus.plan import plan_build
 from ..corpus.restore import restore_corpora
 from ..corpus.withdraw import withdraw_from_corpora
 from ..pipeline.discover import Listing
-from ..pipeline.executor import warm_up
 from ..pipeline.lock import instance_lock
 from ..pipeline.logs import configure_logs
 from ..pipeline.progress import meter
@@ -52,7 +50,8 @@ from ..sampling.diff import diff_samples, diff_table
 from ..sampling.draw import draw_sample
 from ..sampling.options import SampleOptions, scaled
 from ..sampling.plan import Plan, plan_sample, plan_table
-from ..settings.load import Loaded, load
+from ..settings.documents import Document
+from ..settings.load import Loaded, validated
 from .decontamination import fingerprinter
 from .rendering import named
 
@@ -78,19 +77,15 @@ class App:
     @classmethod
     def from_options(
         cls,
+        document: Document,
         *,
         command: str,
-        files: Sequence[Path],
-        overrides: Sequence[str],
         dry_run: bool,
         test_mode: bool,
-        log_levels: Sequence[str],
-        log_format: str | None,
         verbose: bool,
     ) -> App:
-        """Load the configuration and set up logs; ConfigError for what is wrong with either."""
-        levels = [f"log.levels.{pair}" for pair in log_levels]
-        loaded = load(files, [*overrides, *levels, *([f"log.format={log_format}"] if log_format else [])])
+        """Check the configuration and set up logs; ConfigError for what is wrong with either."""
+        loaded = validated(document)
         root = Path(loaded.config.workspace)
         if test_mode:
             root = root.with_name(root.name + "-test")
@@ -113,7 +108,6 @@ class App:
             return False
         sources, options = self._sources(()), self._sample_options()
         with self._locked():
-            warm_up(adapter_class(source.adapter) for source in sources)
             listings = self._listings(sources)  # before the session: a wrong declaration writes nothing
             with self._session() as work:
                 troubles = run_discover(work, listings, self.loaded.declared)

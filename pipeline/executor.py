@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import logging
 import multiprocessing
-import multiprocessing.forkserver as forkserver
 import os
 import resource
 import signal
@@ -20,10 +19,11 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from typing import Any
 
-from ..adapters.base import Adapter
 from ..catalog.disk import disk_error
 from ..catalog.errors import DerlemError
 from ..catalog.status import Reason, Status
+from .interrupts import held_back
+from .parent import warm_up
 from .segment_writer import WrittenSegment
 from .tasks import Task
 from .worker import Job, Tell, ingest_task
@@ -139,7 +139,7 @@ class LocalExecutor:
         self._hearing: Connection | None = None
 
     def __enter__(self) -> LocalExecutor:
-        warm_up(self._job.adapters.values())
+        warm_up(())  # commands do it long before
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -208,7 +208,8 @@ class LocalExecutor:
         process = self._context.Process(
             target=_work, args=(theirs, watched, guard, self._job), daemon=True, name="derlem-worker"
         )
-        process.start()
+        with held_back():  # the other end of a start that breaks off would tell of it in a traceback
+            process.start()
         theirs.close()
         watched.close()
         return _Worker(process, ours, lifeline, guard)
@@ -301,15 +302,6 @@ class LocalExecutor:
         worker.connection.close()
         worker.process.kill()
         worker.process.join()
-
-
-def warm_up(adapters: Iterable[type[Adapter[Any]]]) -> None:
-    """Start the workers' parent, which imports what they need: early, it does so beside other work."""
-    modules = ["derlem.pipeline.preload"]
-    for adapter in adapters:
-        modules += [adapter.__module__, *adapter.reading]
-    multiprocessing.get_context("forkserver").set_forkserver_preload(modules)
-    forkserver.ensure_running()
 
 
 def _queue(task: Task, shared: deque[Task], pinned: dict[int, deque[Task]]) -> deque[Task]:

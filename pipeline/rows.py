@@ -103,9 +103,9 @@ def failed(row: Row, failure: Failure, *, run: str, at: datetime) -> Row:
     }
 
 
-def updated(row: Row, updates: Mapping[str, Any], meta: Mapping[str, Any]) -> Row:
+def updated(row: Row, updates: Mapping[str, Any]) -> Row:
     """The row with what reading it taught; text is cleaned on its way in."""
-    if not updates and not meta:
+    if not updates:
         return row
     changed = dict(row)
     for column, value in updates.items():
@@ -118,7 +118,6 @@ def updated(row: Row, updates: Mapping[str, Any], meta: Mapping[str, Any]) -> Ro
         elif column == "conversations":
             value = dump(value) if value else None
         changed[column] = value
-    changed["meta"] = merged_meta(row, meta)
     return changed
 
 

@@ -7,7 +7,7 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -38,6 +38,11 @@ class WrittenSegment:
 SYNC_BYTES = 8 * 1024**2
 """Bytes after which the tar is brought to the disk in the background."""
 
+HELD_BYTES = 1024**2
+"""Bytes that are handed to the system at a time; each handing over lets another thread go first."""
+HELD_PARTS = 1000
+"""Parts of which they may consist; Linux takes 1,024 (IOV_MAX)."""
+
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
@@ -57,6 +62,8 @@ class SegmentWriter:
         self._rows: list[Mapping[str, Any]] = []
         self._statuses: dict[str, int] = {}
         self._size = self._synced = 0
+        self._held: list[bytes] = []
+        self._held_bytes = 0
         self._sync: threading.Thread | None = None
         self._unsynced: OSError | None = None
         self._payload_bytes = 0
@@ -78,7 +85,7 @@ class SegmentWriter:
         key = row["item_id"]
         text = _ENCODER.encode(sidecar).encode()
         offset = self._size + BLOCK
-        members = (
+        self._append(
             header(f"{key}.{extension}", len(data)),
             data,
             padding(len(data)),
@@ -86,7 +93,6 @@ class SegmentWriter:
             text,
             padding(len(text)),
         )
-        self._write(members)
         self._payload_bytes += len(data)
         self.add_row({**row, "offset": offset, "length": len(data)})
 
@@ -107,7 +113,8 @@ class SegmentWriter:
 
     def _close(self) -> WrittenSegment:
         if self._tar is not None:
-            self._write((END_OF_ARCHIVE,))
+            self._append(END_OF_ARCHIVE)
+            self._write()
             self._settle_sync()
             with writing(self._tar_path.parent):
                 if self._unsynced is not None:  # the system tells of lost bytes once, to whoever asks first
@@ -137,17 +144,26 @@ class SegmentWriter:
         self._tar_path.unlink(missing_ok=True)
         self._rows_path.unlink(missing_ok=True)
 
-    def _write(self, parts: Sequence[bytes]) -> None:
-        """Append to the tar. What was written is brought to the disk beside, so that `close` waits little."""
-        assert self._tar is not None
+    def _append(self, *parts: bytes) -> None:
+        """Append to the tar."""
+        self._held += parts
         size = sum(map(len, parts))
+        self._held_bytes += size
+        self._size += size
+        if self._held_bytes >= HELD_BYTES or len(self._held) >= HELD_PARTS:
+            self._write()
+
+    def _write(self) -> None:
+        """Write what is held. It is brought to the disk beside, so that `close` waits little."""
+        assert self._tar is not None
         with writing(self._tar_path.parent):
-            done = os.writev(self._tar.fileno(), parts)
-            if done != size:  # the next byte finds room, or says why there is none
-                rest = memoryview(b"".join(parts))[done:]
+            done = os.writev(self._tar.fileno(), self._held)
+            if done != self._held_bytes:  # the next byte finds room, or says why there is none
+                rest = memoryview(b"".join(self._held))[done:]
                 while rest:
                     rest = rest[os.write(self._tar.fileno(), rest) :]
-        self._size += size
+        self._held.clear()
+        self._held_bytes = 0
         if self._size - self._synced >= SYNC_BYTES and (self._sync is None or not self._sync.is_alive()):
             self._synced = self._size
             self._sync = threading.Thread(target=self._bring_to_disk, args=(self._tar.fileno(),))

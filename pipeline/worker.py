@@ -147,13 +147,14 @@ class _Output:
         """Write the item's outcome, and that of the pages it expands into."""
         writer = self._open()
         if isinstance(result, Payload):
-            row = updated(row, result.updates, result.meta)
+            row, meta = updated(row, result.updates), result.meta
             try:
-                self._accept(writer, row, result.data)
+                self._accept(writer, row, meta, result.data)
             except Rejected as rejection:
-                result = Failure(rejection.reason, rejection.detail)
+                result = Failure(rejection.reason, rejection.detail, meta)
             except MemoryError:
-                result = Failure(Reason.OUT_OF_MEMORY, "decoding it needs more than `ingest.memory_limit`")
+                detail = "decoding it needs more than `ingest.memory_limit`"
+                result = Failure(Reason.OUT_OF_MEMORY, detail, meta)
         if isinstance(result, Failure):
             writer.add_row(failed(row, result, run=self._job.run, at=now()))
         self._has_settled(row, writer)
@@ -195,14 +196,14 @@ class _Output:
             schema=self._job.schema,
         )
 
-    def _accept(self, writer: SegmentWriter, row: Row, data: bytes) -> None:
+    def _accept(self, writer: SegmentWriter, row: Row, meta: Mapping[str, Any], data: bytes) -> None:
         if media_type(data[:SNIFFED]) == "application/pdf":
-            self._expand(writer, row, data)
+            self._expand(writer, {**row, "meta": merged_meta(row, meta)}, data)
         else:
-            self._add(writer, row, normalise(data, self._image))
+            self._add(writer, row, meta, normalise(data, self._image))
 
-    def _add(self, writer: SegmentWriter, row: Row, picture: Picture) -> None:
-        row = ready(row, picture, run=self._job.run)
+    def _add(self, writer: SegmentWriter, row: Row, meta: Mapping[str, Any], picture: Picture) -> None:
+        row = ready(row, picture, meta, run=self._job.run)
         writer.add_sample(row, picture.data, picture.extension, sidecar(row))
 
     def _expand(self, writer: SegmentWriter, row: Row, data: bytes) -> None:
@@ -301,12 +302,15 @@ class _Refreshed(_Output):
             self._keep(Reason.OUT_OF_MEMORY)
             return
         writer = self._open()
-        self._add(writer, updated(row, result.updates, result.meta), picture)
+        self._add(writer, updated(row, result.updates), result.meta, picture)
         self._has_settled(row, writer)
 
 
-def ready(row: Row, picture: Picture, *, run: str) -> Row:
-    """The row of an item whose picture is normalised; its place in the segment is filled by the writer."""
+def ready(row: Row, picture: Picture, meta: Mapping[str, Any], *, run: str) -> Row:
+    """The row of an item whose picture is normalised, `meta` being what reading it told.
+
+    Its place in the segment is filled by the writer.
+    """
     return {
         **row,
         "status": Status.READY,
@@ -318,7 +322,7 @@ def ready(row: Row, picture: Picture, *, run: str) -> Row:
         "height": picture.height,
         "bytes": len(picture.data),
         "attempts": row["attempts"] + 1,
-        "meta": merged_meta(row, picture.meta),
+        "meta": merged_meta(row, {**meta, **picture.meta}),
         "reason": None,
         "detail": None,
         "run": run,

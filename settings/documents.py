@@ -15,6 +15,8 @@ import yaml
 from ..catalog.errors import ConfigError
 from ..catalog.paths import Located
 
+DEFAULT_FILE = Path("derlem.yaml")
+
 Key = tuple[str | int, ...]
 """Where a value stands in the tree: ('sources', 0, 'path')."""
 
@@ -23,10 +25,20 @@ _REFERENCE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[
 
 @dataclass(slots=True)
 class Document:
-    """A configuration as read: plain values, and the file and line of each key."""
+    """A configuration as read: plain values, the files, and the file and line of each key."""
 
     values: dict[str, Any] = field(default_factory=dict)
+    files: tuple[Path, ...] = ()
     marks: dict[Key, tuple[Path | str, int]] = field(default_factory=dict)
+
+    @property
+    def adapters(self) -> list[str]:
+        """The names of the adapters that sources give, right or wrong."""
+        sources = self.values.get("sources")
+        declared = sources if isinstance(sources, list) else []
+        return [
+            str(source["adapter"]) for source in declared if isinstance(source, dict) and "adapter" in source
+        ]
 
     def where(self, key: Key) -> tuple[Path | str | None, int]:
         """File and line of a key, or of the nearest key above it."""
@@ -49,15 +61,15 @@ class Document:
         return ".".join(str(part) for part in parts)
 
 
-def read_documents(files: Iterable[Path], overrides: Iterable[str]) -> Document:
-    """Read files, later ones over earlier ones, then `KEY=VALUE` overrides.
+def read_documents(files: Iterable[Path] = (), overrides: Iterable[str] = ()) -> Document:
+    """Read files (without any, `derlem.yaml`), later ones over earlier ones, then `KEY=VALUE` overrides.
 
     Mappings are merged key by key; `sources` is merged by name (a source of a later file is laid over the
     one of that name, a new one is appended); any other value is replaced. ConfigError with file and line
     for what is not a configuration.
     """
-    document = Document()
-    for file in files:
+    document = Document(files=tuple(files) or (DEFAULT_FILE,))
+    for file in document.files:
         _lay_over(document, _read(file))
     for override in overrides:
         _lay_over(document, _parse_override(override, document))

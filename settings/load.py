@@ -22,8 +22,6 @@ from ..catalog.sources import Declared
 from .documents import Document, Key, read_documents
 from .options import Config
 
-DEFAULT_FILE = Path("derlem.yaml")
-
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
@@ -32,18 +30,20 @@ class Loaded:
     config: Config
     declared: tuple[Declared, ...]
     config_hash: str
-    files: tuple[Path, ...]
 
 
 def load(files: Sequence[Path] = (), overrides: Iterable[str] = ()) -> Loaded:
-    """Read, merge and validate the configuration.
+    """Read, merge and validate the configuration; ConfigError, see `validated`."""
+    return validated(read_documents(files, overrides))
+
+
+def validated(document: Document) -> Loaded:
+    """The configuration that was read.
 
     ConfigError names file, line and key, and the nearest valid key for one that is unknown.
     """
-    files = tuple(files) or (DEFAULT_FILE,)
-    document = read_documents(files, overrides)
     values = dict(document.values)
-    values.setdefault("workspace", Located.of("work", files[0].resolve().parent))
+    values.setdefault("workspace", Located.of("work", document.files[0].resolve().parent))
     values["sources"] = _sources(document)
     try:
         config = Config.model_validate(values)
@@ -60,7 +60,7 @@ def load(files: Sequence[Path] = (), overrides: Iterable[str] = ()) -> Loaded:
         )
         for options, raw in zip(config.sources, document.values["sources"], strict=True)
     )
-    return Loaded(config, declared, hashlib.sha256(text.encode()).hexdigest(), files)
+    return Loaded(config, declared, hashlib.sha256(text.encode()).hexdigest())
 
 
 def _sources(document: Document) -> list[SourceOptions]:
