@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 import traceback
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from importlib import import_module
 from pathlib import Path
 
 import duckdb
@@ -16,7 +14,10 @@ import duckdb
 from .disk import disk_error
 from .errors import CatalogBusy, CatalogMissing, CatalogUnreadable, CatalogVersionError
 from .queries import SCHEMA_VERSION, names, query
+from .spared import spare_pandas
 from .workspace import Workspace
+
+spare_pandas()
 
 READ_WAIT = 5.0
 """Seconds that a reader waits for a commit to end."""
@@ -44,29 +45,12 @@ def write_catalog(workspace: Workspace, wait: float = WRITE_WAIT) -> Iterator[du
     Nothing is committed by this function: use `transaction` around each change.
     """
     workspace.root.mkdir(parents=True, exist_ok=True)
-    _await_pandas()
     with closing(connect(workspace, read_only=False, wait=wait)) as connection, interruptible(connection):
         if not _has_schema(connection):
             with transaction(connection):
                 create_schema(connection)
         _check_version(connection, workspace.catalog)
         yield connection
-
-
-def _await_pandas() -> None:
-    """Import pandas, if it is there, as DuckDB would when the first value is bound.
-
-    There an interrupt in the midst of it would be lost, and leave half of pandas behind, which cannot be
-    imported again. A thread of its own brings it to the end, whatever happens to this one.
-    """
-
-    def meet() -> None:
-        with suppress(ImportError):
-            import_module("pandas")
-
-    thread = threading.Thread(target=meet)
-    thread.start()
-    thread.join()
 
 
 @contextmanager

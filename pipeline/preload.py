@@ -8,33 +8,19 @@ from __future__ import annotations
 import gc
 import os
 import signal
-import sys
-from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
-from types import ModuleType
 
+from ..catalog.spared import spare_pandas
 from .parent import ADAPTERS
-
-
-class _NoPandas:
-    """Finds no pandas."""
-
-    @staticmethod
-    def find_spec(name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> None:
-        if name == "pandas":
-            raise ModuleNotFoundError(name=name)
 
 
 def _get_ready() -> None:
     import_module("derlem.pipeline.worker")
     import pyarrow as pa
 
-    # With the first conversion pyarrow looks for pandas, to know its objects when it sees them. No worker has
-    # any, and importing it takes as long as decoding hundreds of pictures; who wants it may still import it.
-    sys.meta_path.insert(0, _NoPandas)
-    pa.array([None])
-    sys.meta_path.remove(_NoPandas)
+    spare_pandas()
+    pa.array([None])  # here and now it looks, not in each worker
     from ..adapters.registry import adapter_class
 
     for name in os.environ.get(ADAPTERS, "").split():

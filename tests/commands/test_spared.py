@@ -1,0 +1,38 @@
+"""What DuckDB and pyarrow would import without need."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+COMMANDS = """
+import sys
+from derlem.cli import main
+
+for command in (["run"], ["status"], ["sql", "FROM sources"]):
+    main(["-c", sys.argv[1], "--test-mode", *command], standalone_mode=False)
+print("pandas:", "pandas" in sys.modules)
+
+import pandas  # others may
+import pyarrow
+
+print("frames:", len(pyarrow.table({"a": [1, 2, 3]}).to_pandas()))
+"""
+
+
+def test_commands_do_without_pandas(material: Callable[[str], Path], tmp_path: Path) -> None:
+    pytest.importorskip("pandas")
+    config = tmp_path / "derlem.yaml"
+    source = {"name": "s", "adapter": "files", "path": str(material("stamps")), "license": "GPL-2.0-only"}
+    sections = {"sample": {"name": "s", "seed": 3, "target": 4}, "corpus": {"format": "parquet"}}
+    config.write_text(yaml.safe_dump({"workspace": "work", "sources": [source], **sections}))
+    done = subprocess.run(
+        [sys.executable, "-c", COMMANDS, config], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-2:] == ["pandas: False", "frames: 3"]
