@@ -79,8 +79,10 @@ def parse(data: bytes) -> Jpeg:
             break
         if code == _SOI:
             raise Rejected(Reason.CORRUPT, "a second JPEG starts inside the first")
-        if code == _TEM:
+        if code == _TEM:  # it means nothing, and Pillow does not know it
+            kept.append(data[start:position])
             position += 2
+            start = position
             continue
         end = position + 2 + int.from_bytes(data[position + 2 : position + 4], "big")
         if end > size or end < position + 4:

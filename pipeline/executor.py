@@ -298,10 +298,10 @@ class LocalExecutor:
         return [replace(rest, start=middle), replace(rest, stop=middle)]
 
     def _end(self, worker: _Worker) -> None:
+        worker.process.kill()
+        worker.process.join()  # a worker that finds its connection closed would tell of it in a traceback
         os.close(worker.lifeline)
         worker.connection.close()
-        worker.process.kill()
-        worker.process.join()
 
 
 def _queue(task: Task, shared: deque[Task], pinned: dict[int, deque[Task]]) -> deque[Task]:

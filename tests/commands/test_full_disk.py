@@ -41,8 +41,9 @@ def noise(tmp_path: Path) -> dict[str, str]:
 def the_only_error(done: subprocess.CompletedProcess[str]) -> str:
     assert done.returncode == 1, done.stderr
     progress = ("discover ", "ingest: ", "build ")
-    (error,) = [line for line in done.stderr.splitlines() if not line.startswith(progress)]
-    return error
+    told = [line for line in done.stderr.splitlines() if not line.startswith(progress)]
+    assert len(told) == 1, done.stderr
+    return told[0]
 
 
 def test_ingest(project: Callable[..., Any], noise: dict[str, str]) -> None:

@@ -105,6 +105,12 @@ def test_fill_bytes_and_rubbish_between_segments_go(plain):
     assert normalise(plain[:20] + b"\0\1\2" + plain[20:]).data == plain
 
 
+def test_a_marker_that_means_nothing_goes(plain):
+    tem = b"\xff\x01"  # T.81, table B.1
+    assert normalise(plain[:20] + tem + plain[20:]).data == plain
+    assert normalise(SOI + tem + tem + plain[2:]).data == plain
+
+
 @pytest.mark.parametrize("orientation", range(2, 9))
 def test_orientation_is_applied(photo, encode, decode, orientation):
     exif = Image.Exif()
