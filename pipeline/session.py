@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from typing import Any
+
+import duckdb
 
 from ..catalog.models import now
 from ..catalog.runs import record_run
@@ -47,8 +50,9 @@ def session(
     state = StateFile(workspace, RunState(run=new_run_id(), command=command, config_hash=config_hash))
     store = SegmentStore(workspace, ingest)
     try:
-        store.recover()
-        _record(workspace, state)
+        with write_catalog(workspace) as connection:
+            store.recover(connection)
+            record_run(connection, asdict(state.state))
         yield Session(workspace, state.state.run, store, state)
     except BaseException as error:
         store.tidy()  # on a full disk, what follows needs the room
@@ -63,14 +67,23 @@ def declare(workspace: Workspace, declared: Sequence[Declared]) -> None:
     """Bring the registry and the provenance files up to the configuration."""
     with write_catalog(workspace) as connection:
         declare_sources(connection, declared)
-    write_provenance(workspace)
+        found = _provenance(connection)
+    _write_provenance(workspace, found)
 
 
 def write_provenance(workspace: Workspace) -> None:
     """Write `provenance.json` of every source that the registry knows, with its counts as they are now."""
     with read_catalog(workspace) as connection:
-        names = [name for (name,) in connection.execute("SELECT source FROM sources").fetchall()]
-        found = {name: provenance(connection, name) for name in names}
+        found = _provenance(connection)
+    _write_provenance(workspace, found)
+
+
+def _provenance(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
+    names = [name for (name,) in connection.execute("SELECT source FROM sources").fetchall()]
+    return {name: provenance(connection, name) for name in names}
+
+
+def _write_provenance(workspace: Workspace, found: Mapping[str, Any]) -> None:
     for name, facts in found.items():
         folder = workspace.store / name
         folder.mkdir(parents=True, exist_ok=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 
+import duckdb
 import pyarrow as pa
 
 from ..catalog.errors import CatalogBusy
@@ -32,18 +33,15 @@ class SegmentStore:
         self._committed = time.monotonic()
         self._last: dict[str, int] = {}
 
-    def recover(self) -> int:
+    def recover(self, connection: duckdb.DuckDBPyConnection) -> int:
         """Merge finished segments that the catalog does not hold; returns how many there were."""
         self.tidy()
         for tar in self.workspace.store.glob("*/[0-9]*.tar"):
             if not tar.with_suffix(".parquet").exists():
                 tar.unlink()  # the rename of its rows never happened
-        with write_catalog(self.workspace) as connection:
-            known = {name for (name,) in connection.execute("SELECT segment FROM segments").fetchall()}
-            found = [
-                path for path in stored(self.workspace) if f"{path.parent.name}/{path.stem}" not in known
-            ]
-            merged = merge(connection, [inspect(self.workspace, path) for path in found])
+        known = {name for (name,) in connection.execute("SELECT segment FROM segments").fetchall()}
+        found = [path for path in stored(self.workspace) if f"{path.parent.name}/{path.stem}" not in known]
+        merged = merge(connection, [inspect(self.workspace, path) for path in found])
         if merged:
             log.info("took up %d finished segments of an earlier run", merged)
         return merged
