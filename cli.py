@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import gc
 import os
 import signal
@@ -17,6 +16,7 @@ import click
 from . import __version__
 from .catalog.disk import disk_error
 from .catalog.errors import DerlemError
+from .catalog.spared import spare_last_collection
 
 if TYPE_CHECKING:
     from .commands.app import App
@@ -34,8 +34,7 @@ class DerlemGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
         _heed_endings()
-        # else each command ends with a search for garbage in all that was imported: 0.2 s
-        atexit.register(gc.freeze)
+        spare_last_collection()
         try:
             return super().invoke(ctx)
         except DerlemError as error:
@@ -50,7 +49,7 @@ class DerlemGroup(click.Group):
                 click.echo(
                     "Interrupted. Nothing that was committed is lost; the same command goes on.", err=True
                 )
-                sys.exit(128 + (interrupt.args[0] if interrupt.args else signal.SIGINT))
+                sys.exit(128 + next(iter([*interrupt.args, *_ended_by, signal.SIGINT])))
             if (disk := disk_error(error)) is None:
                 raise
             click.echo(f"Error: {disk}", err=True)
@@ -61,6 +60,10 @@ class DerlemGroup(click.Group):
         return list(self.commands)
 
 
+_ended_by: list[int] = []
+"""Signals, other than an interrupt, that told this process to end; DuckDB 2 loses the exception."""
+
+
 def _heed_endings() -> None:
     """Take SIGTERM and SIGHUP (a service that stops, a terminal that closes) like an interrupt.
 
@@ -68,6 +71,7 @@ def _heed_endings() -> None:
     """
 
     def end(number: int, _: object) -> None:
+        _ended_by.append(number)
         raise KeyboardInterrupt(number)
 
     if threading.current_thread() is threading.main_thread():

@@ -1,11 +1,14 @@
-"""Spares derlem an import that DuckDB and pyarrow would make and that it has no use for: pandas.
+"""Spares derlem what takes a small command most of its time and is of no use to it.
 
-Both look for it with the first value that they are given, to know its objects when they see them. That takes
-a fifth of a second, which is most of what a small command does; an interrupt meanwhile is lost in DuckDB.
+DuckDB and pyarrow import pandas with the first value that they are given, to know its objects when they see
+them: a fifth of a second, and an interrupt meanwhile is lost in DuckDB. Python looks for garbage in all that
+was imported when a process ends: another fifth.
 """
 
 from __future__ import annotations
 
+import atexit
+import gc
 import sys
 from collections.abc import Sequence
 from types import ModuleType
@@ -29,3 +32,17 @@ class _NoPandas:
             frame = frame.f_back
         if frame.f_globals.get("__name__", "").startswith("derlem."):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
+def spare_last_collection() -> None:
+    """At its end this process will look for no garbage."""
+    atexit.unregister(_last)
+    atexit.register(_last)
+
+
+def _last() -> None:
+    duckdb = sys.modules.get("duckdb")
+    if duckdb is None or duckdb.__version__.startswith("1."):
+        gc.freeze()
+    else:
+        gc.unfreeze()  # DuckDB 2 reports on stderr, as a leak, whatever is not collected

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 import traceback
+import warnings
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -18,6 +19,8 @@ from .spared import spare_pandas
 from .workspace import Workspace
 
 spare_pandas()
+# what DuckDB 2 recommends instead takes no values, and is made by one thread in DuckDB 1 if it has any
+warnings.filterwarnings("ignore", message="Arrow output on a DB-API result")
 
 READ_WAIT = 5.0
 """Seconds that a reader waits for a commit to end."""
@@ -57,17 +60,17 @@ def write_catalog(workspace: Workspace, wait: float = WRITE_WAIT) -> Iterator[du
 def interruptible(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
     """Work on a connection that ends with nothing left in its way, however it ends.
 
-    DuckDB makes a RuntimeError of an interrupt in the midst of a query; this undoes that. What still holds a
-    part of the connection keeps the database open, and this process could not open it again: it would wait
-    for itself, for ever.
+    DuckDB makes a RuntimeError of an interrupt in the midst of a query, and DuckDB 2 forgets what it was made
+    of; this undoes that. What still holds a part of the connection keeps the database open, and this process
+    could not open it again: it would wait for itself, for ever.
     """
     try:
         yield
     except BaseException as error:
         _let_go(error)
-        cause = error.__cause__
-        if not (isinstance(error, RuntimeError) and isinstance(cause, KeyboardInterrupt)):
+        if not (type(error) is RuntimeError and str(error) == "Query interrupted"):
             raise
+        cause = error.__cause__ if isinstance(error.__cause__, KeyboardInterrupt) else KeyboardInterrupt()
         connection.interrupt()  # else what follows waits for the end of the query
         # the query is taken apart when the next one begins; until then it and the connection hold one another
         with suppress(duckdb.Error, RuntimeError):

@@ -11,7 +11,7 @@ import signal
 from contextlib import suppress
 from importlib import import_module
 
-from ..catalog.spared import spare_pandas
+from ..catalog.spared import spare_last_collection, spare_pandas
 from .parent import ADAPTERS
 
 
@@ -31,8 +31,9 @@ def _get_ready() -> None:
 
 gc.disable()  # else a quarter of the time goes into collections that find nothing
 _get_ready()
-gc.freeze()  # for good: who reads our output to its end waits for the end of this process, too
+gc.freeze()
 gc.enable()
+spare_last_collection()  # who reads our output to its end waits for the end of this process, too
 signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt that came on the way is forgotten
 signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 signal.signal(signal.SIGINT, signal.default_int_handler)
