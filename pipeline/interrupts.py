@@ -25,7 +25,8 @@ def held_back() -> Iterator[None]:
         if len(caught) > 1:
             raise KeyboardInterrupt(number)
 
-    before = {ending: signal.signal(ending, note) for ending in _ENDINGS}
+    heeded = [ending for ending in _ENDINGS if signal.getsignal(ending) is not signal.SIG_IGN]
+    before = {ending: signal.signal(ending, note) for ending in heeded}
     try:
         yield
     finally:

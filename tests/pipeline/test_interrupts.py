@@ -5,10 +5,19 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Iterator
 
 import pytest
 
 from derlem.pipeline.interrupts import held_back
+
+
+@pytest.fixture(autouse=True)
+def heeded() -> Iterator[None]:
+    """Interrupts are heeded; where tests run in the background, they may be ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def test_an_interrupt_takes_effect_at_the_end() -> None:
@@ -38,8 +47,9 @@ def test_what_was_ignored_stays_ignored() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with held_back():
-            os.kill(os.getpid(), signal.SIGHUP)
-            time.sleep(0.01)
+            for _ in range(2):
+                os.kill(os.getpid(), signal.SIGHUP)
+                time.sleep(0.01)
         time.sleep(0.01)
     finally:
         signal.signal(signal.SIGHUP, before)
