@@ -15,8 +15,8 @@ import click
 
 from . import __version__
 from .catalog.disk import disk_error
-from .catalog.errors import DerlemError
-from .catalog.spared import spare_last_collection
+from .catalog.errors import DerlemError, chain
+from .catalog.spared import spare_last_collection, spared_collections
 
 if TYPE_CHECKING:
     from .commands.app import App
@@ -82,12 +82,7 @@ def _heed_endings() -> None:
 
 def _interrupt_behind(error: BaseException) -> KeyboardInterrupt | None:
     """The interrupt that an error is, or stems from: in the midst of an import it comes wrapped."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, KeyboardInterrupt):
-            return seen
-        seen = seen.__cause__ or seen.__context__
-    return None
+    return next((each for each in chain(error) if isinstance(each, KeyboardInterrupt)), None)
 
 
 def listing(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -168,12 +163,9 @@ def app(ctx: click.Context, *, workers: bool = False) -> App:
         from .pipeline.parent import warm_up
 
         warm_up(document.adapters)
-    gc.disable()  # an eighth of the time of importing goes into looking for garbage, and there is none
-    from .commands.app import App
-
-    gc.freeze()
+    with spared_collections():
+        from .commands.app import App
     gc.set_threshold(*_COLLECTIONS)
-    gc.enable()
     return App.from_options(document, command=_command_line(), **options)
 
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from .errors import DerlemError
+from .errors import DerlemError, chain
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _REFUSED = {*_FULL, errno.EROFS, errno.EFBIG}
@@ -61,8 +61,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 def disk_error(error: BaseException) -> DiskError | None:
     """The same as a DiskError, if the cause of an error, however wrapped, is that the disk takes no more."""
-    seen: BaseException | None = error
-    while seen is not None:
+    for seen in chain(error):
         if isinstance(seen, DiskError):
             return seen
         if isinstance(seen, OSError) and seen.errno in _REFUSED:
@@ -73,5 +72,4 @@ def disk_error(error: BaseException) -> DiskError | None:
             for words, number in _WORDS.items():
                 if words in str(seen):
                     return DiskError(number)
-        seen = seen.__cause__ or seen.__context__
     return None

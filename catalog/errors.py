@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 
@@ -10,6 +10,14 @@ class DerlemError(Exception):
     """Base of every error that is meant for the user; `exit_code` is what the command returns."""
 
     exit_code = 1
+
+
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """An error, what it stems from, what that stems from, and so on."""
+    seen: BaseException | None = error
+    while seen is not None:
+        yield seen
+        seen = seen.__cause__ or seen.__context__
 
 
 class ConfigError(DerlemError):

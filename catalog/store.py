@@ -13,7 +13,7 @@ from pathlib import Path
 import duckdb
 
 from .disk import disk_error
-from .errors import CatalogBusy, CatalogMissing, CatalogUnreadable, CatalogVersionError
+from .errors import CatalogBusy, CatalogMissing, CatalogUnreadable, CatalogVersionError, chain
 from .queries import SCHEMA_VERSION, names, query
 from .spared import spare_pandas
 from .workspace import Workspace
@@ -67,7 +67,8 @@ def interruptible(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        _let_go(error)
+        for each in chain(error):  # what left functions had at hand: readers of results are among it
+            traceback.clear_frames(each.__traceback__)
         if not (type(error) is RuntimeError and str(error) == "Query interrupted"):
             raise
         cause = error.__cause__ if isinstance(error.__cause__, KeyboardInterrupt) else KeyboardInterrupt()
@@ -76,14 +77,6 @@ def interruptible(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
         with suppress(duckdb.Error, RuntimeError):
             connection.execute("SELECT 1").fetchall()
         raise cause from None
-
-
-def _let_go(error: BaseException) -> None:
-    """Clear what functions that are left by an error had at hand: readers of results are among it."""
-    seen: BaseException | None = error
-    while seen is not None:
-        traceback.clear_frames(seen.__traceback__)
-        seen = seen.__cause__ or seen.__context__
 
 
 @contextmanager

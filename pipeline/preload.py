@@ -5,13 +5,12 @@ Nothing but that process imports this module (see `parent`).
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 from contextlib import suppress
 from importlib import import_module
 
-from ..catalog.spared import spare_last_collection, spare_pandas
+from ..catalog.spared import spare_last_collection, spare_pandas, spared_collections
 from .parent import ADAPTERS
 
 
@@ -29,10 +28,8 @@ def _get_ready() -> None:
                 import_module(module)
 
 
-gc.disable()  # else a quarter of the time goes into collections that find nothing
-_get_ready()
-gc.freeze()
-gc.enable()
+with spared_collections():
+    _get_ready()
 spare_last_collection()  # who reads our output to its end waits for the end of this process, too
 signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt that came on the way is forgotten
 signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})

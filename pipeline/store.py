@@ -22,7 +22,7 @@ log = logging.getLogger("derlem.pipeline")
 class SegmentStore:
     """Takes finished segments in, gives them numbers, and commits them to the catalog.
 
-    One instance per run, under the instance lock. Entering it recovers what a killed run left: finished
+    One instance per run, under the instance lock. `recover` comes first, for what a killed run left: finished
     segments are merged, unfinished files are removed.
     """
 
