@@ -7,7 +7,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -148,8 +149,9 @@ def main(
     }
 
 
-def app(ctx: click.Context, *, workers: bool = False) -> App:
-    """The loaded configuration and what commands do with it; heavy imports happen here, not at `--help`.
+@contextmanager
+def app(ctx: click.Context, *, workers: bool = False) -> Iterator[App]:
+    """The loaded configuration, for a block in which a command imports what it needs, not before.
 
     With `workers` these are got ready while this process is busy with its own imports.
     """
@@ -165,8 +167,9 @@ def app(ctx: click.Context, *, workers: bool = False) -> App:
         warm_up(document.adapters)
     with spared_collections():
         from .commands.app import App
+
+        yield App.from_options(document, command=_command_line(), **options)
     gc.set_threshold(*_COLLECTIONS)
-    return App.from_options(document, command=_command_line(), **options)
 
 
 def _command_line() -> str:
@@ -235,7 +238,9 @@ def run(ctx: click.Context, refreshing: bool) -> None:
       derlem run
       derlem -c derlem.yaml -c cloud.yaml run
     """
-    _finish(app(ctx, workers=True).run(refreshing))
+    with app(ctx, workers=True) as loaded:
+        from .commands import stages
+    _finish(stages.run(loaded, refreshing))
 
 
 @main.command()
@@ -249,7 +254,9 @@ def discover(ctx: click.Context, sources: Sequence[str]) -> None:
       derlem discover
       derlem discover stamps bundle
     """
-    app(ctx).discover(sources)
+    with app(ctx) as loaded:
+        from .commands import stages
+    stages.discover(loaded, sources)
 
 
 @main.command()
@@ -263,7 +270,9 @@ def ingest(ctx: click.Context, sources: Sequence[str]) -> None:
       derlem ingest
       derlem --set ingest.workers=8 ingest bundle
     """
-    app(ctx, workers=True).ingest(sources)
+    with app(ctx, workers=True) as loaded:
+        from .commands import stages
+    stages.ingest(loaded, sources)
 
 
 @main.command()
@@ -280,7 +289,9 @@ def refresh(ctx: click.Context, sources: Sequence[str]) -> None:
       derlem refresh
       derlem refresh web && derlem build
     """
-    app(ctx, workers=True).refresh(sources)
+    with app(ctx, workers=True) as loaded:
+        from .commands import stages
+    stages.refresh(loaded, sources)
 
 
 @main.command()
@@ -295,7 +306,9 @@ def retry(ctx: click.Context, sources: Sequence[str], reason: str | None) -> Non
       derlem retry && derlem ingest
       derlem retry web --reason timeout
     """
-    app(ctx).retry(sources, reason)
+    with app(ctx) as loaded:
+        from .commands import stages
+    stages.retry(loaded, sources, reason)
 
 
 @main.command()
@@ -313,8 +326,9 @@ def sample(ctx: click.Context, extend: str | None, diff: tuple[str, str] | None,
       derlem --dry-run sample
       derlem sample --extend tr-vlm-v1
     """
-    columns, rows = app(ctx).sample(extend, diff)
-    emit(columns, rows, form)
+    with app(ctx) as loaded:
+        from .commands import samples
+    emit(*samples.sample(loaded, extend, diff), form)
 
 
 @main.command()
@@ -328,7 +342,9 @@ def build(ctx: click.Context, name: str | None) -> None:
       derlem build
       derlem --set corpus.format=parquet build
     """
-    app(ctx).build(name)
+    with app(ctx) as loaded:
+        from .commands import samples
+    samples.build(loaded, name)
 
 
 @main.command()
@@ -341,9 +357,10 @@ def audit(ctx: click.Context, form: str) -> None:
     Example:
       derlem audit --format json
     """
-    from .commands.rendering import named
-
-    columns, rows, failed = app(ctx).audit()
+    with app(ctx) as loaded:
+        from .commands import care
+        from .commands.rendering import named
+    columns, rows, failed = care.audit(loaded)
     if form == "table":
         emit(columns[:3], [row[:3] for row in rows], form)
         for name, severity, count, meaning, first in rows:
@@ -367,7 +384,9 @@ def status(ctx: click.Context, watch: bool, form: str) -> None:
     Example:
       derlem status --watch
     """
-    for columns, rows in app(ctx).status(watch):
+    with app(ctx) as loaded:
+        from .commands.status import progress
+    for columns, rows in progress(loaded, watch):
         if watch and sys.stdout.isatty():
             click.clear()
         emit(columns, rows, form)
@@ -389,8 +408,9 @@ def sql(ctx: click.Context, query: str, form: str) -> None:
       derlem sql "SELECT reason, count(*) FROM items GROUP BY ALL" --format csv
     """
     text = sys.stdin.read() if query == "-" else query
-    columns, rows = app(ctx).sql(text)
-    emit(columns, rows, form)
+    with app(ctx) as loaded:
+        from .commands.status import answer
+    emit(*answer(loaded, text), form)
 
 
 @main.command()
@@ -413,7 +433,9 @@ def withdraw(ctx: click.Context, source: str | None, key: str | None, where: str
       derlem withdraw --key 0b1f6c2f9d6e4a0c8e1d2f3a4b5c6d7e
       derlem withdraw --where "uri LIKE 'https://example.org/%'"
     """
-    app(ctx).withdraw(source, key, where, purge)
+    with app(ctx) as loaded:
+        from .commands import takedown
+    takedown.withdraw(loaded, source, key, where, purge)
 
 
 @main.group()
@@ -435,7 +457,9 @@ def compact(ctx: click.Context) -> None:
     Example:
       derlem catalog compact
     """
-    app(ctx).compact()
+    with app(ctx) as loaded:
+        from .commands import care
+    care.compact(loaded)
 
 
 @catalog.command()
@@ -447,7 +471,9 @@ def rebuild(ctx: click.Context) -> None:
     Example:
       derlem catalog rebuild
     """
-    app(ctx).rebuild()
+    with app(ctx) as loaded:
+        from .commands import care
+    care.rebuild(loaded)
 
 
 @catalog.command()
@@ -459,7 +485,9 @@ def migrate(ctx: click.Context) -> None:
     Example:
       derlem catalog migrate
     """
-    app(ctx).migrate()
+    with app(ctx) as loaded:
+        from .commands import care
+    care.migrate(loaded)
 
 
 def _finish(failed: bool) -> None:

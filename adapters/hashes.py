@@ -11,7 +11,8 @@ from typing import Any
 from ..catalog.errors import DerlemError
 from ..catalog.models import Failure, Rejected
 from .base import Adapter, Context, SourceOptions
-from .image import ImageOptions, normalise
+from .image import normalise
+from .image_options import ImageOptions
 from .registry import adapter_class
 
 log = logging.getLogger("derlem.adapters")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any, Literal
+from typing import Any
 
 from PIL import (
     AvifImagePlugin,
@@ -25,32 +25,13 @@ from PIL import (
     TiffImagePlugin,
     WebPImagePlugin,
 )
-from pydantic import BaseModel, ConfigDict, Field
 
 from ..catalog.models import Rejected
 from ..catalog.status import Reason
 from . import jpeg, png, sniff
 from .difference_hash import COARSE, difference_hash
+from .image_options import ImageOptions
 from .pixels import flatten, to_srgb
-
-
-class ImageOptions(BaseModel):
-    """The `image` section: the form in which pictures are kept, and which are not kept."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    format: Literal["jpeg", "png", "webp"] = Field(
-        default="jpeg",
-        description="what pictures are written as; conforming JPEGs keep their bytes when it is jpeg",
-    )
-    quality: int = Field(default=95, ge=1, le=100, description="of JPEG (always 4:4:4) and WebP")
-    max_pixels: int = Field(default=178_000_000, gt=0, description="width x height, read from the header")
-    min_side: int | None = Field(default=None, gt=0, description="pixels of the shorter side")
-    max_side: int | None = Field(default=None, gt=0, description="pixels of the longer side")
-    max_aspect: float | None = Field(default=None, ge=1, description="longer side by shorter side")
-    max_bytes: int | None = Field(
-        default=None, gt=0, description="of the picture as the corpus would hold it"
-    )
 
 
 @dataclass(slots=True)

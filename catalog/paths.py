@@ -8,20 +8,9 @@ from typing import Annotated
 
 from pydantic import BeforeValidator
 
+from .located import Located
+
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-
-
-class Located(str):
-    """A string that remembers the folder of the configuration file it was read from."""
-
-    folder: Path
-
-    @classmethod
-    def of(cls, text: str, folder: Path) -> Located:
-        """`text`, read from a file in `folder`."""
-        located = cls(text)
-        located.folder = folder
-        return located
 
 
 def _against_its_file(value: object) -> object:

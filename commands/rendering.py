@@ -10,6 +10,9 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+Table = tuple[Sequence[str], Sequence[Sequence[Any]]]
+"""Columns and rows."""
+
 FORMATS = ("table", "json", "csv")
 
 
@@ -35,10 +38,10 @@ def named(row: Mapping[str, Any]) -> str:
 def _table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     from rich import box
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Table as Grid
 
     listed = [list(row) for row in rows]
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Grid(box=box.SIMPLE_HEAD, pad_edge=False)
     for place, column in enumerate(columns):
         numeric = all(isinstance(row[place], (int, float, Decimal)) or row[place] is None for row in listed)
         table.add_column(column, justify="right" if numeric and listed else "left", overflow="fold")

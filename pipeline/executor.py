@@ -23,10 +23,10 @@ from ..catalog.disk import disk_error
 from ..catalog.errors import DerlemError
 from ..catalog.status import Reason, Status
 from .interrupts import held_back
+from .job import Job, Tell
 from .parent import warm_up
 from .segment_writer import WrittenSegment
 from .tasks import Task
-from .worker import Job, Tell, ingest_task
 
 log = logging.getLogger("derlem.pipeline")
 
@@ -310,6 +310,8 @@ def _queue(task: Task, shared: deque[Task], pinned: dict[int, deque[Task]]) -> d
 
 def _work(connection: Connection, lifeline: Connection, guard: SharedGuard, job: Job) -> None:
     """A worker's life: tasks in, segments out, until the coordinator is gone."""
+    from .worker import ingest_task  # with its decoders, of which the coordinator needs none
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the coordinator decides what an interrupt means
     limit = int(job.ingest.memory_limit)
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))

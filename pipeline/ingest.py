@@ -9,10 +9,10 @@ from ..adapters.base import SourceOptions
 from ..catalog.status import Status
 from ..catalog.store import read_catalog
 from .executor import LocalExecutor
+from .job import Job
 from .segment_writer import WrittenSegment
 from .store import SegmentStore
 from .tasks import Task, plan_items, plan_pages
-from .worker import Job
 
 log = logging.getLogger("derlem.pipeline")
 

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 from ..adapters.base import SourceOptions
 from ..catalog.store import read_catalog
+from .job import Job
 from .store import SegmentStore
 from .tasks import Task, plan_refresh
-from .worker import Job
 
 
 def plan_again(sources: Sequence[SourceOptions], store: SegmentStore, job: Job) -> list[Task]:

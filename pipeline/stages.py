@@ -25,12 +25,12 @@ from ..catalog.workspace import Workspace
 from .discover import Listing, discover, open_listings, refuse_empty
 from .executor import LocalExecutor
 from .ingest import carry_out, ingest
+from .job import Job
 from .options import IngestOptions
 from .progress import meter
 from .refresh import plan_again
 from .segment_writer import WrittenSegment
 from .session import Session, declare, write_provenance
-from .worker import Job
 
 log = logging.getLogger("derlem.pipeline")
 

@@ -9,23 +9,21 @@ import hashlib
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-import pyarrow as pa
-
-from ..adapters.base import Adapter, Context
+from ..adapters.base import Adapter
 from ..adapters.cache import keep
-from ..adapters.image import ImageOptions, Picture, normalise
+from ..adapters.image import Picture, normalise
+from ..adapters.image_options import ImageOptions
 from ..adapters.pdf import PdfOptions, expand, read_pages
 from ..adapters.sniff import media_type
 from ..catalog.errors import DerlemError
 from ..catalog.models import Failure, Payload, Rejected, now
 from ..catalog.status import Reason, Status
-from .options import IngestOptions
+from .job import Emit, Guard, Job, Tell
 from .rows import SETTLED_AT_ONCE, Row, announce, as_item, failed, merged_meta, parse, updated
-from .segment_writer import SegmentWriter, WrittenSegment
+from .segment_writer import SegmentWriter
 from .sidecar import sidecar
 from .tasks import Task, read_plan
 
@@ -36,40 +34,6 @@ TELL_SECONDS = 3.0
 """Seconds between two words on how a refresh goes."""
 
 log = logging.getLogger("derlem.pipeline")
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What all tasks of a stage share."""
-
-    run: str
-    context: Context
-    ingest: IngestOptions
-    schema: pa.Schema
-    adapters: Mapping[str, type[Adapter[Any]]]
-    """By source; looked up once, by the coordinator."""
-
-
-class Guard(Protocol):
-    """Tells the outside which item is being worked on, so that a death or a hang is charged to it."""
-
-    def begin(self, item_id: str) -> None:
-        """This item's payload is now being decoded."""
-
-    def waiting(self) -> None:
-        """No item is: the adapter is reading."""
-
-    @property
-    def ending(self) -> bool:
-        """Whether the run is to end: what is settled is handed over, the rest left."""
-
-
-Emit = Callable[[WrittenSegment, list[str]], None]
-"""Takes a finished segment and the ids of the task's items that it settles."""
-
-
-Tell = Callable[[Counter[str]], None]
-"""Takes how many items of a refresh stay as they are, by why, since it was called last."""
 
 
 def ingest_task(task: Task, job: Job, guard: Guard, emit: Emit, tell: Tell) -> None:

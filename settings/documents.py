@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from ..catalog.errors import ConfigError
-from ..catalog.paths import Located
+from ..catalog.located import Located
 
 DEFAULT_FILE = Path("derlem.yaml")
 

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 from ..adapters.base import SourceOptions
 from ..adapters.registry import adapter_class
 from ..catalog.errors import ConfigError
-from ..catalog.paths import Located
+from ..catalog.located import Located
 from ..catalog.sources import Declared
 from .documents import Document, Key, read_documents
 from .options import Config

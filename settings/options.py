@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, field_validat
 
 from ..adapters.base import SourceOptions
 from ..adapters.fetch.options import FetchOptions
-from ..adapters.image import ImageOptions
+from ..adapters.image_options import ImageOptions
 from ..adapters.pdf import PdfOptions
 from ..catalog.paths import ResolvedPath
 from ..corpus.options import CorpusOptions

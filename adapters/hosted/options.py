@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from ...catalog.paths import Located
+from ...catalog.located import Located
 from ..base import SourceOptions
 
 _HUB = "hf://datasets/"

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
-
-import pypdfium2 as pdfium
-import pypdfium2.raw as raw
+from typing import TYPE_CHECKING, Any
 
 from ...catalog.models import Item, Rejected
 from ...catalog.status import Reason
 from .options import PdfOptions
+
+if TYPE_CHECKING:
+    from pypdfium2 import PdfDocument
 
 POINTS_PER_INCH = 72
 
@@ -32,8 +32,11 @@ def expand(path: Path, document: Item, options: PdfOptions) -> list[Item]:
         return [_page(pdf, number, count, path.name, document, options) for number in range(1, count + 1)]
 
 
-def open_document(path: Path) -> pdfium.PdfDocument:
+def open_document(path: Path) -> PdfDocument:
     """Open a PDF, to be closed by the caller; Rejected (`pdf_encrypted`, `pdf_damaged`) if that fails."""
+    import pypdfium2 as pdfium
+    import pypdfium2.raw as raw
+
     try:
         return pdfium.PdfDocument(path)
     except pdfium.PdfiumError as error:
@@ -47,11 +50,13 @@ def pixels(points: float, dpi: int) -> int:
     return max(1, round(points / POINTS_PER_INCH * dpi))
 
 
-def page_size(pdf: pdfium.PdfDocument, number: int) -> tuple[float, float]:
+def page_size(pdf: PdfDocument, number: int) -> tuple[float, float]:
     """Width and height of page `number` (from 1) in points, upright as a viewer shows it.
 
     Rejected (`page_damaged`) if the page cannot be found or has no extent.
     """
+    import pypdfium2.raw as raw
+
     size = raw.FS_SIZEF()
     found = raw.FPDF_GetPageSizeByIndexF(pdf, number - 1, size)
     width, height = (round(float(side), 4) for side in (size.width, size.height))  # of single precision
@@ -61,7 +66,7 @@ def page_size(pdf: pdfium.PdfDocument, number: int) -> tuple[float, float]:
 
 
 def _page(
-    pdf: pdfium.PdfDocument, number: int, count: int, digest: str, document: Item, options: PdfOptions
+    pdf: PdfDocument, number: int, count: int, digest: str, document: Item, options: PdfOptions
 ) -> Item:
     here = f"page={number}"
     facts: dict[str, Any] = {"page": number, "pages": count}

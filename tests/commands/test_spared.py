@@ -36,3 +36,28 @@ def test_commands_do_without_pandas(material: Callable[[str], Path], tmp_path: P
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-2:] == ["pandas: False", "frames: 3"]
+
+
+ASKING = """
+import sys
+from derlem.cli import main
+
+for command in (["status"], ["sql", "FROM sources"]):
+    main(["-c", sys.argv[1], *command], standalone_mode=False)
+heavy = "PIL", "pypdfium2", "pyarrow", "numpy", "aiohttp", "sqlalchemy"
+print("heavy:", [name for name in heavy if name in sys.modules])
+"""
+
+
+def test_asking_the_catalog_needs_no_decoders_and_no_workers(tmp_path: Path) -> None:
+    config = tmp_path / "derlem.yaml"
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "a.jpg").write_bytes(b"")
+    source = {"name": "s", "adapter": "files", "path": "pictures", "license": "CC0-1.0"}
+    config.write_text(yaml.safe_dump({"workspace": "work", "sources": [source]}))
+    listed = [sys.executable, "-m", "derlem", "-c", config, "discover"]
+    subprocess.run(listed, check=True, capture_output=True, timeout=120)
+    asked = [sys.executable, "-c", ASKING, config]
+    done = subprocess.run(asked, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "heavy: []"

@@ -25,8 +25,8 @@ from derlem.adapters.hosted.options import HuggingfaceOptions
 from derlem.adapters.hosted.pictures import leaves
 from derlem.adapters.registry import adapter_class
 from derlem.catalog.errors import ConfigError, MissingExtra
+from derlem.catalog.located import Located
 from derlem.catalog.models import Payload
-from derlem.catalog.paths import Located
 from derlem.catalog.status import Reason
 
 PACKERS: dict[str, Callable[[bytes], bytes]] = {

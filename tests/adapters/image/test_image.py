@@ -19,7 +19,8 @@ from pydantic import ValidationError
 
 from derlem.adapters import image as image_module
 from derlem.adapters.difference_hash import difference_hash
-from derlem.adapters.image import ImageOptions, normalise
+from derlem.adapters.image import normalise
+from derlem.adapters.image_options import ImageOptions
 from derlem.catalog.models import Rejected
 from derlem.catalog.status import Reason
 

@@ -1,0 +1,26 @@
+"""The `image` section of the configuration, without the decoders that heed it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class ImageOptions(BaseModel):
+    """The `image` section: the form in which pictures are kept, and which are not kept."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal["jpeg", "png", "webp"] = Field(
+        default="jpeg",
+        description="what pictures are written as; conforming JPEGs keep their bytes when it is jpeg",
+    )
+    quality: int = Field(default=95, ge=1, le=100, description="of JPEG (always 4:4:4) and WebP")
+    max_pixels: int = Field(default=178_000_000, gt=0, description="width x height, read from the header")
+    min_side: int | None = Field(default=None, gt=0, description="pixels of the shorter side")
+    max_side: int | None = Field(default=None, gt=0, description="pixels of the longer side")
+    max_aspect: float | None = Field(default=None, ge=1, description="longer side by shorter side")
+    max_bytes: int | None = Field(
+        default=None, gt=0, description="of the picture as the corpus would hold it"
+    )
