@@ -34,6 +34,7 @@ import pyarrow as pa
 from .errors import ConfigError, NoAudits, QueryError
 from .models import category_path
 from .queries import names, query, quoted
+from .spared import settle_pyarrow
 from .status import Reason, Status
 
 FIRST_ROWS = 5
@@ -162,6 +163,7 @@ def _run(connection: duckdb.DuckDBPyConnection, audit: Audit) -> AuditResult:
 
 def _offer(connection: duckdb.DuckDBPyConnection, inventory: Inventory) -> None:
     """Make what was found, and the vocabulary, visible to SQL. The catalog itself stays as it is."""
+    settle_pyarrow()
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE shard_samples AS SELECT * FROM read_parquet($files)",
         {"files": [str(path) for path in inventory.shard_samples]},

@@ -21,6 +21,16 @@ def spare_pandas() -> None:
         sys.meta_path.insert(0, _NoPandas)
 
 
+def settle_pyarrow() -> None:
+    """Let pyarrow look for pandas here and now, in derlem's name; what it finds is what it goes by.
+
+    Else it may look when DuckDB hands it a value, in nobody's name.
+    """
+    import pyarrow as pa
+
+    pa.array([None])
+
+
 class _NoPandas:
     """An import from C seems to come from the Python code that called it; derlem itself imports no pandas."""
 

@@ -15,7 +15,7 @@ import duckdb
 from .disk import disk_error
 from .errors import CatalogBusy, CatalogMissing, CatalogUnreadable, CatalogVersionError, chain
 from .queries import SCHEMA_VERSION, names, query
-from .spared import spare_pandas
+from .spared import settle_pyarrow, spare_pandas
 from .workspace import Workspace
 
 spare_pandas()
@@ -47,6 +47,7 @@ def write_catalog(workspace: Workspace, wait: float = WRITE_WAIT) -> Iterator[du
 
     Nothing is committed by this function: use `transaction` around each change.
     """
+    settle_pyarrow()
     workspace.root.mkdir(parents=True, exist_ok=True)
     with closing(connect(workspace, read_only=False, wait=wait)) as connection, interruptible(connection):
         if not _has_schema(connection):

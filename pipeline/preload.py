@@ -10,16 +10,14 @@ import signal
 from contextlib import suppress
 from importlib import import_module
 
-from ..catalog.spared import spare_last_collection, spare_pandas, spared_collections
+from ..catalog.spared import settle_pyarrow, spare_last_collection, spare_pandas, spared_collections
 from .parent import ADAPTERS
 
 
 def _get_ready() -> None:
     import_module("derlem.pipeline.worker")
-    import pyarrow as pa
-
     spare_pandas()
-    pa.array([None])  # here and now it looks, not in each worker
+    settle_pyarrow()
     from ..adapters.registry import adapter_class
 
     for name in os.environ.get(ADAPTERS, "").split():

@@ -10,32 +10,50 @@ from pathlib import Path
 import pytest
 import yaml
 
-COMMANDS = """
+COMMAND = """
 import sys
 from derlem.cli import main
 
-for command in (["run"], ["status"], ["sql", "FROM sources"]):
-    main(["-c", sys.argv[1], "--test-mode", *command], standalone_mode=False)
-print("pandas:", "pandas" in sys.modules)
+if __name__ == "__main__":  # workers import this file, too
+    main(["-c", *sys.argv[1:]], standalone_mode=False)
+    print("pandas:", "pandas" in sys.modules)
+"""
 
-import pandas  # others may
-import pyarrow
+OTHERS = """
+    import pandas
+    import pyarrow
 
-print("frames:", len(pyarrow.table({"a": [1, 2, 3]}).to_pandas()))
+    print("frames:", len(pyarrow.table({"a": [1, 2, 3]}).to_pandas()))
 """
 
 
 def test_commands_do_without_pandas(material: Callable[[str], Path], tmp_path: Path) -> None:
     pytest.importorskip("pandas")
-    config = tmp_path / "derlem.yaml"
+    config, program = tmp_path / "derlem.yaml", tmp_path / "program.py"
     source = {"name": "s", "adapter": "files", "path": str(material("stamps")), "license": "GPL-2.0-only"}
     sections = {"sample": {"name": "s", "seed": 3, "target": 4}, "corpus": {"format": "parquet"}}
     config.write_text(yaml.safe_dump({"workspace": "work", "sources": [source], **sections}))
+    program.write_text(COMMAND)
+    others = tmp_path / "others.py"
+    others.write_text(COMMAND + OTHERS)
+    for command in (
+        ["run"],
+        *(["discover"], ["ingest"], ["sample"], ["build"], ["audit"], ["status"], ["retry"]),
+        *(
+            ["--dry-run", "sample"],
+            ["sql", "FROM sources"],
+            ["withdraw", "--where", "ordinal = 0", "--purge"],
+        ),
+    ):
+        done = subprocess.run(
+            [sys.executable, program, config, *command], capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.splitlines()[-1] == "pandas: False", command
     done = subprocess.run(
-        [sys.executable, "-c", COMMANDS, config], capture_output=True, text=True, timeout=120
+        [sys.executable, others, config, "sample"], capture_output=True, text=True, timeout=120
     )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-2:] == ["pandas: False", "frames: 3"]
+    assert done.stdout.splitlines()[-2:] == ["pandas: False", "frames: 3"], done.stderr
 
 
 ASKING = """
