@@ -31,6 +31,12 @@ class PictureHashes:
     dhash: str
 
 
+def hashed_form(context: Context) -> ImageOptions:
+    """The form in which pictures are hashed: the corpus's, whose limits are not theirs."""
+    section = ImageOptions.model_validate(context.settings.get("image", {}))
+    return ImageOptions(format=section.format, quality=section.quality)
+
+
 def picture_hashes(source: SourceOptions, context: Context) -> Iterator[PictureHashes]:
     """The hashes of every picture that the source lists, in no particular order.
 
@@ -39,8 +45,7 @@ def picture_hashes(source: SourceOptions, context: Context) -> Iterator[PictureH
     for the hashes relies on having them.
     """
     adapter: Adapter[Any] = adapter_class(source.adapter)(context)
-    section = ImageOptions.model_validate(context.settings.get("image", {}))
-    options = ImageOptions(format=section.format, quality=section.quality)  # limits are a corpus's concern
+    options = hashed_form(context)
     items = (item for item in chain.from_iterable(adapter.discover(source)) if item.reason is None)
     read = passed_over = 0
     for item_id, result in adapter.read(source, items):

@@ -8,28 +8,37 @@ from typing import Any
 from pydantic import ValidationError
 
 from ..adapters.base import Context, SourceOptions
-from ..adapters.hashes import UnreadPictures, picture_hashes
+from ..adapters.hashes import UnreadPictures
+from ..adapters.kept_hashes import kept_hashes
 from ..adapters.registry import adapter_class
 from ..catalog.errors import ConfigError
+from ..pipeline.progress import meter
 from ..sampling.exclusion import Fingerprint, Fingerprinter, read_hashes
 from ..sampling.options import Exclusion
 
 
-def fingerprinter(context: Context) -> Fingerprinter:
-    """What gives the fingerprints of any exclusion; ConfigError where one cannot be read."""
+def fingerprinter(context: Context, *, keep: bool) -> Fingerprinter:
+    """What gives the fingerprints of any exclusion; ConfigError where one cannot be read.
+
+    With `keep` those of pictures are kept in the workspace for the next time.
+    """
 
     def fingerprints(exclusion: Exclusion) -> Iterable[Fingerprint]:
-        return read_hashes(exclusion) if exclusion.hashes is not None else _of_pictures(exclusion, context)
+        if exclusion.hashes is not None:
+            return read_hashes(exclusion)
+        return _of_pictures(exclusion, context, keep)
 
     return fingerprints
 
 
-def _of_pictures(exclusion: Exclusion, context: Context) -> Iterator[Fingerprint]:
+def _of_pictures(exclusion: Exclusion, context: Context, keep: bool) -> Iterator[Fingerprint]:
     try:
-        for found in picture_hashes(_as_source(exclusion), context):
-            yield Fingerprint(sha256=found.sha256, dhash=found.dhash)
-            if found.original_sha256 != found.sha256:
-                yield Fingerprint(sha256=found.original_sha256)
+        with meter(f"hash {exclusion.label}") as shown:
+            for found in kept_hashes(_as_source(exclusion), context, keep=keep):
+                yield Fingerprint(sha256=found.sha256, dhash=found.dhash)
+                if found.original_sha256 != found.sha256:
+                    yield Fingerprint(sha256=found.original_sha256)
+                shown.advance(1)
     except UnreadPictures as error:
         message = f"the pictures of {exclusion.label} cannot be excluded: {error}"
         raise ConfigError(message, key="sample.exclude") from error

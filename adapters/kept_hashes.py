@@ -1,0 +1,103 @@
+"""Keeps the hashes of pictures outside the catalog: an evaluation set is not decoded anew for every draw."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import PIL
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ..catalog.disk import replacing
+from .base import Context, SourceOptions
+from .files import FilesOptions
+from .hashes import PictureHashes, hashed_form, picture_hashes
+from .hosted.hub import HubFiles
+from .hosted.options import HuggingfaceOptions
+from .tree import Tree
+
+log = logging.getLogger("derlem.adapters")
+
+_MADE = 1
+"""To be raised when the same bytes give other hashes than before."""
+
+_COLUMNS = ("original_sha256", "sha256", "dhash")
+_WHOLE = frozenset({".parquet", ".arrow", ".tar"})
+"""Data files that hold their pictures themselves."""
+
+
+def kept_hashes(source: SourceOptions, context: Context, *, keep: bool) -> Iterator[PictureHashes]:
+    """What `picture_hashes` gives, from the cache where nothing has changed since they were kept there.
+
+    Of files on disk their names, sizes and times tell; a dataset on the hub is asked for its commit, and
+    read at that. With `keep` what had to be read is kept. Raises what `picture_hashes` does.
+    """
+    if isinstance(source, HuggingfaceOptions) and source.hub_id is not None:
+        source = source.model_copy(update={"revision": HubFiles.at(source.hub_id, source.revision).commit})
+    path = _place(source, context)
+    if path is None:
+        yield from picture_hashes(source, context)
+        return
+    if (found := _read(path)) is not None:
+        log.info("%s: the hashes of %d pictures are known", source.name, len(found))
+        yield from found
+        return
+    read = []
+    for hashes in picture_hashes(source, context):
+        read.append(hashes)
+        yield hashes
+    if keep:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        table = pa.table({name: [getattr(each, name) for each in read] for name in _COLUMNS})
+        with replacing(path) as file:
+            pq.write_table(table, file, compression="none", write_page_checksum=True)
+
+
+def _place(source: SourceOptions, context: Context) -> Path | None:
+    """Where a source's hashes are kept as long as it is what it is now; None if nobody can tell."""
+    if isinstance(source, HuggingfaceOptions) and source.hub_id is not None:
+        files: Any = None  # a commit never changes
+    elif isinstance(source, FilesOptions):
+        files = _files(Tree(source.path, without=context.workspace.root))
+    elif isinstance(source, HuggingfaceOptions) and _closed(Path(source.dataset)):
+        files = _files(Tree(source.dataset, hidden=True))
+    else:
+        return None
+    form = hashed_form(context).model_dump()
+    whole = [_MADE, PIL.__version__, form, source.model_dump(mode="json"), files]
+    digest = hashlib.sha256(json.dumps(whole).encode()).hexdigest()
+    return context.workspace.cache / "hashes" / f"{digest}.parquet"
+
+
+def _closed(dataset: Path) -> bool:
+    """Whether all that a local dataset says lies where it does: rows of a JSON file name others."""
+    return dataset.is_dir() or dataset.suffix in _WHOLE
+
+
+def _files(tree: Tree) -> list[tuple[str, int, int]]:
+    """Name, size and time of the last change (ns) of every file."""
+    found = []
+    for folder in tree.folders():
+        for name in (*folder.files, *folder.others):
+            with suppress(FileNotFoundError):  # gone since it was listed
+                status = Path(tree.root, folder.path, name).stat()
+                found.append((folder.join(name), status.st_size, status.st_mtime_ns))
+    return found
+
+
+def _read(path: Path) -> list[PictureHashes] | None:
+    """Kept hashes; None if there are none, or none that can be read."""
+    try:
+        table = pq.read_table(path, columns=list(_COLUMNS), page_checksum_verification=True)
+    except FileNotFoundError:
+        return None
+    except (OSError, pa.ArrowException) as error:
+        log.warning("%s is damaged, and made anew: %s", path, error)
+        return None
+    return [PictureHashes(**row) for row in table.to_pylist()]
