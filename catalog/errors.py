@@ -57,12 +57,12 @@ class CatalogBusy(DerlemError):
 
 
 class CatalogUnreadable(DerlemError):
-    """The catalog is there and cannot be opened; the message is the database's."""
+    """The catalog is there and cannot be opened, or not be read; the message is the database's."""
 
     def __init__(self, path: Path, why: str) -> None:
         self.path, self.why = path, why
         super().__init__(
-            f"the catalog cannot be opened: {why.rstrip('.!')}. "
+            f"the catalog cannot be read: {why.rstrip('.!')}. "
             f"If it is damaged, `derlem catalog rebuild` makes it anew from the segments"
         )
 

@@ -18,12 +18,13 @@ from .segments import merge
 from .sources import read_provenance, restore_source
 from .store import (
     WRITE_WAIT,
-    connect,
     create_schema,
     create_views,
     interruptible,
+    opened,
     schema_steps,
     schema_version,
+    telling_damage,
     transaction,
 )
 from .workspace import Workspace
@@ -59,12 +60,11 @@ def compact(workspace: Workspace) -> tuple[int, int]:
     if not workspace.catalog.exists():
         raise CatalogMissing(workspace.catalog)
     before = workspace.catalog.stat().st_size
-    with _replacement(workspace) as connection:
+    with _replacement(workspace) as connection, telling_damage(workspace):
         create_schema(connection)
         # Exclusive: nobody reads the old file while it is copied and replaced.
-        held = connect(workspace, read_only=False, wait=WRITE_WAIT)
-        found = schema_version(held)
-        held.close()
+        with opened(workspace, read_only=False, wait=WRITE_WAIT) as held:
+            found = schema_version(held)
         if found != SCHEMA_VERSION:
             raise CatalogVersionError(workspace.catalog, found, SCHEMA_VERSION)
         connection.execute(f"ATTACH '{_literal(workspace.catalog)}' AS old (READ_ONLY)")
@@ -82,8 +82,7 @@ def migrate(workspace: Workspace) -> tuple[int, int]:
     """
     if not workspace.catalog.exists():
         raise CatalogMissing(workspace.catalog)
-    connection = connect(workspace, read_only=False, wait=WRITE_WAIT)
-    try:
+    with opened(workspace, read_only=False, wait=WRITE_WAIT) as connection:
         before = schema_version(connection)
         if before > SCHEMA_VERSION:
             raise CatalogVersionError(workspace.catalog, before, SCHEMA_VERSION)
@@ -95,8 +94,6 @@ def migrate(workspace: Workspace) -> tuple[int, int]:
         with transaction(connection):
             create_views(connection)
         return before, schema_version(connection)
-    finally:
-        connection.close()
 
 
 @contextmanager

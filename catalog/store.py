@@ -32,11 +32,11 @@ WRITE_WAIT = 60.0
 def read_catalog(workspace: Workspace, wait: float = READ_WAIT) -> Iterator[duckdb.DuckDBPyConnection]:
     """A read-only connection; waits at most `wait` seconds for a commit that is under way.
 
-    Raises CatalogMissing, CatalogVersionError and what `connect` does.
+    Raises CatalogMissing, CatalogVersionError and what `opened` does.
     """
     if not workspace.catalog.exists():
         raise CatalogMissing(workspace.catalog)
-    with closing(connect(workspace, read_only=True, wait=wait)) as connection, interruptible(connection):
+    with opened(workspace, read_only=True, wait=wait) as connection:
         _check_version(connection, workspace.catalog)
         yield connection
 
@@ -45,16 +45,43 @@ def read_catalog(workspace: Workspace, wait: float = READ_WAIT) -> Iterator[duck
 def write_catalog(workspace: Workspace, wait: float = WRITE_WAIT) -> Iterator[duckdb.DuckDBPyConnection]:
     """A writing connection, the catalog created where there is none. The caller holds the workspace's lock.
 
-    Nothing is committed by this function: use `transaction` around each change.
+    Nothing is committed by this function: use `transaction` around each change. Raises what `opened` does,
+    and CatalogVersionError.
     """
     settle_pyarrow()
     workspace.root.mkdir(parents=True, exist_ok=True)
-    with closing(connect(workspace, read_only=False, wait=wait)) as connection, interruptible(connection):
+    with opened(workspace, read_only=False, wait=wait) as connection:
         if not _has_schema(connection):
             with transaction(connection):
                 create_schema(connection)
         _check_version(connection, workspace.catalog)
         yield connection
+
+
+@contextmanager
+def opened(workspace: Workspace, *, read_only: bool, wait: float) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection of whatever schema version, for the block.
+
+    Raises what `connect` does, and CatalogUnreadable for damage that a query meets in the block.
+    """
+    with (
+        telling_damage(workspace),
+        closing(connect(workspace, read_only=read_only, wait=wait)) as connection,
+        interruptible(connection),
+    ):
+        yield connection
+
+
+@contextmanager
+def telling_damage(workspace: Workspace) -> Iterator[None]:
+    """The catalog is read here: damage that a query meets is CatalogUnreadable, however it comes."""
+    try:
+        yield
+    except Exception as error:
+        for each in chain(error):
+            if isinstance(each, duckdb.Error) and "Corrupt database file" in str(each):
+                raise CatalogUnreadable(workspace.catalog, str(each)) from error
+        raise
 
 
 @contextmanager

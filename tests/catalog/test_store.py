@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -32,6 +33,21 @@ def test_a_damaged_file(workspace: Workspace, size: int, read_only: bool) -> Non
     workspace.catalog.write_bytes(b"\x55" * size)
     with pytest.raises(CatalogUnreadable, match="catalog rebuild"):
         connect(workspace, read_only=read_only, wait=3600)
+
+
+@pytest.mark.parametrize("catalog", [read_catalog, write_catalog])
+def test_damage_that_a_query_meets(workspace: Workspace, catalog: Any) -> None:
+    with write_catalog(workspace) as connection:
+        connection.execute(
+            "CREATE TABLE hashes AS SELECT md5(CAST(range AS VARCHAR)) AS hash FROM range(200_000)"
+        )
+    rotten = bytearray(workspace.catalog.read_bytes())
+    rotten[len(rotten) // 2] ^= 1
+    workspace.catalog.write_bytes(rotten)
+    with pytest.raises(CatalogUnreadable, match="catalog rebuild"), catalog(workspace) as connection:
+        connection.execute("SELECT max(hash) FROM hashes").fetchall()
+    with pytest.raises(ValueError, match="ours"), catalog(workspace):  # others stay what they are
+        raise ValueError("ours")
 
 
 def test_a_file_in_use(workspace: Workspace) -> None:
