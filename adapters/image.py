@@ -21,6 +21,7 @@ from PIL import (
     Jpeg2KImagePlugin,
     JpegImagePlugin,
     PngImagePlugin,
+    PpmImagePlugin,
     PsdImagePlugin,
     TiffImagePlugin,
     WebPImagePlugin,
@@ -67,6 +68,7 @@ _DECODERS: dict[str, Any] = {
     "image/jp2": Jpeg2KImagePlugin.Jpeg2KImageFile,
     "image/avif": AvifImagePlugin.AvifImageFile,
     "image/vnd.adobe.photoshop": PsdImagePlugin.PsdImageFile,
+    "image/x-portable-anymap": PpmImagePlugin.PpmImageFile,
 }
 
 _OUTPUT: dict[str, tuple[str, str, int, dict[str, Any]]] = {

@@ -39,6 +39,12 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"\0\0\0\x0cJXL \r\n\x87\n", "image/jxl"),
     (b"8BPS\0\x01", "image/vnd.adobe.photoshop"),
     (b"8BPS\0\x02", "image/vnd.adobe.photoshop"),
+    (b"P7\n", "image/x-portable-arbitrarymap"),
+    (b"qoif", "image/qoi"),
+    (b"DDS |\0\0\0", "image/vnd.ms-dds"),
+    (b"v/1\x01", "image/x-exr"),
+    (b"#?RADIANCE", "image/vnd.radiance"),
+    (b"II\xbc\x01", "image/jxr"),
     (b"PK\x03\x04", "application/zip"),
     (b"PK\x05\x06", "application/zip"),
     (b"PK\x07\x08", "application/zip"),
@@ -72,6 +78,10 @@ _BRANDS = {
     b"msf1": "image/heif",
 }
 
+_GAP = rb"(?:\s|#[^\r\n]*[\r\n])+"
+_NETPBM = re.compile(rb"P[1-6]" + _GAP + rb"\d+" + _GAP + rb"\d+\s")
+_FLOATMAP = re.compile(rb"P[Ff]\s\d+\s\d+\s-?\d")
+
 _HTML = re.compile(rb"<(?:!doctype\s+html|html|head|body|title|script|table|div|h1)[\s>]", re.IGNORECASE)
 _SVG = re.compile(rb"<svg[\s>]|<!doctype\s+svg\s", re.IGNORECASE)
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
@@ -87,6 +97,10 @@ def media_type(head: bytes) -> str:
     for signature, found in _SIGNATURES:
         if head.startswith(signature):
             return found
+    if _NETPBM.match(head):
+        return "image/x-portable-anymap"
+    if _FLOATMAP.match(head):
+        return "image/x-portable-floatmap"
     if head[:4] == b"RIFF":
         return _RIFF.get(head[8:12], UNKNOWN)
     if head[4:8] == b"ftyp":

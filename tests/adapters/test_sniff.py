@@ -26,6 +26,7 @@ PILLOW = {
     "AVIF": "image/avif",
     "JPEG2000": "image/jp2",
     "ICO": "image/x-icon",
+    "PPM": "image/x-portable-anymap",
     "PDF": "application/pdf",
 }
 

@@ -43,6 +43,7 @@ FORMATS = {
     "ICO": ("RGBA",),
     "JPEG2000": ("L", "LA", "RGB", "RGBA"),
     "AVIF": ("RGB", "RGBA"),
+    "PPM": ("1", "L", "RGB", "I"),
 }
 GRAY = ("1", "L")
 
@@ -223,6 +224,11 @@ def test_a_flipped_bit_in_a_png_is_seen(photo, encode):
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", Reason.NOT_IMAGE),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", Reason.UNSUPPORTED_FORMAT),
         (b"\0\0\0\x18ftypheic\0\0\0\0heicmif1", Reason.UNSUPPORTED_FORMAT),
+        (b"P7\nWIDTH 1\n", Reason.UNSUPPORTED_FORMAT),
+        (b"qoif\0\0\0\1\0\0\0\1\3\0", Reason.UNSUPPORTED_FORMAT),
+        (b"P6 4 4 255\n" + bytes(40), Reason.TRUNCATED),
+        (b"P3 2 2 255\n1 2 3 4 5 6", Reason.TRUNCATED),
+        (b"P5 4 4 0\n" + bytes(16), Reason.CORRUPT),
         (b"GIF89a", Reason.CORRUPT),
         (b"RIFF\0\0\0\0WEBPVP8 ", Reason.CORRUPT),
     ],
