@@ -79,7 +79,8 @@ _BRANDS = {
 }
 
 _GAP = rb"(?:\s|#[^\r\n]*[\r\n])+"
-_NETPBM = re.compile(rb"P[1-6]" + _GAP + rb"\d+" + _GAP + rb"\d+\s")
+_SIDES = _GAP + rb"\d+" + _GAP + rb"\d+"
+_NETPBM = re.compile(rb"P(?:[14]" + _SIDES + rb"\s|[2356]" + _SIDES + _GAP + rb"\d+\s)")
 _FLOATMAP = re.compile(rb"P[Ff]\s\d+\s\d+\s-?\d")
 
 _HTML = re.compile(rb"<(?:!doctype\s+html|html|head|body|title|script|table|div|h1)[\s>]", re.IGNORECASE)

@@ -126,6 +126,11 @@ def test_a_tar_from_before_ustar() -> None:
         (b"junk before\n%PDF-1.4\n", "application/pdf"),
         (b"BM is how this sentence starts, no bitmap", "text/plain"),
         (b"BZh is how this sentence starts", "text/plain"),
+        (b"P5 12 13 is how this one starts", "text/plain"),
+        (b"P6\n# a comment\n12 # another\n13\n255\n\0\0", "image/x-portable-anymap"),
+        (b"P4\t3 4\n\0\0\0\0", "image/x-portable-anymap"),
+        (b"Pf\n3 4\n-1.0\n", "image/x-portable-floatmap"),
+        (b"qoif\0\0\0\1\0\0\0\1\3\0", "image/qoi"),
     ],
 )
 def test_by_hand(head: bytes, expected: str) -> None:
