@@ -1,6 +1,6 @@
 """All audits together on a catalog of ten million items, with a corpus of five million samples.
 
-    python -m benchmarks.audit_speed [ITEMS]
+    python -m benchmarks.audit_speed [--items N]
 
 The shards themselves are not there: what an inventory of them would hold is made from the catalog, as the
 time that is measured is that of the queries. (Reading shards is as fast as hashing them.)
@@ -8,6 +8,7 @@ time that is measured is that of the queries. (Reading shards is as fast as hash
 
 from __future__ import annotations
 
+import argparse
 import resource
 import sys
 import tempfile
@@ -84,7 +85,11 @@ def inventory(connection: duckdb.DuckDBPyConnection, folder: Path) -> Inventory:
 
 
 def main() -> int:
-    items = int(sys.argv[1]) if len(sys.argv) > 1 else ITEMS
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--items", type=int, default=ITEMS)
+    items = parser.parse_args().items
     with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".bench-") as folder:
         workspace = Workspace(Path(folder) / "work")
         make(workspace, items)

@@ -1,6 +1,6 @@
 """Building a corpus of 200,000 samples of 35 KB beside `cp -r` of the same bytes, in both formats.
 
-    python -m benchmarks.build_speed [SAMPLES]
+    python -m benchmarks.build_speed [--samples N]
 
 The order of the corpus is random over all segments, as a drawn sample's is; ours plans, splices, hashes
 (sha256), fsyncs and describes, `cp` copies the segments' tars as they lie and leaves them to the page cache.
@@ -10,6 +10,7 @@ cache; they are measured in turns, and the medians are compared.
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import os
 import random
@@ -111,7 +112,11 @@ def build(workspace: Workspace, format: str, workers: int) -> float:
 
 
 def main() -> int:
-    samples = int(sys.argv[1]) if len(sys.argv) > 1 else SAMPLES
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--samples", type=int, default=SAMPLES)
+    samples = parser.parse_args().samples
     workers = os.cpu_count() or 1
     missed = 0
     with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".bench-") as folder:

@@ -1,12 +1,13 @@
 """Discovering a list of 1,000,000 URLs in Parquet, and discovering it again.
 
-    python -m benchmarks.url_discovery [ROWS]
+    python -m benchmarks.url_discovery [--rows N]
 
 Each is a whole `derlem discover`; peak memory is that of the largest of its processes.
 """
 
 from __future__ import annotations
 
+import argparse
 import resource
 import subprocess
 import sys
@@ -39,7 +40,11 @@ def write_list(path: Path, rows: int) -> None:
 
 
 def main() -> int:
-    rows = int(sys.argv[1]) if len(sys.argv) > 1 else ROWS
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rows", type=int, default=ROWS)
+    rows = parser.parse_args().rows
     missed = 0
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
