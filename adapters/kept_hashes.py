@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -26,6 +27,9 @@ log = logging.getLogger("derlem.adapters")
 
 _MADE = 1
 """To be raised when the same bytes give other hashes than before."""
+
+_TICK = 2 * 10**9
+"""Nanoseconds between which some file systems cannot tell two changes apart."""
 
 _COLUMNS = ("original_sha256", "sha256", "dhash")
 _WHOLE = frozenset({".parquet", ".arrow", ".tar"})
@@ -68,6 +72,8 @@ def _place(source: SourceOptions, context: Context) -> Path | None:
     elif isinstance(source, HuggingfaceOptions) and _closed(Path(source.dataset)):
         files = _files(Tree(source.dataset, hidden=True))
     else:
+        return None
+    if files is not None and any(changed > time.time_ns() - _TICK for _, _, changed in files):
         return None
     form = hashed_form(context).model_dump()
     whole = [_MADE, PIL.__version__, form, source.model_dump(mode="json"), files]

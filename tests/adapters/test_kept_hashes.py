@@ -35,7 +35,10 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
 
 @pytest.fixture
 def stamps(material: Callable[[str], Path], tmp_path: Path) -> Path:
-    return Path(shutil.copytree(material("stamps") / "medical", tmp_path / "stamps"))
+    folder = Path(shutil.copytree(material("stamps") / "medical", tmp_path / "stamps"))
+    for path in folder.iterdir():
+        os.utime(path, (2e9, 1e9))  # long enough ago
+    return folder
 
 
 def hashed(folder: Path, *, keep: bool = True, **settings: Any) -> list[PictureHashes]:
@@ -76,13 +79,31 @@ def test_any_change_is_noticed(change: str, stamps: Path, decoded: list[bytes]) 
         picture.write_bytes(other.read_bytes()[: status.st_size])
         os.truncate(picture, status.st_size)
     else:
-        os.utime(picture)
+        os.utime(picture, (2e9, 1.6e9))
+    for path in stamps.iterdir():
+        if path.stat().st_mtime > 1.7e9:
+            os.utime(path, (2e9, 1.5e9))
     decoded.clear()
     again = hashed(stamps)
     assert decoded
     assert (set(again) == set(first)) == (change not in ("gone", "rewritten"))
     decoded.clear()
     assert hashed(stamps) == again and not decoded
+
+
+def test_what_has_just_changed_is_not_relied_on(stamps: Path, decoded: list[bytes]) -> None:
+    picture, other = sorted(stamps.rglob("*.png"))[:2]
+    shutil.copyfile(picture, stamps / "new.png")
+    hashed(stamps)
+    assert not kept(stamps)
+    content = other.read_bytes()
+    size = (stamps / "new.png").stat().st_size
+    before = (stamps / "new.png").stat()
+    (stamps / "new.png").write_bytes((content + bytes(size))[:size])
+    os.utime(stamps / "new.png", ns=(before.st_atime_ns, before.st_mtime_ns))  # as a coarse clock has it
+    decoded.clear()
+    hashed(stamps)
+    assert decoded
 
 
 def test_nothing_is_kept_of_what_is_not_asked_for_or_breaks_off(stamps: Path, decoded: list[bytes]) -> None:
