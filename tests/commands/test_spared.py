@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -27,10 +26,10 @@ OTHERS = """
 """
 
 
-def test_commands_do_without_pandas(material: Callable[[str], Path], tmp_path: Path) -> None:
+def test_commands_do_without_pandas(demo: Path, tmp_path: Path) -> None:
     pytest.importorskip("pandas")
     config, program = tmp_path / "derlem.yaml", tmp_path / "program.py"
-    source = {"name": "s", "adapter": "files", "path": str(material("stamps")), "license": "GPL-2.0-only"}
+    source = {"name": "s", "adapter": "files", "path": str(demo / "clipart"), "license": "CC-PDDC"}
     sections = {"sample": {"name": "s", "seed": 3, "target": 4}, "corpus": {"format": "parquet"}}
     config.write_text(yaml.safe_dump({"workspace": "work", "sources": [source], **sections}))
     program.write_text(COMMAND)

@@ -6,19 +6,16 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 
-def test_hashes_are_kept_for_a_commit(
-    hub: Any, shapes: dict[str, Path], material: Callable[[str], Path], tmp_path: Path
-) -> None:
+def test_hashes_are_kept_for_a_commit(hub: Any, shapes: dict[str, Path], demo: Path, tmp_path: Path) -> None:
     hub.commit("org/evaluation", shapes["parquet"])
     config = tmp_path / "derlem.yaml"
-    source = {"name": "s", "adapter": "files", "path": str(material("stamps")), "license": "GPL-2.0-only"}
+    source = {"name": "s", "adapter": "files", "path": str(demo / "clipart"), "license": "CC-PDDC"}
     exclude = [{"dataset": "org/evaluation", "split": "train", "column": "image"}]
     sample = {"name": "s", "target": 3, "allow_shortfall": True, "exclude": exclude}
     config.write_text(yaml.safe_dump({"workspace": "work", "sources": [source], "sample": sample}))
