@@ -45,7 +45,7 @@ class Context:
     @property
     def notes(self) -> Path:
         """Where `discover` may write."""
-        return self.dry_notes or self.workspace.cache / "listings"
+        return self.dry_notes or self.workspace.listings
 
 
 class Spread(Enum):

@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import PIL
 import pyarrow as pa
@@ -32,22 +31,29 @@ _TICK = 2 * 10**9
 """Nanoseconds between which some file systems cannot tell two changes apart."""
 
 _COLUMNS = ("original_sha256", "sha256", "dhash")
-_WHOLE = frozenset({".parquet", ".arrow", ".tar"})
-"""Data files that hold their pictures themselves."""
+
+Stamps = list[tuple[str, int, int]]
+"""Name, size in bytes and time of the last change (ns) of every file."""
 
 
 def kept_hashes(source: SourceOptions, context: Context, *, keep: bool) -> Iterator[PictureHashes]:
     """What `picture_hashes` gives, from the cache where nothing has changed since they were kept there.
 
-    Of files on disk their names, sizes and times tell; a dataset on the hub is asked for its commit, and
-    read at that. With `keep` what had to be read is kept. Raises what `picture_hashes` does.
+    Of a folder the names, sizes and times of its files tell; a dataset on the hub is asked for its commit,
+    and read at that. With `keep` what had to be read is kept. Raises what `picture_hashes` does.
     """
+    files: Stamps | None = None
     if isinstance(source, HuggingfaceOptions) and source.hub_id is not None:
         source = source.model_copy(update={"revision": HubFiles.at(source.hub_id, source.revision).commit})
-    path = _place(source, context)
-    if path is None:
+        files = []  # what lies at a commit never changes
+    elif isinstance(source, HuggingfaceOptions) and Path(source.dataset).is_dir():  # a file may name others
+        files = _files(Tree(source.dataset, hidden=True))
+    elif isinstance(source, FilesOptions):
+        files = _files(Tree(source.path, without=context.workspace.root))
+    if files is None:
         yield from picture_hashes(source, context)
         return
+    path = _place(source, files, context)
     if (found := _read(path)) is not None:
         log.info("%s: the hashes of %d pictures are known", source.name, len(found))
         yield from found
@@ -63,38 +69,27 @@ def kept_hashes(source: SourceOptions, context: Context, *, keep: bool) -> Itera
             pq.write_table(table, file, compression="none", write_page_checksum=True)
 
 
-def _place(source: SourceOptions, context: Context) -> Path | None:
-    """Where a source's hashes are kept as long as it is what it is now; None if nobody can tell."""
-    if isinstance(source, HuggingfaceOptions) and source.hub_id is not None:
-        files: Any = None  # a commit never changes
-    elif isinstance(source, FilesOptions):
-        files = _files(Tree(source.path, without=context.workspace.root))
-    elif isinstance(source, HuggingfaceOptions) and _closed(Path(source.dataset)):
-        files = _files(Tree(source.dataset, hidden=True))
-    else:
-        return None
-    if files is not None and any(changed > time.time_ns() - _TICK for _, _, changed in files):
-        return None
-    form = hashed_form(context).model_dump()
-    whole = [_MADE, PIL.__version__, form, source.model_dump(mode="json"), files]
-    digest = hashlib.sha256(json.dumps(whole).encode()).hexdigest()
-    return context.workspace.cache / "hashes" / f"{digest}.parquet"
+def _files(tree: Tree) -> Stamps | None:
+    """The files of a tree; None if one has changed just now, and by a coarse clock may change again unseen.
 
-
-def _closed(dataset: Path) -> bool:
-    """Whether all that a local dataset says lies where it does: rows of a JSON file name others."""
-    return dataset.is_dir() or dataset.suffix in _WHOLE
-
-
-def _files(tree: Tree) -> list[tuple[str, int, int]]:
-    """Name, size and time of the last change (ns) of every file."""
+    What is odd (a link that leads out) is read by no adapter, and counts for nothing.
+    """
     found = []
     for folder in tree.folders():
         for name in (*folder.files, *folder.others):
             with suppress(FileNotFoundError):  # gone since it was listed
                 status = Path(tree.root, folder.path, name).stat()
                 found.append((folder.join(name), status.st_size, status.st_mtime_ns))
-    return found
+    recent = time.time_ns() - _TICK
+    return None if any(changed > recent for _, _, changed in found) else found
+
+
+def _place(source: SourceOptions, files: Stamps, context: Context) -> Path:
+    """Where the hashes of a source's pictures are kept as long as its files are these."""
+    form = hashed_form(context).model_dump()
+    whole = [_MADE, PIL.__version__, form, source.model_dump(mode="json"), files]
+    digest = hashlib.sha256(json.dumps(whole).encode()).hexdigest()
+    return context.workspace.hashes / f"{digest}.parquet"
 
 
 def _read(path: Path) -> list[PictureHashes] | None:

@@ -43,6 +43,16 @@ class Workspace:
         return self.cache / "packs"
 
     @property
+    def listings(self) -> Path:
+        """What makes the next listing of a source cheaper, such as pages of a crawl."""
+        return self.cache / "listings"
+
+    @property
+    def hashes(self) -> Path:
+        """Hashes of pictures that samples exclude."""
+        return self.cache / "hashes"
+
+    @property
     def store(self) -> Path:
         """Segments, a folder per source."""
         return self.root / "store"

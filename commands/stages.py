@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+import duckdb
 
 from ..adapters.base import SourceOptions
 from ..catalog.errors import ConfigError, DerlemError
@@ -82,9 +84,7 @@ def ingest(app: App, names: Sequence[str]) -> None:
     """Settle what waits."""
     sources = app.sources(names)
     if app.dry_run:
-        with read_catalog(app.workspace) as connection:
-            for source in sources:
-                say(f"{source.name}: {waiting(connection, [source]):,} items wait to be read")
+        _tell_counts(app, sources, waiting, "items wait to be read")
         return
     with locked(app), begun(app) as work:
         run_ingest(work, sources, app.context, app.loaded.config.ingest)
@@ -97,9 +97,7 @@ def refresh(app: App, names: Sequence[str]) -> None:
     if strangers := sorted(set(names) - {source.name for source in sources}):
         raise ConfigError(f"{strangers[0]!r} is not fetched from addresses: there is nobody to ask again")
     if app.dry_run:
-        with read_catalog(app.workspace) as connection:
-            for source in sources:
-                say(f"{source.name}: {ready(connection, [source]):,} items would be asked for again")
+        _tell_counts(app, sources, ready, "items would be asked for again")
         return
     with locked(app), begun(app) as work:
         _refresh(app, work, sources)
@@ -132,6 +130,18 @@ def _refresh(app: App, work: Session, sources: Sequence[SourceOptions]) -> None:
     say(
         f"refresh: {new:,} new, {kept['unchanged']:,} unchanged" + (others and f"; kept as they were{others}")
     )
+
+
+def _tell_counts(
+    app: App,
+    sources: Sequence[SourceOptions],
+    count: Callable[[duckdb.DuckDBPyConnection, Sequence[SourceOptions]], int],
+    what: str,
+) -> None:
+    """Say of each source how many of its items a command would take up."""
+    with read_catalog(app.workspace) as connection:
+        for source in sources:
+            say(f"{source.name}: {count(connection, [source]):,} {what}")
 
 
 def _point_to_rejections(work: Session) -> None:

@@ -105,13 +105,11 @@ def _first_error(
         name = str(first["loc"][-1])
         valid = _fields(model, tuple(str(part) for part in first["loc"][:-1]))
         near = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
-        # a key that is missing beside it is what its author had another name for
-        missing = [found["loc"] for found in errors if found["type"] == "missing"]
-        near += [str(place[-1]) for place in missing if place[:-1] == first["loc"][:-1]]
         if near:
-            hint = f"; did you mean {near[0]!r}?"
-        else:
-            hint = f" (valid: {', '.join(sorted(valid))})" if valid else ""
+            return document.error(key, f"unknown key; did you mean {near[0]!r}?")
+        missing = [found["loc"] for found in errors if found["type"] == "missing"]
+        hint = "".join(f"; {place[-1]!r} is missing" for place in missing if place[:-1] == first["loc"][:-1])
+        hint += f" (valid: {', '.join(sorted(valid))})" if valid else ""
         return document.error(key, f"unknown key{hint}")
     if first["type"] == "missing":
         return document.error(key, "this key is required")

@@ -134,12 +134,34 @@ def test_a_damaged_file_is_made_anew(pictures: Path, decoded: list[bytes]) -> No
         assert path.read_bytes() == whole and kept(pictures) == [path]
 
 
-def test_a_list_of_pictures_that_lie_elsewhere_is_not_kept(pictures: Path, decoded: list[bytes]) -> None:
-    picture = sorted(pictures.rglob("*.png"))[0]
+def hosted(dataset: Path, workspace: Path) -> list[PictureHashes]:
+    source = HuggingfaceOptions(
+        name="excluded", adapter="huggingface", license="CC0-1.0", dataset=str(dataset)
+    )
+    return list(kept_hashes(source, Context(Workspace(workspace), {}), keep=True))
+
+
+def test_a_dataset_on_disk(pictures: Path, tmp_path: Path, decoded: list[bytes]) -> None:
+    for text in pictures.glob("*.txt"):
+        text.unlink()
+    first = hosted(pictures, tmp_path / "work")
+    assert len(first) == len(decoded) == 3
+    assert hosted(pictures, tmp_path / "work") == first and len(decoded) == 3
+    picture = sorted(pictures.iterdir())[0]
+    os.utime(picture, (2e9, 1.1e9))
+    assert hosted(pictures, tmp_path / "work") == first and len(decoded) == 6
+    picture.rename(tmp_path / "elsewhere.png")
+    picture.symlink_to(tmp_path / "elsewhere.png")
+    with pytest.raises(UnreadPictures, match="leads out"):
+        hosted(pictures, tmp_path / "work")
+
+
+def test_a_list_of_pictures_is_not_kept(pictures: Path, tmp_path: Path, decoded: list[bytes]) -> None:
+    picture = sorted(pictures.glob("*.png"))[0]
     rows = pictures / "rows.jsonl"
-    rows.write_text(f'{{"image": "{picture.relative_to(pictures)}"}}\n')
-    source = HuggingfaceOptions(name="excluded", adapter="huggingface", license="CC0-1.0", dataset=str(rows))
-    context = Context(Workspace(pictures.parent / "work"), {})
+    rows.write_text(f'{{"image": "{picture.name}"}}\n')
+    os.utime(rows, (2e9, 1e9))
     for _ in range(2):
         decoded.clear()
-        assert len(list(kept_hashes(source, context, keep=True))) == len(decoded) == 1
+        assert len(hosted(rows, tmp_path / "work")) == len(decoded) == 1
+    assert not (tmp_path / "work" / "cache").exists()

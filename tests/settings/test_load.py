@@ -82,7 +82,12 @@ def test_set_overrides_any_key(write) -> None:
         (("sample:", "smaple:"), 7, "smaple", "did you mean 'sample'?"),
         (("target: 100", "taget: 100"), 9, "sample.taget", "did you mean 'target'?"),
         (("max: 20%", "mx: 20%"), 11, "sample.quotas.photos.children.birds.mx", "did you mean 'max'?"),
-        (("path: pictures", "folder: pictures"), 5, "sources.photos.folder", "did you mean 'path'?"),
+        (
+            ("path: pictures", "folder: pictures"),
+            5,
+            "sources.photos.folder",
+            "unknown key; 'path' is missing (valid: adapter, ",
+        ),
         (("adapter: files", "adapter: fils"), 4, "sources.photos.adapter", "did you mean 'files'?"),
         (("    license: CC-BY-4.0\n", ""), 3, "sources.photos.license", "required"),
         (("name: photos", "name: Photos"), 3, "sources.Photos.name", "pattern"),
