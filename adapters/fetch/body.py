@@ -8,11 +8,12 @@ import zlib
 from collections import deque
 from dataclasses import dataclass, field
 
-import aiohttp
+from multidict import CIMultiDictProxy
 
 from ...catalog.models import Failure
 from ...catalog.status import Reason
 from ..sniff import HEAD, UNKNOWN, media_type
+from .connections import Response
 
 RESUMABLE = 256 * 1024
 """Bytes that are worth resuming after; less is fetched again from the start."""
@@ -41,7 +42,7 @@ class BodyError(Exception):
 
 
 async def read_body(
-    response: aiohttp.ClientResponse,
+    response: Response,
     limit: int,
     accept: tuple[str, ...],
     begun: Partial | None,
@@ -55,7 +56,7 @@ async def read_body(
     as soon as it exceeds `limit` bytes, packed or unpacked (with `clip`, it ends there). What has come in
     when the connection breaks is left in `begun`. Raises BodyError and what the connection raises.
     """
-    announced = response.content_length
+    announced = response.length
     already = begun.size if begun is not None else 0
     if announced is not None and announced + already > limit and not clip:
         raise BodyError(_too_large(f"{announced + already} bytes announced", limit))
@@ -109,18 +110,17 @@ def resume_headers(begun: Partial) -> dict[str, str]:
     return {"Range": f"bytes={begun.size}-", "If-Range": begun.validator}
 
 
-def continues(response: aiohttp.ClientResponse, begun: Partial) -> bool:
+def continues(headers: CIMultiDictProxy[str], begun: Partial) -> bool:
     """Whether a 206 response goes on where `begun` ended."""
-    match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+    match = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
     return match is not None and int(match[1]) == begun.size
 
 
-def resumable(response: aiohttp.ClientResponse) -> Partial | None:
+def resumable(headers: CIMultiDictProxy[str]) -> Partial | None:
     """A place for a body that can be resumed: the server takes ranges, and says what version this is.
 
     Only a strong validator will do, or a modification date.
     """
-    headers = response.headers
     if headers.get("Accept-Ranges", "").lower() != "bytes" or "Content-Encoding" in headers:
         return None
     etag = headers.get("ETag", "")

@@ -6,6 +6,7 @@ import socket
 import ssl
 
 import aiohttp
+from aiohttp.http_exceptions import HttpProcessingError
 
 from ...catalog.models import Failure
 from ...catalog.status import Reason
@@ -57,12 +58,10 @@ def failure_of(error: BaseException) -> Failure:
     match error:
         case TimeoutError():
             return Failure(Reason.TIMEOUT, str(error))
-        case aiohttp.InvalidURL():
-            return Failure(Reason.BAD_URL, str(error))
         case aiohttp.ClientPayloadError():
             return Failure(Reason.BODY_TRUNCATED, _first_line(error))
-        case aiohttp.ClientResponseError():  # what the parser makes of a malformed response
-            return Failure(Reason.PROTOCOL, _first_line(error))
+        case HttpProcessingError():  # what the parser makes of a malformed response
+            return Failure(Reason.PROTOCOL, _first_line(error.message or error))
         case ConnectionRefusedError():
             return Failure(Reason.REFUSED, "connection refused")
         case aiohttp.ClientConnectorError() if isinstance(error.os_error, ConnectionRefusedError):
@@ -87,5 +86,5 @@ def status_failure(status: int) -> Failure:
     return Failure(reason, f"HTTP status {status}", {"http_status": status})
 
 
-def _first_line(error: BaseException) -> str:
+def _first_line(error: BaseException | str) -> str:
     return (str(error) or type(error).__name__).strip().splitlines()[0][:200]

@@ -129,7 +129,7 @@ def test_cookies_are_not_kept(server: Any, fetch: Any, misbehaving: Any) -> None
 
 
 def test_nothing_is_sent_twice_behind_our_back(server: Any, fetch: Any) -> None:
-    """aiohttp repeats a request on a kept-alive connection that ends; ours waits for its turn."""
+    """Clients repeat a request on a kept-alive connection that ends; ours waits for its turn."""
     urls = [server.url("ok/1"), server.url("drop/x")]
     results = fetch(*urls, retries=0, per_host={"concurrency": 1, "requests_per_second": 4.0, "burst": 1})
     assert results[urls[1]].reason is Reason.CONNECTION

@@ -1,0 +1,165 @@
+"""One request and its response on one connection: aiohttp's connections and parser, without its session.
+
+What a session adds (redirects, cookies, passwords, sending again, and the objects for all of it) is not
+wanted here, and is two thirds of what a request costs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+from weakref import WeakSet
+
+from aiohttp import (
+    ClientOSError,
+    ClientRequest,
+    ClientTimeout,
+    ServerDisconnectedError,
+    StreamReader,
+    TCPConnector,
+)
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
+from multidict import CIMultiDictProxy
+from yarl import URL
+
+from .addresses import Addresses, Resolver
+from .failures import DroppedError
+from .urls import Target
+
+KEEP_ALIVE = 15.0
+"""Seconds that an idle connection is kept; servers close them after 5 to 75."""
+
+DNS_LIFE = 300
+"""Seconds that a looked-up name is used for."""
+
+READ_AHEAD = 2**18
+"""Bytes of a body that wait for us before its server has to."""
+
+ORIGINS = 4096
+"""Origins whose routes are kept."""
+
+_LENGTH = re.compile(r"[0-9]{1,19}")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+@dataclass(slots=True)
+class Response:
+    """The head of a response; its body is still to be read. Release or close it."""
+
+    status: int
+    headers: CIMultiDictProxy[str]
+    content: StreamReader
+    length: int | None
+    """Bytes that the body is announced to have, as it is transferred."""
+
+    _connection: Connection
+
+    def release(self) -> None:
+        """Keep the connection for another request, if the body has been read to its end."""
+        self._connection.release()
+
+    def close(self) -> None:
+        """End the connection."""
+        self._connection.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    """Where an origin's requests go, as a connector is told, and the headers that all of them have."""
+
+    request: ClientRequest
+    headers: str
+
+
+class Connections:
+    """Sends requests over connections that are kept for the next ones. Nothing is sent twice."""
+
+    def __init__(
+        self, addresses: Addresses, *, headers: Mapping[str, str], connect: float, verify: bool
+    ) -> None:
+        """Make it inside a running loop. `headers` go with every request, `connect` is in seconds."""
+        self._standing = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        self._timeout = ClientTimeout(total=None, connect=connect)
+        self._resolver = Resolver(addresses)
+        self._served: WeakSet[ResponseHandler] = WeakSet()
+
+        def connector(**keeping: Any) -> TCPConnector:
+            return TCPConnector(
+                limit=0,  # the schedule limits
+                ttl_dns_cache=DNS_LIFE,
+                resolver=self._resolver,
+                socket_factory=addresses.socket,
+                ssl=verify,
+                **keeping,
+            )
+
+        self._route = lru_cache(maxsize=ORIGINS)(self._describe)
+        self._kept = connector(keepalive_timeout=KEEP_ALIVE)
+        self._single = connector(force_close=True)
+
+    async def close(self) -> None:
+        """End all connections."""
+        await self._kept.close()
+        await self._single.close()
+        await self._resolver.close()
+
+    async def get(self, target: Target, headers: Mapping[str, str], *, single: bool = False) -> Response:
+        """Ask for a target. DroppedError, and what connecting and parsing raise.
+
+        `single` has a connection of its own made for the request. A header whose value cannot be sent is
+        left out.
+        """
+        route = self._route(target.origin)
+        connection = await self._connect(route, single=single)
+        try:
+            protocol, transport = connection.protocol, connection.transport
+            if protocol is None or transport is None or transport.is_closing():
+                raise DroppedError("the connection ended before the request", reused=True)
+            reused = protocol in self._served
+            self._served.add(protocol)
+            protocol.set_response_params(read_until_eof=True, auto_decompress=False, read_bufsize=READ_AHEAD)
+            transport.write(_message(target.url, route, headers, single=single))
+            try:
+                message, content = await protocol.read()
+                while 100 <= message.code < 200 and message.code != 101:  # more is to come
+                    message, content = await protocol.read()
+            except (ServerDisconnectedError, ClientOSError) as error:
+                reason = str(error) or "the connection ended before the response"
+                raise DroppedError(reason, reused=reused) from error
+        except BaseException:
+            connection.close()
+            raise
+        length = message.headers.get("Content-Length")
+        announced = int(length) if length and _LENGTH.fullmatch(length) else None
+        return Response(message.code, message.headers, content, announced, connection)
+
+    async def _connect(self, route: _Route, *, single: bool) -> Connection:
+        connector = self._single if single else self._kept
+        while True:
+            try:
+                connection = await connector.connect(route.request, [], self._timeout)
+            except TimeoutError as error:
+                raise TimeoutError(f"no connection to {route.request.url}") from error
+            protocol = connection.protocol
+            if protocol is None or not protocol.should_close:
+                return connection
+            connection.close()  # its server has said something that nobody asked for
+
+    def _describe(self, origin: str) -> _Route:
+        url = URL(origin, encoded=True)
+        return _Route(ClientRequest("GET", url), f"Host: {url.host_port_subcomponent}\r\n{self._standing}")
+
+
+def _message(url: URL, route: _Route, headers: Mapping[str, str], *, single: bool) -> bytes:
+    """A request as it is sent. Values with characters that would end a header are left out."""
+    head = f"GET {url.raw_path_qs} HTTP/1.1\r\n{route.headers}"
+    for name, value in headers.items():
+        if not _CONTROL.search(value):
+            head += f"{name}: {value}\r\n"
+    if single:
+        head += "Connection: close\r\n"
+    return f"{head}\r\n".encode("utf-8", "surrogateescape")  # as responses are decoded
