@@ -184,7 +184,7 @@ def our_rate(urls: Path, count: int, folder: Path) -> float:
     workspace = folder / "work"
     shutil.rmtree(workspace, ignore_errors=True)
     config = folder / "derlem.yaml"
-    limits = {"per_host": {"concurrency": 32, "requests_per_second": 100_000}}
+    limits = {"per_host": {"concurrency": 32, "requests_per_second": 100_000, "burst": 32}}
     source = {"name": "web", "adapter": "urls", "path": str(urls), "license": "CC0-1.0", "limits": limits}
     settings = {"workspace": str(workspace), "fetch": FETCH}
     config.write_text(yaml.safe_dump({**settings, "sources": [source]}))

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import islice
 from typing import Generic, Protocol, TypeVar
 
 from .leases import MAX_SLOTS
@@ -274,12 +275,15 @@ class Schedule(Generic[T]):
         concurrency = share.spared if host._yielding else share.concurrency
         if host.failures >= self._down_after:
             concurrency = min(1, concurrency)
-        if host.active >= concurrency:
-            return float("inf")
+        if host.active >= concurrency:  # until a request ends, or another process's slot is free
+            return host._checked + SLOT_CHECK if len(share.held) < share.slots else float("inf")
         return max(host.resting_until, share.next)
 
     def _share_out(self, host: Host[T], now: float) -> None:
-        """Take the slots of a host that nobody has, or begin to part with one for a process that has none."""
+        """Take slots of a host that nobody has, or begin to part with one for a process that has none.
+
+        At most half of those that are not ours, so that two processes that begin together share evenly.
+        """
         share = host.share
         if host._yielding:
             return
@@ -289,9 +293,10 @@ class Schedule(Generic[T]):
         first = not share.held
         if first:
             self._leases.wait(host.name)
-        for slot in range(share.slots):
-            if slot not in share.held and self._leases.acquire(host.name, slot):
-                share.gain(slot, now)
+        missing = [slot for slot in range(share.slots) if slot not in share.held]
+        acquired = (slot for slot in missing if self._leases.acquire(host.name, slot))
+        for slot in islice(acquired, -(-len(missing) // 2)):
+            share.gain(slot, now)
         if first and share.held:
             host._since = now
             self._leases.settle(host.name)

@@ -115,9 +115,54 @@ def test_it_begins_empty_whatever_the_burst() -> None:
     for number in range(5):
         plan.add(plan.host("a"), number, 100.0)
     assert plan.take(100.0) is None
-    assert plan.wake_at() == 100.1
-    assert plan.take(100.1)
-    assert plan.take(100.11) is None
+    first = plan.wake_at()
+    assert first == pytest.approx(100.0 + 0.1 * 5 / 3)  # three of five slots come at once
+    assert plan.take(first)
+    assert plan.take(first + 0.01) is None
+
+
+class Table:
+    """Leases of one of several processes, without processes: who holds which slot."""
+
+    def __init__(self, name: str, holders: dict[int, str]) -> None:
+        self.name, self.holders = name, holders
+
+    def acquire(self, host: str, slot: int) -> bool:
+        return self.holders.setdefault(slot, self.name) == self.name
+
+    def release(self, host: str, slot: int) -> None:
+        del self.holders[slot]
+
+    def wait(self, host: str) -> None:
+        pass
+
+    def settle(self, host: str) -> None:
+        pass
+
+    def wanted(self, host: str) -> bool:
+        return False
+
+
+@pytest.mark.parametrize(("slots", "held"), [(8, [4, 4]), (5, [3, 2]), (3, [2, 1]), (1, [1, 0])])
+def test_two_processes_that_begin_together_share_a_host_evenly(slots: int, held: list[int]) -> None:
+    holders: dict[int, str] = {}
+    limits = HostLimits(concurrency=slots, requests_per_second=1000.0, burst=slots)
+    for name in "ab":
+        plan = schedule(limits, Table(name, holders))
+        plan.add(plan.host("shared"), 1, 0.0)
+        plan.take(0.0)
+    assert [Counter(holders.values())[name] for name in "ab"] == held
+
+
+def test_a_process_alone_soon_has_all_of_a_host_though_its_requests_take_long() -> None:
+    plan = schedule(HostLimits(concurrency=8, requests_per_second=1e6, burst=8), Table("a", {}))
+    for number in range(20):
+        plan.add(plan.host("slow"), number, 0.0)
+    taken = 0
+    for tick in range(100):  # a second, in which no request ends
+        while plan.take(tick / 100):
+            taken += 1
+    assert taken == 8
 
 
 def test_hosts_take_turns() -> None:
