@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+from collections.abc import Iterable
 
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
@@ -51,7 +52,7 @@ def failure_of(error: BaseException) -> Failure:
         if isinstance(link, UrlError):
             return Failure(Reason.BAD_URL, str(link))
         if isinstance(link, ssl.SSLError):
-            return Failure(Reason.TLS, link.reason or str(link))
+            return Failure(Reason.TLS, _tls_detail(chain))
         if isinstance(link, socket.gaierror):
             reason = Reason.DNS_TEMPORARY if link.errno in _NOT_NOW else Reason.DNS
             return Failure(reason, link.strerror or str(link))
@@ -84,6 +85,13 @@ def status_failure(status: int) -> Failure:
     else:
         reason = Reason.PROTOCOL
     return Failure(reason, f"HTTP status {status}", {"http_status": status})
+
+
+def _tls_detail(chain: Iterable[BaseException]) -> str:
+    """What OpenSSL says; aiohttp wraps that in errors which are ssl.SSLErrors without any of it."""
+    *_, innermost = (link for link in chain if isinstance(link, ssl.SSLError))
+    told = [getattr(innermost, name, None) for name in ("reason", "verify_message")]
+    return ": ".join(text for text in told if text) or _first_line(innermost)
 
 
 def _first_line(error: BaseException | str) -> str:

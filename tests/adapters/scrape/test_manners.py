@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import ssl
 import time
 from collections.abc import Callable, Mapping
@@ -11,9 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from replica import Answer, Replica
 
 from derlem.adapters.base import Context
@@ -214,26 +210,13 @@ def test_a_redirect_to_a_private_address_is_not_followed(archive: Archive, disco
     }
 
 
-def _self_signed(folder: Path) -> ssl.SSLContext:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.datetime.now(datetime.UTC)
-    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
-    builder = builder.serial_number(x509.random_serial_number()).not_valid_before(now)
-    certificate = builder.not_valid_after(now + datetime.timedelta(days=1)).sign(key, hashes.SHA256())
-    plain = serialization.NoEncryption()
-    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
-    (folder / "own.pem").write_bytes(pem + certificate.public_bytes(serialization.Encoding.PEM))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "own.pem")
-    return context
-
-
 def test_certificates_are_verified_and_an_exception_is_recorded(
-    served: Served, discover: Discover, tmp_path: Path
+    served: Served, discover: Discover, self_signed: Path
 ) -> None:
     archive = Archive(pages=1)
-    archive.server.socket = _self_signed(tmp_path).wrap_socket(archive.server.socket, server_side=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(self_signed)
+    archive.server.socket = context.wrap_socket(archive.server.socket, server_side=True)
     archive.base = archive.base.replace("http:", "https:")
     served(archive)
     items, error = discover(archive)
