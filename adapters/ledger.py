@@ -67,7 +67,7 @@ class OriginRow(SQLModel, table=True):
 
 
 class Known(NamedTuple):
-    """Where a URL's bytes are kept (see fetch.store) and the validators they came with."""
+    """Where a URL's bytes are kept (see fetch.store) and the headers they came with (see names.readable)."""
 
     sha256: str
     size: int

@@ -11,6 +11,7 @@ from multidict import CIMultiDictProxy
 from ...catalog.models import Failure
 from ...catalog.status import Reason
 from ..ledger import Known
+from ..names import exact
 from .addresses import Addresses
 from .body import BodyError, Partial, Turnstile, continues, read_body, resumable, resume_headers
 from .connections import Connections, Response
@@ -88,9 +89,9 @@ class Client:
             headers = resume_headers(job.begun)
         elif job.known is not None:
             if job.known.etag:
-                headers["If-None-Match"] = job.known.etag
+                headers["If-None-Match"] = exact(job.known.etag)
             if job.known.last_modified:
-                headers["If-Modified-Since"] = job.known.last_modified
+                headers["If-Modified-Since"] = exact(job.known.last_modified)
         async with asyncio.timeout(self._timeout):
             response = await self._connections.get(job.target, headers, single=job.dropped)
             try:

@@ -20,6 +20,7 @@ from ...catalog.status import Reason
 from ...catalog.workspace import Workspace
 from ..base import Context
 from ..ledger import Known, Ledger
+from ..names import readable
 from ..sniff import HEAD
 from .body import BodyError, check_type
 from .client import Answer, Client, Job
@@ -193,10 +194,10 @@ class _Session:
         except BodyError as error:
             return error.failure
         if answer.status != 304 and self._options.cache:
-            etag, modified = answer.headers.get("ETag"), answer.headers.get("Last-Modified")
-            if etag or modified:  # else nobody could tell whether it is unchanged
-                kind = answer.headers.get("Content-Type")
-                self._ledger.remember(job.address, Known(*self._store.store(body), etag, modified, kind))
+            told = _told(answer)
+            if "etag" in told or "last_modified" in told:  # else nobody could tell whether it is unchanged
+                known = Known(*self._store.store(body), *(told.get(name) for name, _ in _HEADERS))
+                self._ledger.remember(job.address, known)
         return Payload(body, {}, _evidence(job, answer))
 
     def _call(self, function: Callable[..., None], *arguments: object) -> None:
@@ -267,6 +268,11 @@ class _Session:
         self._queue.put((job, result))
 
 
+def _told(answer: Answer) -> dict[str, str]:
+    """What the headers say of the body, readable: no database takes bytes that are no characters."""
+    return {name: readable(value) for name, header in _HEADERS if (value := answer.headers.get(header))}
+
+
 def _evidence(job: Job, answer: Answer) -> dict[str, Any]:
     """For the item's `meta`: how it was fetched, and what was said about such use."""
     told: dict[str, Any] = {
@@ -275,9 +281,7 @@ def _evidence(job: Job, answer: Answer) -> dict[str, Any]:
     }
     if job.seen:
         told["url"] = str(job.target.url)
-    for name, header in _HEADERS:
-        if (value := answer.headers.get(header)) is not None:
-            told[name] = value
+    told |= _told(answer)
     meta: dict[str, Any] = {"fetch": told}
     if job.verdict is not None:
         meta |= job.verdict.told  # an objection here was not respected: samples may still respect it

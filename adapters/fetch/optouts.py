@@ -19,6 +19,7 @@ from protego import Protego
 from yarl import URL
 
 from ...catalog.status import Reason
+from ..names import readable
 from .options import Signal
 
 REASONS: Mapping[Signal, Reason] = {
@@ -110,11 +111,11 @@ class OriginPolicy:
     def after(self, verdict: Verdict, url: URL, headers: CIMultiDictProxy[str]) -> None:
         """Add what a response's headers say, and tdmrep.json, which they override."""
         if tags := headers.getall("X-Robots-Tag", ()):
-            verdict.evidence["x_robots_tag"] = list(tags)
+            verdict.evidence["x_robots_tag"] = [readable(tag) for tag in tags]
             if tags_refuse(tags, self._agent):
                 verdict.object("x_robots_tag")
         if usage := headers.getall("Content-Usage", ()):
-            verdict.evidence["content_usage"] = list(usage)
+            verdict.evidence["content_usage"] = [readable(value) for value in usage]
             if usage_refuses(",".join(usage)):
                 verdict.object("aipref")
         rule = best_rule(self._tdm, url.raw_path_qs) if self._tdm else None
@@ -122,11 +123,11 @@ class OriginPolicy:
             verdict.evidence["tdmrep_json"] = rule.raw
         reserved = rule is not None and rule.refuses
         if (header := headers.get("tdm-reservation")) is not None:
-            verdict.evidence["tdm_reservation"] = header
+            verdict.evidence["tdm_reservation"] = readable(header)
             if header.strip() in ("0", "1"):
                 reserved = header.strip() == "1"
             if (policy := headers.get("tdm-policy")) is not None:
-                verdict.evidence["tdm_policy"] = policy
+                verdict.evidence["tdm_policy"] = readable(policy)
         if reserved:
             verdict.object("tdmrep")
 
@@ -203,7 +204,7 @@ def tdm_rules(text: str) -> list[PathRule]:
     for entry in entries if isinstance(entries, list) else [entries]:
         if isinstance(entry, dict) and isinstance(location := entry.get("location"), str):
             reserved = str(entry.get("tdm-reservation")) == "1"
-            rules.append(PathRule(location, reserved, json.dumps(entry, ensure_ascii=False)[:1000]))
+            rules.append(PathRule(location, reserved, readable(json.dumps(entry, ensure_ascii=False)[:1000])))
     return rules
 
 
