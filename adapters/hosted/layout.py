@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import posixpath
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ...catalog.errors import ConfigError
+from ...catalog.errors import ConfigError, DerlemError
 from .files import Files, LocalFiles
 from .hub import HubFiles, token, without_token
 from .options import HuggingfaceOptions
@@ -83,18 +85,31 @@ def picture_extensions() -> frozenset[str]:
 
 
 class Listed:
-    """The rows of a split in formats that name their pictures by path; none of those is opened."""
+    """The rows of a split in formats that name their pictures by path; none of those is opened.
 
-    def __init__(self, layout: Layout, split: str) -> None:
+    Raises ConfigError for what `datasets` cannot read, and FileTrouble for what cannot be had now.
+    """
+
+    def __init__(self, layout: Layout, split: str, files: Files) -> None:
         self._files = layout.splits[split] if layout.format != "imagefolder" else None
-        self._rows = layout.builder.as_streaming_dataset(split=split).decode(False)
-        if self._rows.features is None:
-            raise ConfigError("`datasets` cannot tell the columns of the dataset", key="dataset")
+        self._judging = partial(_judging, split, files)
+        with self._judging():
+            rows = layout.builder.as_streaming_dataset(split=split)
+            if rows.features is None:
+                raise ConfigError(
+                    f"`datasets` cannot tell the columns of the split {split!r}: are its files sound?",
+                    key="dataset",
+                )
+            self._rows = rows.decode(False)
         self.schema = self._rows.features.arrow_schema
         self.features: dict[str, Feature] = self._rows.features.to_dict()
 
     def rows(self) -> Iterator[tuple[str, int, dict[str, Any]]]:
         """(data file, number in it, row); for an imagefolder no file, and the number in the split."""
+        with self._judging():
+            yield from self._read()
+
+    def _read(self) -> Iterator[tuple[str, int, dict[str, Any]]]:
         if self._files is None:
             for number, row in enumerate(self._rows):
                 yield "", number, row
@@ -103,6 +118,21 @@ class Listed:
             shard = self._rows.shard(num_shards=len(self._files), index=place)
             for number, row in enumerate(shard):
                 yield file, number, row
+
+
+@contextmanager
+def _judging(split: str, files: Files) -> Iterator[None]:
+    """`datasets` reads here, and nothing else: over malformed files it stumbles with any exception."""
+    try:
+        yield
+    except (DerlemError, MemoryError):
+        raise
+    except Exception as error:
+        trouble = files.trouble(split, error)
+        if trouble is not None and trouble.reason.transient:
+            raise trouble from error
+        text = f"{type(error).__name__}: {without_token(str(error))}".splitlines()[0]
+        raise ConfigError(f"`datasets` cannot read the split {split!r}: {text}", key="dataset") from error
 
 
 def _builder(source: HuggingfaceOptions, files: Files) -> Any:

@@ -122,7 +122,7 @@ class Listing:
 
     def _named(self, split: str) -> Iterator[Item]:
         """Items of JSON or CSV files whose rows name their pictures by path."""
-        listed = layouts.Listed(self._layout, split)
+        listed = layouts.Listed(self._layout, split, self._files)
         places = leaves(listed.schema, listed.features, self._wanted)
         fields = self._fields(listed.schema, listed.features, places)
         with self._files.guarded(split):
@@ -132,7 +132,7 @@ class Listing:
 
     def _folder(self, split: str) -> Iterator[Item]:
         """Items of an imagefolder. Their uri is the picture's own path, so that new files move nothing."""
-        listed = layouts.Listed(self._layout, split)
+        listed = layouts.Listed(self._layout, split, self._files)
         places = leaves(listed.schema, listed.features, self._wanted)
         fields = self._fields(listed.schema, listed.features, places)
         several = len(places) > 1 or places[0].listed

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections import Counter
 from collections.abc import Callable
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
+from derlem.catalog.errors import ConfigError
 from derlem.catalog.models import Item, Payload
 
 PLAIN = {"caption": "caption", "category": "label", "conversations": "conversations", "language": "tongue"}
@@ -133,3 +136,27 @@ def test_a_template_over_columns(shapes: dict[str, Path], use: Callable[..., Any
         **source | {"columns": {"image": "image", "category": "label"}}, category="c/{category}"
     ).items()
     assert items[0].category.startswith("c/") and len(items[0].category) > 2
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("metadata.jsonl", '{"file_name": "a.jpg", "text"', "ArrowInvalid: JSON parse error"),
+        ("metadata.jsonl", '{"file_name": "a.jpg", "text": "\\ud83d"}', "ArrowInvalid: JSON parse error"),
+        ("metadata.jsonl", '{"name": "a.jpg"}', "must be present as dictionary key in metadata files"),
+        ("metadata.jsonl", "", "IndexError"),
+        ("metadata.csv", 'file_name,text\na.jpg,"x', "ParserError"),
+        ("train.jsonl", '{"image": "a.jpg"}\n{"image": "b', "are its files sound?"),
+        ("train.csv", "image,text\na.jpg,x,y,z\nb.jpg,1", "are its files sound?"),
+    ],
+)
+def test_what_datasets_cannot_read_is_said(
+    name: str, content: str, said: str, tmp_path: Path, misbehaving: ModuleType, use: Callable[..., Any]
+) -> None:
+    folder = tmp_path / "broken"
+    folder.mkdir()
+    if name.startswith("metadata"):
+        (folder / "a.jpg").write_bytes(misbehaving.jpeg())
+    (folder / name).write_text(content)
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        use(dataset=folder, columns={"image": "image"}).items()
