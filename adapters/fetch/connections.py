@@ -1,7 +1,7 @@
 """One request and its response on one connection: aiohttp's connections and parser, without its session.
 
 What a session adds (redirects, cookies, passwords, sending again, and the objects for all of it) is not
-wanted here, and is two thirds of what a request costs.
+wanted here, and is more than half of what a request costs.
 """
 
 from __future__ import annotations
