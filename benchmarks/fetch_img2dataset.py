@@ -8,7 +8,8 @@ numbers of threads; its best rate counts, from the call of `download`, without i
 process is shown beside). Ours is the best
 of as many runs in between, each the whole process `derlem run` from start to end: discovery, robots.txt and
 its kind, fetching, validation by decoding, hashes, difference hash, segments with fsync, catalog commits.
-Every picture is different. On a busy machine repeat it: both suffer, and not always alike.
+Our limits let the server have 32 requests at a time, in
+bursts of as many. Every picture is different. On a busy machine repeat it: both suffer, and not always alike.
 """
 
 from __future__ import annotations

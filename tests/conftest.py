@@ -1,4 +1,4 @@
-"""Fixtures for all tests: real material, a misbehaving web server, and hypothesis profiles."""
+"""Fixtures for all tests: real material, a misbehaving web server, a certificate, and hypothesis profiles."""
 
 from __future__ import annotations
 

@@ -193,12 +193,14 @@ class _Session:
                 self._gate(job)
         except BodyError as error:
             return error.failure
-        if answer.status != 304 and self._options.cache:
-            told = _told(answer)
-            if "etag" in told or "last_modified" in told:  # else nobody could tell whether it is unchanged
-                known = Known(*self._store.store(body), *(told.get(name) for name, _ in _HEADERS))
-                self._ledger.remember(job.address, known)
-        return Payload(body, {}, _evidence(job, answer))
+        told = _told(answer)
+        checkable = (
+            "etag" in told or "last_modified" in told
+        )  # else nobody could tell whether it is unchanged
+        if answer.status != 304 and self._options.cache and checkable:
+            known = Known(*self._store.store(body), *(told.get(name) for name, _ in _HEADERS))
+            self._ledger.remember(job.address, known)
+        return Payload(body, {}, _evidence(job, answer.status, told))
 
     def _call(self, function: Callable[..., None], *arguments: object) -> None:
         assert self._loop is not None
@@ -273,16 +275,12 @@ def _told(answer: Answer) -> dict[str, str]:
     return {name: readable(value) for name, header in _HEADERS if (value := answer.headers.get(header))}
 
 
-def _evidence(job: Job, answer: Answer) -> dict[str, Any]:
+def _evidence(job: Job, status: int, told: dict[str, str]) -> dict[str, Any]:
     """For the item's `meta`: how it was fetched, and what was said about such use."""
-    told: dict[str, Any] = {
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "status": answer.status,
-    }
+    fetched: dict[str, Any] = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "status": status}
     if job.seen:
-        told["url"] = str(job.target.url)
-    told |= _told(answer)
-    meta: dict[str, Any] = {"fetch": told}
+        fetched["url"] = str(job.target.url)
+    meta: dict[str, Any] = {"fetch": fetched | told}
     if job.verdict is not None:
         meta |= job.verdict.told  # an objection here was not respected: samples may still respect it
     return meta

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ...catalog.errors import ConfigError, DerlemError
+from ...catalog.status import Reason
 from .files import Files, LocalFiles
 from .hub import HubFiles, token, without_token
 from .options import HuggingfaceOptions
@@ -87,7 +88,7 @@ def picture_extensions() -> frozenset[str]:
 class Listed:
     """The rows of a split in formats that name their pictures by path; none of those is opened.
 
-    Raises ConfigError for what `datasets` cannot read, and FileTrouble for what cannot be had now.
+    Raises ConfigError for what `datasets` cannot read, and FileTrouble for what cannot be had.
     """
 
     def __init__(self, layout: Layout, split: str, files: Files) -> None:
@@ -129,7 +130,7 @@ def _judging(split: str, files: Files) -> Iterator[None]:
         raise
     except Exception as error:
         trouble = files.trouble(split, error)
-        if trouble is not None and trouble.reason.transient:
+        if trouble is not None and trouble.reason is not Reason.BAD_ARCHIVE:
             raise trouble from error
         text = f"{type(error).__name__}: {without_token(str(error))}".splitlines()[0]
         raise ConfigError(f"`datasets` cannot read the split {split!r}: {text}", key="dataset") from error

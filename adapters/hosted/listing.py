@@ -125,10 +125,9 @@ class Listing:
         listed = layouts.Listed(self._layout, split, self._files)
         places = leaves(listed.schema, listed.features, self._wanted)
         fields = self._fields(listed.schema, listed.features, places)
-        with self._files.guarded(split):
-            for path, number, row in listed.rows():
-                uri, place = self._files.uri(path), _place(path, split)
-                yield from self._row(fields, places, uri, split, number, row, place, {}, "")
+        for path, number, row in listed.rows():
+            uri, place = self._files.uri(path), _place(path, split)
+            yield from self._row(fields, places, uri, split, number, row, place, {}, "")
 
     def _folder(self, split: str) -> Iterator[Item]:
         """Items of an imagefolder. Their uri is the picture's own path, so that new files move nothing."""
@@ -137,30 +136,29 @@ class Listing:
         fields = self._fields(listed.schema, listed.features, places)
         several = len(places) > 1 or places[0].listed
         seen: dict[int, int] = {}  # a picture may have several rows, each with a text
-        with self._files.guarded(split):
-            for _, number, row in listed.rows():
-                row_id = item_id(self._source.name, "", f"{split}/{number}")
-                found = list(references(row, places))
-                if not found:
-                    yield self._item(
-                        "", f"{split}/{number}", reason=Reason.NO_VALUE, detail="the row has no picture"
-                    )
-                for reference in found:
-                    path, hint = self._folder_place(str(reference.value["path"]))
-                    uri = self._files.uri(hint.get("zip", path))
-                    locator = f"{split}/{path}" if "zip" in hint else split
-                    key = int(item_id(self._source.name, uri, locator)[:16], 16)
-                    seen[key] = count = seen.get(key, 0) + 1
-                    if count > 1:
-                        locator = f"{locator}/{count}"
-                    try:
-                        said = fields.of(row, _place(path, split))
-                    except BadRow as problem:
-                        yield self._item(uri, locator, reason=Reason.BAD_ROW, detail=str(problem))
-                        continue
-                    parent = row_id if several else None
-                    unit = uri if "zip" in hint else ""
-                    yield self._item(uri, locator, said, parent_id=parent, hint=hint, unit=unit)
+        for _, number, row in listed.rows():
+            row_id = item_id(self._source.name, "", f"{split}/{number}")
+            found = list(references(row, places))
+            if not found:
+                yield self._item(
+                    "", f"{split}/{number}", reason=Reason.NO_VALUE, detail="the row has no picture"
+                )
+            for reference in found:
+                path, hint = self._folder_place(str(reference.value["path"]))
+                uri = self._files.uri(hint.get("zip", path))
+                locator = f"{split}/{path}" if "zip" in hint else split
+                key = int(item_id(self._source.name, uri, locator)[:16], 16)
+                seen[key] = count = seen.get(key, 0) + 1
+                if count > 1:
+                    locator = f"{locator}/{count}"
+                try:
+                    said = fields.of(row, _place(path, split))
+                except BadRow as problem:
+                    yield self._item(uri, locator, reason=Reason.BAD_ROW, detail=str(problem))
+                    continue
+                parent = row_id if several else None
+                unit = uri if "zip" in hint else ""
+                yield self._item(uri, locator, said, parent_id=parent, hint=hint, unit=unit)
 
     def _folder_place(self, path: str) -> tuple[str, dict[str, Any]]:
         """A picture of an imagefolder as `datasets` names it: its path, and how to read it."""

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "servers"))
-
-from newspaper_archive import ROOT, NewspaperArchive  # type: ignore[import-not-found]  # see above
+from newspaper_archive import ROOT, NewspaperArchive
 
 
 def test_a_crawled_archive_becomes_a_corpus(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import ssl
 import threading
 import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import TracebackType
 
 
@@ -32,6 +34,7 @@ class Asked:
     at: float
     headers: Mapping[str, str]
     whole: bool
+    client: tuple[str, int]
 
 
 class Replica:
@@ -62,6 +65,13 @@ class Replica:
         self.base = f"http://127.0.0.1:{self.server.server_port}"
         self.build()
 
+    def encrypt(self, certificate: Path) -> None:
+        """Speak TLS with this key and certificate, from the start on."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        self.base = self.base.replace("http:", "https:")
+
     def build(self) -> None:
         """Make what is served, now that `base` is known."""
 
@@ -88,6 +98,7 @@ class Replica:
                     time.monotonic(),
                     headers,
                     answer.status == 200 and answer.cut is None,
+                    handler.client_address,
                 )
             )
         handler.send_response(answer.status)

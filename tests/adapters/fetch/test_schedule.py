@@ -121,26 +121,15 @@ def test_it_begins_empty_whatever_the_burst() -> None:
     assert plan.take(first + 0.01) is None
 
 
-class Table:
+class Table(Alone):
     """Leases of one of several processes, without processes: who holds which slot."""
 
     def __init__(self, name: str, holders: dict[int, str]) -> None:
+        super().__init__()
         self.name, self.holders = name, holders
 
     def acquire(self, host: str, slot: int) -> bool:
         return self.holders.setdefault(slot, self.name) == self.name
-
-    def release(self, host: str, slot: int) -> None:
-        del self.holders[slot]
-
-    def wait(self, host: str) -> None:
-        pass
-
-    def settle(self, host: str) -> None:
-        pass
-
-    def wanted(self, host: str) -> bool:
-        return False
 
 
 @pytest.mark.parametrize(("slots", "held"), [(8, [4, 4]), (5, [3, 2]), (3, [2, 1]), (1, [1, 0])])

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-import ssl
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+from replica import Answer, Replica
 
 from derlem.adapters.base import Context
 from derlem.adapters.fetch.fetcher import Fetcher
@@ -22,71 +20,42 @@ from derlem.catalog.status import Reason
 from derlem.catalog.workspace import Workspace
 
 
-class Encrypted:
-    """A server of one picture, which notes who connected and what was asked for."""
+class Gallery(Replica):
+    """One picture under every name; under `/cut` half of it."""
 
-    def __init__(self, certificate: Path, picture: bytes) -> None:
-        self.connections: set[Any] = set()
-        self.paths: list[str] = []
-        noted = self
+    def __init__(self, picture: bytes) -> None:
+        self.picture = picture
+        super().__init__()
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self) -> None:
-                noted.connections.add(self.client_address)
-                noted.paths.append(self.path)
-                if self.path.endswith((".txt", ".json")):
-                    self.send_response(404)
-                    body = b""
-                else:
-                    self.send_response(200)
-                    body = picture
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body[: len(body) // 2] if self.path == "/cut" else body)
-                self.close_connection = self.path == "/cut"
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.handle_error = lambda *_: None  # type: ignore[method-assign]  # clients that hang up
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate)
-        self._server.socket = context.wrap_socket(
-            self._server.socket, server_side=True, do_handshake_on_connect=False
-        )
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-        self._thread.start()
+    def answer(self, path: str, headers: Mapping[str, str]) -> Answer:
+        if path.endswith(".json"):
+            raise LookupError(path)
+        cut = len(self.picture) // 2 if path == "/cut" else None
+        return Answer(self.picture, "image/jpeg", cut=cut)
 
     def url(self, path: str) -> str:
-        return f"https://127.0.0.1:{self._server.server_address[1]}/{path}"
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        return f"{self.base}/{path}"
 
 
 @pytest.fixture
-def encrypted(self_signed: Path, misbehaving: ModuleType) -> Iterator[Encrypted]:
-    server = Encrypted(self_signed, misbehaving.jpeg())
-    yield server
-    server.close()
+def encrypted(self_signed: Path, misbehaving: ModuleType) -> Iterator[Gallery]:
+    gallery = Gallery(misbehaving.jpeg())
+    gallery.encrypt(self_signed)
+    with gallery:
+        yield gallery
 
 
-def test_a_certificate_that_nobody_vouches_for_is_refused(encrypted: Encrypted, fetch: Any) -> None:
+def test_a_certificate_that_nobody_vouches_for_is_refused(encrypted: Gallery, fetch: Any) -> None:
     url = encrypted.url("a")
     result = fetch(url, retries=0)[url]
     assert isinstance(result, Failure)
     assert result.reason is Reason.TLS
     assert "CERTIFICATE_VERIFY_FAILED: self-signed certificate" in result.detail
-    assert encrypted.paths == []
+    assert encrypted.asked == []
 
 
 def test_connections_are_kept_and_cut_ones_noticed(
-    encrypted: Encrypted, settings: dict[str, Any], workspace: Workspace, misbehaving: ModuleType
+    encrypted: Gallery, settings: dict[str, Any], workspace: Workspace, misbehaving: ModuleType
 ) -> None:
     fetcher = Fetcher(
         Context(workspace, {"fetch": settings | {"retries": 0, "per_host": {"concurrency": 1}}}),
@@ -102,7 +71,7 @@ def test_connections_are_kept_and_cut_ones_noticed(
         assert result.data == misbehaving.jpeg()
     assert isinstance(cut := results["cut"], Failure)
     assert cut.reason is Reason.BODY_TRUNCATED
-    assert len(encrypted.connections) == 2  # before the cut, and after it
+    assert len({asked.client for asked in encrypted.asked}) == 2  # before the cut, and after it
 
 
 FETCH = """
@@ -120,7 +89,7 @@ print(len(result.data) if hasattr(result, "data") else result)
 
 
 def test_an_authority_of_ones_own_can_be_named(
-    encrypted: Encrypted, self_signed: Path, tmp_path: Path, misbehaving: ModuleType
+    encrypted: Gallery, self_signed: Path, tmp_path: Path, misbehaving: ModuleType
 ) -> None:
     """Behind a proxy that opens connections, people set SSL_CERT_FILE."""
     printed = subprocess.run(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,8 +13,6 @@ from derlem.adapters.base import Context
 from derlem.adapters.scrape import ScrapeAdapter, ScrapeOptions
 from derlem.catalog.models import Item
 from derlem.catalog.workspace import Workspace
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "servers"))
 
 FETCH = {
     "allow_private": ["127.0.0.1"],

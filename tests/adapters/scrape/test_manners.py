@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 import time
 from collections.abc import Callable, Mapping
 from email.utils import formatdate
@@ -214,10 +213,7 @@ def test_certificates_are_verified_and_an_exception_is_recorded(
     served: Served, discover: Discover, self_signed: Path
 ) -> None:
     archive = Archive(pages=1)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(self_signed)
-    archive.server.socket = context.wrap_socket(archive.server.socket, server_side=True)
-    archive.base = archive.base.replace("http:", "https:")
+    archive.encrypt(self_signed)
     served(archive)
     items, error = discover(archive)
     assert error is not None
