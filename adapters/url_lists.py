@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import IO, Any, Literal, cast
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import zstandard
 
@@ -197,7 +196,8 @@ def _is_bytes(kind: pa.DataType) -> bool:
 def _values(column: pa.Array) -> list[Any]:
     kind = column.type
     if pa.types.is_floating(kind):
-        return list(pc.if_else(pc.is_finite(column), column, None).to_pylist())
+        numbers = column.to_pylist()
+        return [number if number is not None and math.isfinite(number) else None for number in numbers]
     if pa.types.is_nested(kind):
         return [_finite(value) for value in column.to_pylist()]
     return list(column.to_pylist())

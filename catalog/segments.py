@@ -15,7 +15,7 @@ from .errors import DerlemError
 from .queries import query
 from .segment_files import Segment
 from .status import TRANSITIONS, Status
-from .store import create_schema, transaction
+from .store import create_tables, transaction
 
 
 class ForbiddenMove(DerlemError):
@@ -32,7 +32,7 @@ def row_schema() -> pa.Schema:
     """The Arrow schema of a segment's rows: the columns of `items` less `segment`, as the DDL has them."""
     connection = duckdb.connect(":memory:")
     try:
-        create_schema(connection)
+        create_tables(connection)
         table = connection.execute("SELECT * EXCLUDE (segment) FROM items LIMIT 0").to_arrow_table()
     finally:
         connection.close()
@@ -58,28 +58,18 @@ def merge(connection: duckdb.DuckDBPyConnection, segments: Iterable[Segment]) ->
             "INSERT INTO segments SELECT segment, source, number, kind, run, items, tar_bytes, written_at"
             " FROM incoming_segments"
         )
-        connection.execute("DROP TABLE incoming")
-    connection.unregister("incoming_segments")
+        connection.execute("DROP TABLE incoming; DROP TABLE incoming_segments")
     return len(new)
 
 
 def _take(connection: duckdb.DuckDBPyConnection, segments: Sequence[Segment]) -> None:
     """Make the temporary table `incoming` of the segments' deciding rows."""
     files = [str(segment.path) for segment in segments]
-    listing = pa.table(
-        {
-            "file": files,
-            "segment": [segment.name for segment in segments],
-            "source": [segment.source for segment in segments],
-            "number": pa.array([segment.number for segment in segments], pa.int32()),
-            "kind": [segment.kind for segment in segments],
-            "run": [segment.run for segment in segments],
-            "items": pa.array([segment.items for segment in segments], pa.int64()),
-            "tar_bytes": pa.array([segment.tar_bytes for segment in segments], pa.int64()),
-            "written_at": pa.array([segment.written_at for segment in segments], pa.timestamp("us")),
-        }
-    )
-    connection.register("incoming_segments", listing)
+    # lists, not an Arrow table: to read one, DuckDB imports pyarrow.dataset, the longest step of a small run
+    columns = ("source", "number", "kind", "run", "items", "tar_bytes", "written_at")
+    listed = {column: [getattr(segment, column) for segment in segments] for column in columns}
+    names = [segment.name for segment in segments]
+    connection.execute(query("segments/listed"), {"file": files, "segment": names, **listed})
     rows = connection.read_parquet(files, filename=True)
     rows.create_view("incoming_rows", replace=True)
     connection.execute(query("segments/incoming"))

@@ -37,7 +37,8 @@ def read_catalog(workspace: Workspace, wait: float = READ_WAIT) -> Iterator[duck
     if not workspace.catalog.exists():
         raise CatalogMissing(workspace.catalog)
     with opened(workspace, read_only=True, wait=wait) as connection:
-        _check_version(connection, workspace.catalog)
+        if (version := schema_version(connection)) != SCHEMA_VERSION:
+            raise CatalogVersionError(workspace.catalog, version, SCHEMA_VERSION)
         yield connection
 
 
@@ -51,10 +52,12 @@ def write_catalog(workspace: Workspace, wait: float = WRITE_WAIT) -> Iterator[du
     settle_pyarrow()
     workspace.root.mkdir(parents=True, exist_ok=True)
     with opened(workspace, read_only=False, wait=wait) as connection:
-        if not _has_schema(connection):
+        version = schema_version(connection)
+        if not version:
             with transaction(connection):
                 create_schema(connection)
-        _check_version(connection, workspace.catalog)
+        elif version != SCHEMA_VERSION:
+            raise CatalogVersionError(workspace.catalog, version, SCHEMA_VERSION)
         yield connection
 
 
@@ -121,10 +124,15 @@ def transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
 
 def create_schema(connection: duckdb.DuckDBPyConnection) -> None:
     """Make all tables and views in an empty database (a file or memory)."""
+    create_tables(connection)
+    create_views(connection)
+
+
+def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make all tables in an empty database, as they are after the last step of the schema."""
     for number, name in schema_steps():
         connection.execute(query(name))
         connection.execute("INSERT INTO catalog_schema VALUES (?)", [number])
-    create_views(connection)
 
 
 def create_views(connection: duckdb.DuckDBPyConnection) -> None:
@@ -140,9 +148,10 @@ def schema_steps() -> list[tuple[int, str]]:
 
 def schema_version(connection: duckdb.DuckDBPyConnection) -> int:
     """The schema version of an open database; 0 if it has none."""
-    if not _has_schema(connection):
+    try:
+        [(version,)] = connection.execute("SELECT max(version) FROM catalog_schema").fetchall()
+    except duckdb.CatalogException:  # there is no such table
         return 0
-    [(version,)] = connection.execute("SELECT max(version) FROM catalog_schema").fetchall()
     return version or 0
 
 
@@ -178,15 +187,3 @@ def _holder(lock: Path, message: str) -> str:
         return "pid {pid} ({command})".format(**json.loads(lock.read_text()))
     except (OSError, ValueError, KeyError):
         return "another process"
-
-
-def _has_schema(connection: duckdb.DuckDBPyConnection) -> bool:
-    found = connection.execute("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'catalog_schema'")
-    [(tables,)] = found.fetchall()  # to the end: DuckDB 2 refuses other work beside an unfinished result
-    return bool(tables)
-
-
-def _check_version(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
-    found = schema_version(connection)
-    if found != SCHEMA_VERSION:
-        raise CatalogVersionError(path, found, SCHEMA_VERSION)

@@ -7,6 +7,7 @@ import os
 import secrets
 import threading
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from io import FileIO
@@ -14,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..catalog.disk import writing
@@ -187,13 +187,12 @@ def write_rows(folder: Path, rows: pa.Table, *, source: str, kind: str, run: str
     path = folder / f"{_unfinished(run)}.parquet.tmp"
     facts = describe(source=source, kind=kind, run=run, tar_bytes=0, written_at=now())
     write_durably(rows.replace_schema_metadata(facts), path)
-    counted = pc.value_counts(rows.column("status")).to_pylist()
     return WrittenSegment(
         source=source,
         rows=path,
         tar=None,
         items=rows.num_rows,
-        statuses={each["values"]: each["counts"] for each in counted},
+        statuses=dict(Counter(rows.column("status").to_pylist())),
         payload_bytes=0,
     )
 

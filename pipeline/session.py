@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import duckdb
 
@@ -63,30 +62,25 @@ def session(
     _record(workspace, state)
 
 
-def declare(workspace: Workspace, declared: Sequence[Declared]) -> None:
+def declare(
+    workspace: Workspace, connection: duckdb.DuckDBPyConnection, declared: Sequence[Declared]
+) -> None:
     """Bring the registry and the provenance files up to the configuration."""
-    with write_catalog(workspace) as connection:
-        declare_sources(connection, declared)
-        found = _provenance(connection)
-    _write_provenance(workspace, found)
+    declare_sources(connection, declared)
+    _write_provenance(workspace, connection)
 
 
 def write_provenance(workspace: Workspace) -> None:
     """Write `provenance.json` of every source that the registry knows, with its counts as they are now."""
     with read_catalog(workspace) as connection:
-        found = _provenance(connection)
-    _write_provenance(workspace, found)
+        _write_provenance(workspace, connection)
 
 
-def _provenance(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
-    names = [name for (name,) in connection.execute("SELECT source FROM sources").fetchall()]
-    return {name: provenance(connection, name) for name in names}
-
-
-def _write_provenance(workspace: Workspace, found: Mapping[str, Any]) -> None:
-    for name, facts in found.items():
+def _write_provenance(workspace: Workspace, connection: duckdb.DuckDBPyConnection) -> None:
+    for (name,) in connection.execute("SELECT source FROM sources").fetchall():
         folder = workspace.store / name
         folder.mkdir(parents=True, exist_ok=True)
+        facts = provenance(connection, name)
         text = json.dumps(facts, ensure_ascii=False, indent=2, sort_keys=True, default=_iso)
         replace_text(folder / "provenance.json", text + "\n")
 

@@ -20,7 +20,7 @@ from ..catalog.queries import query
 from ..catalog.segments import row_schema
 from ..catalog.sources import Declared
 from ..catalog.status import Status
-from ..catalog.store import read_catalog
+from ..catalog.store import read_catalog, write_catalog
 from ..catalog.workspace import Workspace
 from .discover import Listing, discover, open_listings, refuse_empty
 from .executor import LocalExecutor
@@ -49,7 +49,11 @@ def known_sources(workspace: Workspace) -> dict[str, Known]:
     if not workspace.catalog.exists():
         return {}
     with read_catalog(workspace) as connection:
-        rows = connection.execute(query("segments/known_sources")).fetchall()
+        return _known_sources(connection)
+
+
+def _known_sources(connection: duckdb.DuckDBPyConnection) -> dict[str, Known]:
+    rows = connection.execute(query("segments/known_sources")).fetchall()
     return {source: Known(config_hash, items, ordinal) for source, config_hash, items, ordinal in rows}
 
 
@@ -86,9 +90,10 @@ def run_discover(
 
     A source whose listing fails on the way keeps what was listed; the others go on. Returns the errors.
     """
-    known = known_sources(session.workspace)
     session.state.enter("discover")
-    declare(session.workspace, declared)
+    with write_catalog(session.workspace) as connection:
+        known = _known_sources(connection)
+        declare(session.workspace, connection, declared)
     hashes = {source.source: source.config_hash for source in declared}
     troubles: list[DerlemError] = []
     for listing in listings:

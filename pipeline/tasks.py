@@ -7,15 +7,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import duckdb
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..adapters.base import SourceOptions, Spread
 from ..catalog.queries import query
 from ..catalog.status import Reason, Status
+
+if TYPE_CHECKING:
+    import duckdb  # workers read tasks, and need no database
 
 ROW_GROUP = 1024
 """Rows per group in a plan file: what a worker reads at a time."""
@@ -23,6 +24,9 @@ ROW_GROUP = 1024
 PAGES_PER_TASK = 16
 """Pages of documents in one task, at most: a page takes about a second."""
 
+
+UNITS_AT_ONCE = 10_000
+"""Names of units that are handed to the database in one statement."""
 
 FEWEST_TASKS = 4
 """Tasks per worker that even few items are cut into, and the parts of a batch below which none is cut."""
@@ -129,9 +133,12 @@ def _plan_partitions(
         if not names:
             continue
         plan = folder / f"{stem}-{partition}.parquet"
-        connection.register("partition_units", pa.table({"unit": pa.array(names, pa.string())}))
+        # lists, not an Arrow table (see catalog/segments.py); in parts, as a value takes 400 bytes on its way
+        connection.execute("CREATE OR REPLACE TEMP TABLE partition_units (unit VARCHAR)")
+        for start in range(0, len(names), UNITS_AT_ONCE):
+            some = {"units": names[start : start + UNITS_AT_ONCE]}
+            connection.execute("INSERT INTO partition_units SELECT unnest(CAST($units AS VARCHAR[]))", some)
         rows, _ = _write_plan(connection, query("segments/partition"), parameters, plan)
-        connection.unregister("partition_units")
         tasks.append(Task(source, plan, 0, rows, partition=partition, patient=True))
     return tasks
 

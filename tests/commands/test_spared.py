@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
+
+from derlem.pipeline.parent import ADAPTERS
 
 COMMAND = """
 import sys
@@ -53,6 +56,40 @@ def test_commands_do_without_pandas(demo: Path, tmp_path: Path) -> None:
         [sys.executable, others, config, "sample"], capture_output=True, text=True, timeout=120
     )
     assert done.stdout.splitlines()[-2:] == ["pandas: False", "frames: 3"], done.stderr
+
+
+FILLING = """
+import sys
+from derlem.cli import main
+
+if __name__ == "__main__":
+    for command in (["discover"], ["ingest"]):
+        main(["-c", sys.argv[1], *command], standalone_mode=False)
+    heavy = "pyarrow.dataset", "pyarrow.compute", "rich"
+    print("heavy:", [name for name in heavy if name in sys.modules])
+"""
+
+
+def test_filling_the_catalog_begins_at_once(demo: Path, tmp_path: Path) -> None:
+    """DuckDB imports pyarrow.dataset for the first Arrow table that it reads; nobody looks at a bar here."""
+    config, program = tmp_path / "derlem.yaml", tmp_path / "program.py"
+    source = {"name": "s", "adapter": "files", "path": str(demo / "clipart"), "license": "CC-PDDC"}
+    config.write_text(yaml.safe_dump({"workspace": "work", "sources": [source]}))
+    program.write_text(FILLING)
+    done = subprocess.run(
+        [sys.executable, program, config], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "heavy: []"
+
+
+def test_workers_need_no_database() -> None:
+    asked = "import sys, derlem.pipeline.preload; print('duckdb' in sys.modules)"
+    environment = {**os.environ, ADAPTERS: "archive files urls"}
+    done = subprocess.run(
+        [sys.executable, "-c", asked], capture_output=True, text=True, timeout=120, env=environment
+    )
+    assert done.stdout == "False\n", done.stderr
 
 
 ASKING = """
