@@ -47,8 +47,8 @@ def rebuild(workspace: Workspace, runs: list[dict[str, Any]], restore: Restore) 
     workspace.root.mkdir(parents=True, exist_ok=True)
     with _replacement(workspace) as connection:
         create_schema(connection)
-        for facts in read_provenance(workspace):
-            restore_source(connection, facts)
+        for registered in read_provenance(workspace):
+            restore_source(connection, registered)
         merge(connection, [inspect(workspace, path) for path in stored(workspace)])
         for state in runs:
             record_run(connection, state)

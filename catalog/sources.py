@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import duckdb
+from pydantic import TypeAdapter, ValidationError
 
+from .errors import DerlemError
 from .models import now
 from .queries import query
 from .store import transaction
@@ -99,28 +101,52 @@ def provenance(connection: duckdb.DuckDBPyConnection, source: str) -> dict[str, 
     return {**facts, "counts": dict(zip(names, numbers, strict=True)), "revisions": dict(revisions)}
 
 
-def restore_source(connection: duckdb.DuckDBPyConnection, facts: Mapping[str, Any]) -> None:
-    """Insert a registry row from the facts of a provenance file."""
-    config = json.dumps(facts["config"], ensure_ascii=False, sort_keys=True, default=str)
-    columns = ("source", "position", "adapter", "license", "homepage")
-    connection.execute(
-        "INSERT INTO sources VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [
-            *(facts[column] for column in columns),
-            config,
-            facts["config_hash"],
-            facts["declared_at"],
-            facts["withdrawn_at"],
-        ],
-    )
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A source's row of the registry, as its provenance file has it."""
+
+    source: str
+    position: int
+    adapter: str
+    license: str
+    homepage: str | None
+    config: dict[str, Any]
+    config_hash: str
+    declared_at: datetime
+    withdrawn_at: datetime | None
 
 
-def read_provenance(workspace: Workspace) -> list[dict[str, Any]]:
-    """All sources' provenance files, times parsed; the inverse of `provenance` for the registry's columns."""
+class BadProvenance(DerlemError):
+    """A `provenance.json` that is damaged."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        self.path = path
+        super().__init__(
+            f"{path} is damaged: {why}. Remove it: the next `derlem discover` declares the source anew"
+        )
+
+
+def restore_source(connection: duckdb.DuckDBPyConnection, registered: Registered) -> None:
+    """Insert a registry row."""
+    row = asdict(registered)
+    row["config"] = json.dumps(row["config"], ensure_ascii=False, sort_keys=True, default=str)
+    connection.execute("INSERT INTO sources VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", list(row.values()))
+
+
+def read_provenance(workspace: Workspace) -> list[Registered]:
+    """What all sources' provenance files say of the registry. Raises BadProvenance."""
+    adapter = TypeAdapter(Registered)
     found = []
     for path in sorted(workspace.store.glob("*/provenance.json")):
-        facts = json.loads(Path(path).read_text("utf-8"))
-        for key in ("declared_at", "withdrawn_at"):
-            facts[key] = datetime.fromisoformat(facts[key]) if facts[key] else None
-        found.append(facts)
+        try:
+            found.append(adapter.validate_json(path.read_bytes()))
+        except ValidationError as error:
+            raise BadProvenance(path, _first(error)) from error
     return found
+
+
+def _first(error: ValidationError) -> str:
+    """The first thing that is wrong."""
+    found = error.errors()[0]
+    where = ".".join(map(str, found["loc"]))
+    return f"{where}: {found['msg']}" if where else found["msg"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,8 @@ def rebuild(app: App) -> None:
     if _nothing_but(app, "make the catalog anew from the segments"):
         return
     with locked(app):
-        maintenance.rebuild(app.workspace, read_states(app.workspace), restore_corpora)
+        runs = [asdict(state) for state in read_states(app.workspace)]
+        maintenance.rebuild(app.workspace, runs, restore_corpora)
     _, rows = answer(app, "SELECT (SELECT count(*) FROM segments), (SELECT count(*) FROM items)")
     say(f"{rows[0][0]:,} segments, {rows[0][1]:,} items")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 
@@ -10,7 +9,7 @@ import duckdb
 
 from ..catalog.errors import QueryError
 from ..catalog.store import read_catalog
-from ..pipeline.state import has_died
+from ..pipeline.state import has_died, last_state
 from .app import App, say
 from .rendering import Table
 
@@ -18,16 +17,14 @@ from .rendering import Table
 def progress(app: App, watch: bool) -> Iterator[Table]:
     """The last run and the progress of all sources; again every second while it runs, if `watch`."""
     while True:
-        current = app.workspace.state / "current.json"
         working = False
-        if current.exists():
-            state = json.loads(current.read_text("utf-8"))
+        if (state := last_state(app.workspace)) is not None:
             died = has_died(state)
-            working = state["state"] == "running" and not died
-            how = "killed" if died else state["state"]
-            where = f", in {state['stage']}" if working or died else ""
-            say(f"run {state['run']} ({state['command']}): {how}{where}")
-            for stage, counts in state["counts"].items():
+            working = state.state == "running" and not died
+            how = "killed" if died else state.state
+            where = f", in {state.stage}" if working or died else ""
+            say(f"run {state.run} ({state.command}): {how}{where}")
+            for stage, counts in state.counts.items():
                 say(f"  {stage}: " + ", ".join(f"{key} {count:,}" for key, count in counts.items()))
         yield answer(app, "FROM progress")
         if not watch or not working:

@@ -16,7 +16,7 @@ from ..catalog.sources import Declared, declare_sources, provenance
 from ..catalog.store import read_catalog, write_catalog
 from ..catalog.workspace import Workspace
 from .options import IngestOptions
-from .state import RunState, StateFile, new_run_id, replace_text
+from .state import RunState, StateFile, last_state, new_run_id, replace_text
 from .store import SegmentStore
 
 log = logging.getLogger("derlem.pipeline")
@@ -105,20 +105,16 @@ def _close_killed_run(workspace: Workspace) -> None:
 
     Only the last run can have been: one instance works at a time, and each closes its predecessor.
     """
-    current = workspace.state / "current.json"
-    if not current.exists():
+    last = last_state(workspace)
+    if last is None:
         return
-    facts = json.loads(current.read_text("utf-8"))
-    killed = facts["state"] == "running"
+    killed = last.state == "running"
     if killed:
-        facts.update(state="interrupted", finished_at=now().isoformat())
-    elif not workspace.catalog.exists() or _recorded_state(workspace, facts["run"]) == facts["state"]:
+        last.state, last.finished_at = "interrupted", now().isoformat()
+    elif not workspace.catalog.exists() or _recorded_state(workspace, last.run) == last.state:
         return
     with write_catalog(workspace) as connection:
-        record_run(connection, facts)
-    if not killed:  # it was between its last two words: to the state file and to the catalog
-        return
-    text = json.dumps(facts, indent=2, sort_keys=True) + "\n"
-    for name in (f"{facts['run']}.json", "current.json"):
-        replace_text(workspace.state / name, text)
-    log.info("run %s had been killed", facts["run"])
+        record_run(connection, asdict(last))
+    if killed:  # else it was between its last two words: to the state file and to the catalog
+        StateFile(workspace, last)
+        log.info("run %s had been killed", last.run)

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import secrets
 import socket
 import time
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from .. import __version__
 from ..catalog.disk import replacing
 from ..catalog.models import now
 from ..catalog.workspace import Workspace
+
+log = logging.getLogger("derlem.pipeline")
 
 EVERY = 1.0
 """Seconds between writes of the state file."""
@@ -88,18 +91,35 @@ def replace_text(path: Path, text: str) -> None:
         file.write(text.encode())
 
 
-def read_states(workspace: Workspace) -> list[dict[str, Any]]:
+def read_state(path: Path) -> RunState | None:
+    """What a state file says; None, and a warning, if it is damaged: no item depends on it."""
+    try:
+        return TypeAdapter(RunState).validate_json(path.read_bytes())
+    except ValidationError as error:
+        log.warning("%s is damaged, and passed over: %s", path, error.errors()[0]["msg"])
+        return None
+
+
+def read_states(workspace: Workspace) -> list[RunState]:
     """All runs that have a state file, the oldest first."""
-    files = sorted(path for path in workspace.state.glob("[0-9]*.json"))
-    return [json.loads(path.read_text("utf-8")) for path in files]
+    found = (read_state(path) for path in sorted(workspace.state.glob("[0-9]*.json")))
+    return [state for state in found if state is not None]
 
 
-def has_died(state: Mapping[str, Any]) -> bool:
+def last_state(workspace: Workspace) -> RunState | None:
+    """The last run, going on or ended; None if there was none."""
+    current = workspace.state / "current.json"
+    if not current.exists():
+        return None
+    return read_state(current) or next(reversed(read_states(workspace)), None)
+
+
+def has_died(state: RunState) -> bool:
     """Whether a run that calls itself running has ended without a word; False if it is on another host."""
-    if state["state"] != "running" or state["host"] != socket.gethostname():
+    if state.state != "running" or state.host != socket.gethostname():
         return False
     try:
-        os.kill(state["pid"], 0)
+        os.kill(state.pid, 0)
     except ProcessLookupError:
         return True
     except PermissionError:

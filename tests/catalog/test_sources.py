@@ -11,7 +11,14 @@ import pytest
 from derlem.catalog.models import Item
 from derlem.catalog.segment_files import inspect
 from derlem.catalog.segments import merge, row_schema
-from derlem.catalog.sources import Declared, declare_sources, provenance, read_provenance, restore_source
+from derlem.catalog.sources import (
+    BadProvenance,
+    Declared,
+    declare_sources,
+    provenance,
+    read_provenance,
+    restore_source,
+)
 from derlem.catalog.status import Reason
 from derlem.catalog.store import read_catalog, write_catalog
 from derlem.catalog.workspace import Workspace
@@ -73,6 +80,15 @@ def test_the_registry_can_be_restored_from_provenance(workspace: Workspace, tmp_
         before = connection.execute("FROM sources ORDER BY position").fetchall()
         assert provenance(connection, "nobody") is None
     with write_catalog(Workspace(tmp_path / "other")) as connection:
-        for facts in read_provenance(workspace):
-            restore_source(connection, facts)
+        for registered in read_provenance(workspace):
+            restore_source(connection, registered)
         assert connection.execute("FROM sources ORDER BY position").fetchall() == before
+
+
+@pytest.mark.parametrize("damage", [b"", b"\xff\xfe", b"{}", b"[1]", b'{"position": "first"}'])
+def test_damaged_provenance_is_told_with_its_file(workspace: Workspace, damage: bytes) -> None:
+    write_provenance(workspace)
+    path = workspace.store / "hub" / "provenance.json"
+    path.write_bytes(damage)
+    with pytest.raises(BadProvenance, match=r"hub/provenance\.json is damaged"):
+        read_provenance(workspace)

@@ -10,6 +10,7 @@ from derlem.catalog.store import read_catalog, write_catalog
 from derlem.catalog.workspace import Workspace
 from derlem.pipeline.options import IngestOptions
 from derlem.pipeline.session import session
+from derlem.pipeline.state import last_state, read_states
 
 
 def states(workspace: Workspace) -> dict[str, str]:
@@ -49,6 +50,32 @@ def test_killed_between_its_word_to_the_file_and_to_the_catalog(workspace: Works
     second = one_run(workspace)
     assert states(workspace) == {first: "done", second: "done"}
     assert said(workspace, first) == "done"
+
+
+DAMAGE = [b"", b"\xff\xfe", b"{}", b"[1]", b'{"run": null, "state": 5}']
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damaged_state_stops_no_run(workspace: Workspace, damage: bytes) -> None:
+    """The run's own file says the same; the catalog is told by that, even of a run that was killed."""
+    first = one_run(workspace)
+    own = workspace.state / f"{first}.json"
+    own.write_text(json.dumps({**json.loads(own.read_text()), "state": "running", "finished_at": None}))
+    (workspace.state / "current.json").write_bytes(damage)
+    second = one_run(workspace)
+    assert states(workspace) == {first: "interrupted", second: "done"}
+    assert said(workspace, first) == "interrupted"
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damage_in_all_state_files(workspace: Workspace, damage: bytes) -> None:
+    first = one_run(workspace)
+    for path in workspace.state.glob("*.json"):
+        path.write_bytes(damage)
+    assert last_state(workspace) is None
+    assert read_states(workspace) == []
+    second = one_run(workspace)
+    assert states(workspace) == {first: "done", second: "done"}
 
 
 def test_an_error_ends_a_run_as_failed(workspace: Workspace) -> None:
