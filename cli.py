@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import signal
 import sys
@@ -21,6 +22,8 @@ from .catalog.spared import spare_last_collection, spared_collections
 
 if TYPE_CHECKING:
     from .commands.app import App
+
+log = logging.getLogger("derlem.pipeline")
 
 _COLLECTIONS = (50_000, 20, 50)
 """Objects after which garbage is looked for. Rows come by the million and leave none: listing them takes a
@@ -41,20 +44,22 @@ class DerlemGroup(click.Group):
         except DerlemError as error:
             click.echo(f"Error: {error}", err=True)
             sys.exit(error.exit_code)
-        except PermissionError as error:
-            where = f"{error.filename}: " if error.filename else ""
-            click.echo(f"Error: {where}{error.strerror}", err=True)
-            sys.exit(DerlemError.exit_code)
         except BaseException as error:
             if (interrupt := _interrupt_behind(error)) is not None:
                 click.echo(
                     "Interrupted. Nothing that was committed is lost; the same command goes on.", err=True
                 )
                 sys.exit(128 + next(iter([*interrupt.args, *_ended_by, signal.SIGINT])))
-            if (disk := disk_error(error)) is None:
+            if (disk := disk_error(error)) is not None:
+                click.echo(f"Error: {disk}", err=True)
+                sys.exit(disk.exit_code)
+            if not isinstance(error, OSError) or not (error.filename or isinstance(error, PermissionError)):
                 raise
-            click.echo(f"Error: {disk}", err=True)
-            sys.exit(disk.exit_code)
+            # a file that the system does not let us have: which one and why is all that there is to say
+            log.info("where that happened", exc_info=True)
+            where = f"{error.filename}: " if error.filename else ""
+            click.echo(f"Error: {where}{error.strerror}", err=True)
+            sys.exit(DerlemError.exit_code)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order in which a corpus is made."""

@@ -1,0 +1,23 @@
+"""A file that the system does not let us have is one line that names it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def test_a_folder_where_a_file_should_be(project: Callable[..., Any], demo: Path) -> None:
+    source = {"name": "s", "adapter": "files", "path": str(demo / "clipart"), "license": "CC-PDDC"}
+    made = project([source])
+    made.derlem("run")
+    current = made.work / "state" / "current.json"
+    current.unlink()
+    current.mkdir()
+    said = made.derlem("run", code=1).stderr.splitlines()
+    assert said == [f"Error: {current}: Is a directory"]
+    said = made.derlem("-v", "run", code=1).stderr
+    assert "Traceback" in said
+    assert "Traceback" in (made.work / "logs" / "pipeline.log").read_text()
+    current.rmdir()
+    made.derlem("run")
