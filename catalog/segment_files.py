@@ -92,6 +92,7 @@ def inspect(workspace: Workspace, path: Path) -> Segment:
     )
 
 
-def stored(workspace: Workspace, source: str | None = None) -> list[Path]:
-    """The Parquet files of all finished segments, by source and number."""
-    return sorted(workspace.store.glob(f"{source or '*'}/[0-9]*.parquet"))
+def stored(workspace: Workspace, source: str | None = None, *, suffix: str = ".parquet") -> list[Path]:
+    """The files of all finished segments, or of a source's, that have this suffix; by source and number."""
+    found = workspace.store.glob(f"{source or '*'}/[0-9]*{suffix}")
+    return sorted(path for path in found if path.stem.isascii() and path.stem.isdecimal())

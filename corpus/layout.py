@@ -59,10 +59,10 @@ class CorpusFolder:
     def build(self) -> dict[str, Any]:
         """What `stats.json` says of how the corpus was built; nothing if no build wrote it."""
         try:
-            facts: dict[str, Any] = json.loads(self.stats.read_bytes())["build"]
-        except (FileNotFoundError, ValueError, KeyError):
+            facts = json.loads(self.stats.read_bytes())["build"]
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
             return {}
-        return facts
+        return facts if isinstance(facts, dict) else {}
 
     @property
     def card(self) -> Path:

@@ -32,19 +32,36 @@ class SegmentStore:
         self._items = 0
         self._committed = time.monotonic()
         self._last: dict[str, int] = {}
+        """The highest number of each source's segments: files', and those of the catalog, lost or not."""
 
     def recover(self, connection: duckdb.DuckDBPyConnection) -> int:
         """Merge finished segments that the catalog does not hold; returns how many there were."""
         self.tidy()
-        for tar in self.workspace.store.glob("*/[0-9]*.tar"):
-            if not tar.with_suffix(".parquet").exists():
-                tar.unlink()  # the rename of its rows never happened
-        known = {name for (name,) in connection.execute("SELECT segment FROM segments").fetchall()}
-        found = [path for path in stored(self.workspace) if f"{path.parent.name}/{path.stem}" not in known]
+        known = dict(connection.execute("SELECT segment, source FROM segments").fetchall())
+        files = {f"{path.parent.name}/{path.stem}": path for path in stored(self.workspace)}
+        for name in {**known, **files}:
+            source, _, number = name.rpartition("/")
+            self._last[source] = max(self._last.get(source, 0), int(number))
+        self._remove_halves()
+        found = [path for name, path in files.items() if name not in known]
         merged = merge(connection, [inspect(self.workspace, path) for path in found])
         if merged:
             log.info("took up %d finished segments of an earlier run", merged)
         return merged
+
+    def _remove_halves(self) -> None:
+        """Remove the tars of segments whose rows a kill kept from their names: nothing knows of them.
+
+        Such a tar has the next number. Where the rows of an earlier one are gone, somebody lost them, and
+        the pictures are to stay.
+        """
+        for tar in stored(self.workspace, suffix=".tar"):
+            if tar.with_suffix(".parquet").exists():
+                continue
+            if int(tar.stem) > self._last.get(tar.parent.name, 0):
+                tar.unlink()
+            else:
+                log.warning("%s: its rows are gone (%s)", tar, tar.with_suffix(".parquet").name)
 
     def tidy(self) -> None:
         """Remove the files of segments that nobody will finish; no worker may be at work."""
@@ -96,8 +113,5 @@ class SegmentStore:
         self._committed = time.monotonic()
 
     def _next_number(self, source: str) -> int:
-        if source not in self._last:
-            numbers = [int(path.stem) for path in stored(self.workspace, source)]
-            self._last[source] = max(numbers, default=0)
-        self._last[source] += 1
+        self._last[source] = self._last.get(source, 0) + 1
         return self._last[source]
