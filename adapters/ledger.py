@@ -7,9 +7,11 @@ and tdmrep.json said. It is a memory, not a record: deleting it costs requests, 
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,6 +30,7 @@ POLICY_LIFE = 24 * 3600.0
 FLUSH_SECONDS = 1.0
 FLUSH_ROWS = 1000
 BUSY_SECONDS = 60.0
+_WAITING = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 
 class UrlRow(SQLModel, table=True):
@@ -79,11 +82,14 @@ class Known(NamedTuple):
 
 
 class LedgerError(DerlemError):
-    """The ledger at `path` takes nothing more, for another reason than a full disk."""
+    """The ledger at `path` cannot be read or written, for another reason than a full disk."""
 
     def __init__(self, path: Path, why: str) -> None:
         self.path = path
-        super().__init__(f"the fetch ledger {path} cannot be written: {why}")
+        super().__init__(
+            f"the fetch ledger {path} cannot be used: {why}. "
+            f"If it is damaged, remove {path.name}*: that costs requests, never items"
+        )
 
 
 class Ledger:
@@ -91,13 +97,14 @@ class Ledger:
 
     Validators are written in batches by a thread, since losing the last second of them only costs a
     transfer; a host's rest is on disk when `rest_host` returns. Where that thread fails, whoever has
-    something to remember, or closes the ledger, gets its DiskError or LedgerError.
+    something to remember, or closes the ledger, gets its error. All methods raise DiskError and LedgerError.
     """
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
-        self._engine = _open(path)
+        with _telling(path):
+            self._engine = _open(path)
         self._failed: DerlemError | None = None
         self._pending: dict[bytes, dict[str, Any]] = {}
         self._changed = threading.Condition()
@@ -114,7 +121,7 @@ class Ledger:
         with self._changed:
             rows = [dict(self._pending[key]) for key in by_key if key in self._pending]
         table = _table(UrlRow)
-        with self._engine.connect() as connection:
+        with _telling(self._path), self._engine.connect() as connection:
             found = connection.execute(table.select().where(table.c.key.in_(list(by_key))))
             rows = [dict(row._mapping) for row in found] + rows
         return {
@@ -141,7 +148,7 @@ class Ledger:
         """Every body that lies in a pack: (sha256 in hex, pack, offset, size)."""
         table = _table(UrlRow)
         columns = (table.c.sha256, table.c.pack, table.c.offset, table.c.size)
-        with self._engine.connect() as connection:
+        with _telling(self._path), self._engine.connect() as connection:
             for digest, pack, offset, size in connection.execute(select(*columns).where(table.c.pack != "")):
                 yield digest.hex(), pack, offset, size
 
@@ -150,7 +157,7 @@ class Ledger:
         table = _table(UrlRow)
         rows = [{"gone": bytes.fromhex(digest)} for digest in digests]
         if rows:
-            with self._engine.begin() as connection:
+            with _telling(self._path), self._engine.begin() as connection:
                 connection.execute(table.delete().where(table.c.sha256 == bindparam("gone")), rows)
 
     def rest_host(self, host: str, until: float, reason: str) -> None:
@@ -158,7 +165,7 @@ class Ledger:
         table = _table(HostRow)
         statement = insert(table).values(host=host, until=until, reason=reason, at=time.time())
         later = {name: statement.excluded[name] for name in ("until", "reason", "at")}
-        with self._engine.begin() as connection:
+        with _telling(self._path), self._engine.begin() as connection:
             connection.execute(
                 statement.on_conflict_do_update(
                     index_elements=["host"], set_=later, where=table.c.until < statement.excluded["until"]
@@ -167,7 +174,7 @@ class Ledger:
 
     def resting(self, host: str) -> tuple[float, str] | None:
         """Until when a host is to be left alone, and why; None if it is not."""
-        with Session(self._engine) as session:
+        with _telling(self._path), Session(self._engine) as session:
             row = session.get(HostRow, host)
             return (row.until, row.reason) if row is not None and row.until > time.time() else None
 
@@ -177,7 +184,7 @@ class Ledger:
 
     def origin(self, origin: str) -> OriginRow | None:
         """What an origin's files said, unless that is too long ago."""
-        with Session(self._engine, expire_on_commit=False) as session:
+        with _telling(self._path), Session(self._engine, expire_on_commit=False) as session:
             wanted = select(OriginRow).where(
                 OriginRow.origin == origin, OriginRow.at > time.time() - POLICY_LIFE
             )
@@ -194,18 +201,16 @@ class Ledger:
             raise self._failed
 
     def _has_no_urls(self) -> bool:
-        with Session(self._engine) as session:
+        with _telling(self._path), Session(self._engine) as session:
             return session.exec(select(UrlRow.size).limit(1)).first() is None
 
     def _write_on(self) -> None:
         """The writer thread."""
         try:
             self._write_batches()
-        except SQLAlchemyError as error:
-            failed = disk_error(error) or LedgerError(self._path, str(error.__cause__ or error))
-            failed.__cause__ = error
+        except DerlemError as error:
             with self._changed:
-                self._failed = failed
+                self._failed = error
 
     def _write_batches(self) -> None:
         """A batch a second, or when enough rows wait, until the ledger is closed."""
@@ -225,8 +230,17 @@ class Ledger:
 
     def _put(self, model: type[SQLModel], rows: Iterable[Mapping[str, Any]]) -> None:
         """Insert or replace rows: one statement, so that it can wait for other writers."""
-        with self._engine.begin() as connection:
+        with _telling(self._path), self._engine.begin() as connection:
             connection.execute(insert(_table(model)).prefix_with("OR REPLACE"), list(rows))
+
+
+@contextmanager
+def _telling(path: Path) -> Iterator[None]:
+    """The ledger is used here: what goes wrong is a DiskError or a LedgerError."""
+    try:
+        yield
+    except (SQLAlchemyError, UnicodeDecodeError) as error:  # the latter for damage in a text
+        raise disk_error(error) or LedgerError(path, str(error.__cause__ or error)) from error
 
 
 def _open(path: Path) -> Engine:
@@ -244,8 +258,9 @@ def _open(path: Path) -> Engine:
                 for model in (UrlRow, HostRow, OriginRow):
                     connection.execute(CreateTable(_table(model), if_not_exists=True))
             return engine
-        except OperationalError:  # SQLite does not wait for others that switch the file to WAL
-            if time.monotonic() > deadline:
+        except OperationalError as error:  # SQLite does not wait for others that switch the file to WAL
+            code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF  # the rest of the bits are details
+            if code not in _WAITING or time.monotonic() > deadline:
                 raise
             time.sleep(0.05)
 
