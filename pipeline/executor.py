@@ -42,6 +42,9 @@ LAST_WORDS = 5.0
 FALSE_STARTS = 4
 """Workers that may end in a row without having begun their task."""
 
+OPEN_FILES = 65_536
+"""Files and connections that a worker may have open, if the system lets it."""
+
 FRUITLESS = 30
 """Unexpected errors in a row, with nothing done in between, that are no item's but the code's.
 
@@ -308,6 +311,14 @@ def _queue(task: Task, shared: deque[Task], pinned: dict[int, deque[Task]]) -> d
     return shared if task.partition is None else pinned[task.partition]
 
 
+def _allow_open_files() -> None:
+    """As many as this process may allow itself: the usual 1024 are for programs that ask with select."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def _work(connection: Connection, lifeline: Connection, guard: SharedGuard, job: Job) -> None:
     """A worker's life: tasks in, segments out, until the coordinator is gone."""
     from .worker import ingest_task  # with its decoders, of which the coordinator needs none
@@ -316,6 +327,7 @@ def _work(connection: Connection, lifeline: Connection, guard: SharedGuard, job:
     limit = int(job.ingest.memory_limit)
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _allow_open_files()
     gc.freeze()  # what is imported stays: collections need not look at it again and again
     threading.Thread(target=_die_with, args=(lifeline,), daemon=True).start()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 import ssl
 from collections.abc import Iterable
@@ -9,6 +11,7 @@ from collections.abc import Iterable
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 
+from ...catalog.errors import DerlemError
 from ...catalog.models import Failure
 from ...catalog.status import Reason
 from .addresses import PrivateAddressError
@@ -30,6 +33,17 @@ HOST_LEVEL = frozenset(
 _NOT_NOW = frozenset({socket.EAI_AGAIN, socket.EAI_MEMORY, socket.EAI_SYSTEM})
 
 
+_OURS = frozenset({errno.EMFILE, errno.ENFILE})
+
+
+class OpenFilesError(DerlemError):
+    """This machine allows no more files and connections: no host's fault, and no URL's. It ends the run."""
+
+    def __init__(self, why: str) -> None:
+        advice = "Raise `ulimit -n`, or lower `fetch.connections`"
+        super().__init__(f"no further connection can be opened: {why}. {advice}")
+
+
 class DroppedError(aiohttp.ClientError):
     """The connection ended before a response came; `reused`: it had served another request before.
 
@@ -42,11 +56,16 @@ class DroppedError(aiohttp.ClientError):
 
 
 def failure_of(error: BaseException) -> Failure:
-    """The failure that an exception during a request stands for; other exceptions are raised again."""
+    """The failure that an exception during a request stands for; other exceptions are raised again.
+
+    Raises OpenFilesError for what is no failure of the request's.
+    """
     chain = [error]
     while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None and cause not in chain:
         chain.append(cause)
     for link in chain:
+        if isinstance(link, OSError) and link.errno in _OURS:
+            raise OpenFilesError(os.strerror(link.errno)) from error
         if isinstance(link, PrivateAddressError):
             return Failure(Reason.PRIVATE_ADDRESS, str(link))
         if isinstance(link, UrlError):
