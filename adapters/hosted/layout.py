@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import posixpath
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
 
 from ...catalog.errors import ConfigError, DerlemError
 from ...catalog.status import Reason
@@ -71,10 +73,22 @@ def resolve(source: HuggingfaceOptions, files: Files) -> Layout:
 
 
 def features_of(schema: Any) -> dict[str, Feature]:
-    """What the schema of a Parquet or Arrow file says of its columns, in the plain form of features."""
+    """What the schema of a Parquet or Arrow file says of its columns, in the plain form of features.
+
+    Columns of types that `datasets` does not know, such as maps, have none. ConfigError for a schema whose
+    own features cannot be read: labels would be numbers without them.
+    """
     from datasets import Features
 
-    features: dict[str, Feature] = Features.from_arrow_schema(schema).to_dict()
+    try:
+        Features.from_arrow_schema(pa.schema([], schema.metadata))
+    except Exception as error:  # whatever it stumbles with
+        text = f"the features in a data file cannot be read: {type(error).__name__}: {error}"
+        raise ConfigError(text.splitlines()[0], key="dataset") from error
+    features: dict[str, Feature] = {}
+    for field in schema:
+        with suppress(ValueError):
+            features |= Features.from_arrow_schema(pa.schema([field], schema.metadata)).to_dict()
     return features
 
 

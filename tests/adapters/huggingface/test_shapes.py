@@ -13,6 +13,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from derlem.catalog.errors import ConfigError
@@ -160,3 +162,41 @@ def test_what_datasets_cannot_read_is_said(
     (folder / name).write_text(content)
     with pytest.raises(ConfigError, match=re.escape(said)):
         use(dataset=folder, columns={"image": "image"}).items()
+
+
+def _parquet(path: Path, columns: dict[str, pa.Array], said: bytes | None = None) -> Path:
+    table = pa.table(columns)
+    if said is not None:
+        table = table.replace_schema_metadata({b"huggingface": said})
+    path.mkdir()
+    pq.write_table(table, path / "train-00000-of-00001.parquet")
+    return path
+
+
+def _pictures(examples: list[Any]) -> pa.Array:
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    return pa.array([{"bytes": example.picture.data, "path": None} for example in examples[:2]], kind)
+
+
+def test_columns_that_datasets_does_not_know(
+    examples: list[Any], tmp_path: Path, use: Callable[..., Any]
+) -> None:
+    """Spark writes maps."""
+    counts = pa.array([[("views", 3)], None], pa.map_(pa.string(), pa.int64()))
+    folder = _parquet(tmp_path / "maps", {"image": _pictures(examples), "counts": counts})
+    used = use(dataset=folder)
+    items = used.items()
+    assert [item.meta.get("counts") for item in items] == [[["views", 3]], None]
+    assert all(isinstance(result, Payload) for result in used.read(items).values())
+
+
+@pytest.mark.parametrize(
+    "said",
+    [b"{", b"\xff", b'{"info": {"features": {"image": {"_type": "Nonsense"}}}}', b'{"info": 5}'],
+)
+def test_features_that_cannot_be_read(
+    said: bytes, examples: list[Any], tmp_path: Path, use: Callable[..., Any]
+) -> None:
+    folder = _parquet(tmp_path / "said", {"image": _pictures(examples)}, said)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        use(dataset=folder).items()
