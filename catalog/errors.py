@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 
 class DerlemError(Exception):
@@ -14,10 +18,19 @@ class DerlemError(Exception):
 
 def chain(error: BaseException) -> Iterator[BaseException]:
     """An error, what it stems from, what that stems from, and so on."""
-    seen: BaseException | None = error
-    while seen is not None:
-        yield seen
-        seen = seen.__cause__ or seen.__context__
+    told: list[BaseException] = []
+    link: BaseException | None = error
+    while link is not None and link not in told:  # somebody may have raised an error from itself
+        yield link
+        told.append(link)
+        link = link.__cause__ or link.__context__
+
+
+def first_problem(error: ValidationError) -> str:
+    """The first thing that pydantic found wrong, and where."""
+    found = error.errors()[0]
+    where = ".".join(map(str, found["loc"]))
+    return f"{where}: {found['msg']}" if where else found["msg"]
 
 
 class ConfigError(DerlemError):

@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 from pydantic import TypeAdapter, ValidationError
 
-from .errors import DerlemError
+from .errors import DerlemError, first_problem
 from .models import now
 from .queries import query
 from .store import transaction
@@ -141,12 +141,5 @@ def read_provenance(workspace: Workspace) -> list[Registered]:
         try:
             found.append(adapter.validate_json(path.read_bytes()))
         except ValidationError as error:
-            raise BadProvenance(path, _first(error)) from error
+            raise BadProvenance(path, first_problem(error)) from error
     return found
-
-
-def _first(error: ValidationError) -> str:
-    """The first thing that is wrong."""
-    found = error.errors()[0]
-    where = ".".join(map(str, found["loc"]))
-    return f"{where}: {found['msg']}" if where else found["msg"]

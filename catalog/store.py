@@ -37,8 +37,7 @@ def read_catalog(workspace: Workspace, wait: float = READ_WAIT) -> Iterator[duck
     if not workspace.catalog.exists():
         raise CatalogMissing(workspace.catalog)
     with opened(workspace, read_only=True, wait=wait) as connection:
-        if (version := schema_version(connection)) != SCHEMA_VERSION:
-            raise CatalogVersionError(workspace.catalog, version, SCHEMA_VERSION)
+        _check_version(connection, workspace.catalog)
         yield connection
 
 
@@ -52,12 +51,10 @@ def write_catalog(workspace: Workspace, wait: float = WRITE_WAIT) -> Iterator[du
     settle_pyarrow()
     workspace.root.mkdir(parents=True, exist_ok=True)
     with opened(workspace, read_only=False, wait=wait) as connection:
-        version = schema_version(connection)
-        if not version:
+        if not schema_version(connection):
             with transaction(connection):
                 create_schema(connection)
-        elif version != SCHEMA_VERSION:
-            raise CatalogVersionError(workspace.catalog, version, SCHEMA_VERSION)
+        _check_version(connection, workspace.catalog)
         yield connection
 
 
@@ -187,3 +184,9 @@ def _holder(lock: Path, message: str) -> str:
         return "pid {pid} ({command})".format(**json.loads(lock.read_text()))
     except (OSError, ValueError, KeyError):
         return "another process"
+
+
+def _check_version(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    found = schema_version(connection)
+    if found != SCHEMA_VERSION:
+        raise CatalogVersionError(path, found, SCHEMA_VERSION)

@@ -16,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from .. import __version__
 from ..catalog.disk import replacing
+from ..catalog.errors import first_problem
 from ..catalog.models import now
 from ..catalog.workspace import Workspace
 
@@ -96,7 +97,7 @@ def read_state(path: Path) -> RunState | None:
     try:
         return TypeAdapter(RunState).validate_json(path.read_bytes())
     except ValidationError as error:
-        log.warning("%s is damaged, and passed over: %s", path, error.errors()[0]["msg"])
+        log.warning("%s is damaged, and passed over: %s", path, first_problem(error))
         return None
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 
-from ...catalog.errors import DerlemError
+from ...catalog.errors import DerlemError, chain
 from ...catalog.models import Failure
 from ...catalog.status import Reason
 from .addresses import PrivateAddressError
@@ -31,8 +31,6 @@ HOST_LEVEL = frozenset(
 """Failures that speak of the host, not of one URL: enough of them in a row and it counts as down."""
 
 _NOT_NOW = frozenset({socket.EAI_AGAIN, socket.EAI_MEMORY, socket.EAI_SYSTEM})
-
-
 _OURS = frozenset({errno.EMFILE, errno.ENFILE})
 
 
@@ -60,10 +58,8 @@ def failure_of(error: BaseException) -> Failure:
 
     Raises OpenFilesError for what is no failure of the request's.
     """
-    chain = [error]
-    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None and cause not in chain:
-        chain.append(cause)
-    for link in chain:
+    links = list(chain(error))
+    for link in links:
         if isinstance(link, OSError) and link.errno in _OURS:
             raise OpenFilesError(os.strerror(link.errno)) from error
         if isinstance(link, PrivateAddressError):
@@ -71,7 +67,7 @@ def failure_of(error: BaseException) -> Failure:
         if isinstance(link, UrlError):
             return Failure(Reason.BAD_URL, str(link))
         if isinstance(link, ssl.SSLError):
-            return Failure(Reason.TLS, _tls_detail(chain))
+            return Failure(Reason.TLS, _tls_detail(links))
         if isinstance(link, socket.gaierror):
             reason = Reason.DNS_TEMPORARY if link.errno in _NOT_NOW else Reason.DNS
             return Failure(reason, link.strerror or str(link))
@@ -106,9 +102,9 @@ def status_failure(status: int) -> Failure:
     return Failure(reason, f"HTTP status {status}", {"http_status": status})
 
 
-def _tls_detail(chain: Iterable[BaseException]) -> str:
+def _tls_detail(links: Iterable[BaseException]) -> str:
     """What OpenSSL says; aiohttp wraps that in errors which are ssl.SSLErrors without any of it."""
-    *_, innermost = (link for link in chain if isinstance(link, ssl.SSLError))
+    *_, innermost = (link for link in links if isinstance(link, ssl.SSLError))
     told = [getattr(innermost, name, None) for name in ("reason", "verify_message")]
     return ": ".join(text for text in told if text) or _first_line(innermost)
 

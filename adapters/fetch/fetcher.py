@@ -194,9 +194,8 @@ class _Session:
         except BodyError as error:
             return error.failure
         told = _told(answer)
-        checkable = (
-            "etag" in told or "last_modified" in told
-        )  # else nobody could tell whether it is unchanged
+        # without a validator nobody could tell later whether it is unchanged
+        checkable = "etag" in told or "last_modified" in told
         if answer.status != 304 and self._options.cache and checkable:
             known = Known(*self._store.store(body), *(told.get(name) for name, _ in _HEADERS))
             self._ledger.remember(job.address, known)

@@ -13,7 +13,7 @@ from scrapy import Request, Spider
 from scrapy.http import Response, TextResponse
 from twisted.python.failure import Failure
 
-from ...catalog.errors import ConfigError
+from ...catalog.errors import ConfigError, first_problem
 from ...catalog.status import Reason
 from .documents import FIELDS, Document, Unread
 from .failures import reason_of
@@ -65,7 +65,7 @@ class ArchiveSpider(Spider):
         try:
             self.options = self.Options.model_validate(order.options)
         except ValidationError as error:
-            raise ConfigError(_first_of(error), key="options") from error
+            raise ConfigError(first_problem(error), key="options") from error
         self._check_rules()
 
     def _check_rules(self) -> None:
@@ -235,9 +235,3 @@ def _text(found: Selector) -> str:
     if isinstance(found.root, str):
         return found.root
     return found.xpath("string()").get() or ""
-
-
-def _first_of(error: ValidationError) -> str:
-    first = error.errors()[0]
-    where = ".".join(map(str, first["loc"]))
-    return f"{where}: {first['msg']}" if where else str(first["msg"])
