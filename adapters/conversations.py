@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-
 from ..catalog.models import Message, clean_text
 
 IMAGE = "<image>"
@@ -25,16 +23,15 @@ def conversation(value: object) -> list[Message]:
     Chat messages: `role` and `content`, which is text or a list of parts of type `text` and `image`.
     ShareGPT (LLaVA): `from` (human, gpt) and `value`. ValueError says what is wrong with anything else.
     """
-    if not isinstance(value, Iterable) or isinstance(value, str | bytes | Mapping):
+    if not isinstance(value, list):
         raise ValueError("a conversation is a list of turns")
-    turns = [_turn(turn) for turn in value]
-    if not turns:
+    if not value:
         raise ValueError("a conversation without turns")
-    return turns
+    return [_turn(turn) for turn in value]
 
 
 def _turn(turn: object) -> Message:
-    if not isinstance(turn, Mapping):
+    if not isinstance(turn, dict):
         raise ValueError("a turn is an object with a role and a content")
     name = turn.get("role", turn.get("from"))
     role = _ROLES.get(name) if isinstance(name, str) else None
@@ -48,16 +45,18 @@ def _turn(turn: object) -> Message:
 def _content(value: object) -> str:
     if isinstance(value, str):
         return value
-    if not isinstance(value, Iterable) or isinstance(value, bytes | Mapping):
+    if not isinstance(value, list):
         raise ValueError("the content of a turn is text or a list of parts")
     return "\n".join(_part(part) for part in value)
 
 
 def _part(part: object) -> str:
-    kind = part.get("type") if isinstance(part, Mapping) else None
+    if not isinstance(part, dict):
+        raise ValueError("a part of a turn's content is an object with a type")
+    kind = part.get("type")
     if kind in ("image", "image_url"):
         return IMAGE
-    text = part.get("text") if isinstance(part, Mapping) else None
+    text = part.get("text")
     if kind == "text" and isinstance(text, str):
         return text
     raise ValueError(f"a part of type {kind!r}; known are text and image")

@@ -33,11 +33,8 @@ class Template:
                     key=key,
                 )
             self._pieces.append((literal, name))
-
-    @property
-    def fields(self) -> frozenset[str]:
+        self.fields = frozenset(name for _, name in self._pieces if name is not None)
         """The fields that the template uses."""
-        return frozenset(name for _, name in self._pieces if name is not None)
 
     def render(self, fields: Mapping[str, object]) -> str:
         """The category path; a missing or None value leaves its place empty, and empty steps vanish."""

@@ -154,7 +154,6 @@ class _Reader:
         self._columns = mapped
         self._template = Template(source.category, {*found, "host"})
         self._fixed = None if self._template.fields or mapped.category else self._template.render({})
-        self._categories: dict[str, str] = {}
 
     def items(self, rows: Rows) -> list[Item]:
         """The items of some rows."""
@@ -192,15 +191,10 @@ class _Reader:
         if column is None:
             return self._template.render({**row, self._columns.url: url, "host": host})
         value = row.pop(column, None)
-        if not isinstance(value, str):
-            parts = value if isinstance(value, list) else [value]
-            return category_path(*(str(part) for part in parts if part is not None))
-        known = self._categories.get(value)
-        if known is None:
-            if len(self._categories) > 100_000:
-                self._categories.clear()
-            known = self._categories[value] = category_path(value)
-        return known
+        if isinstance(value, str):
+            return category_path(value)
+        parts = value if isinstance(value, list) else [value]
+        return category_path(*(str(part) for part in parts if part is not None))
 
     def _fill(self, item: Item, row: dict[str, Any]) -> None:
         """Set the columns that few lists have; values that make no sense stay in `meta`, with a note."""

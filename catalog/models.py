@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from .status import Reason
@@ -34,6 +35,7 @@ def item_id(source: str, uri: str, locator: str = "") -> str:
     return hashlib.sha256(f"{source}\0{uri}\0{locator}".encode()).hexdigest()[:32]
 
 
+@lru_cache(maxsize=2**14)  # millions of items have few paths
 def category_path(*parts: str) -> str:
     """Join parts into a category path 'a/b/c': NFC, stripped, no empty parts, no `.` or `..`.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -100,8 +100,9 @@ class ParquetRows(ColumnarFile):
         size = max(1, min(LISTED_ROWS, READ_BYTES * max(described.num_rows, 1) // max(heavy, 1)))
         first, wanted = 0, 0
         for batch in self._file.iter_batches(size, row_groups=[group], columns=list(columns)):
+            row = _reader(batch)
             while wanted < len(places) and places[wanted] < first + batch.num_rows:
-                yield places[wanted], _row(batch, places[wanted] - first)
+                yield places[wanted], row(places[wanted] - first)
                 wanted += 1
             if wanted == len(places):
                 return
@@ -180,10 +181,10 @@ class ArrowRows(ColumnarFile):
         batch = self._batch(group)
         if batch is None:
             return
-        batch = batch.select([name for name in columns if name in batch.schema.names])
+        row = _reader(batch.select([name for name in columns if name in batch.schema.names]))
         for place in places:
             if place < batch.num_rows:
-                yield place, _row(batch, place)
+                yield place, row(place)
 
     def close(self) -> None:
         """Close the file."""
@@ -212,10 +213,18 @@ class ArrowRows(ColumnarFile):
                 return batch
 
 
-def _row(batch: pa.RecordBatch, place: int) -> dict[str, Any]:
-    return {
-        name: column[place].as_py() for name, column in zip(batch.schema.names, batch.columns, strict=True)
-    }
+def _reader(values: pa.RecordBatch | pa.StructArray) -> Callable[[int], dict[str, Any]]:
+    """What reads a row: field by field, which costs a third of reading a struct as one value."""
+    fields = values.schema if isinstance(values, pa.RecordBatch) else values.type
+    columns = values.columns if isinstance(values, pa.RecordBatch) else values.flatten()
+    cells = [(field.name, _cell(column)) for field, column in zip(fields, columns, strict=True)]
+    return lambda place: {name: cell(place) for name, cell in cells}
+
+
+def _cell(column: pa.Array) -> Callable[[int], Any]:
+    if types.is_struct(column.type) and not column.null_count:
+        return _reader(column)
+    return lambda place: column[place].as_py()
 
 
 def _leaf_paths(

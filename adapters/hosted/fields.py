@@ -83,10 +83,9 @@ class Fields:
     def of(self, row: Mapping[str, Any], place: Mapping[str, str]) -> dict[str, Any]:
         """Fields for `Item`. `place` has split, file, stem and dir; BadRow for a value that cannot be."""
         if self._decoders:
-            row = {
-                name: self._decoders[name](value) if name in self._decoders else value
-                for name, value in row.items()
-            }
+            row = dict(row)
+            for name in self._decoders.keys() & row.keys():
+                row[name] = self._decoders[name](row[name])
         columns = self._columns
         category = _category(value_at(row, columns.category)) if columns.category else None
         fields = {**self._place, **place, "category": category}
@@ -111,7 +110,7 @@ class Fields:
         for name, value in row.items():
             if value is None or name in self._unnoted:
                 continue
-            if isinstance(value, Mapping) and (used := self._unnoted_inside.get(name)):
+            if isinstance(value, dict) and (used := self._unnoted_inside.get(name)):
                 value = {field: inner for field, inner in value.items() if field not in used}
                 if not value:
                     continue
@@ -133,7 +132,7 @@ class Fields:
 
 def value_at(row: Any, name: str) -> Any:
     """The value of a column or a dotted field of one; a column whose name holds the dots comes first."""
-    if not isinstance(row, Mapping):
+    if not isinstance(row, dict):
         return None
     if name in row:
         return row[name]
@@ -148,7 +147,7 @@ def value_at(row: Any, name: str) -> Any:
 
 def names_in(value: Any, prefix: str = "") -> Iterator[str]:
     """The names, dotted where nested, of all fields of a row, or of a schema as nested dicts."""
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         for name, inner in value.items():
             yield f"{prefix}{name}"
             yield from names_in(inner, f"{prefix}{name}.")
@@ -198,7 +197,7 @@ def _decoder(feature: Feature) -> Decoder | None:
 
 
 def _decoded(value: Any, inner: Mapping[str, Decoder]) -> Any:
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         return value
     return {name: inner[name](part) if name in inner else part for name, part in value.items()}
 
@@ -223,9 +222,9 @@ def _category(value: Any) -> str | None:
     """A category path of a name, or of names from the top down."""
     if value is None:
         return None
-    if isinstance(value, list | tuple):
+    if isinstance(value, list):
         return category_path(*(str(step) for step in value if step is not None))
-    if isinstance(value, Mapping | bytes):
+    if isinstance(value, (dict, bytes)):
         raise BadRow("a category is a name or a list of names")
     return str(value)
 
@@ -233,11 +232,11 @@ def _category(value: Any) -> str | None:
 def _text(row: Mapping[str, Any], name: str | None) -> str | None:
     """The text of a column; of a list the first that is not empty."""
     value = None if name is None else value_at(row, name)
-    if isinstance(value, list | tuple):
+    if isinstance(value, list):
         value = next((text for text in value if text is not None and str(text).strip()), None)
     if value is None:
         return None
-    if isinstance(value, Mapping | list | bytes):
+    if isinstance(value, (dict, list, bytes)):
         raise BadRow(f"column {name} holds no text; nested fields are named with dots, as in {name}.text")
     text = clean_text(str(value))
     _speakable(text)
@@ -266,7 +265,7 @@ def _turns(row: Mapping[str, Any], name: str | None) -> list[Message] | None:
             value = json.loads(value)
         except (ValueError, RecursionError) as error:
             raise BadRow(f"column {name}: no JSON: {error}") from None
-    if isinstance(value, Mapping) and value and all(isinstance(column, list) for column in value.values()):
+    if isinstance(value, dict) and value and all(isinstance(column, list) for column in value.values()):
         # A list of structs, as older versions of `datasets` stored it: a struct of lists.
         value = [dict(zip(value, turn, strict=False)) for turn in zip(*value.values(), strict=False)]
     if value is None or value == []:
@@ -280,7 +279,7 @@ def _turns(row: Mapping[str, Any], name: str | None) -> list[Message] | None:
 def _singly(turns: Any) -> Any:
     """Turns one by one, where each holds a question and its answer (`user`, `assistant`: The Cauldron)."""
     if not isinstance(turns, list) or not all(
-        isinstance(turn, Mapping)
+        isinstance(turn, dict)
         and isinstance(turn.get("user"), str)
         and isinstance(turn.get("assistant"), str)
         for turn in turns
@@ -298,9 +297,9 @@ def _plain(value: Any) -> Any:
         return value if math.isfinite(value) else None
     if value is None or isinstance(value, bool | int):
         return value
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return {str(name): _plain(inner) for name, inner in value.items()}
-    if isinstance(value, list | tuple):
+    if isinstance(value, (list, tuple)):  # entries of a map are tuples
         return [_plain(inner) for inner in value]
     if isinstance(value, bytes | bytearray | memoryview):
         raise TypeError("bytes are no text")

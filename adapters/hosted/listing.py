@@ -235,14 +235,14 @@ class Listing:
         *,
         reason: Reason | None = None,
         detail: str = "",
-        hint: Mapping[str, Any] | None = None,
+        hint: dict[str, Any] | None = None,
         **columns: Any,
     ) -> Item:
         item = Item(
             source=self._source.name, uri=uri, locator=locator, reason=reason, **(said or {}), **columns
         )
         item.meta = dict(item.meta)
-        item.hint = dict(hint or {})
+        item.hint = {} if hint is None else hint
         if self._files.commit:
             item.meta["revision"] = item.hint["commit"] = self._files.commit
         if detail:

@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
@@ -31,30 +32,30 @@ class Kind(Enum):
     PATH = "path"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Leaf:
     """A column, or a part of a nested one, that holds pictures: `steps` lead to it from the row."""
 
     steps: tuple[str | None, ...]
     kind: Kind
 
-    @property
+    @cached_property
     def column(self) -> str:
         """The top column."""
         return str(self.steps[0])
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """The steps without those into lists."""
         return tuple(step for step in self.steps if step is not LIST)
 
-    @property
+    @cached_property
     def listed(self) -> bool:
         """Whether a row can hold several pictures here."""
         return LIST in self.steps
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Reference:
     """One picture of a row: its leaf, its place in the lists on the way, and what the row holds there."""
 
