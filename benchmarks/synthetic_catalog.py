@@ -15,6 +15,7 @@ from pathlib import Path
 
 from derlem.catalog.store import transaction, write_catalog
 from derlem.catalog.workspace import Workspace
+from derlem.sampling.noted import note
 
 CHUNK = 2_000_000
 DUPLICATES = 50
@@ -70,6 +71,7 @@ def grow(workspace: Workspace, first: int, last: int) -> None:
             with transaction(connection):
                 span = {"first": start, "last": min(start + CHUNK, last), "duplicates": DUPLICATES}
                 connection.execute(ITEMS, span)
+        note(connection)  # as `ingest` does at its end
 
 
 if __name__ == "__main__":

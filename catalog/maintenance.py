@@ -34,6 +34,9 @@ TABLES = (
 )  # fmt: skip
 """The catalog's tables, less the one that holds the schema version."""
 
+WORKED_OUT = ("duplicates", "totals", "noted")
+"""Tables that are worked out of the others where they are missed."""
+
 Restore = Callable[[duckdb.DuckDBPyConnection, Workspace], Any]
 """Fills the tables of another room's from that room's own files."""
 
@@ -68,7 +71,7 @@ def compact(workspace: Workspace) -> tuple[int, int]:
         if found != SCHEMA_VERSION:
             raise CatalogVersionError(workspace.catalog, found, SCHEMA_VERSION)
         connection.execute(f"ATTACH '{_literal(workspace.catalog)}' AS old (READ_ONLY)")
-        for table in TABLES:
+        for table in (*TABLES, *WORKED_OUT):
             order = " ORDER BY source, ordinal, item_id" if table == "items" else ""
             connection.execute(f"INSERT INTO {quoted(table)} SELECT * FROM old.{quoted(table)}{order}")
         connection.execute("DETACH old")

@@ -16,11 +16,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .errors import DerlemError
-from .queries import SCHEMA_VERSION
 from .workspace import Workspace
 
 KINDS = ("discover", "ingest", "refresh", "retry", "amend", "withdraw")
 """Why a segment was written. `discover` announces items; all others state what became of them."""
+
+
+VERSION = 1
+"""Of this format: raised with every change of the columns of `items`."""
 
 
 class BadSegment(DerlemError):
@@ -49,7 +52,7 @@ class Segment:
 def describe(*, source: str, kind: str, run: str, tar_bytes: int, written_at: datetime) -> dict[bytes, bytes]:
     """The metadata that makes a Parquet file of rows a segment."""
     facts = {
-        "schema_version": SCHEMA_VERSION,
+        "schema_version": VERSION,
         "source": source,
         "kind": kind,
         "run": run,
@@ -68,8 +71,8 @@ def inspect(workspace: Workspace, path: Path) -> Segment:
         raise BadSegment(path, str(error)) from error
     if not facts:
         raise BadSegment(path, "it has no description")
-    if facts["schema_version"] != SCHEMA_VERSION:
-        raise BadSegment(path, f"schema version {facts['schema_version']} instead of {SCHEMA_VERSION}")
+    if facts["schema_version"] != VERSION:
+        raise BadSegment(path, f"schema version {facts['schema_version']} instead of {VERSION}")
     source, number = path.parent.name, int(path.stem)
     if facts["source"] != source:
         raise BadSegment(path, f"it was written for source {facts['source']!r}")

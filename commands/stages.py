@@ -9,8 +9,8 @@ import duckdb
 
 from ..adapters.base import SourceOptions
 from ..catalog.errors import ConfigError, DerlemError
-from ..catalog.status import Reason
-from ..catalog.store import read_catalog
+from ..catalog.status import Reason, Status
+from ..catalog.store import read_catalog, write_catalog
 from ..pipeline.retry import retry as make_wait
 from ..pipeline.session import Session
 from ..pipeline.stages import (
@@ -28,6 +28,9 @@ from .rendering import named
 from .status import answer
 from .work import begun, locked
 
+_MANY = 100_000
+"""Items settled in a run, at whose end it is worked out what draws need to know of them all."""
+
 
 def run(app: App, refreshing: bool) -> bool:
     """All stages to the end; whether an audit failed. If asked to, refresh what is ready first."""
@@ -44,8 +47,7 @@ def run(app: App, refreshing: bool) -> bool:
             troubles = run_discover(work, listings, app.loaded.declared)
             if refreshing:
                 _refresh(app, work, refreshable(sources))
-            run_ingest(work, sources, app.context, app.loaded.config.ingest)
-            _point_to_rejections(work)
+            _ingest(app, work, sources)
             if options is not None:
                 from .samples import build_shards, draw  # not before there are pictures to make it of
 
@@ -87,8 +89,7 @@ def ingest(app: App, names: Sequence[str]) -> None:
         _tell_counts(app, sources, waiting, "items wait to be read")
         return
     with locked(app), begun(app) as work:
-        run_ingest(work, sources, app.context, app.loaded.config.ingest)
-        _point_to_rejections(work)
+        _ingest(app, work, sources)
 
 
 def refresh(app: App, names: Sequence[str]) -> None:
@@ -121,6 +122,20 @@ def retry(app: App, names: Sequence[str], reason: str | None) -> None:
     say(f"{count:,} failed items wait again")
 
 
+def _ingest(app: App, work: Session, sources: Sequence[SourceOptions]) -> None:
+    """Settle what waits, and work out what every draw from so much would have to."""
+    run_ingest(work, sources, app.context, app.loaded.config.ingest)
+    counts = work.state.state.counts.get("ingest", {})
+    if sum(counts.get(status, 0) for status in Status) >= _MANY:
+        from ..sampling.noted import note  # of few items a draw finds it as quickly
+
+        with write_catalog(app.workspace) as connection:
+            note(connection)
+    lost = [f"{counts[status]:,} {status}" for status in ("rejected", "failed") if counts.get(status)]
+    if lost:
+        say(f'{" and ".join(lost)}: `derlem sql "FROM rejections"` says why')
+
+
 def _refresh(app: App, work: Session, sources: Sequence[SourceOptions]) -> None:
     context = app.context
     if sources and not context.settings["fetch"]["cache"]:
@@ -142,14 +157,6 @@ def _tell_counts(
     with read_catalog(app.workspace) as connection:
         for source in sources:
             say(f"{source.name}: {count(connection, [source]):,} {what}")
-
-
-def _point_to_rejections(work: Session) -> None:
-    """Say where to read why items did not become samples, if any did not in this run."""
-    counts = work.state.state.counts.get("ingest", {})
-    lost = [f"{counts[status]:,} {status}" for status in ("rejected", "failed") if counts.get(status)]
-    if lost:
-        say(f'{" and ".join(lost)}: `derlem sql "FROM rejections"` says why')
 
 
 def _raise_first(troubles: Sequence[DerlemError]) -> None:

@@ -12,10 +12,10 @@ import numpy as np
 
 from ..catalog.errors import ConfigError, UnknownSample
 from ..catalog.queries import query
-from .duplicates import find_suspects
 from .exclusion import Fingerprinter, read_hashes
 from .licensing import permitted
 from .lookalikes import fill_clusters, fill_exclusions
+from .noted import look_up
 from .options import SampleOptions
 from .relations import Relations
 from .tree import Stratum
@@ -49,7 +49,13 @@ def find_candidates(
     connection = made.connection
     made.table("sample_gone_sources", query("sampling/gone_sources"))
     _refuse_licenses(made, options)
-    made.view("sample_verdicts", _verdicts(connection, options))
+    verdicts = _verdicts(connection, options)
+    made.view("sample_verdicts", verdicts)
+    look_up(made)
+    # the predicate may ask for any column
+    rows = query(f"sampling/duplicates_{'noted' if options.where is None else 'whole'}")
+    made.view("sample_duplicate_verdicts", f"WITH items AS ({rows}) {verdicts}")
+    made.view("sample_suspects", query("sampling/suspects"))
     made.view("sample_pool", query("sampling/pool"))
     made.view("sample_candidates", "SELECT * FROM sample_pool")
     made.fill("sample_rounds", {"repeat": np.arange(options.max_repeats, dtype=np.int32)})
@@ -65,7 +71,6 @@ def find_candidates(
         if options.exclude:
             fill_exclusions(made, options, fingerprints)
             _lose(made, "excluded")
-        find_suspects(made)
         _lose(made, "duplicates")
         if options.near_duplicates is not None:
             fill_clusters(made, options.near_duplicates)

@@ -19,6 +19,7 @@ from ..catalog.queries import query
 from ..catalog.store import transaction
 from .candidates import Census, find_candidates
 from .exclusion import Fingerprinter, read_hashes
+from .noted import note
 from .options import SampleOptions
 from .order import Ids, OrderedRows
 from .plan import NodePlan, Plan, make_plan
@@ -60,6 +61,7 @@ def draw_sample(
     of that stored sample which is still a candidate stays. Raises what `plan_sample` does, before
     anything is written; a failure while writing leaves the earlier sample.
     """
+    note(connection)
     with relations(connection) as made:
         census = find_candidates(made, options, extend, fingerprints)
         plan = make_plan(census, options, extend)

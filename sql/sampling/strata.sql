@@ -1,16 +1,20 @@
 -- How many items of each stratum are candidates (reason NULL), and how many are not, by reason.
-SELECT category, source, reason, CAST(sum(items) AS BIGINT) AS items
+WITH lost AS (
+    SELECT category, source, reason, count(*) AS items
+    FROM (
+        SELECT category, source, reason FROM sample_verdicts WHERE reason IS NOT NULL
+        UNION ALL
+        SELECT category, source, reason FROM sample_losers
+    ) AS each_one
+    GROUP BY category, source, reason
+)
+SELECT category, source, reason, items
+FROM lost
+UNION ALL
+SELECT category, source, NULL AS reason, CAST(sum(items) AS BIGINT) AS items
 FROM (
-    SELECT category, source, reason, count(*) AS items
-    FROM sample_verdicts
-    GROUP BY category, source, reason
+    SELECT category, source, items FROM sample_totals
     UNION ALL
-    SELECT category, source, reason, count(*) AS items
-    FROM sample_losers
-    GROUP BY category, source, reason
-    UNION ALL
-    SELECT category, source, NULL AS reason, -count(*) AS items
-    FROM sample_losers
-    GROUP BY category, source
+    SELECT category, source, -items AS items FROM lost
 ) AS counted
-GROUP BY category, source, reason
+GROUP BY category, source

@@ -167,6 +167,45 @@ def test_a_catalog_rebuilt_from_segments_is_equal(project: MakeProject, demo: Pa
         assert mine.rows(f"FROM {table} ORDER BY ALL") == before[table], table
 
 
+def test_a_draw_knows_of_every_change(
+    project: MakeProject, demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is noted holds: from a rebuilt catalog, which has noted nothing, a draw is the same."""
+    pictures = tmp_path / "pictures"
+    shutil.copytree(demo / "clipart", pictures)
+    source = {**demo_sources(demo)[0], "path": str(pictures)}
+    mine = project([source], sample={**SAMPLE, "target": 10_000, "allow_shortfall": True})
+
+    def drawn() -> set[str]:
+        return {row["uri"] for row in mine.rows("SELECT uri FROM manifest JOIN items USING (item_id)")}
+
+    def draw() -> set[str]:
+        mine.derlem("sample")
+        duplicates, found = mine.rows("FROM duplicates ORDER BY ALL"), drawn()
+        mine.derlem("catalog", "rebuild")
+        assert mine.rows("FROM noted") == []
+        mine.derlem("sample")
+        assert (mine.rows("FROM duplicates ORDER BY ALL"), drawn()) == (duplicates, found)
+        return found
+
+    mine.derlem("discover")
+    mine.derlem("ingest")
+    before = draw()
+    one = next(pictures.rglob("*.png"))
+    other = one.with_name("copy.png")
+    shutil.copy(one, other)
+    both = {str(path.relative_to(pictures)) for path in (one, other)}
+    mine.derlem("discover")
+    monkeypatch.setattr("derlem.commands.stages._MANY", 1)
+    mine.derlem("ingest")
+    assert both <= {row["uri"] for row in mine.rows("SELECT uri FROM duplicates JOIN items USING (item_id)")}
+    after = draw()
+    [stays] = both & after
+    assert after - both == before - both
+    mine.derlem("withdraw", "--where", f"uri = '{stays}'")
+    assert draw() == after - both | both - {stays}
+
+
 def test_a_moved_workspace_still_works(project: MakeProject, demo: Path, tmp_path: Path) -> None:
     mine = project(demo_sources(demo), sample=SAMPLE)
     mine.derlem("run")

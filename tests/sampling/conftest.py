@@ -266,6 +266,13 @@ class SmallCatalog:
                 [source, position],
             )
         self.add(rows, **columns)
+        self.merged()
+
+    def merged(self) -> None:
+        """Count one more segment: items have changed, and in a workspace only segments change them."""
+        self.connection.execute(
+            "INSERT INTO segments VALUES ('s0/000001', 's0', 1, 'ingest', 'r', 0, 0, TIMESTAMP '2026-01-01')"
+        )
 
     def add(self, rows: Sequence[Row], **columns: Mapping[str, Any]) -> None:
         """Append items."""
@@ -297,6 +304,7 @@ class SmallCatalog:
         self.connection.register("given_rows", pa.Table.from_pylist(values))
         self.connection.execute("INSERT INTO items BY NAME SELECT * FROM given_rows")
         self.connection.unregister("given_rows")
+        self.merged()
 
     def hold(self, name: str, seats: Sequence[tuple[str, int]], rows: Sequence[Row]) -> None:
         """Store a sample by hand: (item_id, repeat) in any order."""

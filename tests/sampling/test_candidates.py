@@ -46,6 +46,7 @@ def change(catalog, column, **values):
         catalog.connection.execute(
             f"UPDATE items SET {column} = ? WHERE item_id = ?", [value, ident(int(number[1:]))]
         )
+    catalog.merged()
 
 
 def test_only_ready_items_of_live_sources(ten):
@@ -57,6 +58,7 @@ def test_only_ready_items_of_live_sources(ten):
     )
     catalog.connection.execute("UPDATE sources SET withdrawn_at = now() WHERE source = 's1'")
     catalog.connection.execute("UPDATE items SET status = 'ready'")
+    catalog.merged()
     assert drawn(catalog) == ({0, 1, 2, 3, 4}, {"source_withdrawn": 5})
 
 

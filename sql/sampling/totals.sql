@@ -1,0 +1,4 @@
+-- How many items each stratum has.
+SELECT category, source, count(*) AS items
+FROM items
+GROUP BY category, source
