@@ -51,11 +51,6 @@ def find_candidates(
     _refuse_licenses(made, options)
     verdicts = _verdicts(connection, options)
     made.view("sample_verdicts", verdicts)
-    look_up(made)
-    # the predicate may ask for any column
-    rows = query(f"sampling/duplicates_{'noted' if options.where is None else 'whole'}")
-    made.view("sample_duplicate_verdicts", f"WITH items AS ({rows}) {verdicts}")
-    made.view("sample_suspects", query("sampling/suspects"))
     made.view("sample_pool", query("sampling/pool"))
     made.view("sample_candidates", "SELECT * FROM sample_pool")
     made.fill("sample_rounds", {"repeat": np.arange(options.max_repeats, dtype=np.int32)})
@@ -63,6 +58,12 @@ def find_candidates(
         require_sample(connection, earlier)
         values = {"sample": earlier, "max_repeats": options.max_repeats}
         made.table("sample_earlier", query("sampling/earlier"), values)
+    look_up(made)
+    # the predicate may ask for any column
+    columns = "duplicates_noted" if options.where is None else "duplicates_whole"
+    duplicates = f"WITH items AS ({query(f'sampling/{columns}')}) {verdicts}"
+    made.view("sample_duplicate_verdicts", duplicates)
+    made.view("sample_suspects", query("sampling/suspects"))
     try:
         if options.respect_opt_outs:
             made.table("sample_objecting", query("sampling/objecting"))
