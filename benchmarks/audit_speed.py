@@ -34,9 +34,10 @@ SAMPLE = (
         row_number() OVER () - 1
     FROM items WHERE ordinal % 2 = 0 GROUP BY category, source
     """,
+    "INSERT INTO numbered_samples VALUES ('bench', 1)",
     """
-    INSERT INTO seats
-    SELECT 'bench', row_number() OVER (ORDER BY md5('1:order:' || i.item_id)) - 1, i.item_id, a.stratum, 0
+    INSERT INTO numbered_seats
+    SELECT 1, row_number() OVER (ORDER BY md5('1:order:' || i.item_id)) - 1, i.item_id, a.stratum, 0
     FROM items AS i JOIN allocations AS a ON a.node = i.category AND a.source = i.source
     WHERE i.ordinal % 2 = 0
     """,

@@ -41,8 +41,9 @@ DRAW = """
 INSERT INTO allocations
 SELECT 'bench', category, source, count(*), 0, count(*), NULL, count(*), 'benchmark', row_number() OVER () - 1
 FROM items GROUP BY category, source;
-INSERT INTO seats
-SELECT 'bench', row_number() OVER (ORDER BY md5('1:order:' || i.item_id)) - 1, i.item_id, a.stratum, 0
+INSERT INTO numbered_samples VALUES ('bench', 1);
+INSERT INTO numbered_seats
+SELECT 1, row_number() OVER (ORDER BY md5('1:order:' || i.item_id)) - 1, i.item_id, a.stratum, 0
 FROM items AS i JOIN allocations AS a ON a.node = i.category AND a.source = i.source
 """
 

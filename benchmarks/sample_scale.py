@@ -26,6 +26,7 @@ from pathlib import Path
 
 import duckdb
 
+from derlem.catalog.spared import spare_rows
 from derlem.catalog.store import read_catalog, write_catalog
 from derlem.catalog.workspace import Workspace
 from derlem.sampling.draw import draw_sample
@@ -72,6 +73,7 @@ def export(folder: Path, rows: int) -> None:
 
 
 def ours(folder: Path) -> int:
+    spare_rows()  # as derlem's commands do
     rows = json.loads((folder / "done.json").read_text())
     with write_catalog(Workspace(folder)) as connection:
         return draw_sample(connection, options(rows), "bench").selected

@@ -30,7 +30,8 @@ from .store import (
 from .workspace import Workspace
 
 TABLES = (
-    "sources", "items", "runs", "segments", "samples", "allocations", "exclusions", "seats", "shards",
+    "sources", "items", "runs", "segments", "samples", "allocations", "exclusions", "numbered_samples",
+    "numbered_seats", "shards",
 )  # fmt: skip
 """The catalog's tables, less the one that holds the schema version."""
 

@@ -12,6 +12,7 @@ import duckdb
 import pyarrow as pa
 
 from ..catalog.queries import query, quoted
+from ..catalog.samples import sample_number
 from ..catalog.workspace import Workspace
 from .errors import UnreadableCorpus
 from .layout import CorpusFolder
@@ -34,7 +35,8 @@ def restore_corpora(connection: duckdb.DuckDBPyConnection, workspace: Workspace)
         _insert(connection, "exclusions", stats["exclusions"])
         _insert(connection, "shards", [_shard_row(folder, shard) for shard in stats["shards"]])
         try:
-            connection.execute(query("corpus/restore_seats"), {"manifest": str(folder.manifest)})
+            values = {"manifest": str(folder.manifest), "number": sample_number(connection, folder.name)}
+            connection.execute(query("corpus/restore_seats"), values)
         except duckdb.ConstraintException as error:
             why = "its rows are of strata that stats.json does not number; build the corpus again"
             raise UnreadableCorpus(folder.manifest, why) from error

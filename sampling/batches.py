@@ -1,9 +1,10 @@
-"""Takes the batches of a query's result apart, in two threads."""
+"""Batches of rows: taken apart in two threads, and made ahead of their use."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pyarrow as pa
 
@@ -23,3 +24,18 @@ def placed(
         for future in under_way:
             future.result()
     return count
+
+
+@contextmanager
+def ahead(tables: Iterator[pa.Table]) -> Iterator[Iterator[pa.Table]]:
+    """The tables, each made in a thread while the one before it is worked on; the first from now on."""
+    with ThreadPoolExecutor(max_workers=1) as maker:
+        coming = maker.submit(next, tables, None)
+
+        def following() -> Iterator[pa.Table]:
+            nonlocal coming
+            while (table := coming.result()) is not None:
+                coming = maker.submit(next, tables, None)
+                yield table
+
+        yield following()

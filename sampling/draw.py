@@ -6,7 +6,6 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +15,10 @@ import pyarrow as pa
 
 from ..catalog.models import now
 from ..catalog.queries import query
+from ..catalog.samples import sample_number
 from ..catalog.store import transaction
+from .batches import ahead
+from .brackets import ABOVE, BELOW, brackets
 from .candidates import Census, find_candidates
 from .exclusion import Fingerprinter, read_hashes
 from .noted import note
@@ -27,8 +29,6 @@ from .relations import Relations, relations
 
 log = logging.getLogger("derlem.sample")
 
-_BRACKET = 5.0
-"""Half-width of a stratum's bracket in standard deviations; missing it only costs a second pass."""
 _AT_ONCE = 10_000_000
 """Seats whose contenders are held outside the database, 70 bytes each; those of more may be spilled."""
 _ROW_GROUP = 122_880
@@ -91,15 +91,11 @@ def _contend(made: Relations, strata: Sequence[NodePlan], census: Census, option
     if missed:
         log.debug("%d brackets missed their stratum's last key; they are opened", len(missed))
         for (stratum,) in missed:
-            quotas["low"][stratum], quotas["high"][stratum] = "", _ABOVE
+            quotas["low"][stratum], quotas["high"][stratum] = BELOW, ABOVE
         made.fill("sample_quotas", quotas)
         made.forget("sample_contenders")
         made.table("sample_contenders", contenders, {"seed": options.seed})  # whole strata: many, perhaps
         made.table("sample_open_seats", query("sampling/open_seats"))
-
-
-_ABOVE = "g"
-"""Over every hexadecimal key."""
 
 
 def _quotas(strata: Sequence[NodePlan], census: Census) -> dict[str, Any]:
@@ -113,16 +109,9 @@ def _quotas(strata: Sequence[NodePlan], census: Census) -> dict[str, Any]:
     seats, once = allocated - kept, available - kept_items
     # once every item is in, the next round begins: as many as can be needed, whatever was kept
     copies = np.where(seats > once, allocated // np.maximum(available, 1) + 1, 1)
-    part = seats / np.maximum(once, 1)
-    # Bernstein's inequality: this many standard deviations, and a term for what is rare
-    width = _BRACKET * np.sqrt(part * np.maximum(1 - part, 0) / np.maximum(once, 1))
-    width += _BRACKET**2 / 3 / np.maximum(once, 1)
-    low, high = _keys(part - width), _keys(part + width)
-    for stratum in np.flatnonzero((seats == 0) | (seats >= once)):
-        edge = "" if not seats[stratum] else _ABOVE
-        low[stratum] = high[stratum] = edge
+    low, high = brackets(seats, once)
     for stratum in np.flatnonzero(copies > 1):
-        low[stratum], high[stratum] = "", _ABOVE
+        low[stratum], high[stratum] = BELOW, ABOVE
     return {
         "stratum": np.arange(len(strata), dtype=np.int32),
         "category": [node.category for node in strata],
@@ -134,39 +123,39 @@ def _quotas(strata: Sequence[NodePlan], census: Census) -> dict[str, Any]:
     }
 
 
-def _keys(parts: np.ndarray[Any, np.dtype[np.float64]]) -> list[str]:
-    """The hexadecimal keys, to twelve digits, below which these parts of all keys lie."""
-    scaled = np.clip(parts, 0.0, 1.0) * 2.0**48
-    return ["" if key <= 0 else _ABOVE if key >= 2**48 else f"{key:012x}" for key in scaled.astype(np.int64)]
-
-
 def _store(made: Relations, plan: Plan, strata: Sequence[NodePlan], run: str) -> SampleResult:
     """Put the drawn rows in order and write the sample."""
     connection, options = made.connection, plan.options
     seats = sum(node.allocated for node in strata)
     rows = OrderedRows(_drawn(made, options.seed), seats, options.seed)
-    made.make_room("sample_contenders")
-    with transaction(connection):
-        before = connection.execute("SELECT fingerprint FROM samples WHERE sample = ?", [options.name])
-        earlier = before.fetchall()
-        for table in ("samples", "allocations", "exclusions", "seats"):
-            connection.execute(f"DELETE FROM {table} WHERE sample = ?", [options.name])
-        fingerprint = _store_rows(connection, rows, strata, options)
-        connection.execute(
-            query("sampling/store_sample"),
-            {
-                "sample": options.name,
-                "seed": options.seed,
-                "target": options.target,
-                "selected": len(rows),
-                "config": _config(plan),
-                "fingerprint": fingerprint,
-                "run": run,
-                "drawn_at": now(),
-            },
-        )
-        _store_allocations(connection, plan, strata)
-        _store_exclusions(connection, plan)
+    # a digest for each column: rows may be stored in batches of any size
+    digests = [hashlib.sha256() for _ in range(3)]
+    with ahead(_tables(rows, digests)) as tables:
+        made.make_room("sample_contenders")
+        with transaction(connection):
+            before = connection.execute("SELECT fingerprint FROM samples WHERE sample = ?", [options.name])
+            earlier = before.fetchall()
+            for table in ("samples", "allocations", "exclusions"):
+                connection.execute(f"DELETE FROM {table} WHERE sample = ?", [options.name])
+            number = sample_number(connection, options.name)
+            connection.execute("DELETE FROM numbered_seats WHERE number = ?", [number])
+            _store_rows(connection, tables, number)
+            fingerprint = _fingerprint(options, strata, digests)
+            connection.execute(
+                query("sampling/store_sample"),
+                {
+                    "sample": options.name,
+                    "seed": options.seed,
+                    "target": options.target,
+                    "selected": len(rows),
+                    "config": _config(plan),
+                    "fingerprint": fingerprint,
+                    "run": run,
+                    "drawn_at": now(),
+                },
+            )
+            _store_allocations(connection, plan, strata)
+            _store_exclusions(connection, plan)
     changed = [(fingerprint,)] != earlier
     log.info("sample %s: %d of %d, fingerprint %s", options.name, len(rows), options.target, fingerprint[:12])
     return SampleResult(plan, len(rows), fingerprint, changed)
@@ -181,24 +170,21 @@ def _drawn(made: Relations, seed: int) -> Iterator[pa.RecordBatch]:
         yield from contenders.to_batches()
     else:
         yield from made.stream(query("sampling/sure"))
-    yield from made.fetch(query("sampling/draw"), seed).to_batches()
+    yield from made.fetch(query("sampling/draw"), seed).to_batches(max_chunksize=_ROW_GROUP)
 
 
-def _store_rows(
-    connection: duckdb.DuckDBPyConnection,
-    rows: OrderedRows,
-    strata: Sequence[NodePlan],
-    options: SampleOptions,
-) -> str:
-    """Number the ordered rows and store them; their fingerprint."""
-    places = [[node.category, node.source] for node in strata]
-    # a digest for each column: rows may be stored in batches of any size
-    digests = [hashlib.sha256() for _ in range(3)]
+def _store_rows(connection: duckdb.DuckDBPyConnection, tables: Iterator[pa.Table], number: int) -> None:
+    """Store the rows of the sample with this number, in their order."""
     connection.execute("SET preserve_insertion_order = true")  # so that positions lie in order
-    for table in _ahead(_tables(rows, digests)):
+    for table in tables:
         connection.register("sample_batch", table)
-        connection.execute(query("sampling/store_rows"), {"sample": options.name})
+        connection.execute(query("sampling/store_rows"), {"number": number})
         connection.unregister("sample_batch")
+
+
+def _fingerprint(options: SampleOptions, strata: Sequence[NodePlan], digests: Sequence[hashlib._Hash]) -> str:
+    """What tells this selection from any other: a hash of seed, options, strata and the rows' digests."""
+    places = [[node.category, node.source] for node in strata]
     whole = hashlib.sha256(json.dumps([options.seed, options.canonical(), places]).encode())
     for digest in digests:
         whole.update(digest.digest())
@@ -227,15 +213,6 @@ def _tables(rows: OrderedRows, digests: Sequence[hashlib._Hash]) -> Iterator[pa.
 def _strings(items: Ids) -> pa.Array:
     offsets = np.arange(0, (len(items) + 1) * items.itemsize, items.itemsize, dtype=np.int32)
     return pa.Array.from_buffers(pa.string(), len(items), [None, pa.py_buffer(offsets), pa.py_buffer(items)])
-
-
-def _ahead(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
-    """The tables, each made while the one before it is worked on."""
-    with ThreadPoolExecutor(max_workers=1) as maker:
-        coming = maker.submit(next, tables, None)
-        while (table := coming.result()) is not None:
-            coming = maker.submit(next, tables, None)
-            yield table
 
 
 def _config(plan: Plan) -> str:

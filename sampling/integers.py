@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -12,9 +11,6 @@ import pyarrow as pa
 Numbers: TypeAlias = npt.NDArray[np.uint64]
 Digits: TypeAlias = npt.NDArray[np.uint8]
 """Characters 0-9 and a-f, a row for each number."""
-
-_WORTH_THREADS = 100_000
-"""Integers from which on a thread more pays."""
 
 
 def digits(column: pa.Array, count: int) -> Digits:
@@ -39,14 +35,3 @@ def hexadecimal(written: Digits) -> Numbers:
     for shift, mask in ((4, 0x00FF00FF00FF00FF), (8, 0x0000FFFF0000FFFF), (16, 0xFFFFFFFF)):
         number = (number | (number >> word(shift))) & word(mask)
     return number
-
-
-def sort(numbers: npt.NDArray[np.unsignedinteger[Any]]) -> None:
-    """Sort in place."""
-    if len(numbers) < _WORTH_THREADS:
-        numbers.sort()
-        return
-    middle = len(numbers) // 2
-    with ThreadPoolExecutor(2) as threads:
-        list(threads.map(np.ndarray.sort, (numbers[:middle], numbers[middle:])))
-    numbers.sort(kind="stable")  # timsort, which merges runs that it finds sorted

@@ -19,7 +19,6 @@ import pyarrow as pa
 
 from ..catalog.queries import query, quoted
 from ..catalog.store import transaction
-from .integers import sort
 from .relations import Relations, relations
 
 _TABLES = ("duplicates", "totals")
@@ -46,7 +45,7 @@ def look_up(made: Relations) -> None:
             made.view(f"sample_{table}", f"SELECT * FROM {quoted(table)}")
         return
     buckets = _buckets(made)
-    sort(buckets)
+    buckets.sort()
     twice = buckets[1:] == buckets[:-1]
     first = twice & ~np.insert(twice[:-1], 0, False)  # of each run of equal ones
     made.fill("sample_buckets", {"bucket": pa.array(buckets[1:][first])})

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from .batches import placed
-from .integers import Numbers, digits, hexadecimal, sort
+from .integers import Numbers, digits, hexadecimal
 
 ID_DIGITS = 32
 """Hexadecimal digits of an item's id."""
@@ -55,7 +55,7 @@ class OrderedRows:
 
         if placed(rows, take, _counting) != count:
             raise ValueError(f"not {count} rows were drawn")
-        sort(keys)
+        keys.sort()
         self._order = keys.astype(np.uint32)
         keys >>= np.uint64(32)
         self._settle(keys, seed)

@@ -155,9 +155,11 @@ class Relations:
         self.shown.pop(name, None)
 
     def make_room(self, name: str) -> None:
-        """Do without this relation, and with half of the memory, from now on."""
+        """Do without this relation from now on; if it lay in the database, with half of the memory, too."""
+        held = name not in self.shown
         self.forget(name)
-        self.connection.execute(f"SET memory_limit = '{self.memory // 2}B'")
+        if held:
+            self.connection.execute(f"SET memory_limit = '{self.memory // 2}B'")
 
     def drop(self) -> None:
         """Remove all that was made."""

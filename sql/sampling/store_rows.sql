@@ -1,4 +1,4 @@
 -- A batch of a drawn sample, as seats.
-INSERT INTO seats (sample, position, item_id, stratum, repeat)
-SELECT $sample, position, item_id, stratum, repeat
+INSERT INTO numbered_seats (number, position, item_id, stratum, repeat)
+SELECT $number, position, item_id, stratum, repeat
 FROM sample_batch

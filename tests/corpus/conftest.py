@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 
 from derlem.catalog.models import item_id
+from derlem.catalog.samples import sample_number
 from derlem.catalog.segment_files import inspect
 from derlem.catalog.segments import row_schema
 from derlem.catalog.store import read_catalog, transaction, write_catalog
@@ -131,8 +132,10 @@ class Pantry:
     def draw(self, name: str = "small", repeats: Sequence[str] = ()) -> int:
         """Draw everything that is ready (and `repeats` once more) as the sample `name`; returns its size."""
         with write_catalog(self.workspace) as connection, transaction(connection):
-            for table in ("samples", "seats", "allocations", "exclusions"):
+            for table in ("samples", "allocations", "exclusions"):
                 connection.execute(f"DELETE FROM {table} WHERE sample = ?", [name])
+            number = sample_number(connection, name)
+            connection.execute("DELETE FROM numbered_seats WHERE number = ?", [number])
             connection.execute(
                 """CREATE OR REPLACE TEMP TABLE held AS
                 SELECT item_id, category, source, 0 AS repeat FROM items WHERE status = 'ready'
@@ -157,12 +160,12 @@ class Pantry:
                 {"name": name},
             )
             connection.execute(
-                """INSERT INTO seats
-                SELECT $name, row_number() OVER (ORDER BY md5('7:order:' || item_id || ':' || repeat)) - 1,
+                """INSERT INTO numbered_seats
+                SELECT $number, row_number() OVER (ORDER BY md5('7:order:' || item_id || ':' || repeat)) - 1,
                        item_id, stratum, repeat
                 FROM held
                 JOIN allocations AS a ON a.sample = $name AND a.node = category AND a.source = held.source""",
-                {"name": name},
+                {"name": name, "number": number},
             )
             size = one(connection, f"SELECT count(*) FROM manifest WHERE sample = '{name}'")
             chosen = connection.execute(

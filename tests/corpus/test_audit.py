@@ -93,12 +93,13 @@ PLANTED = {
     "item_twice": "INSERT INTO items SELECT * FROM items LIMIT 1",
     "manifest_without_item": "DELETE FROM items WHERE item_id = (SELECT min(item_id) FROM items)",
     "manifest_without_bytes": """
-        INSERT INTO seats
-        SELECT sample, 99, item_id, stratum, 5 FROM seats WHERE position = 0""",
-    "bytes_without_manifest": "DELETE FROM seats WHERE position = 3",
+        INSERT INTO numbered_seats
+        SELECT number, 99, item_id, stratum, 5 FROM numbered_seats WHERE position = 0""",
+    "bytes_without_manifest": "DELETE FROM numbered_seats WHERE position = 3",
     "manifest_in_wrong_shard": """
-        UPDATE seats SET position = CASE position WHEN 0 THEN 40 ELSE 0 END WHERE position IN (0, 40)""",
-    "position_twice": "UPDATE seats SET position = 1 WHERE position = 0",
+        UPDATE numbered_seats
+        SET position = CASE position WHEN 0 THEN 40 ELSE 0 END WHERE position IN (0, 40)""",
+    "position_twice": "UPDATE numbered_seats SET position = 1 WHERE position = 0",
     "shard_differs_from_catalog": "UPDATE shards SET sha256 = repeat('0', 64) WHERE shard = 1",
     "shard_numbers": "UPDATE shards SET shard = 77 WHERE shard = 1",
     "quota_off": """
@@ -154,10 +155,16 @@ def test_decomposed_category_is_found(built):
     assert audit(built)["category_not_normal"].examples[0]["normal"] == "i̇ğne/ciğdem"
 
 
+@pytest.mark.parametrize("gone", ["samples", "numbered_samples"])
+def test_seats_of_no_sample_are_found(built, gone):
+    built.change(f"DELETE FROM {gone}")
+    assert "manifest_of_unknown_sample" in firing(built)
+
+
 @pytest.mark.parametrize(
     "change",
     [
-        "UPDATE seats SET stratum = 999 WHERE position = 0",
+        "UPDATE numbered_seats SET stratum = 999 WHERE position = 0",
         "UPDATE allocations SET stratum = 0 WHERE stratum = 1",
     ],
 )

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import strategies as st
 
+from derlem.catalog.samples import sample_number
 from derlem.catalog.store import create_schema
 
 Options = Mapping[str, Any]
@@ -257,7 +258,7 @@ class SmallCatalog:
 
     def fill(self, rows: Sequence[Row], sources: Sequence[str], **columns: Mapping[str, Any]) -> None:
         """Replace everything by these rows, in this order; `columns` give values by item_id."""
-        for table in ("sources", "items", "samples", "allocations", "exclusions", "seats"):
+        for table in ("sources", "items", "samples", "allocations", "exclusions", "numbered_seats"):
             self.connection.execute(f"DELETE FROM {table}")
         for position, source in enumerate(sources):
             self.connection.execute(
@@ -320,8 +321,14 @@ class SmallCatalog:
             )
         for position, (item, repeat) in enumerate(seats):
             self.connection.execute(
-                "INSERT INTO seats VALUES (?, ?, ?, ?, ?)",
-                [name, position, item, strata.index(place.get(item, ("", ""))), repeat],
+                "INSERT INTO numbered_seats VALUES (?, ?, ?, ?, ?)",
+                [
+                    sample_number(self.connection, name),
+                    position,
+                    item,
+                    strata.index(place.get(item, ("", ""))),
+                    repeat,
+                ],
             )
 
     def manifest(self, name: str) -> list[tuple[str, int, str, str]]:

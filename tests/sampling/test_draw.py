@@ -12,7 +12,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from derlem.sampling import draw
+from derlem.sampling import brackets, draw
 from derlem.sampling.draw import draw_sample
 from derlem.sampling.errors import InfeasibleQuotas, Shortfall
 from derlem.sampling.options import SampleOptions
@@ -122,9 +122,9 @@ def test_an_extension_keeps_all_that_is_valid_and_fills_up(data, cases, make_row
     assert stays <= {(item, repeat) for item, repeat, _, _ in drawn}
 
 
-@pytest.mark.parametrize("width", [0.0, 0.2, 5.5])
-def test_a_bracket_that_misses_is_opened(width, monkeypatch, make_row, small_catalog, reference):
-    monkeypatch.setattr(draw, "_BRACKET", width)
+@pytest.mark.parametrize("missed", [1.0, 0.9, 1e-7])
+def test_a_bracket_that_misses_is_opened(missed, monkeypatch, make_row, small_catalog, reference):
+    monkeypatch.setattr(brackets, "MISSED", missed)
     rows = [
         make_row(hashlib.md5(str(n).encode()).hexdigest(), f"s{n % 3}", f"c{n % 7}", str(n))
         for n in range(2000)

@@ -1,6 +1,5 @@
 """Numbers written in hexadecimal digits, and their order."""
 
-import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -18,12 +17,3 @@ def test_digits_are_read_as_numbers(numbers, skipped):
 def test_what_has_another_length_is_an_error():
     with pytest.raises(ValueError, match="8 digits"):
         integers.digits(pa.array(["01234567", "0123"]), 8)
-
-
-@pytest.mark.parametrize("size", [0, 1, 2, 99_999, 100_000, 100_001, 300_000])
-def test_two_threads_sort_like_one(size):
-    numbers = np.random.default_rng(size).integers(0, 2**64, size, dtype=np.uint64)
-    numbers[size // 2 :] //= np.uint64(2**50)  # many equal ones, and halves that are not alike
-    wanted = np.sort(numbers)
-    integers.sort(numbers)
-    assert np.array_equal(numbers, wanted)

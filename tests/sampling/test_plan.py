@@ -185,7 +185,7 @@ def test_the_quota_report_holds_what_the_manifest_holds(make_row, small_catalog)
     assert all(allocated == selected for *_, allocated, selected in report)
     assert {(node, source): selected for node, source, _, selected in report} == small_catalog.seats("x")
     small_catalog.connection.execute(
-        "DELETE FROM seats WHERE item_id IN "
+        "DELETE FROM numbered_seats WHERE item_id IN "
         "(SELECT item_id FROM manifest WHERE category = 'a/b' AND source = 't')"
     )
     off = small_catalog.connection.execute(

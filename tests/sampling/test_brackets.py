@@ -1,0 +1,39 @@
+"""Brackets hold as often as they say, by the binomial distribution itself."""
+
+from math import comb
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from derlem.sampling.brackets import ABOVE, BELOW, MISSED, brackets
+
+
+def part(key: str) -> float:
+    """The part of all keys that lies below this one."""
+    return 0.0 if key == BELOW else 1.0 if key == ABOVE else int(key, 16) / 2**48
+
+
+def at_least(count: int, items: int, x: float) -> float:
+    """The chance that of so many uniform keys at least `count` lie below x."""
+    return sum(comb(items, k) * x**k * (1 - x) ** (items - k) for k in range(count, items + 1))
+
+
+@given(st.integers(1, 300).flatmap(lambda items: st.tuples(st.integers(0, items), st.just(items))))
+def test_a_bracket_misses_as_rarely_as_it_says(case):
+    seats, items = case
+    [low], [high] = brackets(np.array([seats]), np.array([items]))
+    if seats in (0, items):
+        assert low == high == (ABOVE if seats else BELOW)
+        return
+    assert BELOW <= low < f"{int(seats / items * 2**48):012x}" < high <= ABOVE
+    # all keys under `low` are taken for sure: wrong if there are more than seats
+    assert at_least(seats + 1, items, part(low)) <= MISSED
+    # all keys over `high` are left: wrong if fewer than the seats are below
+    assert 1 - at_least(seats, items, part(high)) <= MISSED + 1e-12
+
+
+def test_brackets_are_narrow():
+    """Of a million items in a stratum hardly any is ranked."""
+    [low], [high] = brackets(np.array([500_000]), np.array([1_000_000]))
+    assert part(high) - part(low) < 0.006
