@@ -8,6 +8,9 @@ from contextlib import contextmanager
 
 import pyarrow as pa
 
+HANDY = 2**16
+"""Rows of a batch that is worked on in parts: few enough for caches, and for memory that is there already."""
+
 
 def placed(
     batches: Iterable[pa.RecordBatch],

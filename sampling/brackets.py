@@ -21,8 +21,8 @@ ABOVE = "g"
 MISSED = 1e-5
 """Bound of the chance that a stratum's last key lies below its bracket, and that it lies above."""
 
-_HALVINGS = 48
-"""Bits of the keys that bracket others."""
+_HALVINGS = 24
+"""How often the way to an edge is halved: to less than an item of ten million."""
 
 _Ints: TypeAlias = npt.NDArray[np.int64]
 _Floats: TypeAlias = npt.NDArray[np.float64]

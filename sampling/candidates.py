@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import duckdb
-import numpy as np
 
 from ..catalog.errors import ConfigError, UnknownSample
 from ..catalog.queries import query
@@ -53,7 +52,6 @@ def find_candidates(
     made.view("sample_verdicts", verdicts)
     made.view("sample_pool", query("sampling/pool"))
     made.view("sample_candidates", "SELECT * FROM sample_pool")
-    made.fill("sample_rounds", {"repeat": np.arange(options.max_repeats, dtype=np.int32)})
     if earlier is not None:
         require_sample(connection, earlier)
         values = {"sample": earlier, "max_repeats": options.max_repeats}

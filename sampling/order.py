@@ -32,8 +32,8 @@ class OrderedRows:
     """Drawn rows by (order key, item_id, repeat).
 
     `rows` have the columns item_id, repeat, stratum and order_prefix (the first eight digits of the order
-    key) and come in any order; where they have a `key`, those count of which it is NULL, and only they have
-    the prefix. There are `count` of them, less than 2^32; they take about 50 bytes each.
+    key) and come in any order; of those that have a column `drawn`, the ones count where it is true. There
+    are `count` of them, less than 2^32; they take about 50 bytes each.
     """
 
     def __init__(self, rows: Iterable[pa.RecordBatch], count: int, seed: int) -> None:
@@ -49,9 +49,8 @@ class OrderedRows:
             self._items[start:end] = items[chosen]
             self._repeats[start:end] = batch.column("repeat").to_numpy()[chosen]
             self._strata[start:end] = batch.column("stratum").to_numpy()[chosen]
-            prefixes = digits(batch.column("order_prefix").drop_null(), PREFIX_DIGITS)
-            keys[start:end] = hexadecimal(prefixes) << np.uint64(32)
-            keys[start:end] |= np.arange(start, end, dtype=np.uint64)
+            prefixes = hexadecimal(digits(batch.column("order_prefix"), PREFIX_DIGITS)[chosen])
+            keys[start:end] = prefixes << np.uint64(32) | np.arange(start, end, dtype=np.uint64)
 
         if placed(rows, take, _counting) != count:
             raise ValueError(f"not {count} rows were drawn")
@@ -86,11 +85,11 @@ class OrderedRows:
 
 def _counting(batch: pa.RecordBatch) -> int:
     """How many rows of a batch count."""
-    return int(batch.column("key").null_count) if "key" in batch.schema.names else len(batch)
+    return int(batch.column("drawn").true_count) if "drawn" in batch.schema.names else len(batch)
 
 
 def _chosen(batch: pa.RecordBatch) -> npt.NDArray[np.int64] | slice:
     """Which rows of a batch count."""
-    if "key" not in batch.schema.names or batch.column("key").null_count == batch.num_rows:
+    if "drawn" not in batch.schema.names:
         return slice(None)
-    return np.flatnonzero(batch.column("key").is_null().to_numpy(zero_copy_only=False))
+    return np.flatnonzero(batch.column("drawn").to_numpy(zero_copy_only=False))

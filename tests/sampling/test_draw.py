@@ -12,18 +12,24 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from derlem.sampling import brackets, draw
+from derlem.sampling import brackets, contenders, draw
 from derlem.sampling.draw import draw_sample
 from derlem.sampling.errors import InfeasibleQuotas, Shortfall
 from derlem.sampling.options import SampleOptions
 from derlem.sampling.relations import relations
 
 
-def sampled(catalog, raw, extend=None):
-    """Draw and return the manifest."""
+def sampled(catalog, raw, extend=None, *, at_once=10**6):
+    """Draw and return the manifest; more seats than `at_once` are drawn inside the database."""
     options = SampleOptions.model_validate({"name": "x", **raw})
-    draw_sample(catalog.connection, options, "r", extend=extend)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(contenders, "_AT_ONCE", at_once)
+        draw_sample(catalog.connection, options, "r", extend=extend)
     return catalog.manifest("x")
+
+
+inside = st.sampled_from([10**6, 0])
+"""Whether contenders are held outside the database or inside, as those of many seats are."""
 
 
 @st.composite
@@ -71,7 +77,7 @@ def test_a_draw_is_the_contract_in_any_order_of_rows(data, cases, make_row, smal
             sampled(small_catalog, raw)
         assert small_catalog.manifest("x") == []
         return
-    drawn = sampled(small_catalog, raw)
+    drawn = sampled(small_catalog, raw, at_once=data.draw(inside))
     assert drawn == expected
     content = {row.item_id: row.content for row in rows}
     taken = Counter(item for item, *_ in drawn)
@@ -115,7 +121,7 @@ def test_an_extension_keeps_all_that_is_valid_and_fills_up(data, cases, make_row
         with pytest.raises(InfeasibleQuotas, match="shares"):
             sampled(small_catalog, raw, "before")
         return
-    drawn = sampled(small_catalog, raw, "before")
+    drawn = sampled(small_catalog, raw, "before", at_once=data.draw(inside))
     assert drawn == expected
     valid = {row.item_id for row in reference.candidates(rows, sources, {item for item, _ in earlier})}
     stays = {(item, repeat) for item, repeat in earlier if item in valid and repeat < raw["max_repeats"]}
@@ -185,7 +191,6 @@ def test_the_draw_is_fixed_for_ever(make_row, small_catalog):
 @pytest.mark.parametrize("at_once", [10**6, 30_000])
 def test_the_order_holds_over_many_batches_and_threads(at_once, monkeypatch, small_catalog):
     """Among so many keys some agree in their first eight digits, which are all that is sorted at first."""
-    monkeypatch.setattr(draw, "_AT_ONCE", at_once)
     monkeypatch.setattr(draw, "_ROW_GROUP", 10_000)
     monkeypatch.setattr(draw, "_STORED", 3)
     small_catalog.fill([], ["s"])
@@ -199,7 +204,7 @@ def test_the_order_holds_over_many_batches_and_threads(at_once, monkeypatch, sma
             TIMESTAMP '2026-01-01' AS discovered_at, TIMESTAMP '2026-01-01' AS updated_at, 's/1' AS segment
         FROM range(300000) AS t(n)"""
     )
-    drawn = sampled(small_catalog, {"seed": 9, "target": 200_000})
+    drawn = sampled(small_catalog, {"seed": 9, "target": 200_000}, at_once=at_once)
     keys = [hashlib.md5(f"9:order:{item}".encode()).hexdigest() for item, *_ in drawn]
     assert keys == sorted(keys)
     assert len({key[:8] for key in keys}) < len(set(keys)) == 200_000

@@ -1,0 +1,4 @@
+-- The contenders that have to be ranked, for contenders in the database: a row goes by its item and repeat.
+SELECT item_id AS row, repeat, stratum, key AS high, '' AS low
+FROM sample_contenders
+WHERE key IS NOT NULL
