@@ -1,6 +1,6 @@
 -- Who gets the open seats: in each stratum the smallest keys. With the sure contenders, whose key is NULL,
 -- this is the sample, ordered by md5(seed || ':order:' || item_id), item_id, repeat.
--- `high` and `low` are the halves of a key, whatever they are written in.
+-- `high` and `low` are a key, or its halves, in any form that sorts like it.
 SELECT r.row, r.repeat
 FROM (
     SELECT
