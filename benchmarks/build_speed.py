@@ -25,27 +25,19 @@ from pathlib import Path
 from derlem.catalog.models import item_id, now
 from derlem.catalog.segment_files import inspect
 from derlem.catalog.segments import merge, row_schema
-from derlem.catalog.store import transaction, write_catalog
+from derlem.catalog.store import write_catalog
 from derlem.catalog.workspace import Workspace
 from derlem.corpus.build import build_corpus
 from derlem.corpus.options import CorpusOptions
 from derlem.pipeline.segment_writer import SegmentWriter
+from derlem.sampling.draw import draw_sample
+from derlem.sampling.options import SampleOptions
 
 SAMPLES = 200_000
 LENGTH = 35_000
 PER_SEGMENT = 10_000
 ROUNDS = 3
 REQUIRED = {"webdataset": 0.50, "parquet": 0.35}
-
-DRAW = """
-INSERT INTO allocations
-SELECT 'bench', category, source, count(*), 0, count(*), NULL, count(*), 'benchmark', row_number() OVER () - 1
-FROM items GROUP BY category, source;
-INSERT INTO numbered_samples VALUES ('bench', 1);
-INSERT INTO numbered_seats
-SELECT 1, row_number() OVER (ORDER BY md5('1:order:' || i.item_id)) - 1, i.item_id, a.stratum, 0
-FROM items AS i JOIN allocations AS a ON a.node = i.category AND a.source = i.source
-"""
 
 
 def fill(workspace: Workspace, samples: int) -> None:
@@ -75,13 +67,11 @@ def fill(workspace: Workspace, samples: int) -> None:
         written.rows.rename(rows)
         segments.append(inspect(workspace, rows))
     with write_catalog(workspace) as connection:
+        connection.execute(
+            "INSERT INTO sources VALUES ('noise', 0, 'files', 'CC0-1.0', NULL, '{}', '', ?, NULL)", [at]
+        )
         merge(connection, segments)
-        with transaction(connection):
-            connection.execute(DRAW)
-            connection.execute(
-                "INSERT INTO samples VALUES ('bench', 1, ?, ?, '{}', 'bench', 'bench', ?)",
-                [samples, samples, at],
-            )
+        draw_sample(connection, SampleOptions(name="bench", seed=1, target=samples), "bench")
 
 
 def copy(workspace: Workspace) -> tuple[float, float]:

@@ -4,7 +4,8 @@
 
 Ours is the whole command from opening the catalog on: one of several duplicates chosen, seats allocated,
 items drawn, put in order, stored and fingerprinted. Which items have their bytes in common, and how many a
-stratum has, is noted in the catalog when they come in; "ours, unnoted" has to find that first.
+stratum has, is noted in the catalog when they come in; "ours, unnoted" has to find that first. Garbage is
+looked for as rarely as in derlem's commands.
 pandas and polars read the same items from Parquet (the three columns that they need) and pick the same
 numbers per stratum at random; they find no duplicates, keep no order that could be had again and store
 nothing. Each runs in a process of its own, in turns; the best of three counts, without the start of the
@@ -73,7 +74,7 @@ def export(folder: Path, rows: int) -> None:
 
 
 def ours(folder: Path) -> int:
-    spare_rows()  # as derlem's commands do
+    spare_rows()
     rows = json.loads((folder / "done.json").read_text())
     with write_catalog(Workspace(folder)) as connection:
         return draw_sample(connection, options(rows), "bench").selected
