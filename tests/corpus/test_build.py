@@ -11,10 +11,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from derlem.catalog.store import read_catalog
+from derlem.catalog.store import read_catalog, write_catalog
 from derlem.corpus.build import build_corpus
 from derlem.corpus.options import CorpusOptions
 from derlem.corpus.plan import plan_build
+from derlem.sampling.draw import draw_sample
+from derlem.sampling.options import SampleOptions
 
 
 def options(format: str = "webdataset", size: str = "20KB") -> CorpusOptions:
@@ -93,6 +95,29 @@ def test_parquet_holds_the_manifest_in_order(pantry):
         assert row["image"]["path"].removesuffix(".jpg").startswith(row["id"])
         assert None not in row.values()
     assert any(row["conversations"] for row in rows)
+
+
+def test_the_shards_are_fixed_for_ever(make_pantry, monkeypatch):
+    """Golden bytes: other hashes here mean that no corpus out there can be rebuilt as it is.
+
+    Only of tars: a Parquet file names the library that wrote it.
+    """
+    pantry = make_pantry()
+    monkeypatch.setattr(pantry, "picture", lambda index: (b"picture %d" % index * 40, 8, 8))
+    pantry.declare("clips", homepage="https://openclipart.org/")
+    pantry.declare("chats", license="CC-BY-4.0")
+    clips = [{"category": f"clips/{n % 3}", "caption": f"çizim {n}", "language": "tr"} for n in range(14)]
+    turns = json.dumps(
+        [{"role": "user", "content": "<image>\nNedir?"}, {"role": "assistant", "content": "Ş"}]
+    )
+    pantry.store("clips", clips)
+    pantry.store("chats", [{"conversations": turns, "license": "CC-BY-4.0"}] * 3, first_picture=100)
+    with write_catalog(pantry.workspace) as connection:
+        draw_sample(connection, SampleOptions(name="small", seed=7, target=12), "run-2")
+    assert hashes(build(pantry)) == [
+        "d6c12c3b735f7cbe2221788815ad23970edd477a088500a6b0aaa2fd54dfba31",
+        "7b7d2f5d8d27c7b73371e0c2050633499cf4c4067e0a0e9c4d33caff33cecd5d",
+    ]
 
 
 @pytest.mark.parametrize("format", ["webdataset", "parquet"])
