@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import codecs
 import csv
 import gzip
 import io
@@ -101,8 +102,14 @@ _Row = tuple[int, dict[str, Any] | str]
 
 
 def _text(path: Path) -> IO[str]:
-    """A list as text. Bytes that are not UTF-8 become surrogates, so that they cost one row only."""
-    return io.TextIOWrapper(_bytes(path), encoding="utf-8-sig", errors="surrogateescape", newline="")
+    """A list as text: UTF-8, or UTF-16 where it begins so, as spreadsheets save it.
+
+    Bytes that are not UTF-8 become surrogates, so that they cost one row only.
+    """
+    with _bytes(path) as file:
+        wide = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    encoding, errors = ("utf-16", "replace") if wide else ("utf-8-sig", "surrogateescape")
+    return io.TextIOWrapper(_bytes(path), encoding=encoding, errors=errors, newline="")
 
 
 def _bytes(path: Path) -> IO[bytes]:

@@ -99,6 +99,21 @@ def test_every_format_gives_the_same_items(name: str, tmp_path: Path, discover: 
     assert not any(item.reason for item in items)
 
 
+@pytest.mark.parametrize("coding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("name", ["list.csv", "list.tsv.gz", "list.jsonl"])
+def test_lists_in_utf_16(name: str, coding: str, tmp_path: Path, discover: Discover) -> None:
+    path = write(tmp_path / name, ROWS)
+    before = discover(path)
+    packed = gzip if path.suffix == ".gz" else None
+    text = packed.decompress(path.read_bytes()) if packed else path.read_bytes()
+    wide = ("\ufeff" + text.decode()).encode(coding)
+    for end in (b"", b"\r"):  # half of a character
+        path.write_bytes(packed.compress(wide + end) if packed else wide + end)
+        found = discover(path)
+        assert [item for item in found if not item.reason] == before
+        assert len(found) == len(before) + len(end)
+
+
 def test_a_text_file_of_urls(tmp_path: Path, discover: Discover) -> None:
     path = tmp_path / "ten.txt"
     path.write_bytes(
