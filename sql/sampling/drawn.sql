@@ -1,4 +1,4 @@
--- Contenders that are in for sure, and those that won an open seat.
+-- Contenders that are in for sure, and those that won an open seat, where they were ranked inside the database.
 SELECT item_id, repeat, stratum, order_prefix
 FROM sample_contenders
 WHERE key IS NULL

@@ -12,24 +12,27 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from derlem.sampling import brackets, contenders, draw
+from derlem.sampling import brackets, contenders, draw, winners
 from derlem.sampling.draw import draw_sample
 from derlem.sampling.errors import InfeasibleQuotas, Shortfall
 from derlem.sampling.options import SampleOptions
 from derlem.sampling.relations import relations
 
+MANY = 10**6
 
-def sampled(catalog, raw, extend=None, *, at_once=10**6):
-    """Draw and return the manifest; more seats than `at_once` are drawn inside the database."""
+
+def sampled(catalog, raw, extend=None, *, at_once=(MANY, MANY)):
+    """Draw and return the manifest; more contenders, and more contested rows, stay inside the database."""
     options = SampleOptions.model_validate({"name": "x", **raw})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(contenders, "_AT_ONCE", at_once)
+        patch.setattr(contenders, "_AT_ONCE", at_once[0])
+        patch.setattr(winners, "_AT_ONCE", at_once[1])
         draw_sample(catalog.connection, options, "r", extend=extend)
     return catalog.manifest("x")
 
 
-inside = st.sampled_from([10**6, 0])
-"""Whether contenders are held outside the database or inside, as those of many seats are."""
+inside = st.sampled_from([(MANY, MANY), (0, MANY), (0, 0)])
+"""Whether contenders are held outside the database or inside, and are ranked there."""
 
 
 @st.composite
@@ -188,7 +191,7 @@ def test_the_draw_is_fixed_for_ever(make_row, small_catalog):
     assert result.fingerprint == "c664f1e1bfddd66fe0a964bcec2ed766323faa29757f2be5479c207aafd2e585"
 
 
-@pytest.mark.parametrize("at_once", [10**6, 30_000])
+@pytest.mark.parametrize("at_once", [(MANY, MANY), (30_000, MANY), (30_000, 0)])
 def test_the_order_holds_over_many_batches_and_threads(at_once, monkeypatch, small_catalog):
     """Among so many keys some agree in their first eight digits, which are all that is sorted at first."""
     monkeypatch.setattr(draw, "_ROW_GROUP", 10_000)
