@@ -1,9 +1,9 @@
 """Draws: ranks the contenders whose seats are contested, and gives the rows of all who have a seat.
 
 The ranking is a window query (`sql/sampling/draw.sql`), which sorts by rank key, 32 hexadecimal digits. It
-is given the two halves of each key as 64-bit integers, and the number of a row instead of its item: they
-are the same order, and are sorted in a third of the time. Where too many seats are contested to hold that
-outside the database, it is given the keys as they are.
+is given the two halves of each key as 64-bit integers, which are in the same order and are sorted in a third
+of the time, and the number of a row instead of its item, which could only matter if two items had the same
+md5. Where too many seats are contested to hold that outside the database, it is given the keys as they are.
 """
 
 from __future__ import annotations
@@ -40,16 +40,17 @@ def drawn_rows(made: Relations, seed: int) -> Iterator[pa.RecordBatch]:
     The order prefix is the first eight digits of md5(seed || ':order:' || item_id).
     """
     contenders = made.shown.get("sample_contenders")
-    contested = "SELECT coalesce(sum(contenders), 0) FROM sample_open_seats"
+    if contenders is None:
+        yield from made.stream(query("sampling/sure"))
+        [(contested,)] = made.connection.execute("SELECT count(key) FROM sample_contenders").fetchall()
+        if contested <= _AT_ONCE:
+            contenders = made.fetch("SELECT * FROM sample_contenders WHERE key IS NOT NULL")
     if contenders is not None:
         yield from _ranked(made, contenders)
-    elif made.connection.execute(contested).fetchall()[0][0] <= _AT_ONCE:
-        yield from made.stream(query("sampling/sure"))
-        yield from _ranked(made, made.fetch("SELECT * FROM sample_contenders WHERE key IS NOT NULL"))
     else:
         made.view("sample_contested", query("sampling/contested"))
         made.table("sample_winners", query("sampling/draw"))
-        yield from made.stream(query("sampling/drawn"))
+        yield from made.stream(query("sampling/winners"))
     yield from made.fetch(query("sampling/kept_rows"), seed).to_batches()
 
 
@@ -57,6 +58,7 @@ def _ranked(made: Relations, contenders: pa.Table) -> list[pa.RecordBatch]:
     """Contenders outside the database, with `drawn`: those without a key and the winners."""
     made.show("sample_contested", _contested(contenders))
     winners = made.fetch(query("sampling/draw")).column("row").to_numpy()
+    made.forget("sample_contested")
     drawn = contenders.column("key").is_null().to_numpy()
     drawn[winners] = True
     batches: list[pa.RecordBatch] = contenders.append_column("drawn", pa.array(drawn)).to_batches(HANDY)
