@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import __version__
-from .catalog.disk import disk_error
-from .catalog.errors import DerlemError, chain
-from .catalog.spared import spare_last_collection, spare_rows, spared_collections
+from .core.durable import disk_error
+from .core.errors import DerlemError, chain
+from .core.startup import spare_last_collection, spare_rows, spared_collections
 
 if TYPE_CHECKING:
     from .commands.app import App
@@ -162,7 +162,7 @@ def app(ctx: click.Context, *, workers: bool = False) -> Iterator[App]:
     # nothing here does linear algebra: threads for it would only be started, and spin
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if workers and not options["dry_run"]:
-        from .pipeline.parent import warm_up
+        from .pipeline.executors.fork_server import warm_up
 
         warm_up(document.adapters)
     with spared_collections():

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..catalog.models import Failure, Item, Payload
-from ..catalog.workspace import Workspace
+from ..core.workspace import Workspace
 
 
 class SourceOptions(BaseModel):

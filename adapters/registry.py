@@ -7,7 +7,7 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import Any
 
-from ..catalog.errors import ConfigError, MissingExtra
+from ..core.errors import ConfigError, MissingExtra
 from .base import Adapter
 
 GROUP = "derlem.adapters"

@@ -6,8 +6,8 @@ import difflib
 from collections.abc import Iterable, Mapping
 from string import Formatter
 
-from ..catalog.errors import ConfigError
 from ..catalog.models import category_path
+from ..core.errors import ConfigError
 
 
 class Template:

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from ..catalog.errors import ConfigError
 from ..catalog.models import Failure
 from ..catalog.status import Reason
+from ..core.errors import ConfigError
 
 _REFUSALS = {
     errno.ENOENT: (Reason.MISSING, "gone since it was discovered"),

@@ -19,10 +19,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from derlem.adapters.archive import ArchiveAdapter, ArchiveOptions
+from derlem.adapters.archive.adapter import ArchiveAdapter, ArchiveOptions
 from derlem.adapters.base import Context
 from derlem.catalog.models import Item
-from derlem.catalog.workspace import Workspace
+from derlem.core.workspace import Workspace
 
 ROUNDS = 5
 

@@ -20,11 +20,11 @@ import pyarrow as pa
 
 from benchmarks.synthetic_catalog import make
 from derlem.catalog.audit import Inventory, load_audits, run_audits
-from derlem.catalog.store import read_catalog, transaction, write_catalog
-from derlem.catalog.workspace import Workspace
+from derlem.catalog.connection import read_catalog, transaction, write_catalog
+from derlem.core.workspace import Workspace
 from derlem.pipeline.purge import REMAINS
 from derlem.sampling.draw import draw_sample
-from derlem.sampling.options import SampleOptions
+from derlem.sampling.sample_options import SampleOptions
 
 ITEMS = 10_000_000
 LIMIT = 60.0

@@ -22,16 +22,16 @@ import tempfile
 import time
 from pathlib import Path
 
+from derlem.catalog.connection import write_catalog
 from derlem.catalog.models import item_id, now
 from derlem.catalog.segment_files import inspect
 from derlem.catalog.segments import merge, row_schema
-from derlem.catalog.store import write_catalog
-from derlem.catalog.workspace import Workspace
+from derlem.core.workspace import Workspace
 from derlem.corpus.build import build_corpus
-from derlem.corpus.options import CorpusOptions
+from derlem.corpus.corpus_options import CorpusOptions
 from derlem.pipeline.segment_writer import SegmentWriter
 from derlem.sampling.draw import draw_sample
-from derlem.sampling.options import SampleOptions
+from derlem.sampling.sample_options import SampleOptions
 
 SAMPLES = 200_000
 LENGTH = 35_000

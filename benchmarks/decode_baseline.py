@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 
 from benchmarks.pictures import photo, scaled_decode
-from derlem.adapters.image import normalise
+from derlem.media.image import normalise
 
 
 def seconds_each(work: Callable[[bytes], object], pictures: list[bytes]) -> float:

@@ -26,10 +26,10 @@ from typing import Any
 
 from benchmarks.pictures import photo
 from derlem.adapters.base import Context
-from derlem.adapters.huggingface import HuggingfaceAdapter, HuggingfaceOptions
+from derlem.adapters.huggingface.adapter import HuggingfaceAdapter, HuggingfaceOptions
 from derlem.catalog.models import Payload
-from derlem.catalog.spared import spare_rows
-from derlem.catalog.workspace import Workspace
+from derlem.core.startup import spare_rows
+from derlem.core.workspace import Workspace
 
 FILES = 4
 LABELS = ["animal", "building", "plant", "vehicle"]

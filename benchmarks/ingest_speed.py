@@ -16,13 +16,13 @@ from io import BytesIO
 from pathlib import Path
 
 from benchmarks.pictures import photo, scaled_decode
-from derlem.adapters.archive import ArchiveAdapter
+from derlem.adapters.archive.adapter import ArchiveAdapter
 from derlem.adapters.base import Context
 from derlem.catalog.sources import Declared
-from derlem.catalog.workspace import Workspace
-from derlem.pipeline.options import IngestOptions
-from derlem.pipeline.parent import warm_up
-from derlem.pipeline.session import session
+from derlem.core.workspace import Workspace
+from derlem.pipeline.executors.fork_server import warm_up
+from derlem.pipeline.ingest_options import IngestOptions
+from derlem.pipeline.run import session
 from derlem.pipeline.stages import checked_listings, run_discover, run_ingest
 
 PICTURES = 10_000

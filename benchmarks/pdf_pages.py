@@ -7,7 +7,7 @@ tables and lines. All of it ends as JPEG files or payloads at 300 DPI:
 
 (a)  for each page: pdf2image.convert_from_path(..., dpi=300)[0].save(...), one process
 (b)  seq | xargs -P workers pdftocairo -jpeg -r 300, one page a call
-ours derlem.adapters.pdf.read_pages in `workers` processes, in tasks as the executor gets them
+ours derlem.media.pdf.read_pages in `workers` processes, in tasks as the executor gets them
 
 They take turns, three times; the best of each counts.
 """
@@ -31,12 +31,12 @@ import numpy as np
 import pdf2image
 from PIL import Image
 
-from derlem.adapters.cache import keep
-from derlem.adapters.image import normalise
-from derlem.adapters.pdf import PdfOptions, expand, read_pages
 from derlem.catalog.models import Item, Payload
-from derlem.catalog.workspace import Workspace
+from derlem.core.workspace import Workspace
+from derlem.media.image import normalise
+from derlem.media.pdf import PdfOptions, expand, read_pages
 from derlem.pipeline.tasks import PAGES_PER_TASK, cut
+from derlem.storage.cache import keep
 
 A2_PIXELS = (4961, 7016)
 A4_POINTS = (595.32, 841.92)

@@ -13,11 +13,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from derlem.catalog.store import write_catalog
-from derlem.catalog.workspace import Workspace
+from derlem.catalog.connection import write_catalog
+from derlem.core.workspace import Workspace
 from derlem.sampling.diff import diff_samples
 from derlem.sampling.draw import draw_sample
-from derlem.sampling.options import SampleOptions
+from derlem.sampling.sample_options import SampleOptions
 
 from . import synthetic_catalog
 

@@ -26,12 +26,12 @@ from pathlib import Path
 
 import duckdb
 
-from derlem.catalog.spared import spare_rows
-from derlem.catalog.store import read_catalog, write_catalog
-from derlem.catalog.workspace import Workspace
+from derlem.catalog.connection import read_catalog, write_catalog
+from derlem.core.startup import spare_rows
+from derlem.core.workspace import Workspace
 from derlem.sampling.draw import draw_sample
-from derlem.sampling.options import SampleOptions
 from derlem.sampling.plan import plan_sample
+from derlem.sampling.sample_options import SampleOptions
 
 from . import synthetic_catalog
 

@@ -13,8 +13,8 @@ import sys
 import time
 from pathlib import Path
 
-from derlem.catalog.store import transaction, write_catalog
-from derlem.catalog.workspace import Workspace
+from derlem.catalog.connection import transaction, write_catalog
+from derlem.core.workspace import Workspace
 from derlem.sampling.noted import note
 
 CHUNK = 2_000_000

@@ -31,10 +31,10 @@ from typing import Any, Literal, cast
 import duckdb
 import pyarrow as pa
 
-from .errors import ConfigError, NoAudits, QueryError
+from ..core.errors import ConfigError, NoAudits, QueryError
+from ..core.startup import settle_pyarrow
 from .models import category_path
 from .queries import names, query, quoted
-from .spared import settle_pyarrow
 from .status import Reason, Status
 
 FIRST_ROWS = 5

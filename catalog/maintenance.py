@@ -10,13 +10,9 @@ from typing import Any
 
 import duckdb
 
-from .errors import CatalogMissing, CatalogVersionError
-from .queries import SCHEMA_VERSION, query, quoted
-from .runs import record_run
-from .segment_files import inspect, stored
-from .segments import merge
-from .sources import read_provenance, restore_source
-from .store import (
+from ..core.errors import CatalogMissing, CatalogVersionError
+from ..core.workspace import Workspace
+from .connection import (
     WRITE_WAIT,
     create_schema,
     create_views,
@@ -27,7 +23,11 @@ from .store import (
     telling_damage,
     transaction,
 )
-from .workspace import Workspace
+from .queries import SCHEMA_VERSION, query, quoted
+from .runs import record_run
+from .segment_files import inspect, stored
+from .segments import merge
+from .sources import read_provenance, restore_source
 
 TABLES = (
     "sources", "items", "runs", "segments", "samples", "allocations", "exclusions", "numbered_samples",

@@ -8,7 +8,7 @@ from typing import Any
 
 import duckdb
 
-from .store import transaction
+from .connection import transaction
 
 
 def record_run(connection: duckdb.DuckDBPyConnection, state: Mapping[str, Any]) -> None:

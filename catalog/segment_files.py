@@ -15,8 +15,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .errors import DerlemError
-from .workspace import Workspace
+from ..core.errors import DerlemError
+from ..core.workspace import Workspace
 
 KINDS = ("discover", "ingest", "refresh", "retry", "amend", "withdraw")
 """Why a segment was written. `discover` announces items; all others state what became of them."""

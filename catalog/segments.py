@@ -11,11 +11,11 @@ from functools import cache
 import duckdb
 import pyarrow as pa
 
-from .errors import DerlemError
+from ..core.errors import DerlemError
+from .connection import create_tables, transaction
 from .queries import query
 from .segment_files import Segment
 from .status import TRANSITIONS, Status
-from .store import create_tables, transaction
 
 
 class ForbiddenMove(DerlemError):

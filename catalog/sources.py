@@ -13,11 +13,11 @@ from typing import Any
 import duckdb
 from pydantic import TypeAdapter, ValidationError
 
-from .errors import DerlemError, first_problem
+from ..core.errors import DerlemError, first_problem
+from ..core.workspace import Workspace
+from .connection import transaction
 from .models import now
 from .queries import query
-from .store import transaction
-from .workspace import Workspace
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..adapters.base import Context, SourceOptions
-from ..catalog.errors import ConfigError
-from ..catalog.workspace import Workspace
+from ..core.errors import ConfigError
+from ..core.workspace import Workspace
 from ..pipeline.logs import configure_logs
-from ..sampling.options import SampleOptions, scaled
+from ..sampling.sample_options import SampleOptions, scaled
 from ..settings.documents import Document
 from ..settings.load import Loaded, validated
 

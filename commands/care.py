@@ -9,9 +9,9 @@ from typing import Any
 
 from ..catalog import maintenance
 from ..catalog.audit import load_audits, run_audits
-from ..catalog.store import read_catalog
-from ..corpus.inventory import inventory
+from ..catalog.connection import read_catalog
 from ..corpus.restore import restore_corpora
+from ..corpus.shard_scan import inventory
 from ..pipeline.purge import remains
 from ..pipeline.state import read_states
 from .app import App, say

@@ -8,13 +8,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from ..adapters.base import Context, SourceOptions
-from ..adapters.hashes import UnreadPictures
-from ..adapters.kept_hashes import kept_hashes
 from ..adapters.registry import adapter_class
-from ..catalog.errors import ConfigError
+from ..core.errors import ConfigError
+from ..pipeline.evaluation_hashes import UnreadPictures
+from ..pipeline.hash_cache import kept_hashes
 from ..pipeline.progress import meter
 from ..sampling.exclusion import Fingerprint, Fingerprinter, read_hashes
-from ..sampling.options import Exclusion
+from ..sampling.sample_options import Exclusion
 
 
 def fingerprinter(context: Context, *, keep: bool) -> Fingerprinter:

@@ -15,10 +15,10 @@ import duckdb
 import PIL
 import psutil
 
-from ..adapters.pdf import resolve_renderer
-from ..catalog.errors import DerlemError
-from ..catalog.store import read_catalog
-from ..catalog.workspace import Workspace
+from ..catalog.connection import read_catalog
+from ..core.errors import DerlemError
+from ..core.workspace import Workspace
+from ..media.pdf import resolve_renderer
 from ..settings.load import Loaded, load
 
 EXTRAS = {

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from ..catalog.errors import ConfigError
-from ..catalog.store import read_catalog, write_catalog
+from ..catalog.connection import read_catalog, write_catalog
+from ..core.errors import ConfigError
 from ..corpus.build import build_corpus
 from ..corpus.plan import plan_build
 from ..pipeline.progress import meter
-from ..pipeline.session import Session
+from ..pipeline.run import Session
 from ..sampling.diff import diff_samples, diff_table
 from ..sampling.draw import draw_sample
-from ..sampling.options import SampleOptions
 from ..sampling.plan import Plan, plan_sample, plan_table
+from ..sampling.sample_options import SampleOptions
 from .app import App, say
 from .decontamination import fingerprinter
 from .rendering import Table

@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 import duckdb
 
 from ..adapters.base import SourceOptions
-from ..catalog.errors import ConfigError, DerlemError
+from ..catalog.connection import read_catalog, write_catalog
 from ..catalog.status import Reason, Status
-from ..catalog.store import read_catalog, write_catalog
+from ..core.errors import ConfigError, DerlemError
 from ..pipeline.retry import retry as make_wait
-from ..pipeline.session import Session
+from ..pipeline.run import Session
 from ..pipeline.stages import (
     check_sources,
     checked_listings,

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import duckdb
 
-from ..catalog.errors import QueryError
-from ..catalog.store import read_catalog
+from ..catalog.connection import read_catalog
+from ..core.errors import QueryError
 from ..pipeline.state import has_died, last_state
 from .app import App, say
 from .rendering import Table

@@ -6,7 +6,7 @@ from ..corpus.layout import parse_key
 from ..corpus.withdraw import withdraw_from_corpora
 from ..pipeline.progress import meter
 from ..pipeline.purge import find_purgeable, purge
-from ..pipeline.session import write_provenance
+from ..pipeline.run import write_provenance
 from ..pipeline.withdraw import Takedown, find
 from ..pipeline.withdraw import withdraw as mark_withdrawn
 from .app import App, say

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 
 from ..pipeline.lock import instance_lock
-from ..pipeline.session import Session, session
+from ..pipeline.run import Session, session
 from .app import App
 
 

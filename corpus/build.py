@@ -14,14 +14,14 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from ..catalog.store import read_catalog, transaction, write_catalog
-from ..catalog.workspace import Workspace
+from ..catalog.connection import read_catalog, transaction, write_catalog
+from ..core.workspace import Workspace
+from .corpus_options import CorpusOptions
 from .describe import describe
 from .errors import NotEnoughSpace
 from .fingerprint import fingerprint
 from .layout import CorpusFolder
 from .manifest import ManifestWriter
-from .options import CorpusOptions
 from .plan import BuildPlan, plan_build, planned_rows
 from .shard import Shard, ShardTask, finished, write_shard
 from .workers import each, warm_up

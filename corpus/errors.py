@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ..catalog.errors import DerlemError
+from ..core.errors import DerlemError
 
 
 class UnbuildableSample(DerlemError):

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from .record import FIELDS, arrays
-from .splice import Place, Segments, Window, groups
+from .segment_reader import Place, Segments, Window, groups
 
 ROW_GROUP = 100_000_000
 """Bytes of images in a row group: what a reader holds at once, far below Arrow's 2 GiB per column."""

@@ -15,12 +15,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ..catalog.errors import UnknownSample
 from ..catalog.queries import query
-from ..catalog.workspace import Workspace
+from ..core.errors import UnknownSample
+from ..core.workspace import Workspace
+from .corpus_options import CorpusOptions
 from .errors import MixedMediaTypes, UnbuildableSample
 from .layout import EXTENSIONS, CorpusFolder
-from .options import CorpusOptions
 
 CHUNK = 500_000
 """Samples whose rows are fetched at once: bounds the coordinator's memory to about 500 MB."""

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from ..catalog.queries import query, quoted
 from ..catalog.samples import sample_number
-from ..catalog.workspace import Workspace
+from ..core.workspace import Workspace
 from .errors import UnreadableCorpus
 from .layout import CorpusFolder
 

@@ -17,10 +17,10 @@ from typing import Any
 import pyarrow as pa
 
 from ..catalog.models import now
-from ..catalog.workspace import Workspace
+from ..core.workspace import Workspace
 from .files import HashingFile, move_whole, write_whole
 from .parquet_shard import write_parquet
-from .splice import Segments
+from .segment_reader import Segments
 from .tar_shard import write_tar
 
 _WRITERS = {"webdataset": write_tar, "parquet": write_parquet}

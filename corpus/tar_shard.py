@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..catalog.ustar import BLOCK, END_OF_ARCHIVE, header, padding
+from ..core.tar import BLOCK, END_OF_ARCHIVE, header, padding
 from .record import sidecars
-from .splice import Segments, Window, ahead
+from .segment_reader import Segments, Window, ahead
 
 _INFERRED_FROM = 5
 """Samples of the first shard from which `datasets` infers types when it is given the tars alone."""

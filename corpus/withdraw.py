@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 import duckdb
 
+from ..catalog.connection import read_catalog, transaction, write_catalog
 from ..catalog.queries import query
-from ..catalog.store import read_catalog, transaction, write_catalog
-from ..catalog.workspace import Workspace
+from ..core.workspace import Workspace
 from .build import BuildResult, Progress, build_corpus
+from .corpus_options import CorpusOptions
 from .errors import UnreadableCorpus
 from .layout import CorpusFolder, corpora
-from .options import CorpusOptions
 
 log = logging.getLogger("derlem.build")
 

@@ -13,13 +13,13 @@ import pyarrow as pa
 
 from ..adapters.base import Adapter, Context, SourceOptions
 from ..adapters.registry import adapter_class
-from ..catalog.errors import ConfigError, DerlemError
+from ..catalog.connection import read_catalog
 from ..catalog.models import Item, now
 from ..catalog.queries import query
 from ..catalog.segments import row_schema
-from ..catalog.store import read_catalog
+from ..core.errors import ConfigError, DerlemError
 from .rows import Row, announce
-from .store import SegmentStore
+from .segment_store import SegmentStore
 
 BATCH = 50_000
 """Announced items per segment, about,"""

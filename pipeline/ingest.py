@@ -6,12 +6,12 @@ import logging
 from collections.abc import Callable, Sequence
 
 from ..adapters.base import SourceOptions
+from ..catalog.connection import read_catalog
 from ..catalog.status import Status
-from ..catalog.store import read_catalog
-from .executor import LocalExecutor
+from .executors.local import LocalExecutor
 from .job import Job
+from .segment_store import SegmentStore
 from .segment_writer import WrittenSegment
-from .store import SegmentStore
 from .tasks import Task, plan_items, plan_pages
 
 log = logging.getLogger("derlem.pipeline")

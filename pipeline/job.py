@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from ..adapters.base import Adapter, Context
-from .options import IngestOptions
+from .ingest_options import IngestOptions
 from .segment_writer import WrittenSegment
 
 

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TextIO
 
-from ..catalog.disk import writing
-from ..catalog.errors import InstanceRunning
-from ..catalog.workspace import Workspace
+from ..core.durable import writing
+from ..core.errors import InstanceRunning
+from ..core.workspace import Workspace
 
 
 @contextmanager

@@ -17,16 +17,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ..adapters.bodies import Bodies
+from ..adapters.http.body_cache import Bodies
+from ..catalog.connection import read_catalog
 from ..catalog.models import now
 from ..catalog.queries import query
 from ..catalog.segment_files import BadSegment, stored
 from ..catalog.segments import row_schema
-from ..catalog.store import read_catalog
-from ..catalog.ustar import BLOCK, header, member_size, padding
-from ..catalog.workspace import Workspace
+from ..core.tar import BLOCK, header, member_size, padding
+from ..core.workspace import Workspace
+from .segment_store import SegmentStore
 from .segment_writer import write_durably
-from .store import SegmentStore
 
 log = logging.getLogger("derlem.pipeline")
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..adapters.base import SourceOptions
-from ..catalog.store import read_catalog
+from ..catalog.connection import read_catalog
 from .job import Job
-from .store import SegmentStore
+from .segment_store import SegmentStore
 from .tasks import Task, plan_refresh
 
 

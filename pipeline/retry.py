@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..catalog.connection import read_catalog
 from ..catalog.models import now
 from ..catalog.queries import query
 from ..catalog.segments import row_schema
 from ..catalog.status import Reason
-from ..catalog.store import read_catalog
-from .store import SegmentStore
+from .segment_store import SegmentStore
 
 
 def retry(sources: Sequence[str], store: SegmentStore, *, run: str, reason: Reason | None = None) -> int:

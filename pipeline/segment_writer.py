@@ -17,10 +17,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..catalog.disk import writing
 from ..catalog.models import now
 from ..catalog.segment_files import describe
-from ..catalog.ustar import BLOCK, END_OF_ARCHIVE, header, padding
+from ..core.durable import writing
+from ..core.tar import BLOCK, END_OF_ARCHIVE, header, padding
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,24 +13,24 @@ from pathlib import Path
 import duckdb
 
 from ..adapters.base import Context, SourceOptions, Spread
-from ..adapters.pdf import PdfOptions, resolve_renderer
 from ..adapters.registry import adapter_class
-from ..catalog.errors import DerlemError
+from ..catalog.connection import read_catalog, write_catalog
 from ..catalog.queries import query
 from ..catalog.segments import row_schema
 from ..catalog.sources import Declared
 from ..catalog.status import Status
-from ..catalog.store import read_catalog, write_catalog
-from ..catalog.workspace import Workspace
+from ..core.errors import DerlemError
+from ..core.workspace import Workspace
+from ..media.pdf import PdfOptions, resolve_renderer
 from .discover import Listing, discover, open_listings, refuse_empty
-from .executor import LocalExecutor
+from .executors.local import LocalExecutor
 from .ingest import carry_out, ingest
+from .ingest_options import IngestOptions
 from .job import Job
-from .options import IngestOptions
 from .progress import meter
 from .refresh import plan_again
+from .run import Session, declare, write_provenance
 from .segment_writer import WrittenSegment
-from .session import Session, declare, write_provenance
 
 log = logging.getLogger("derlem.pipeline")
 

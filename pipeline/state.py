@@ -15,10 +15,10 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from .. import __version__
-from ..catalog.disk import replacing
-from ..catalog.errors import first_problem
 from ..catalog.models import now
-from ..catalog.workspace import Workspace
+from ..core.durable import replacing
+from ..core.errors import first_problem
+from ..core.workspace import Workspace
 
 log = logging.getLogger("derlem.pipeline")
 

@@ -8,13 +8,13 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..catalog.errors import ConfigError, QueryError
+from ..catalog.connection import read_catalog
 from ..catalog.models import now
 from ..catalog.queries import query
 from ..catalog.segments import row_schema
-from ..catalog.store import read_catalog
-from ..catalog.workspace import Workspace
-from .store import SegmentStore
+from ..core.errors import ConfigError, QueryError
+from ..core.workspace import Workspace
+from .segment_store import SegmentStore
 
 
 @dataclass(frozen=True, slots=True)

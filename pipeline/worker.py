@@ -13,14 +13,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..adapters.base import Adapter
-from ..adapters.cache import keep
-from ..adapters.image import Picture, normalise
-from ..adapters.image_options import ImageOptions
-from ..adapters.pdf import PdfOptions, expand, read_pages
-from ..adapters.sniff import media_type
-from ..catalog.errors import DerlemError
 from ..catalog.models import Failure, Payload, Rejected, now
 from ..catalog.status import Reason, Status
+from ..core.errors import DerlemError
+from ..core.sniff import media_type
+from ..media.image import Picture, normalise
+from ..media.image_options import ImageOptions
+from ..media.pdf import PdfOptions, expand, read_pages
+from ..storage.cache import keep
 from .job import Emit, Guard, Job, Tell
 from .rows import SETTLED_AT_ONCE, Row, announce, as_item, failed, merged_meta, parse, updated
 from .segment_writer import SegmentWriter

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from .errors import InfeasibleQuotas, Problem
-from .options import SampleOptions
+from .sample_options import SampleOptions
 from .tree import Tree
 from .weights import sibling_weights
 

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 
 import duckdb
 
-from ..catalog.errors import ConfigError, UnknownSample
 from ..catalog.queries import query
+from ..core.errors import ConfigError, UnknownSample
 from .exclusion import Fingerprinter, read_hashes
 from .licensing import permitted
 from .lookalikes import fill_clusters, fill_exclusions
 from .noted import look_up
-from .options import SampleOptions
 from .relations import Relations
+from .sample_options import SampleOptions
 from .tree import Stratum
 
 _CLOCK = {"current_date", "current_time", "current_timestamp", "localtime", "localtimestamp"}

@@ -11,9 +11,9 @@ import numpy as np
 from ..catalog.queries import query
 from .brackets import ABOVE, BELOW, brackets
 from .candidates import Census
-from .options import SampleOptions
 from .plan import NodePlan
 from .relations import Relations
+from .sample_options import SampleOptions
 
 log = logging.getLogger("derlem.sample")
 

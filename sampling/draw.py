@@ -13,19 +13,19 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from ..catalog.connection import transaction
 from ..catalog.models import now
 from ..catalog.queries import query
 from ..catalog.samples import sample_number
-from ..catalog.store import transaction
 from .batches import ahead
 from .candidates import find_candidates
 from .contenders import contend
 from .exclusion import Fingerprinter, read_hashes
 from .noted import note
-from .options import SampleOptions
 from .order import Ids, Integers, OrderedRows
 from .plan import NodePlan, Plan, make_plan
 from .relations import Relations, relations
+from .sample_options import SampleOptions
 from .winners import drawn_rows
 
 log = logging.getLogger("derlem.sample")

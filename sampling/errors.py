@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..catalog.errors import DerlemError
+from ..core.errors import DerlemError
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..catalog.errors import ConfigError
-from .options import Exclusion
+from ..core.errors import ConfigError
+from .sample_options import Exclusion
 
 _HASH = re.compile(r"[0-9a-f]{64}|[0-9a-f]{16}")
 

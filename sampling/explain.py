@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .bounds import Bounds
-from .options import SampleOptions, Temperature
+from .sample_options import SampleOptions, Temperature
 from .tree import Tree
 
 _NAMED = 3

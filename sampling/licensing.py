@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from .options import LicenseRules
+from .sample_options import LicenseRules
 
 _TOKEN = re.compile(r"\(|\)|[^\s()]+")
 

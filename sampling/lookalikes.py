@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from ..catalog.queries import query
 from .exclusion import Fingerprinter, check_exclusions
 from .near import clusters, masks
-from .options import SampleOptions
 from .relations import Relations
+from .sample_options import SampleOptions
 
 log = logging.getLogger("derlem.sample")
 

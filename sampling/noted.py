@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from ..catalog.connection import transaction
 from ..catalog.queries import query, quoted
-from ..catalog.store import transaction
 from .relations import Relations, relations
 
 _TABLES = ("duplicates", "totals")

@@ -15,8 +15,8 @@ from .candidates import Census, find_candidates
 from .errors import Shortfall
 from .exclusion import Fingerprinter, read_hashes
 from .explain import explain, limits
-from .options import SampleOptions
 from .relations import relations
+from .sample_options import SampleOptions
 from .tree import build_tree, idle_quotas, label
 
 log = logging.getLogger("derlem.sample")

@@ -14,7 +14,7 @@ import duckdb
 import pyarrow as pa
 
 from ..catalog.queries import quoted
-from ..catalog.spared import settle_pyarrow
+from ..core.startup import settle_pyarrow
 
 SETTINGS = {
     # zstd, fsst and dictionary analyse every string at length; on random ids they save little for it

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
-from .options import Balance, Quota, SampleOptions, SourceQuota
+from .sample_options import Balance, Quota, SampleOptions, SourceQuota
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from functools import lru_cache
 from math import lcm
 
 from .numbers import Share
-from .options import Balance, Temperature
+from .sample_options import Balance, Temperature
 
 ROOT_BITS = 32
 """Fractional bits of a temperature weight: cap^a is taken as floor(2^32 * cap^a) / 2^32."""

@@ -12,8 +12,8 @@ from typing import Any
 
 import yaml
 
-from ..catalog.errors import ConfigError
-from ..catalog.located import Located
+from ..core.config_values import ConfigStr
+from ..core.errors import ConfigError
 
 DEFAULT_FILE = Path("derlem.yaml")
 
@@ -131,7 +131,7 @@ class _Reader:
             return [self.build(child, (*key, place)) for place, child in enumerate(node.value)]
         value = self._constructor.construct_object(node, deep=True)
         if isinstance(value, str):
-            return Located.of(self._interpolated(value, key, line), self._folder)
+            return ConfigStr.of(self._interpolated(value, key, line), self._folder)
         return value
 
     def _interpolated(self, text: str, key: Key, line: int) -> str:

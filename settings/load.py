@@ -16,11 +16,11 @@ from pydantic import BaseModel, ValidationError
 
 from ..adapters.base import SourceOptions
 from ..adapters.registry import adapter_class
-from ..catalog.errors import ConfigError
-from ..catalog.located import Located
 from ..catalog.sources import Declared
+from ..core.config_values import ConfigStr
+from ..core.errors import ConfigError
+from .config import Config
 from .documents import Document, Key, read_documents
-from .options import Config
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ def validated(document: Document) -> Loaded:
     ConfigError names file, line and key, and the nearest valid key for one that is unknown.
     """
     values = dict(document.values)
-    values.setdefault("workspace", Located.of("work", document.files[0].resolve().parent))
+    values.setdefault("workspace", ConfigStr.of("work", document.files[0].resolve().parent))
     values["sources"] = _sources(document)
     try:
         config = Config.model_validate(values)

@@ -22,7 +22,7 @@ from pydantic_core import PydanticUndefined
 from ..adapters.base import SourceOptions
 from ..adapters.registry import adapter_class, adapter_names
 from ..cli import main
-from .options import Config
+from .config import Config
 
 _MARKERS = re.compile(r"(<!-- (commands|config) -->\n).*?(<!-- /\2 -->)", re.DOTALL)
 

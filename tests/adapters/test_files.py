@@ -12,12 +12,12 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from derlem.adapters.base import Context
-from derlem.adapters.files import FilesAdapter, FilesOptions
+from derlem.adapters.files.adapter import FilesAdapter, FilesOptions
 from derlem.adapters.tree import Tree
-from derlem.catalog.errors import ConfigError
 from derlem.catalog.models import Failure, Item, Payload
 from derlem.catalog.status import Reason
-from derlem.catalog.workspace import Workspace
+from derlem.core.errors import ConfigError
+from derlem.core.workspace import Workspace
 
 
 def adapter(tmp_path: Path) -> FilesAdapter:

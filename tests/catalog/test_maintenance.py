@@ -7,11 +7,11 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from derlem.catalog.errors import CatalogVersionError
+from derlem.catalog.connection import read_catalog, schema_steps, write_catalog
 from derlem.catalog.maintenance import TABLES, WORKED_OUT, migrate
 from derlem.catalog.queries import SCHEMA_VERSION, query
-from derlem.catalog.store import read_catalog, schema_steps, write_catalog
-from derlem.catalog.workspace import Workspace
+from derlem.core.errors import CatalogVersionError
+from derlem.core.workspace import Workspace
 
 
 def tables(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from derlem.catalog.connection import create_schema
 from derlem.catalog.models import Item
 from derlem.catalog.segment_files import BadSegment, inspect, stored
 from derlem.catalog.segments import ForbiddenMove, merge, row_schema
 from derlem.catalog.status import TRANSITIONS, Status
-from derlem.catalog.store import create_schema
-from derlem.catalog.workspace import Workspace
+from derlem.core.workspace import Workspace
 from derlem.pipeline.rows import announce
 from derlem.pipeline.segment_writer import SegmentWriter
 

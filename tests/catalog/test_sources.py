@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from derlem.catalog.connection import read_catalog, write_catalog
 from derlem.catalog.models import Item
 from derlem.catalog.segment_files import inspect
 from derlem.catalog.segments import merge, row_schema
@@ -20,11 +21,10 @@ from derlem.catalog.sources import (
     restore_source,
 )
 from derlem.catalog.status import Reason
-from derlem.catalog.store import read_catalog, write_catalog
-from derlem.catalog.workspace import Workspace
+from derlem.core.workspace import Workspace
 from derlem.pipeline.rows import announce
+from derlem.pipeline.run import write_provenance
 from derlem.pipeline.segment_writer import SegmentWriter
-from derlem.pipeline.session import write_provenance
 
 AT = datetime(2026, 1, 2, 3, 4, 5)
 HOSTED = Declared(

@@ -12,9 +12,9 @@ from typing import Any
 import duckdb
 import pytest
 
-from derlem.catalog.errors import CatalogUnreadable
-from derlem.catalog.store import connect, read_catalog, write_catalog
-from derlem.catalog.workspace import Workspace
+from derlem.catalog.connection import connect, read_catalog, write_catalog
+from derlem.core.errors import CatalogUnreadable
+from derlem.core.workspace import Workspace
 
 
 @pytest.fixture
@@ -53,8 +53,8 @@ def test_damage_that_a_query_meets(workspace: Workspace, catalog: Any) -> None:
 def test_a_file_in_use(workspace: Workspace) -> None:
     with write_catalog(workspace):
         script = (
-            "import sys; from pathlib import Path; from derlem.catalog.store import connect;"
-            "from derlem.catalog.workspace import Workspace;"
+            "import sys; from pathlib import Path; from derlem.catalog.connection import connect;"
+            "from derlem.core.workspace import Workspace;"
             "connect(Workspace(Path(sys.argv[1])), read_only=True, wait=0)"
         )
         done = subprocess.run(
@@ -70,8 +70,8 @@ def test_a_file_in_use(workspace: Workspace) -> None:
 INTERRUPTED = """
 import signal, sys
 from pathlib import Path
-from derlem.catalog.store import read_catalog
-from derlem.catalog.workspace import Workspace
+from derlem.catalog.connection import read_catalog
+from derlem.core.workspace import Workspace
 
 def end(number, _):
     raise KeyboardInterrupt(number)
@@ -102,8 +102,8 @@ def test_an_interrupt_in_the_midst_of_a_query(workspace: Workspace) -> None:
 OPENED_AGAIN = """
 import signal, sys
 from pathlib import Path
-from derlem.catalog.store import transaction, write_catalog
-from derlem.catalog.workspace import Workspace
+from derlem.catalog.connection import transaction, write_catalog
+from derlem.core.workspace import Workspace
 
 def work(connection):
     {work}

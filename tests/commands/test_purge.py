@@ -11,12 +11,12 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from derlem.adapters.bodies import Bodies
-from derlem.adapters.fetch.store import BodyStore
-from derlem.adapters.ledger import Known, Ledger
+from derlem.adapters.http.body_cache import Bodies
+from derlem.adapters.http.body_store import BodyStore
+from derlem.adapters.http.ledger import Known, Ledger
+from derlem.catalog.connection import write_catalog
 from derlem.catalog.maintenance import TABLES
-from derlem.catalog.store import write_catalog
-from derlem.catalog.workspace import Workspace
+from derlem.core.workspace import Workspace
 
 MakeProject = Callable[..., Any]
 SAMPLE = {"name": "s", "seed": 1, "target": 10_000, "allow_shortfall": True}

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from derlem.pipeline.parent import ADAPTERS
+from derlem.pipeline.executors.fork_server import ADAPTERS
 
 COMMAND = """
 import sys
@@ -84,7 +84,7 @@ def test_filling_the_catalog_begins_at_once(demo: Path, tmp_path: Path) -> None:
 
 
 def test_workers_need_no_database() -> None:
-    asked = "import sys, derlem.pipeline.preload; print('duckdb' in sys.modules)"
+    asked = "import sys, derlem.pipeline.executors.preload; print('duckdb' in sys.modules)"
     environment = {**os.environ, ADAPTERS: "archive files urls"}
     done = subprocess.run(
         [sys.executable, "-c", asked], capture_output=True, text=True, timeout=120, env=environment

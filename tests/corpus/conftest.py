@@ -17,14 +17,14 @@ import duckdb
 import pytest
 from PIL import Image
 
+from derlem.catalog.connection import read_catalog, transaction, write_catalog
 from derlem.catalog.models import item_id
 from derlem.catalog.samples import sample_number
 from derlem.catalog.segment_files import inspect
 from derlem.catalog.segments import row_schema
-from derlem.catalog.store import read_catalog, transaction, write_catalog
-from derlem.catalog.workspace import Workspace
+from derlem.core.workspace import Workspace
 from derlem.corpus.build import build_corpus
-from derlem.corpus.options import CorpusOptions
+from derlem.corpus.corpus_options import CorpusOptions
 from derlem.pipeline.segment_writer import SegmentWriter
 
 WHEN = datetime(2026, 1, 2, 3, 4, 5, 678901)

@@ -14,11 +14,11 @@ import pytest
 import sqlglot
 
 from derlem.catalog.audit import AuditResult, load_audits, run_audits
-from derlem.catalog.errors import ConfigError, NoAudits, QueryError
-from derlem.catalog.store import read_catalog
+from derlem.catalog.connection import read_catalog
+from derlem.core.errors import ConfigError, NoAudits, QueryError
 from derlem.corpus.build import build_corpus
-from derlem.corpus.inventory import inventory
-from derlem.corpus.options import CorpusOptions
+from derlem.corpus.corpus_options import CorpusOptions
+from derlem.corpus.shard_scan import inventory
 from derlem.pipeline.purge import remains
 
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from derlem.catalog.store import read_catalog, write_catalog
+from derlem.catalog.connection import read_catalog, write_catalog
 from derlem.corpus.build import build_corpus
-from derlem.corpus.options import CorpusOptions
+from derlem.corpus.corpus_options import CorpusOptions
 from derlem.corpus.plan import plan_build
 from derlem.sampling.draw import draw_sample
-from derlem.sampling.options import SampleOptions
+from derlem.sampling.sample_options import SampleOptions
 
 
 def options(format: str = "webdataset", size: str = "20KB") -> CorpusOptions:

@@ -12,25 +12,20 @@ from collections import namedtuple
 
 import pytest
 
-from derlem.catalog.errors import UnknownSample
-from derlem.catalog.store import read_catalog
+from derlem.catalog.connection import read_catalog
+from derlem.core.errors import UnknownSample
 from derlem.corpus.build import build_corpus
-from derlem.corpus.errors import (
-    MissingBytes,
-    MixedMediaTypes,
-    NotEnoughSpace,
-    UnbuildableSample,
-)
-from derlem.corpus.options import CorpusOptions
+from derlem.corpus.corpus_options import CorpusOptions
+from derlem.corpus.errors import MissingBytes, MixedMediaTypes, NotEnoughSpace, UnbuildableSample
 from derlem.corpus.plan import plan_build
 
 OPTIONS = {"format": "webdataset", "shard_size": "6KB"}
 BUILD = """
 import sys
 from pathlib import Path
-from derlem.catalog.workspace import Workspace
+from derlem.core.workspace import Workspace
 from derlem.corpus.build import build_corpus
-from derlem.corpus.options import CorpusOptions
+from derlem.corpus.corpus_options import CorpusOptions
 if __name__ == "__main__":
     options = CorpusOptions.model_validate({"format": sys.argv[2], "shard_size": "6KB"})
     workspace = Workspace(Path(sys.argv[1]))

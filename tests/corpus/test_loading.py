@@ -10,7 +10,7 @@ import pytest
 from etils import epath
 
 from derlem.corpus.build import build_corpus
-from derlem.corpus.options import CorpusOptions
+from derlem.corpus.corpus_options import CorpusOptions
 
 
 @pytest.fixture(autouse=True)

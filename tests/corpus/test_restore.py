@@ -7,7 +7,7 @@ import json
 import duckdb
 import pytest
 
-from derlem.catalog.store import create_schema, read_catalog
+from derlem.catalog.connection import create_schema, read_catalog
 from derlem.corpus.errors import UnreadableCorpus
 from derlem.corpus.restore import restore_corpora
 

@@ -7,10 +7,10 @@ import shutil
 import pytest
 
 from derlem.catalog.audit import load_audits, run_audits
-from derlem.catalog.store import read_catalog
+from derlem.catalog.connection import read_catalog
 from derlem.corpus.build import build_corpus
-from derlem.corpus.inventory import inventory
-from derlem.corpus.options import CorpusOptions
+from derlem.corpus.corpus_options import CorpusOptions
+from derlem.corpus.shard_scan import inventory
 from derlem.corpus.withdraw import find_withdrawn, withdraw_from_corpora
 from derlem.pipeline.purge import remains
 

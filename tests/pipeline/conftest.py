@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from derlem.catalog.workspace import Workspace
+from derlem.core.workspace import Workspace
 
 FAULTY = '''
 """An adapter whose items do what their uri says; decoding faults are injected into this process."""

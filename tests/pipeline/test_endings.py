@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from derlem.catalog.store import read_catalog
-from derlem.catalog.workspace import Workspace
+from derlem.catalog.connection import read_catalog
+from derlem.core.workspace import Workspace
 
 
 def derlem(config: Path, command: str) -> subprocess.Popen[str]:

@@ -8,13 +8,13 @@ import pytest
 
 from derlem.adapters.base import Context
 from derlem.adapters.registry import adapter_class
+from derlem.catalog.connection import read_catalog
 from derlem.catalog.sources import Declared
-from derlem.catalog.store import read_catalog
-from derlem.catalog.workspace import Workspace
-from derlem.pipeline.executor import WorkerError
-from derlem.pipeline.options import IngestOptions
+from derlem.core.workspace import Workspace
+from derlem.pipeline.executors.local import WorkerError
+from derlem.pipeline.ingest_options import IngestOptions
 from derlem.pipeline.retry import retry
-from derlem.pipeline.session import session
+from derlem.pipeline.run import session
 from derlem.pipeline.stages import checked_listings, run_discover, run_ingest
 
 OPTIONS = IngestOptions(workers=2, segment_items=7)

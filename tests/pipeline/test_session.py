@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from derlem.catalog.store import read_catalog, write_catalog
-from derlem.catalog.workspace import Workspace
-from derlem.pipeline.options import IngestOptions
-from derlem.pipeline.session import session
+from derlem.catalog.connection import read_catalog, write_catalog
+from derlem.core.workspace import Workspace
+from derlem.pipeline.ingest_options import IngestOptions
+from derlem.pipeline.run import session
 from derlem.pipeline.state import last_state, read_states
 
 

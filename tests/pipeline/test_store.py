@@ -8,13 +8,13 @@ from datetime import datetime
 import pyarrow as pa
 import pytest
 
+from derlem.catalog.connection import read_catalog, write_catalog
 from derlem.catalog.models import Item
 from derlem.catalog.segments import row_schema
-from derlem.catalog.store import read_catalog, write_catalog
-from derlem.catalog.workspace import Workspace
-from derlem.pipeline.options import IngestOptions
+from derlem.core.workspace import Workspace
+from derlem.pipeline.ingest_options import IngestOptions
 from derlem.pipeline.rows import announce
-from derlem.pipeline.store import SegmentStore
+from derlem.pipeline.segment_store import SegmentStore
 
 
 def opened(workspace: Workspace) -> SegmentStore:

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from derlem.adapters.base import SourceOptions, Spread
+from derlem.catalog.connection import create_schema
 from derlem.catalog.models import Item
 from derlem.catalog.segments import row_schema
-from derlem.catalog.store import create_schema
 from derlem.pipeline.rows import announce
 from derlem.pipeline.tasks import Task, cut, plan_items, plan_pages, read_plan
 

@@ -18,8 +18,8 @@ import pyarrow as pa
 import pytest
 from hypothesis import strategies as st
 
+from derlem.catalog.connection import create_schema
 from derlem.catalog.samples import sample_number
-from derlem.catalog.store import create_schema
 
 Options = Mapping[str, Any]
 Place = tuple[str, str]

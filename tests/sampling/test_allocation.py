@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from derlem.sampling.allocation import allocate
 from derlem.sampling.bounds import bounds
 from derlem.sampling.errors import InfeasibleQuotas
-from derlem.sampling.options import SampleOptions
+from derlem.sampling.sample_options import SampleOptions
 from derlem.sampling.tree import Stratum, build_tree
 
 

@@ -7,14 +7,14 @@ import re
 
 import pytest
 
-from derlem.catalog.errors import ConfigError, UnknownSample
 from derlem.catalog.queries import query
+from derlem.core.errors import ConfigError, UnknownSample
 from derlem.sampling import noted
 from derlem.sampling.draw import draw_sample
 from derlem.sampling.exclusion import Fingerprint
 from derlem.sampling.licensing import permitted
-from derlem.sampling.options import LicenseRules, SampleOptions
 from derlem.sampling.plan import plan_sample
+from derlem.sampling.sample_options import LicenseRules, SampleOptions
 
 
 def ident(number):

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from derlem.sampling import brackets, contenders, draw, winners
 from derlem.sampling.draw import draw_sample
 from derlem.sampling.errors import InfeasibleQuotas, Shortfall
-from derlem.sampling.options import SampleOptions
 from derlem.sampling.relations import relations
+from derlem.sampling.sample_options import SampleOptions
 
 MANY = 10**6
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from derlem.sampling.draw import draw_sample
 from derlem.sampling.near import clusters, masks
-from derlem.sampling.options import SampleOptions
+from derlem.sampling.sample_options import SampleOptions
 
 
 @given(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from derlem.sampling.numbers import rational
-from derlem.sampling.options import Exclusion, SampleOptions, scaled
+from derlem.sampling.sample_options import Exclusion, SampleOptions, scaled
 from derlem.sampling.weights import power, sibling_weights
 
 

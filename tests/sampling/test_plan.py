@@ -7,14 +7,14 @@ import hashlib
 import duckdb
 import pytest
 
-from derlem.catalog.errors import UnknownSample
-from derlem.catalog.store import read_catalog, write_catalog
-from derlem.catalog.workspace import Workspace
+from derlem.catalog.connection import read_catalog, write_catalog
+from derlem.core.errors import UnknownSample
+from derlem.core.workspace import Workspace
 from derlem.sampling.diff import diff_samples, diff_table
 from derlem.sampling.draw import draw_sample
 from derlem.sampling.errors import InfeasibleQuotas, Shortfall
-from derlem.sampling.options import SampleOptions
 from derlem.sampling.plan import plan_sample, plan_table
+from derlem.sampling.sample_options import SampleOptions
 
 
 def fill(catalog, make_row, **strata):

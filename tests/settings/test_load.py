@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from derlem.catalog.errors import ConfigError
+from derlem.core.errors import ConfigError
 from derlem.settings.load import load
 
 GOOD = """\

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 import yaml
 
-from derlem.catalog.store import read_catalog
-from derlem.catalog.workspace import Workspace
+from derlem.catalog.connection import read_catalog
+from derlem.core.workspace import Workspace
 
 Start = Callable[..., "Popen[str]"]
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import yaml
 
+from derlem.catalog.connection import read_catalog
 from derlem.catalog.status import Reason, Status
-from derlem.catalog.store import read_catalog
-from derlem.catalog.workspace import Workspace
+from derlem.core.workspace import Workspace
 
 LIMIT = 2 * 1024**3
 

@@ -13,8 +13,8 @@ from subprocess import Popen, TimeoutExpired
 import psutil
 import yaml
 
-from derlem.catalog.store import read_catalog
-from derlem.catalog.workspace import Workspace
+from derlem.catalog.connection import read_catalog
+from derlem.core.workspace import Workspace
 
 Start = Callable[..., "Popen[str]"]
 

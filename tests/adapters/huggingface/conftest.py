@@ -21,9 +21,9 @@ from typing import Any
 import pytest
 
 from derlem.adapters.base import Context
-from derlem.adapters.huggingface import HuggingfaceAdapter, HuggingfaceOptions
+from derlem.adapters.huggingface.adapter import HuggingfaceAdapter, HuggingfaceOptions
 from derlem.catalog.models import Failure, Item, Payload
-from derlem.catalog.workspace import Workspace
+from derlem.core.workspace import Workspace
 
 # Read when a test first imports `datasets`: its lock files belong nowhere but here.
 _HOME = tempfile.TemporaryDirectory(prefix="hf-home-")

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from derlem.adapters.base import Context
-from derlem.adapters.huggingface import HuggingfaceAdapter, HuggingfaceOptions
+from derlem.adapters.huggingface.adapter import HuggingfaceAdapter, HuggingfaceOptions
 from derlem.catalog.models import Item, Payload
-from derlem.catalog.workspace import Workspace
+from derlem.core.workspace import Workspace
 
 
 def run(order: dict[str, Any], workspace: Path) -> dict[str, Any]:

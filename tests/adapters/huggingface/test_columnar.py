@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from derlem.adapters.hosted.columnar import ArrowRows, ColumnarFile, ParquetRows
+from derlem.adapters.huggingface.columnar import ArrowRows, ColumnarFile, ParquetRows
 
 PICTURE = pa.struct({"bytes": pa.binary(), "path": pa.string()})
 SCHEMA = pa.schema(

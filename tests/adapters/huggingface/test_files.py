@@ -19,15 +19,15 @@ import pytest
 import zstandard
 from pydantic import ValidationError
 
-from derlem.adapters.hosted.columnar import ParquetRows
-from derlem.adapters.hosted.hub import wait_seconds
-from derlem.adapters.hosted.options import HuggingfaceOptions
-from derlem.adapters.hosted.pictures import leaves
+from derlem.adapters.huggingface.columnar import ParquetRows
+from derlem.adapters.huggingface.dataset_options import HuggingfaceOptions
+from derlem.adapters.huggingface.hub import wait_seconds
+from derlem.adapters.huggingface.image_columns import leaves
 from derlem.adapters.registry import adapter_class
-from derlem.catalog.errors import ConfigError, MissingExtra
-from derlem.catalog.located import Located
 from derlem.catalog.models import Payload
 from derlem.catalog.status import Reason
+from derlem.core.config_values import ConfigStr
+from derlem.core.errors import ConfigError, MissingExtra
 
 PACKERS: dict[str, Callable[[bytes], bytes]] = {
     "gz": gzip.compress,
@@ -144,7 +144,7 @@ def test_a_dataset_or_a_path(tmp_path: Path) -> None:
             "name": "s",
             "adapter": "huggingface",
             "license": "CC0-1.0",
-            "dataset": Located.of(text, tmp_path),
+            "dataset": ConfigStr.of(text, tmp_path),
         }
         return HuggingfaceOptions.model_validate(given)
 
@@ -179,7 +179,7 @@ def test_a_missing_library_names_the_command(
 
 
 def test_the_registry_knows_the_adapter() -> None:
-    from derlem.adapters.huggingface import HuggingfaceAdapter
+    from derlem.adapters.huggingface.adapter import HuggingfaceAdapter
 
     assert adapter_class("huggingface") is HuggingfaceAdapter
 
@@ -190,7 +190,7 @@ def test_an_arrow_stream_too_large_to_map_is_read_through_by_one_worker(
     used = use(dataset=shapes["saved"])
     mapped = used.items()
     expected = used.read(mapped)
-    monkeypatch.setattr("derlem.adapters.hosted.columnar.MAPPED_BYTES", 0)
+    monkeypatch.setattr("derlem.adapters.huggingface.columnar.MAPPED_BYTES", 0)
     items = used.items()
     assert {item.unit for item in items} == {item.uri for item in items}
     assert [item.item_id for item in items] == [item.item_id for item in mapped]

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from derlem.adapters.hosted.fields import MAX_META, MAX_VALUE
-from derlem.catalog.errors import ConfigError
+from derlem.adapters.huggingface.fields import MAX_META, MAX_VALUE
 from derlem.catalog.models import Failure, Item, Payload
 from derlem.catalog.status import Reason
+from derlem.core.errors import ConfigError
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 TURNS = [
@@ -260,8 +260,8 @@ json_values = st.recursive(
 @given(value=json_values)
 def test_whatever_a_sidecar_holds_its_sample_ends_somewhere(value: Any, tmp_path_factory: Any) -> None:
     """Any JSON as conversation, caption and category: an item or a bad row, and always storable."""
-    from derlem.adapters.hosted.fields import BadRow, Fields
-    from derlem.adapters.hosted.options import HuggingfaceOptions
+    from derlem.adapters.huggingface.dataset_options import HuggingfaceOptions
+    from derlem.adapters.huggingface.fields import BadRow, Fields
 
     source = HuggingfaceOptions.model_validate(
         {

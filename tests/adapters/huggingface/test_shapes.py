@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from derlem.catalog.errors import ConfigError
 from derlem.catalog.models import Item, Payload
+from derlem.core.errors import ConfigError
 
 PLAIN = {"caption": "caption", "category": "label", "conversations": "conversations", "language": "tongue"}
 COLUMNS = {

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from derlem.adapters.base import Context
-from derlem.adapters.scrape import ScrapeAdapter, ScrapeOptions
+from derlem.adapters.scrape.adapter import ScrapeAdapter, ScrapeOptions
 from derlem.catalog.models import Item
-from derlem.catalog.workspace import Workspace
+from derlem.core.workspace import Workspace
 
 FETCH = {
     "allow_private": ["127.0.0.1"],

@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 from derlem.adapters.base import Context
-from derlem.adapters.scrape import ScrapeAdapter, ScrapeOptions
+from derlem.adapters.scrape.adapter import ScrapeAdapter, ScrapeOptions
 from derlem.catalog.models import Failure, Item
-from derlem.catalog.workspace import Workspace
+from derlem.core.workspace import Workspace
 
 told = json.loads(sys.argv[1])
 source = ScrapeOptions.model_validate(told["source"])

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from derlem.adapters.spiders.dates import PartialDate, fold, one_edit_apart, read_date
+from derlem.adapters.scrape.spiders.dates import PartialDate, fold, one_edit_apart, read_date
 
 SPELLINGS = {
     1: ["Ocak", "OCAK", "kanunusani", "Kânunusani", "kanunisani", "Kânun-ı Sânî", "Kânûn-u sâni",

@@ -11,7 +11,7 @@ from iiif_replica import IiifArchive
 from internet_archive_replica import InternetArchiveReplica
 from loc_replica import DAYS, LCCN, NO_PDF, PAGES, LibraryOfCongress
 
-from derlem.adapters.spiders.iiif import full_size
+from derlem.adapters.scrape.spiders.iiif import full_size
 from derlem.catalog.models import Item
 from derlem.catalog.status import Reason
 

@@ -17,7 +17,7 @@ import psutil
 import pytest
 from newspaper_archive import ACIK_SOZ, AKSAM, BROKEN_OFF, MISSING, ROOT, TITLES, Issue, NewspaperArchive
 
-from derlem.adapters.scrape import CrawlIncomplete
+from derlem.adapters.scrape.adapter import CrawlIncomplete
 from derlem.catalog.models import Item
 from derlem.catalog.status import Reason
 

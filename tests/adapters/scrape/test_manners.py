@@ -12,10 +12,10 @@ import pytest
 from replica import Answer, Replica
 
 from derlem.adapters.base import Context
-from derlem.adapters.scrape import CrawlIncomplete, ScrapeAdapter, ScrapeOptions
+from derlem.adapters.scrape.adapter import CrawlIncomplete, ScrapeAdapter, ScrapeOptions
 from derlem.catalog.models import Item
 from derlem.catalog.status import Reason
-from derlem.catalog.workspace import Workspace
+from derlem.core.workspace import Workspace
 
 Served = Callable[[Any], Any]
 Source = Callable[..., ScrapeOptions]

@@ -17,15 +17,15 @@ from pydantic import ValidationError
 from replica import Answer, Replica
 
 from derlem.adapters.base import Context
-from derlem.adapters.scrape import CrawlIncomplete, ScrapeAdapter, ScrapeOptions
-from derlem.adapters.spiders.crawl import Crawl, Pipe
-from derlem.adapters.spiders.process import CrawlFailed
-from derlem.adapters.spiders.rules import Order
-from derlem.adapters.spiders.values import listed
-from derlem.catalog.errors import ConfigError
+from derlem.adapters.scrape.adapter import CrawlIncomplete, ScrapeAdapter, ScrapeOptions
+from derlem.adapters.scrape.crawl import Crawl, Pipe
+from derlem.adapters.scrape.process import CrawlFailed
+from derlem.adapters.scrape.rules import Order
+from derlem.adapters.scrape.spiders.values import listed
 from derlem.catalog.models import Item
 from derlem.catalog.status import Reason
-from derlem.catalog.workspace import Workspace
+from derlem.core.errors import ConfigError
+from derlem.core.workspace import Workspace
 
 Crawls = Callable[..., list[Item]]
 Served = Callable[[Any], Any]
@@ -167,7 +167,7 @@ def test_declarations_are_checked(source: Callable[..., ScrapeOptions], options:
 SPIDERS = '''
 import os
 from scrapy import Request
-from derlem.adapters.spiders.base import ArchiveSpider
+from derlem.adapters.scrape.spiders.base import ArchiveSpider
 
 class Plain(ArchiveSpider):
     """Yields bare requests, as Scrapy's users do."""
@@ -273,7 +273,7 @@ def test_a_reader_who_stops_ends_the_spider_and_one_who_dawdles_holds_it_back(
     batches = adapter.discover(source(f"{spiders}:Endless", titles.base))
     assert len(next(batches)) == 500
     (child,) = (
-        process for process in psutil.Process().children() if "derlem.adapters.spiders" in process.cmdline()
+        process for process in psutil.Process().children() if "derlem.adapters.scrape" in process.cmdline()
     )
     time.sleep(0.5)
     size = child.memory_info().rss
@@ -292,13 +292,16 @@ def test_without_scrapy_the_command_to_install_it_is_told(
 ) -> None:
     (tmp_path / "scrapy.py").write_text("raise ModuleNotFoundError('no scrapy', name='scrapy')\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    from derlem.catalog.errors import MissingExtra
+    from derlem.core.errors import MissingExtra
 
     with pytest.raises(MissingExtra, match=r"pip install 'derlem\[scrape\]'"):
         crawl("iiif", titles.base)
 
 
 def test_scrapy_is_not_imported_here(workspace: Workspace) -> None:
-    code = "import sys, derlem.adapters.scrape; sys.exit('scrapy' in sys.modules or 'twisted' in sys.modules)"
+    code = (
+        "import sys, derlem.adapters.scrape.adapter;"
+        " sys.exit('scrapy' in sys.modules or 'twisted' in sys.modules)"
+    )
     assert os.spawnv(os.P_WAIT, sys.executable, [sys.executable, "-c", code]) == 0
     assert ScrapeAdapter(Context(workspace, {})).spread.value == "partitions"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from derlem.adapters.spiders.urls import absolute, file_name
+from derlem.adapters.scrape.spiders.links import absolute, file_name
 
 PAGE = "https://nek.example/ekos/GAZETE/gazete.php?gazete=aksam"
 

@@ -21,11 +21,11 @@ from hypothesis import strategies as st
 
 from derlem.adapters.base import Context
 from derlem.adapters.registry import adapter_class
-from derlem.adapters.urls import UrlsAdapter, UrlsOptions
-from derlem.catalog.errors import ConfigError
+from derlem.adapters.urls.adapter import UrlsAdapter, UrlsOptions
 from derlem.catalog.models import Item
 from derlem.catalog.status import Reason
-from derlem.catalog.workspace import Workspace
+from derlem.core.errors import ConfigError
+from derlem.core.workspace import Workspace
 
 ROWS = [
     {"url": "https://a.example.org/1.jpg", "alt": 'Bir kuş, "uçar"', "label": "kuşlar/serçe", "w": "10"},

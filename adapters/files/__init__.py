@@ -1,0 +1,1 @@
+"""The `files` adapter: images and documents in folders, with captions in sidecar files."""

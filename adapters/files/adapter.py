@@ -1,0 +1,178 @@
+"""Adapter for pictures and documents in folders, with captions in sidecar files."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator
+
+from pydantic import ByteSize, Field
+
+from ...catalog.models import Failure, Item, Payload
+from ...catalog.status import Reason
+from ...core.config_values import ResolvedPath
+from ..base import Adapter, SourceOptions
+from ..captions import MAX_SIDECAR, CaptionOptions, Sidecar, Sidecars, bad_sidecar, read_sidecar
+from ..names import exact, readable
+from ..templates import Template
+from ..tree import Folder, Tree, open_below, refusal, root_of
+
+BATCH = 2_000
+FIELDS = ("dir", "top", "parent", "name", "stem", "ext")
+"""Template fields of a file or member: the folders below the root, the first and the last of them, the
+name, the name without and only with its extension (lower case, no dot)."""
+
+_KNOWN_FOLDERS = 10_000
+_NOTHING = Sidecar({}, {})
+
+
+class FilesOptions(SourceOptions):
+    """Files in a folder, or those that a glob names.
+
+    Every file is an item, but for sidecars of pictures; what is no image or PDF ends as rejected. The
+    root, from which `{dir}` counts, is the folder, or the last one before the first wildcard. Links to
+    files are followed while they stay below the root; other links are rejected, and folders are never
+    entered through links. Names that start with a dot, and the workspace, are passed over.
+
+    Category fields: {dir}, {top} (first folder), {parent} (last folder), {name}, {stem}, {ext}.
+    """
+
+    path: ResolvedPath = Field(
+        min_length=1,
+        description="folder (with all below it), file, or glob with *, ?, [..] and ** (any folders)",
+    )
+    hidden: bool = Field(default=False, description="take names that start with a dot, too")
+    caption: CaptionOptions | None = Field(default=None, description="where captions stand; none by default")
+    max_bytes: ByteSize = Field(
+        default=ByteSize(512 * 2**20), description="larger files are rejected unread (too_many_bytes)"
+    )
+
+
+class FilesAdapter(Adapter[FilesOptions]):
+    """Folders of files; uri is the path below the root, locator is empty."""
+
+    Options = FilesOptions
+
+    def discover(self, source: FilesOptions) -> Iterator[list[Item]]:
+        """List the files, folder by folder, sorted; nothing is opened."""
+        template = Template(source.category, FIELDS)
+        tree = Tree(source.path, hidden=source.hidden, without=self.context.workspace.root)
+        batch: list[Item] = []
+        for folder in tree.folders():
+            batch += self._items(source, folder, template)
+            while len(batch) >= BATCH:
+                yield batch[:BATCH]
+                del batch[:BATCH]
+        if batch:
+            yield batch
+
+    def read(self, source: FilesOptions, items: Iterable[Item]) -> Iterator[tuple[str, Payload | Failure]]:
+        """Read each file, and its sidecar, in the order given."""
+        root = root_of(source.path)
+        for item in items:
+            try:
+                data = _read(root, exact(item.uri), source.max_bytes)
+            except (OSError, MemoryError) as error:
+                yield item.item_id, refusal(error)
+                continue
+            if isinstance(data, Failure):
+                yield item.item_id, data
+                continue
+            said = _NOTHING
+            if source.caption and (sidecar := item.hint.get("sidecar")):
+                said = _read_caption(root, exact(item.uri), exact(sidecar), source.caption)
+            yield item.item_id, Payload(data, said.updates, said.meta)
+
+    @staticmethod
+    def _items(source: FilesOptions, folder: Folder, template: Template) -> Iterator[Item]:
+        sidecars = (
+            Sidecars(source.caption.sidecar, (*folder.others, *folder.files)) if source.caption else None
+        )
+        below = CategoryOf(template)
+        for name in folder.files:
+            hint = {}
+            if sidecars is not None:
+                if sidecars.taken(name):
+                    continue
+                if found := sidecars.of(name):
+                    hint = {"sidecar": readable(found)}
+            yield Item(
+                source=source.name,
+                uri=readable(folder.join(name)),
+                category=below(folder.path, name),
+                hint=hint,
+            )
+        for odd in folder.odd:
+            yield Item(
+                source=source.name,
+                uri=readable(folder.join(odd.name)),
+                category=below(folder.path, odd.name),
+                meta={"detail": odd.detail},
+                reason=odd.reason,
+            )
+
+
+class CategoryOf:
+    """Categories of files by folder and name; computed once per folder where the name plays no part."""
+
+    def __init__(self, template: Template, **more: str) -> None:
+        """`more` are further fields, the same for all files."""
+        self._template = template
+        self._more = more
+        self._by_folder = template.fields.isdisjoint(("name", "stem", "ext"))
+        self._known: dict[str, str] = {}
+
+    def __call__(self, folder: str, name: str) -> str:
+        """The category of the file `name` in `folder`."""
+        known = self._known.get(folder) if self._by_folder else None
+        if known is not None:
+            return known
+        folders = folder.split("/")
+        stem, dot, extension = name.rpartition(".")
+        fields = {
+            "dir": folder,
+            "top": folders[0],
+            "parent": folders[-1],
+            "name": name,
+            "stem": stem if dot and stem else name,
+            "ext": extension.lower() if dot and stem else "",
+            **self._more,
+        }
+        category = self._template.render({key: readable(fields[key]) for key in self._template.fields})
+        if self._by_folder:
+            if len(self._known) >= _KNOWN_FOLDERS:
+                self._known.clear()
+            self._known[folder] = category
+        return category
+
+
+def _read(root: str, path: str, limit: int) -> bytes | Failure:
+    """The content of a file below the root; OSError when it is not to be had."""
+    handle = open_below(root, path)
+    try:
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode):
+            return Failure(Reason.SPECIAL_FILE, "no longer a file")
+        if found.st_size > limit:
+            return Failure(Reason.TOO_MANY_BYTES, f"{found.st_size} bytes, of at most {limit}")
+        pieces = []
+        left = found.st_size  # what is written while we read is left for another time
+        while left and (piece := os.read(handle, left)):
+            pieces.append(piece)
+            left -= len(piece)
+    finally:
+        os.close(handle)
+    if not pieces:
+        return Failure(Reason.EMPTY, "a file of no bytes")
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _read_caption(root: str, path: str, name: str, options: CaptionOptions) -> Sidecar:
+    folder = path.rpartition("/")[0]
+    try:
+        data = _read(root, f"{folder}/{name}" if folder else name, MAX_SIDECAR)
+    except OSError as error:
+        return bad_sidecar(f"cannot be read: {error.strerror}")
+    if isinstance(data, Failure):
+        return _NOTHING if data.reason is Reason.EMPTY else bad_sidecar(data.detail)
+    return read_sidecar(data, options)

@@ -1,0 +1,122 @@
+"""One job, one answer: what is asked for, and what is made of the response."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from multidict import CIMultiDictProxy
+
+from ...catalog.models import Failure
+from ...catalog.status import Reason
+from ..names import exact
+from .addresses import Addresses
+from .body import BodyError, Partial, Turnstile, continues, read_body, resumable, resume_headers
+from .connections import Connections, Response
+from .fetch_options import FetchOptions
+from .ledger import Known
+from .optouts import OriginPolicy, Verdict
+from .urls import Target
+
+SMALL = 16 * 1024
+"""Bytes of an unwanted body that are read so that its connection can be used again."""
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """A URL on its way: what is wanted of it, and how far it is.
+
+    `settle` is called once, with the answer or with what went wrong in the end. `guard` is called with
+    the headers of an answer before its body is read, and raises BodyError for bodies that are not to be.
+    `clip` has a body of more than `limit` bytes cut off there instead of refused. `address` is what was
+    asked for in the first place, as it was spelled; `target` moves on with redirects.
+    """
+
+    target: Target
+    settle: Callable[[Job, Answer | Failure], None]
+    limit: int
+    hops: int
+    accept: tuple[str, ...] = ()
+    clip: bool = False
+    item_id: str = ""
+    address: str = ""
+    known: Known | None = None
+    policy: OriginPolicy | None = None
+    verdict: Verdict | None = None
+    guard: Callable[[Job, CIMultiDictProxy[str]], None] | None = None
+    tries: int = 0
+    dropped: bool = False
+    seen: frozenset[str] = frozenset()
+    begun: Partial | None = None
+
+
+@dataclass(slots=True)
+class Answer:
+    """A complete response; `body` is empty unless it is a success."""
+
+    status: int
+    headers: CIMultiDictProxy[str]
+    body: bytes = b""
+
+
+class Client:
+    """Sends requests. No cookies, no proxies, no redirects followed, nothing sent twice."""
+
+    def __init__(self, options: FetchOptions, *, agent: str, timeout: float, verify: bool) -> None:
+        """Make it inside a running loop. `timeout`: seconds of a whole request. `verify`: certificates."""
+        self._timeout = timeout
+        self._large = Turnstile()
+        self._connections = Connections(
+            Addresses(options.allow_private),
+            headers={"User-Agent": agent, "Accept": "*/*", "Accept-Encoding": "identity, gzip;q=0.5"},
+            connect=options.timeouts.connect,
+            verify=verify,
+        )
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._connections.close()
+
+    async def ask(self, job: Job) -> Answer:
+        """Send the job's request. BodyError, and whatever the connection raises.
+
+        A request under which a kept-alive connection ended gets a connection of its own the next time:
+        every other one in the pool may have ended as well.
+        """
+        headers: dict[str, str] = {}
+        if job.begun is not None and job.begun.size:
+            headers = resume_headers(job.begun)
+        elif job.known is not None:
+            if job.known.etag:
+                headers["If-None-Match"] = exact(job.known.etag)
+            if job.known.last_modified:
+                headers["If-Modified-Since"] = exact(job.known.last_modified)
+        async with asyncio.timeout(self._timeout):
+            response = await self._connections.get(job.target, headers, single=job.dropped)
+            try:
+                answer = await self._read(job, response)
+            except BaseException:
+                response.close()
+                raise
+            response.release()
+            return answer
+
+    async def _read(self, job: Job, response: Response) -> Answer:
+        status, headers = response.status, response.headers
+        if status in (200, 203, 206, 304) and job.guard is not None:
+            job.guard(job, headers)
+        if status in (200, 203):
+            job.begun = resumable(headers)
+        elif status == 206 and job.begun is not None and continues(headers, job.begun):
+            pass
+        else:
+            if status in (206, 416):
+                job.begun = None
+                raise BodyError(Failure(Reason.BODY_TRUNCATED, f"HTTP status {status} instead of the rest"))
+            if (response.length or 0) <= SMALL:
+                await response.content.read(SMALL)
+            return Answer(status, headers)
+        body = await read_body(response, job.limit, job.accept, job.begun, self._large, clip=job.clip)
+        job.begun = None
+        return Answer(status, headers, body)

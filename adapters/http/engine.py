@@ -1,0 +1,287 @@
+"""Carries URLs through redirects, retries, rests and rules to their one result. Runs inside an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from multidict import CIMultiDictProxy
+
+from ...catalog.models import Failure
+from ...catalog.status import Reason
+from .body import RESUMABLE, BodyError
+from .client import Answer, Client, Job
+from .failures import HOST_LEVEL, DroppedError, failure_of, status_failure
+from .fetch_options import FetchOptions, SourceLimits, limits_for
+from .headers import exhausted_for, retry_after
+from .leases import HostLeases
+from .ledger import Ledger
+from .origins import Origins, Policy, Unreachable
+from .schedule import Host, Schedule
+from .urls import UrlError, follow
+
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+MAX_BACKOFF = 60.0
+SLICE = 64
+"""Requests that are begun in one turn of the loop."""
+
+
+class Engine:
+    """All requests of a worker. Every job that is submitted is settled once."""
+
+    def __init__(
+        self,
+        client: Client,
+        ledger: Ledger,
+        leases: HostLeases,
+        options: FetchOptions,
+        limits: SourceLimits,
+        agent: str,
+        on_error: Callable[[BaseException], None],
+    ) -> None:
+        """Make it inside a running loop. `agent` is our product token; `on_error` gets our own mistakes."""
+        self._client, self._ledger, self._options = client, ledger, options
+        self._on_error = on_error
+        self._loop = asyncio.get_running_loop()
+        self._schedule: Schedule[Job] = Schedule(
+            lambda host: limits_for(host, options, limits), leases, options.breaker.failures
+        )
+        self._schedule.on_acquired = self._recall
+        self._origins = Origins(agent, ledger, self._enqueue, self._admit)
+        self._down: dict[str, Failure] = {}
+        self._why: dict[str, Reason] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._active = 0
+        self._pumping = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._wake_at = 0.0
+        self.paused = False
+        """No further requests are begun while this is set; call `wake` after clearing it."""
+
+    def submit(self, job: Job) -> None:
+        """Take a job; what its origin says is looked at first."""
+        self._origins.consult(job)
+
+    def wake(self) -> None:
+        """Begin what may be begun."""
+        if not self._pumping:
+            self._pumping = True
+            self._loop.call_soon(self._pump)
+
+    async def close(self) -> None:
+        """Drop everything that is under way."""
+        self.paused = True
+        if self._timer is not None:
+            self._timer.cancel()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._schedule.close()
+
+    # --- what may be sent, and when ---
+
+    def _admit(self, job: Job, policy: Policy) -> None:
+        """Let a job of a known origin pass, unless the origin's files keep it out."""
+        respected = self._options.respect
+        if isinstance(policy, Unreachable):
+            if "robots" in respected:
+                failure = policy.failure
+                meta = {"opt_out": {"robots_txt": f"unreachable: {failure.reason}"}}
+                detail = f"robots.txt cannot be read: {failure.detail}"
+                job.settle(job, Failure(failure.reason, detail, meta))
+                return
+        else:
+            verdict = policy.before(job.target.url)
+            if (reason := verdict.gate(respected)) is not None:
+                job.settle(job, Failure(reason, "robots.txt", verdict.told))
+                return
+            job.policy, job.verdict = policy, verdict
+            if policy.crawl_delay and "robots" in respected:
+                self._schedule.host(job.target.host).share.slow_down(policy.crawl_delay)
+        self._enqueue(job)
+
+    def _enqueue(self, job: Job, delay: float = 0.0) -> None:
+        """Queue a request, if its host can be expected to take it within this run."""
+        name = job.target.host
+        now = time.monotonic()
+        host = self._schedule.host(name)
+        failure = self._down.get(name)
+        if failure is None and host.resting_until > now + self._options.patience:
+            failure = self._resting(host, now)
+        if failure is not None:
+            self._loop.call_soon(job.settle, job, failure)
+        elif delay:
+            self._schedule.add_later(host, job, now + delay, now)
+        else:
+            self._schedule.add(host, job, now, first=job.guard is None)
+        self.wake()
+
+    def _recall(self, host: Host[Job]) -> None:
+        """A host became ours: go on with the rest it asked an earlier process, or another one, for."""
+        found = self._ledger.resting(host.name)
+        if found is not None:
+            until, reason = found
+            now = time.monotonic()
+            host.resting_until = max(host.resting_until, now + until - time.time())
+            self._why[host.name] = Reason(reason)
+            if host.resting_until > now + self._options.patience:
+                self._loop.call_soon(self._give_up, host, self._resting(host, now))
+
+    def _pump(self) -> None:
+        """Begin requests; come again when the next one may be."""
+        self._pumping = False
+        if self.paused:
+            return
+        for _ in range(SLICE):
+            if self._active >= self._options.connections:
+                return
+            taken = self._schedule.take(time.monotonic())
+            if taken is None:
+                break
+            task = self._loop.create_task(self._run(*taken))
+            self._active += 1
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        else:
+            self.wake()
+            return
+        at = self._schedule.wake_at()
+        if at is not None and (self._timer is None or self._wake_at > at):
+            if self._timer is not None:
+                self._timer.cancel()
+            self._wake_at = at
+            self._timer = self._loop.call_later(max(at - time.monotonic(), 0.001), self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self.wake()
+
+    # --- one request and what follows from it ---
+
+    async def _run(self, host: Host[Job], job: Job) -> None:
+        try:
+            try:
+                result: Answer | Failure = await self._client.ask(job)
+            except DroppedError as error:
+                if error.reused and not job.dropped:
+                    job.dropped = True
+                    self._enqueue(job)
+                    return
+                result = failure_of(error)
+            except BodyError as error:
+                result = error.failure
+            except Exception as error:
+                result = failure_of(error)
+            self._conclude(host, job, result)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            self._on_error(error)
+        finally:
+            self._active -= 1
+            self._schedule.finished(host, time.monotonic())
+            self.wake()
+
+    def _conclude(self, host: Host[Job], job: Job, result: Answer | Failure) -> None:
+        if isinstance(result, Answer):
+            waits = exhausted_for(result.headers, time.time())
+            if waits:
+                self._rest(host, waits, Reason.HTTP_429)
+            if result.status in REDIRECTS:
+                self._redirect(job, result.headers)
+                host.failures = host.rests = 0
+                return
+            if result.status not in (200, 203, 206) and not (result.status == 304 and job.known):
+                result = self._refusal(host, result)
+        if isinstance(result, Answer):
+            host.failures = host.rests = 0
+            job.settle(job, result)
+            return
+        if result.reason in HOST_LEVEL:
+            self._count_failure(host, result)
+        elif result.reason is not Reason.HTTP_429:
+            host.failures = host.rests = 0
+        if result.reason.transient and job.tries < self._options.retries:
+            job.tries += 1
+            if job.begun is not None and job.begun.size < RESUMABLE:
+                job.begun = None
+            self._enqueue(job, self._backoff(job.tries))
+        else:
+            job.settle(job, result)
+
+    def _refusal(self, host: Host[Job], answer: Answer) -> Failure:
+        """The failure that a status stands for; a host that asks for rest gets it."""
+        failure = status_failure(answer.status)
+        asked = retry_after(answer.headers.get("Retry-After"), time.time())
+        if failure.reason is Reason.HTTP_429 or (answer.status == 503 and asked is not None):
+            if asked is None:
+                asked = self._backoff(host.rests + 1) * 5
+                if host.resting_until <= time.monotonic():
+                    host.rests += 1
+            self._rest(host, asked, failure.reason)
+        return failure
+
+    def _redirect(self, job: Job, headers: CIMultiDictProxy[str]) -> None:
+        """Go where an answer points to, under the rules of that place."""
+        location = headers.get("Location")
+        if not location:
+            job.settle(job, Failure(Reason.PROTOCOL, "a redirect without a location"))
+            return
+        try:
+            target = follow(job.target.url, location)
+        except UrlError as error:
+            job.settle(job, Failure(Reason.BAD_URL, f"redirect to {location[:200]!r}: {error}"))
+            return
+        job.seen |= {str(job.target.url)}
+        if str(target.url) in job.seen or len(job.seen) > job.hops:
+            job.settle(job, Failure(Reason.REDIRECT_LOOP, f"after {len(job.seen)} redirects: {target.url}"))
+            return
+        job.target, job.known, job.begun = target, None, None
+        if job.policy is None and job.guard is None:
+            self._enqueue(job)  # one of the files that policies are read from
+        else:
+            job.policy = job.verdict = None
+            self._origins.consult(job)
+
+    def _count_failure(self, host: Host[Job], failure: Failure) -> None:
+        """The circuit breaker: a host that fails and fails rests, and in the end is given up."""
+        breaker = self._options.breaker
+        now = time.monotonic()
+        host.failures += 1
+        if host.failures < breaker.failures or host.resting_until > now:
+            return
+        host.rests += 1
+        if host.rests > breaker.rests:
+            detail = f"{host.failures} failures in a row, the last one: {failure.reason} {failure.detail}"
+            self._down[host.name] = Failure(Reason.HOST_DOWN, detail.rstrip())
+            self._give_up(host, self._down[host.name])
+        else:
+            seconds = breaker.rest * 2 ** (host.rests - 1) * random.uniform(1.0, 1.2)
+            self._rest(host, seconds, Reason.HOST_DOWN)
+
+    def _rest(self, host: Host[Job], seconds: float, reason: Reason) -> None:
+        """Leave a host alone, across restarts; give it up for now if that is longer than we wait."""
+        now = time.monotonic()
+        if now + seconds <= host.resting_until:
+            return
+        self._ledger.rest_host(host.name, time.time() + seconds, reason)
+        self._why[host.name] = reason
+        self._schedule.rest(host, now + seconds, now)
+        if seconds > self._options.patience:
+            self._give_up(host, self._resting(host, now))
+
+    def _resting(self, host: Host[Job], now: float) -> Failure:
+        until = datetime.fromtimestamp(time.time() + host.resting_until - now, UTC)
+        reason = self._why.get(host.name, Reason.HTTP_429)
+        return Failure(reason, f"the host is left alone until {until.isoformat(timespec='seconds')}")
+
+    def _give_up(self, host: Host[Job], failure: Failure) -> None:
+        for job in self._schedule.drain(host, time.monotonic()):
+            job.settle(job, failure)
+
+    def _backoff(self, tries: int) -> float:
+        longest: float = min(MAX_BACKOFF, self._options.backoff * 2.0 ** (tries - 1))
+        return longest * random.uniform(0.5, 1.0)

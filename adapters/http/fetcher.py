@@ -1,0 +1,285 @@
+"""The fetcher as adapters use it: items with URLs in, payloads and failures out."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from itertools import islice
+from queue import SimpleQueue
+from typing import Any
+
+import uvloop
+from multidict import CIMultiDictProxy
+
+from ... import __version__
+from ...catalog.models import Failure, Item, Payload
+from ...catalog.status import Reason
+from ...core.sniff import HEAD
+from ...core.workspace import Workspace
+from ..base import Context
+from ..names import readable
+from .body import BodyError, check_type
+from .body_store import BodyStore, Place
+from .client import Answer, Client, Job
+from .engine import Engine
+from .fetch_options import FetchOptions, SourceLimits
+from .leases import HostLeases
+from .ledger import Known, Ledger
+from .optouts import inside
+from .urls import UrlError, read_url
+
+LOOK_AHEAD = 16_384
+"""Items in our hands at most: enough of them to find work on other hosts while some rest."""
+
+CHUNK = 256
+HELD = 64 * 2**20
+"""Bytes fetched and not yet taken, from which no further requests are begun."""
+
+REDIRECT_LIMIT = 10
+
+_HEADERS = (("etag", "ETag"), ("last_modified", "Last-Modified"), ("content_type", "Content-Type"))
+
+
+class Fetcher:
+    """Fetches URLs politely (see FetchOptions), with a loop in a thread of its own.
+
+    One per process and workspace at a time: hosts are shared between processes, not within one.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        limits: SourceLimits | None = None,
+        *,
+        accept: tuple[str, ...] = ("image/", "application/pdf"),
+        verify_certificates: bool = True,
+    ) -> None:
+        """`limits` are the source's own. Bodies of a known media type that starts with none of `accept`
+        are rejected at their first bytes (not_image); those of unknown types are taken.
+        """
+        self._workspace = context.workspace
+        self._options = FetchOptions.model_validate(context.settings.get("fetch", {}))
+        self._limits = limits or SourceLimits()
+        self._accept, self._verify = accept, verify_certificates
+
+    def fetch(self, items: Iterable[Item]) -> Iterator[tuple[str, Payload | Failure]]:
+        """Yield (item_id, payload or failure) once for each item, as they arrive; `item.uri` is the URL.
+
+        `items` is consumed lazily, a bounded number ahead, from the thread that consumes the results. A
+        payload's `meta` has `fetch` (time, status, validators, final URL) and `opt_out` (what the site
+        says of such use, raw, and when).
+        """
+        with _Session(
+            self._workspace, self._options, self._limits, self._accept, verify=self._verify
+        ) as session:
+            yield from session.results(items)
+
+
+class _Session:
+    """One pass over a stream of items: the loop's thread and the hand-over between the two."""
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        options: FetchOptions,
+        limits: SourceLimits,
+        accept: tuple[str, ...],
+        *,
+        verify: bool,
+    ) -> None:
+        self._workspace, self._options, self._limits = workspace, options, limits
+        self._accept, self._verify = accept, verify
+        self._limit = int(limits.max_bytes or options.max_bytes)
+        self._queue: SimpleQueue[tuple[Job, Answer | Failure] | BaseException] = SimpleQueue()
+        self._held = 0
+        self._taken = 0
+        self._thread = threading.Thread(target=self._work, name="derlem-fetch", daemon=True)
+        self._started = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._engine: Engine | None = None
+        self._stop: asyncio.Event | None = None
+
+    def __enter__(self) -> _Session:
+        self._ledger = Ledger(self._workspace.ledger)
+        self._leases = HostLeases(self._workspace.state / "hosts.lock")
+        self._store = BodyStore(self._workspace)
+        self._thread.start()
+        self._started.wait()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        loop, stop = self._loop, self._stop
+        if loop is not None and stop is not None:
+            with suppress(RuntimeError):  # the loop has ended by an error of its own
+                loop.call_soon_threadsafe(stop.set)
+        self._thread.join()
+        self._leases.close()
+        self._store.close()
+        self._ledger.close()
+
+    # --- in the consumer's thread ---
+
+    def results(self, items: Iterable[Item]) -> Iterator[tuple[str, Payload | Failure]]:
+        """Hand the items over and yield what comes back."""
+        source = iter(items)
+        outstanding, more = 0, True
+        while more or outstanding:
+            if more and outstanding <= LOOK_AHEAD - CHUNK and (self._queue.empty() or outstanding < CHUNK):
+                chunk = list(islice(source, CHUNK))
+                more = len(chunk) == CHUNK
+                refused = self._submit(chunk)
+                outstanding += len(chunk) - len(refused)
+                yield from refused
+                continue
+            done = self._queue.get()
+            if isinstance(done, BaseException):
+                raise done
+            job, result = done
+            payload = result if isinstance(result, Failure) else self._finish(job, result)
+            if payload is not None:
+                outstanding -= 1
+                yield job.item_id, payload
+
+    def _submit(self, chunk: list[Item]) -> list[tuple[str, Failure]]:
+        """Have items fetched; returns those that cannot be."""
+        jobs: list[Job] = []
+        refused: list[tuple[str, Failure]] = []
+        known = self._ledger.known([item.uri for item in chunk]) if self._options.cache else {}
+        for item in chunk:
+            try:
+                target = read_url(item.uri)
+            except UrlError as error:
+                refused.append((item.item_id, Failure(Reason.BAD_URL, str(error))))
+                continue
+            jobs.append(
+                Job(
+                    target,
+                    self._settle,
+                    self._limit,
+                    REDIRECT_LIMIT,
+                    self._accept,
+                    item_id=item.item_id,
+                    address=item.uri,
+                    known=known.get(item.uri),
+                    guard=self._guard,
+                )
+            )
+        if jobs:
+            self._call(self._take_in, jobs)
+        return refused
+
+    def _finish(self, job: Job, answer: Answer) -> Payload | Failure | None:
+        """The payload of an answer, its bytes kept in the cache; None if the job has to go on."""
+        body = answer.body
+        self._taken += len(body)
+        engine = self._engine
+        if engine is not None and engine.paused and self._held - self._taken < HELD // 2:
+            self._call(self._resume)
+        if answer.status == 304 and job.known is not None:
+            known = job.known
+            kept = self._store.load(Place(known.sha256, known.size, known.pack, known.offset))
+            if kept is None:  # damaged or gone: fetch it again
+                job.known = None
+                self._call(self._take_in, [job])
+                return None
+            body = kept
+        try:
+            check_type(body[:HEAD], self._accept)
+            if job.verdict is not None and body.startswith(b"%PDF-"):
+                inside(job.verdict, body)
+                self._gate(job)
+        except BodyError as error:
+            return error.failure
+        told = _told(answer)
+        # without a validator nobody could tell later whether it is unchanged
+        checkable = "etag" in told or "last_modified" in told
+        if answer.status != 304 and self._options.cache and checkable:
+            known = Known(*self._store.store(body), *(told.get(name) for name, _ in _HEADERS))
+            self._ledger.remember(job.address, known)
+        return Payload(body, {}, _evidence(job, answer.status, told))
+
+    def _call(self, function: Callable[..., None], *arguments: object) -> None:
+        assert self._loop is not None
+        with suppress(RuntimeError):  # the loop has ended by an error that waits in the queue
+            self._loop.call_soon_threadsafe(function, *arguments)
+
+    # --- in the loop's thread ---
+
+    def _work(self) -> None:
+        try:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(self._serve())
+        except BaseException as error:
+            self._queue.put(error)
+        finally:
+            self._started.set()
+
+    async def _serve(self) -> None:
+        options = self._options
+        agent = options.agent(__version__)
+        client = Client(
+            options,
+            agent=agent,
+            timeout=self._limits.timeout or options.timeouts.total,
+            verify=self._verify,
+        )
+        token = agent.partition("/")[0].partition(" ")[0]
+        engine = Engine(client, self._ledger, self._leases, options, self._limits, token, self._queue.put)
+        self._loop, self._engine, self._stop = asyncio.get_running_loop(), engine, asyncio.Event()
+        self._started.set()
+        try:
+            await self._stop.wait()
+        finally:
+            await engine.close()
+            await client.close()
+
+    def _take_in(self, jobs: list[Job]) -> None:
+        assert self._engine is not None
+        try:
+            for job in jobs:
+                self._engine.submit(job)
+        except BaseException as error:
+            self._queue.put(error)
+
+    def _resume(self) -> None:
+        assert self._engine is not None
+        self._engine.paused = False
+        self._engine.wake()
+
+    def _guard(self, job: Job, headers: CIMultiDictProxy[str]) -> None:
+        """Look at what the headers say of opting out, before the body is transferred."""
+        if job.policy is None or job.verdict is None:
+            return
+        job.policy.after(job.verdict, job.target.url, headers)
+        self._gate(job)
+
+    def _gate(self, job: Job) -> None:
+        if job.verdict is not None and (reason := job.verdict.gate(self._options.respect)) is not None:
+            raise BodyError(Failure(reason, "the site opts out", job.verdict.told))
+
+    def _settle(self, job: Job, result: Answer | Failure) -> None:
+        """Hand a job's result over."""
+        if isinstance(result, Answer):
+            self._held += len(result.body)
+            if self._engine is not None and self._held - self._taken > HELD:
+                self._engine.paused = True
+        self._queue.put((job, result))
+
+
+def _told(answer: Answer) -> dict[str, str]:
+    """What the headers say of the body, readable: no database takes bytes that are no characters."""
+    return {name: readable(value) for name, header in _HEADERS if (value := answer.headers.get(header))}
+
+
+def _evidence(job: Job, status: int, told: dict[str, str]) -> dict[str, Any]:
+    """For the item's `meta`: how it was fetched, and what was said about such use."""
+    fetched: dict[str, Any] = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "status": status}
+    if job.seen:
+        fetched["url"] = str(job.target.url)
+    meta: dict[str, Any] = {"fetch": fetched | told}
+    if job.verdict is not None:
+        meta |= job.verdict.told  # an objection here was not respected: samples may still respect it
+    return meta

@@ -1,0 +1,274 @@
+"""The fetch ledger: what HTTP taught us and must survive a restart, shared by all worker processes.
+
+Validators of URLs whose bytes are in the cache, hosts that asked for rest, and what origins' robots.txt
+and tdmrep.json said. It is a memory, not a record: deleting it costs requests, never items.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sqlalchemy import Engine, Table, bindparam, event
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.schema import CreateTable
+from sqlmodel import Field, Session, SQLModel, create_engine, select
+
+from ...core.durable import disk_error
+from ...core.errors import DerlemError
+
+POLICY_LIFE = 24 * 3600.0
+"""Seconds that a robots.txt may be used for (RFC 9309, section 2.4)."""
+
+FLUSH_SECONDS = 1.0
+FLUSH_ROWS = 1000
+BUSY_SECONDS = 60.0
+_WAITING = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+
+
+class UrlRow(SQLModel, table=True):
+    """A URL whose bytes were kept (see fetch.store). `key` is the first 16 bytes of its sha256."""
+
+    __tablename__ = "urls"
+    key: bytes = Field(primary_key=True)
+    etag: str | None = None
+    last_modified: str | None = None
+    content_type: str | None = None
+    sha256: bytes
+    size: int
+    pack: str
+    offset: int
+    at: float
+
+
+class HostRow(SQLModel, table=True):
+    """A host that is to be left alone until a time, and why."""
+
+    __tablename__ = "hosts"
+    host: str = Field(primary_key=True)
+    until: float
+    reason: str
+    at: float
+
+
+class OriginRow(SQLModel, table=True):
+    """What an origin's files said; None where there is no such file."""
+
+    __tablename__ = "origins"
+    origin: str = Field(primary_key=True)
+    robots_status: int
+    robots: str | None = None
+    tdmrep: str | None = None
+    at: float
+
+
+class Known(NamedTuple):
+    """Where a URL's bytes are kept (see fetch.store) and the headers they came with (see names.readable)."""
+
+    sha256: str
+    size: int
+    pack: str = ""
+    offset: int = 0
+    etag: str | None = None
+    last_modified: str | None = None
+    content_type: str | None = None
+
+
+class LedgerError(DerlemError):
+    """The ledger at `path` cannot be read or written, for another reason than a full disk."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        self.path = path
+        super().__init__(
+            f"the fetch ledger {path} cannot be used: {why}. "
+            f"If it is damaged, remove {path.name}*: that costs requests, never items"
+        )
+
+
+class Ledger:
+    """The ledger in one process. Times are seconds since the epoch.
+
+    Validators are written in batches by a thread, since losing the last second of them only costs a
+    transfer; a host's rest is on disk when `rest_host` returns. Where that thread fails, whoever has
+    something to remember, or closes the ledger, gets its error. All methods raise DiskError and LedgerError.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
+        with _telling(path):
+            self._engine = _open(path)
+        self._failed: DerlemError | None = None
+        self._pending: dict[bytes, dict[str, Any]] = {}
+        self._changed = threading.Condition()
+        self._closing = False
+        self._empty = self._has_no_urls()
+        self._writer = threading.Thread(target=self._write_on, name="derlem-ledger", daemon=True)
+        self._writer.start()
+
+    def known(self, urls: Sequence[str]) -> dict[str, Known]:
+        """What is known of these URLs, by URL; at most some hundred at a time."""
+        if self._empty:
+            return {}
+        by_key = {_key(url): url for url in urls}
+        with self._changed:
+            rows = [dict(self._pending[key]) for key in by_key if key in self._pending]
+        table = _table(UrlRow)
+        with _telling(self._path), self._engine.connect() as connection:
+            found = connection.execute(table.select().where(table.c.key.in_(list(by_key))))
+            rows = [dict(row._mapping) for row in found] + rows
+        return {
+            by_key[row["key"]]: Known(
+                sha256=row["sha256"].hex(), **{name: row[name] for name in Known._fields[1:]}
+            )
+            for row in rows
+        }
+
+    def remember(self, url: str, known: Known) -> None:
+        """Note where a URL's bytes are and what validates them; written soon."""
+        key = _key(url)
+        row = known._asdict()
+        row |= {"key": key, "sha256": bytes.fromhex(known.sha256), "at": time.time()}
+        with self._changed:
+            if self._failed is not None:
+                raise self._failed
+            self._empty = False
+            self._pending[key] = row
+            if len(self._pending) == FLUSH_ROWS:
+                self._changed.notify()
+
+    def packed(self) -> Iterator[tuple[str, str, int, int]]:
+        """Every body that lies in a pack: (sha256 in hex, pack, offset, size)."""
+        table = _table(UrlRow)
+        columns = (table.c.sha256, table.c.pack, table.c.offset, table.c.size)
+        with _telling(self._path), self._engine.connect() as connection:
+            for digest, pack, offset, size in connection.execute(select(*columns).where(table.c.pack != "")):
+                yield digest.hex(), pack, offset, size
+
+    def forget(self, digests: Iterable[str]) -> None:
+        """Know nothing any more of URLs whose bytes have one of these sha256 (hex)."""
+        table = _table(UrlRow)
+        rows = [{"gone": bytes.fromhex(digest)} for digest in digests]
+        if rows:
+            with _telling(self._path), self._engine.begin() as connection:
+                connection.execute(table.delete().where(table.c.sha256 == bindparam("gone")), rows)
+
+    def rest_host(self, host: str, until: float, reason: str) -> None:
+        """Have all processes, later ones too, leave a host alone until `until`; never shortens a rest."""
+        table = _table(HostRow)
+        statement = insert(table).values(host=host, until=until, reason=reason, at=time.time())
+        later = {name: statement.excluded[name] for name in ("until", "reason", "at")}
+        with _telling(self._path), self._engine.begin() as connection:
+            connection.execute(
+                statement.on_conflict_do_update(
+                    index_elements=["host"], set_=later, where=table.c.until < statement.excluded["until"]
+                )
+            )
+
+    def resting(self, host: str) -> tuple[float, str] | None:
+        """Until when a host is to be left alone, and why; None if it is not."""
+        with _telling(self._path), Session(self._engine) as session:
+            row = session.get(HostRow, host)
+            return (row.until, row.reason) if row is not None and row.until > time.time() else None
+
+    def remember_origin(self, row: OriginRow) -> None:
+        """Note what an origin's files said."""
+        self._put(OriginRow, [row.model_dump()])
+
+    def origin(self, origin: str) -> OriginRow | None:
+        """What an origin's files said, unless that is too long ago."""
+        with _telling(self._path), Session(self._engine, expire_on_commit=False) as session:
+            wanted = select(OriginRow).where(
+                OriginRow.origin == origin, OriginRow.at > time.time() - POLICY_LIFE
+            )
+            return session.exec(wanted).first()
+
+    def close(self) -> None:
+        """Write what waits and let go."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._writer.join()
+        self._engine.dispose()
+        if self._failed is not None:
+            raise self._failed
+
+    def _has_no_urls(self) -> bool:
+        with _telling(self._path), Session(self._engine) as session:
+            return session.exec(select(UrlRow.size).limit(1)).first() is None
+
+    def _write_on(self) -> None:
+        """The writer thread."""
+        try:
+            self._write_batches()
+        except DerlemError as error:
+            with self._changed:
+                self._failed = error
+
+    def _write_batches(self) -> None:
+        """A batch a second, or when enough rows wait, until the ledger is closed."""
+        closing = False
+        while not closing:
+            with self._changed:
+                if not self._closing and len(self._pending) < FLUSH_ROWS:
+                    self._changed.wait(FLUSH_SECONDS)
+                closing = self._closing
+                rows = list(self._pending.values())
+            if rows:
+                self._put(UrlRow, rows)
+                with self._changed:  # those replaced meanwhile wait for the next batch
+                    for row in rows:
+                        if self._pending.get(row["key"]) is row:
+                            del self._pending[row["key"]]
+
+    def _put(self, model: type[SQLModel], rows: Iterable[Mapping[str, Any]]) -> None:
+        """Insert or replace rows: one statement, so that it can wait for other writers."""
+        with _telling(self._path), self._engine.begin() as connection:
+            connection.execute(insert(_table(model)).prefix_with("OR REPLACE"), list(rows))
+
+
+@contextmanager
+def _telling(path: Path) -> Iterator[None]:
+    """The ledger is used here: what goes wrong is a DiskError or a LedgerError."""
+    try:
+        yield
+    except (SQLAlchemyError, UnicodeDecodeError) as error:  # the latter for damage in a text
+        raise disk_error(error) or LedgerError(path, str(error.__cause__ or error)) from error
+
+
+def _open(path: Path) -> Engine:
+    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_SECONDS})
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _: Any) -> None:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            with engine.begin() as connection:
+                for model in (UrlRow, HostRow, OriginRow):
+                    connection.execute(CreateTable(_table(model), if_not_exists=True))
+            return engine
+        except OperationalError as error:  # SQLite does not wait for others that switch the file to WAL
+            code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF  # the rest of the bits are details
+            if code not in _WAITING or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+
+
+def _table(model: type[SQLModel]) -> Table:
+    table: Table = model.__table__  # type: ignore[attr-defined]  # SQLModel adds it to table classes
+    return table
+
+
+def _key(url: str) -> bytes:
+    return hashlib.sha256(url.encode("utf-8", "surrogateescape")).digest()[:16]

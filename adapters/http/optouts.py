@@ -1,0 +1,231 @@
+"""Opt-out signals: what a site's files and a response's headers say about using its content for training.
+
+robots.txt is RFC 9309, read by protego. `Content-Usage` (in headers and robots.txt) is AIPREF,
+draft-ietf-aipref-attach-05. `tdm-reservation` (in headers, /.well-known/tdmrep.json and XMP) is TDMRep,
+a W3C community group report. `X-Robots-Tag: noai, noimageai` is custom.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from multidict import CIMultiDictProxy
+from protego import Protego
+from yarl import URL
+
+from ...catalog.status import Reason
+from ..names import readable
+from .fetch_options import Signal
+
+REASONS: Mapping[Signal, Reason] = {
+    "robots": Reason.ROBOTS,
+    "x_robots_tag": Reason.X_ROBOTS_TAG,
+    "tdmrep": Reason.TDM_RESERVED,
+    "aipref": Reason.AIPREF,
+}
+
+_NOT_AGENTS = frozenset({"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"})
+_REFUSALS = frozenset({"noai", "noimageai"})
+_XMP_TDM = re.compile(rb"tdm:reservation\s*(?:=\s*[\"']|>)\s*([01])")
+
+
+class PathRule(NamedTuple):
+    """What a site says of the paths that match `pattern` (RFC 9309, section 2.2.3: `*`, final `$`)."""
+
+    pattern: str
+    refuses: bool
+    raw: str
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What the signals say of one URL: those that object, in the order found, and their raw values."""
+
+    objections: list[Signal] = field(default_factory=list)
+    evidence: dict[str, Any] = field(default_factory=dict)
+
+    def object(self, signal: Signal) -> None:
+        """Note an objection."""
+        if signal not in self.objections:
+            self.objections.append(signal)
+
+    def gate(self, respect: Sequence[Signal]) -> Reason | None:
+        """The reason that keeps the item out, if one of the objections is to be respected."""
+        if not self.objections:
+            return None
+        return next((REASONS[signal] for signal in self.objections if signal in respect), None)
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """For an item's `meta`: the raw values, and which signals object, if any does."""
+        objections = {"opt_outs": list(self.objections)} if self.objections else {}
+        return {"opt_out": self.evidence, **objections}
+
+
+class OriginPolicy:
+    """What the files of one origin say: robots.txt and tdmrep.json, and when they were read."""
+
+    def __init__(
+        self, agent: str, read_at: float, robots_status: int, robots: str | None, tdmrep: str | None
+    ) -> None:
+        """`agent` is our product token, `read_at` seconds since the epoch; None: there is no such file."""
+        self.read_at = read_at
+        at = datetime.fromtimestamp(read_at, UTC).isoformat(timespec="seconds")
+        self._agent = agent
+        self._stamp = {"site_files_read_at": at, "robots_txt_status": robots_status}
+        self._robots = Protego.parse(robots) if robots and robots.strip() else None
+        self._usage = usage_rules(robots, agent) if robots else []
+        self._tdm = tdm_rules(tdmrep) if tdmrep else []
+
+    @property
+    def crawl_delay(self) -> float | None:
+        """Seconds between two requests that robots.txt asks us to keep."""
+        if self._robots is None:
+            return None
+        delays = []
+        if (delay := self._robots.crawl_delay(self._agent)) is not None:
+            delays.append(float(delay))
+        if (rate := self._robots.request_rate(self._agent)) is not None and rate.requests:
+            delays.append(rate.seconds / rate.requests)
+        return max(delays, default=None)
+
+    def before(self, url: URL) -> Verdict:
+        """What is known of a URL before it is asked for: robots.txt and the preferences in it."""
+        verdict = Verdict(evidence=dict(self._stamp))
+        if self._robots is not None:
+            allowed = self._robots.can_fetch(str(url), self._agent)
+            verdict.evidence["robots_txt_allows"] = allowed
+            if not allowed:
+                verdict.object("robots")
+        if self._usage and (rule := best_rule(self._usage, url.raw_path_qs)) is not None:
+            verdict.evidence["robots_txt_content_usage"] = rule.raw
+            if rule.refuses:
+                verdict.object("aipref")
+        return verdict
+
+    def after(self, verdict: Verdict, url: URL, headers: CIMultiDictProxy[str]) -> None:
+        """Add what a response's headers say, and tdmrep.json, which they override."""
+        if tags := headers.getall("X-Robots-Tag", ()):
+            verdict.evidence["x_robots_tag"] = [readable(tag) for tag in tags]
+            if tags_refuse(tags, self._agent):
+                verdict.object("x_robots_tag")
+        if usage := headers.getall("Content-Usage", ()):
+            verdict.evidence["content_usage"] = [readable(value) for value in usage]
+            if usage_refuses(",".join(usage)):
+                verdict.object("aipref")
+        rule = best_rule(self._tdm, url.raw_path_qs) if self._tdm else None
+        if rule is not None:
+            verdict.evidence["tdmrep_json"] = rule.raw
+        reserved = rule is not None and rule.refuses
+        if (header := headers.get("tdm-reservation")) is not None:
+            verdict.evidence["tdm_reservation"] = readable(header)
+            if header.strip() in ("0", "1"):
+                reserved = header.strip() == "1"
+            if (policy := headers.get("tdm-policy")) is not None:
+                verdict.evidence["tdm_policy"] = readable(policy)
+        if reserved:
+            verdict.object("tdmrep")
+
+
+def inside(verdict: Verdict, body: bytes) -> None:
+    """Add what a PDF's own metadata (XMP) says, which overrides all other TDMRep signals."""
+    found = _XMP_TDM.findall(body)
+    if not found:
+        return
+    verdict.evidence["xmp_tdm_reservation"] = found[-1].decode()  # the last update of a PDF counts
+    if found[-1] == b"1":
+        verdict.object("tdmrep")
+    elif "tdmrep" in verdict.objections:
+        verdict.objections.remove("tdmrep")
+
+
+def tags_refuse(values: Iterable[str], agent: str) -> bool:
+    """Whether X-Robots-Tag headers hold `noai` or `noimageai` for everybody or for `agent`.
+
+    A name and a colon scope all values after them in the same header.
+    """
+    for value in values:
+        ours = True
+        for part in value.lower().split(","):
+            name, colon, rest = part.strip().partition(":")
+            if colon and name.strip() not in _NOT_AGENTS:
+                ours = name.strip() in (agent.lower(), "*")
+                part = rest
+            if ours and part.strip() in _REFUSALS:
+                return True
+    return False
+
+
+def usage_refuses(value: str) -> bool:
+    """Whether a Content-Usage dictionary (RFC 9651) says `train-ai=n`; of contradictions, no counts."""
+    return any(
+        name.strip().lower() == "train-ai" and preference.partition(";")[0].strip() == "n"
+        for name, _, preference in (member.partition("=") for member in value.split(","))
+    )
+
+
+def usage_rules(robots: str, agent: str) -> list[PathRule]:
+    """The Content-Usage lines of the robots.txt group that speaks to `agent`, or to everybody."""
+    groups: dict[str, list[PathRule]] = {}
+    names = ["*"]  # lines before the first group are taken to be for everybody
+    in_header = False
+    for line in robots.splitlines():
+        key, colon, value = line.partition("#")[0].partition(":")
+        key, value = key.strip().lower(), value.strip()
+        if not colon:
+            continue
+        if key == "user-agent":
+            names = [*names, value.lower()] if in_header else [value.lower()]
+            in_header = True
+            groups.setdefault(value.lower(), [])
+            continue
+        in_header = False
+        if key == "content-usage":
+            path, _, preference = value.partition(" ") if value.startswith("/") else ("/", "", value)
+            if "train-ai" in preference.lower():
+                rule = PathRule(path, usage_refuses(preference), value)
+                for name in names:
+                    groups.setdefault(name, []).append(rule)
+    return groups.get(agent.lower(), groups.get("*", []))
+
+
+def tdm_rules(text: str) -> list[PathRule]:
+    """The rules of a tdmrep.json; none where it is malformed."""
+    try:
+        entries = json.loads(text)
+    except (ValueError, RecursionError):
+        return []
+    rules = []
+    for entry in entries if isinstance(entries, list) else [entries]:
+        if isinstance(entry, dict) and isinstance(location := entry.get("location"), str):
+            reserved = str(entry.get("tdm-reservation")) == "1"
+            rules.append(PathRule(location, reserved, readable(json.dumps(entry, ensure_ascii=False)[:1000])))
+    return rules
+
+
+def best_rule(rules: Iterable[PathRule], path: str) -> PathRule | None:
+    """The rule with the longest pattern that matches; of two as long, the one that refuses."""
+    matching = (rule for rule in rules if path_matches(rule.pattern, path))
+    return max(matching, key=lambda rule: (len(rule.pattern), rule.refuses), default=None)
+
+
+def path_matches(pattern: str, path: str) -> bool:
+    """Whether a robots.txt pattern matches the start of a path; in time linear in its length."""
+    anchored = pattern.endswith("$")
+    first, *rest = pattern.removesuffix("$").split("*")
+    if not path.startswith(first):
+        return False
+    at = len(first)
+    for number, part in enumerate(rest, start=1):
+        if anchored and number == len(rest):
+            return len(path) - len(part) >= at and path.endswith(part)
+        found = path.find(part, at)
+        if found < 0:
+            return False
+        at = found + len(part)
+    return not anchored or at == len(path)

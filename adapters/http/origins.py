@@ -1,0 +1,144 @@
+"""Knows what each origin's robots.txt and tdmrep.json say before any of its URLs is asked for."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from yarl import URL
+
+from ...catalog.models import Failure
+from ...catalog.status import Reason
+from .client import Answer, Job
+from .ledger import POLICY_LIFE, Ledger, OriginRow
+from .optouts import OriginPolicy
+from .urls import Target
+
+MAX_ROBOTS = 500 * 1024
+"""Bytes of a robots.txt that are read (RFC 9309, section 2.5)."""
+
+MAX_TDMREP = 2**20
+HOPS = 5
+KEPT = 20_000
+"""Origins in memory; the ledger has the others."""
+
+UNREACHABLE_LIFE = 600.0
+"""Seconds after which an origin that could not be reached is tried again."""
+
+_UNAVAILABLE = frozenset({Reason.HTTP_4XX, Reason.REDIRECT_LOOP, Reason.BAD_URL, Reason.EMPTY})
+"""What amounts to having no robots.txt (RFC 9309, section 2.3.1.3); all other failures forbid crawling."""
+
+
+@dataclass(slots=True)
+class _Loading:
+    """An origin whose files are on their way, and who waits for them."""
+
+    waiting: list[Job] = field(default_factory=list)
+    status: int = 0
+    robots: str | None = None
+
+
+@dataclass(slots=True)
+class Unreachable:
+    """An origin whose robots.txt could not be had: it must be taken to forbid everything."""
+
+    failure: Failure
+    read_at: float
+
+
+Policy = OriginPolicy | Unreachable
+
+
+class Origins:
+    """The policies of origins: from memory, from the ledger, or asked for once while all others wait."""
+
+    def __init__(
+        self,
+        agent: str,
+        ledger: Ledger,
+        ask: Callable[[Job], None],
+        admit: Callable[[Job, Policy], None],
+    ) -> None:
+        """`agent` is our product token. `ask` sends a job; `admit` gets each job with its origin's policy."""
+        self._agent, self._ledger, self._ask, self._admit = agent, ledger, ask, admit
+        self._known: OrderedDict[str, Policy] = OrderedDict()
+        self._loading: dict[str, _Loading] = {}
+
+    def consult(self, job: Job) -> None:
+        """Have `admit` called with the job and its origin's policy, now or when that has come."""
+        origin = job.target.origin
+        policy = self._known.get(origin)
+        if policy is not None and policy.read_at > time.time() - _life(policy):
+            self._admit(job, policy)
+            return
+        loading = self._loading.get(origin)
+        if loading is not None:
+            loading.waiting.append(job)
+            return
+        row = self._ledger.origin(origin)
+        if row is not None:
+            policy = OriginPolicy(self._agent, row.at, row.robots_status, row.robots, row.tdmrep)
+            self._keep(origin, policy)
+            self._admit(job, policy)
+            return
+        self._loading[origin] = _Loading([job])
+        self._ask(self._file(job.target, "/robots.txt", self._on_robots, MAX_ROBOTS))
+
+    def _file(
+        self, target: Target, path: str, settle: Callable[[Job, Answer | Failure], None], limit: int
+    ) -> Job:
+        url = URL(f"{target.origin}{path}", encoded=True)
+        return Job(
+            Target(url, target.host, target.origin),
+            settle,
+            limit,
+            HOPS,
+            clip=True,
+            address=target.origin,
+        )
+
+    def _on_robots(self, job: Job, result: Answer | Failure) -> None:
+        origin = job.address
+        loading = self._loading[origin]
+        if isinstance(result, Failure):
+            if result.reason not in _UNAVAILABLE:
+                self._arrived(origin, Unreachable(result, time.time()))
+                return
+            loading.status = int(result.meta.get("http_status", 0))
+        else:
+            loading.status = result.status
+            loading.robots = result.body.decode("utf-8-sig", "replace")
+        target = loading.waiting[0].target
+        self._ask(self._file(target, "/.well-known/tdmrep.json", self._on_tdmrep, MAX_TDMREP))
+
+    def _on_tdmrep(self, job: Job, result: Answer | Failure) -> None:
+        origin = job.address
+        loading = self._loading[origin]
+        tdmrep = None if isinstance(result, Failure) else result.body.decode("utf-8-sig", "replace")
+        row = OriginRow(
+            origin=origin,
+            robots_status=loading.status,
+            robots=loading.robots,
+            tdmrep=tdmrep,
+            at=time.time(),
+        )
+        policy = OriginPolicy(self._agent, row.at, row.robots_status, row.robots, row.tdmrep)
+        self._ledger.remember_origin(row)
+        self._arrived(origin, policy)
+
+    def _arrived(self, origin: str, policy: Policy) -> None:
+        self._keep(origin, policy)
+        for job in self._loading.pop(origin).waiting:
+            self._admit(job, policy)
+
+    def _keep(self, origin: str, policy: Policy) -> None:
+        self._known[origin] = policy
+        self._known.move_to_end(origin)
+        if len(self._known) > KEPT:
+            self._known.popitem(last=False)
+
+
+def _life(policy: Policy) -> float:
+    return UNREACHABLE_LIFE if isinstance(policy, Unreachable) else POLICY_LIFE

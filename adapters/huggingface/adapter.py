@@ -1,0 +1,43 @@
+"""Adapter for hosted datasets: the Hugging Face hub, and the same formats on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from importlib.util import find_spec
+from itertools import islice
+
+from ...catalog.models import Failure, Item, Payload
+from ...core.errors import MissingExtra
+from ..base import Adapter, Spread
+from .dataset_options import HuggingfaceOptions
+from .layout import open_files, resolve
+from .listing import Listing
+from .reading import Reader
+
+BATCH = 2_000
+
+
+class HuggingfaceAdapter(Adapter[HuggingfaceOptions]):
+    """Rows of a dataset; uri is the data file (imagefolder: the picture), locator split/row(/column/index).
+
+    Where a row can hold several pictures each is an item, and all have the row's id as their parent.
+    A unit is what is read at once: a row group on disk, a data file on the hub.
+    """
+
+    Options = HuggingfaceOptions
+    spread = Spread.UNITS
+
+    def discover(self, source: HuggingfaceOptions) -> Iterator[list[Item]]:
+        """List the rows, file by file. Of Parquet all columns but the pictures are read, wherever it lies."""
+        if find_spec("datasets") is None:
+            raise MissingExtra("the 'huggingface' adapter (datasets)", "huggingface")
+        files = open_files(source)
+        items = Listing(source, files, resolve(source, files)).items()
+        while batch := list(islice(items, BATCH)):
+            yield batch
+
+    def read(
+        self, source: HuggingfaceOptions, items: Iterable[Item]
+    ) -> Iterator[tuple[str, Payload | Failure]]:
+        """Read the pictures at the commit of their listing; row groups without wanted rows are left alone."""
+        yield from Reader(source).read(items)

@@ -1,0 +1,281 @@
+"""Parquet and Arrow files: rows without their pictures for listings, pictures of chosen rows for reading."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pyarrow import types
+
+from .image_columns import LIST, Kind, Leaf, is_bytes
+
+READ_BYTES = 16 * 2**20
+"""About how many bytes of pictures are held at a time."""
+
+READ_BUFFER = 2**20
+"""Bytes of a Parquet column that are read from disk at a time."""
+
+MAPPED_BYTES = 2**30
+"""Largest Arrow file that is mapped into memory: workers have an address space of a few GiB."""
+
+LISTED_ROWS = 4096
+"""Rows of a listing that are held at a time."""
+
+
+class Row(NamedTuple):
+    """A row as listed: `number` counts in the file, `place` in its group; pictures lack their bytes."""
+
+    number: int
+    group: int
+    place: int
+    values: dict[str, Any]
+
+
+class ColumnarFile(ABC):
+    """A file whose rows lie in groups that can be read alone."""
+
+    schema: pa.Schema
+    divisible = True
+    """Whether a group can be reached without reading those before it."""
+
+    @abstractmethod
+    def rows(self, pictures: Sequence[Leaf]) -> Iterator[Row]:
+        """All rows; of `pictures` no more is read than tells which are there."""
+
+    @abstractmethod
+    def chosen(
+        self, group: int, places: Sequence[int], columns: Sequence[str]
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        """The rows of a group at `places` (ascending), `columns` only, bytes included."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of the file."""
+
+
+class ParquetRows(ColumnarFile):
+    """A Parquet file; its groups are row groups."""
+
+    def __init__(self, file: Path | IO[bytes]) -> None:
+        self._stream = None if isinstance(file, Path) else file
+        # A local column is read page by page, however large its row group; ranges from afar are
+        # worth gathering before they are decoded.
+        self._file = (
+            pq.ParquetFile(file, buffer_size=READ_BUFFER)
+            if isinstance(file, Path)
+            else pq.ParquetFile(file, pre_buffer=True)
+        )
+        self.schema = self._file.schema_arrow
+
+    def rows(self, pictures: Sequence[Leaf]) -> Iterator[Row]:
+        """Rows of the columns that are small: one pass, other columns are not touched."""
+        columns, unseen = self._without_bytes(pictures)
+        number = 0
+        for group in range(self._file.num_row_groups):
+            place = 0
+            for batch in self._batches(group, columns):
+                for values in batch:
+                    for leaf in unseen:
+                        _assume(values, leaf.steps)
+                    yield Row(number, group, place, values)
+                    number, place = number + 1, place + 1
+
+    def chosen(
+        self, group: int, places: Sequence[int], columns: Sequence[str]
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Rows of one row group, decoded in small batches up to the last that is wanted."""
+        if group >= self._file.num_row_groups:
+            return
+        described = self._file.metadata.row_group(group)
+        heavy = sum(
+            described.column(at).total_uncompressed_size
+            for at in range(described.num_columns)
+            if described.column(at).path_in_schema.split(".")[0] in columns
+        )
+        size = max(1, min(LISTED_ROWS, READ_BYTES * max(described.num_rows, 1) // max(heavy, 1)))
+        first, wanted = 0, 0
+        for batch in self._file.iter_batches(size, row_groups=[group], columns=list(columns)):
+            row = _reader(batch)
+            while wanted < len(places) and places[wanted] < first + batch.num_rows:
+                yield places[wanted], row(places[wanted] - first)
+                wanted += 1
+            if wanted == len(places):
+                return
+            first += batch.num_rows
+
+    def close(self) -> None:
+        """Close the file and the stream below it."""
+        self._file.close()
+        if self._stream is not None:
+            self._stream.close()
+
+    def _batches(self, group: int, columns: list[str]) -> Iterator[list[dict[str, Any]]]:
+        if columns:
+            for batch in self._file.iter_batches(LISTED_ROWS, row_groups=[group], columns=columns):
+                yield batch.to_pylist()
+        else:
+            yield [{} for _ in range(self._file.metadata.row_group(group).num_rows)]
+
+    def _without_bytes(self, pictures: Sequence[Leaf]) -> tuple[list[str], list[Leaf]]:
+        """Names of the Parquet columns to list (all but the bytes), and the pictures of which none tells.
+
+        Where nothing but bytes lie in a list, only they themselves tell how many there are: they are read.
+        """
+        steps = [path for field in self.schema for path in _leaf_paths(field.type, (field.name,))]
+        columns = [self._file.schema.column(at).path for at in range(len(self._file.schema))]
+        light = [path for path, kind in steps if not is_bytes(kind)]
+        silent = [
+            leaf for leaf in pictures if not any(path[: len(leaf.steps)] == leaf.steps for path in light)
+        ]
+        needed = [leaf.steps for leaf in silent if leaf.listed]
+        kept = [
+            column
+            for column, (path, kind) in zip(columns, steps, strict=True)
+            if not is_bytes(kind) or any(path[: len(leaf)] == leaf for leaf in needed)
+        ]
+        return kept, [leaf for leaf in silent if not leaf.listed]
+
+
+class ArrowRows(ColumnarFile):
+    """An Arrow IPC file or stream (what `datasets` writes); its groups are record batches."""
+
+    def __init__(self, file: Path | IO[bytes]) -> None:
+        mapped = isinstance(file, Path) and file.stat().st_size <= MAPPED_BYTES
+        if isinstance(file, Path):
+            self._source = pa.memory_map(str(file)) if mapped else pa.OSFile(str(file))
+        else:
+            self._source = pa.PythonFile(file)
+        magic = self._source.read(6)
+        self._source.seek(0)
+        self._file = pa.ipc.open_file(self._source) if magic == b"ARROW1" else None
+        self._stream: Any = None
+        self._next = 0
+        self.divisible = mapped or self._file is not None
+        self.schema = self._open().schema
+
+    def rows(self, pictures: Sequence[Leaf]) -> Iterator[Row]:
+        """Rows, their pictures' bytes left where they are (in a mapped file that costs nothing)."""
+        bare = {leaf.steps for leaf in pictures if leaf.kind is Kind.BYTES}
+        number = group = 0
+        while (batch := self._batch(group)) is not None:
+            parts = [
+                (field.name, _thin(column, (field.name,), bare))
+                for field, column in zip(batch.schema, batch.columns, strict=True)
+            ]
+            small = pa.table({name: part for name, part in parts if part is not None})
+            listed = small.to_pylist() if small.num_columns else [{} for _ in range(batch.num_rows)]
+            for place, values in enumerate(listed):
+                yield Row(number, group, place, values)
+                number += 1
+            group += 1
+
+    def chosen(
+        self, group: int, places: Sequence[int], columns: Sequence[str]
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Rows of one record batch; batches before it are stepped over."""
+        batch = self._batch(group)
+        if batch is None:
+            return
+        row = _reader(batch.select([name for name in columns if name in batch.schema.names]))
+        for place in places:
+            if place < batch.num_rows:
+                yield place, row(place)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._source.close()
+
+    def _open(self) -> Any:
+        if self._file is not None:
+            return self._file
+        self._source.seek(0)
+        self._stream, self._next = pa.ipc.open_stream(self._source), 0
+        return self._stream
+
+    def _batch(self, group: int) -> pa.RecordBatch | None:
+        """The record batch with this number, None after the last; going on from the one before is cheap."""
+        if self._file is not None:
+            return self._file.get_batch(group) if group < self._file.num_record_batches else None
+        if group < self._next:
+            self._open()
+        while True:
+            try:
+                batch = self._stream.read_next_batch()
+            except StopIteration:
+                return None
+            self._next += 1
+            if self._next > group:
+                return batch
+
+
+def _reader(values: pa.RecordBatch | pa.StructArray) -> Callable[[int], dict[str, Any]]:
+    """What reads a row: field by field, which costs a third of reading a struct as one value."""
+    fields = values.schema if isinstance(values, pa.RecordBatch) else values.type
+    columns = values.columns if isinstance(values, pa.RecordBatch) else values.flatten()
+    cells = [(field.name, _cell(column)) for field, column in zip(fields, columns, strict=True)]
+    return lambda place: {name: cell(place) for name, cell in cells}
+
+
+def _cell(column: pa.Array) -> Callable[[int], Any]:
+    if types.is_struct(column.type) and not column.null_count:
+        return _reader(column)
+    return lambda place: column[place].as_py()
+
+
+def _leaf_paths(
+    kind: pa.DataType, steps: tuple[str | None, ...]
+) -> Iterator[tuple[tuple[str | None, ...], pa.DataType]]:
+    """The columns that Parquet makes of a type, in its order, each with its steps and its own type."""
+    if isinstance(kind, pa.BaseExtensionType):
+        kind = kind.storage_type
+    if types.is_struct(kind):
+        for field in kind:
+            yield from _leaf_paths(field.type, (*steps, field.name))
+    elif types.is_map(kind):
+        yield from _leaf_paths(kind.key_type, (*steps, LIST, "key"))
+        yield from _leaf_paths(kind.item_type, (*steps, LIST, "value"))
+    elif types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        yield from _leaf_paths(kind.value_type, (*steps, LIST))
+    else:
+        yield steps, kind
+
+
+def _assume(values: dict[str, Any], steps: Sequence[str | None]) -> None:
+    """Put a mark where a picture is taken to be; what turns out to be missing is told when it is read."""
+    for step in steps[:-1]:
+        values = values.setdefault(str(step), {})
+        if values is None:
+            return
+    values[str(steps[-1])] = True
+
+
+def _thin(
+    array: pa.Array, steps: tuple[str | None, ...], bare: set[tuple[str | None, ...]]
+) -> pa.Array | None:
+    """`array` without the bytes in it, copying none of them; None if nothing is left.
+
+    Bytes that are pictures by themselves (`bare`) become True, or null where there are none.
+    """
+    kind = array.type
+    if is_bytes(kind):
+        return pc.if_else(array.is_valid(), True, None) if steps in bare else None
+    if types.is_struct(kind):
+        inner = [
+            (field.name, _thin(array.field(at), (*steps, field.name), bare)) for at, field in enumerate(kind)
+        ]
+        kept = {name: part for name, part in inner if part is not None}
+        # Whether the struct is there is worth knowing, even if nothing in it is.
+        kept = kept or {"path": pa.nulls(len(array))}
+        return pa.StructArray.from_arrays(list(kept.values()), names=list(kept), mask=array.is_null())
+    if types.is_list(kind) or types.is_large_list(kind):
+        thin = _thin(array.values, (*steps, LIST), bare)
+        if thin is None:
+            return None
+        maker = pa.ListArray if types.is_list(kind) else pa.LargeListArray
+        return maker.from_arrays(array.offsets, thin, mask=array.is_null())
+    return array

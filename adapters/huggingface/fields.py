@@ -1,0 +1,306 @@
+"""What the columns of a row become: caption, conversation, category, language, licence, and `meta`."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from string import Formatter
+from typing import Any
+
+from ...catalog.models import Message, category_path, clean_text
+from ...core.errors import ConfigError
+from ..conversations import conversation
+from ..templates import Template
+from .dataset_options import HuggingfaceOptions
+from .image_columns import Feature
+
+MAX_VALUE = 2048
+"""Characters of JSON of one column in `meta`; what is longer is only named, under `left_out`."""
+
+MAX_META = 8192
+"""Characters of JSON of all columns of a row in `meta`."""
+
+PLACE_FIELDS = ("split", "dataset", "config", "file", "stem", "dir", "category")
+"""Template fields that are no columns."""
+
+OWN_KEYS = frozenset({"revision", "detail", "left_out"})
+"""Keys of `meta` that are ours; a column of such a name is left out."""
+
+Decoder = Callable[[Any], Any]
+
+
+class BadRow(ValueError):
+    """A row that cannot be used; the message says why."""
+
+
+class Fields:
+    """Turns the columns of a row into the fields of its items. Checked against the known columns once."""
+
+    def __init__(
+        self,
+        source: HuggingfaceOptions,
+        features: Mapping[str, Feature],
+        known: Iterable[str],
+        pictures: Collection[str],
+    ) -> None:
+        """`known` are the columns, dotted ones of nested fields included; `pictures` hold no values.
+
+        Below columns of JSON any field may be named. ConfigError for a column or a template field that
+        is not there.
+        """
+        known = set(known)
+        loose = {name for name, feature in features.items() if _is_json(feature)}
+        self._columns = columns = source.columns
+        named = {
+            key: name
+            for key in ("caption", "conversations", "category", "language", "license")
+            if (name := getattr(columns, key)) is not None
+        }
+        for key, name in named.items():
+            if not _below(name, loose):
+                _check(name, known, f"columns.{key}")
+        template = source.category or ("{category}" if columns.category else "")
+        nested = {name for name in _fields_of(template) if _below(name, loose)}
+        self._template = Template(template, {*known, *nested, *PLACE_FIELDS})
+        if columns.category and "category" not in self._template.fields:
+            raise ConfigError(
+                "`columns.category` is given: the template `category` stands for it as {category}",
+                key="category",
+            )
+        self._place = {
+            "dataset": source.hub_id or source.dataset.rstrip("/").rpartition("/")[2],
+            "config": source.config,
+        }
+        self._unnoted = {*named.values(), *pictures}
+        self._unnoted_inside: dict[str, set[str]] = {}
+        for name in named.values():
+            column, _, field = name.partition(".")
+            self._unnoted_inside.setdefault(column, set()).add(field)
+        self._decoders = {name: decode for name, feature in features.items() if (decode := _decoder(feature))}
+
+    def of(self, row: Mapping[str, Any], place: Mapping[str, str]) -> dict[str, Any]:
+        """Fields for `Item`. `place` has split, file, stem and dir; BadRow for a value that cannot be."""
+        if self._decoders:
+            row = dict(row)
+            for name in self._decoders.keys() & row.keys():
+                row[name] = self._decoders[name](row[name])
+        columns = self._columns
+        category = _category(value_at(row, columns.category)) if columns.category else None
+        fields = {**self._place, **place, "category": category}
+        for name in self._template.fields:
+            if (value := value_at(row, name)) is not None:
+                fields[name] = _category(value)
+        path = self._template.render(fields)
+        _speakable(path)
+        return {
+            "category": path,
+            "caption": _text(row, columns.caption),
+            "conversations": _turns(row, columns.conversations),
+            "language": _word(row, columns.language),
+            "license": _word(row, columns.license),
+            "meta": self._meta(row),
+        }
+
+    def _meta(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        meta: dict[str, Any] = {}
+        left_out = []
+        total = 0
+        for name, value in row.items():
+            if value is None or name in self._unnoted:
+                continue
+            if isinstance(value, dict) and (used := self._unnoted_inside.get(name)):
+                value = {field: inner for field, inner in value.items() if field not in used}
+                if not value:
+                    continue
+            try:
+                plain = _plain(value)
+                size = len(json.dumps(plain, ensure_ascii=False)) + len(name)
+            except (TypeError, ValueError):
+                left_out.append(name)
+                continue
+            if size > MAX_VALUE or total + size > MAX_META or name in OWN_KEYS:
+                left_out.append(name)
+                continue
+            meta[name] = plain
+            total += size
+        if left_out:
+            meta["left_out"] = left_out
+        return meta
+
+
+def value_at(row: Any, name: str) -> Any:
+    """The value of a column or a dotted field of one; a column whose name holds the dots comes first."""
+    if not isinstance(row, dict):
+        return None
+    if name in row:
+        return row[name]
+    head, dot, rest = name.partition(".")
+    while dot:
+        if head in row:
+            return value_at(row[head], rest)
+        step, dot, rest = rest.partition(".")
+        head = f"{head}.{step}"
+    return None
+
+
+def names_in(value: Any, prefix: str = "") -> Iterator[str]:
+    """The names, dotted where nested, of all fields of a row, or of a schema as nested dicts."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield f"{prefix}{name}"
+            yield from names_in(inner, f"{prefix}{name}.")
+
+
+def _is_json(feature: Feature) -> bool:
+    return isinstance(feature, Mapping) and feature.get("_type") == "Json"
+
+
+def _below(name: str, columns: Collection[str]) -> bool:
+    return any(name.startswith(f"{column}.") for column in columns)
+
+
+def _fields_of(template: str) -> set[str]:
+    try:
+        return {name for _, name, _, _ in Formatter().parse(template) if name}
+    except ValueError:
+        return set()  # `Template` says what is wrong with it
+
+
+def _check(name: str, known: Collection[str], key: str) -> None:
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ConfigError(f"there is no column {name!r}{hint} (columns: {', '.join(sorted(known))})", key=key)
+
+
+def _decoder(feature: Feature) -> Decoder | None:
+    """What turns stored values into what they mean: class names, objects of JSON; None if nothing does."""
+    if isinstance(feature, list):
+        feature = {"_type": "List", "feature": feature[0] if feature else None}
+    if not isinstance(feature, Mapping):
+        return None
+    kind = feature.get("_type")
+    if kind == "ClassLabel":
+        names = feature.get("names") or []
+        return lambda value: _label(value, names)
+    if kind == "Json":
+        return _parsed
+    if kind in ("List", "LargeList", "Sequence"):
+        element = _decoder(feature.get("feature"))
+        return element and (lambda value: None if value is None else [element(inner) for inner in value])
+    if not isinstance(kind, str):
+        inner = {name: decode for name, part in feature.items() if (decode := _decoder(part))}
+        return (lambda value: _decoded(value, inner)) if inner else None
+    return None
+
+
+def _decoded(value: Any, inner: Mapping[str, Decoder]) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return {name: inner[name](part) if name in inner else part for name, part in value.items()}
+
+
+def _label(value: Any, names: list[str]) -> Any:
+    """The name of a class; -1 means that a row has none."""
+    if not isinstance(value, int):
+        return value
+    return names[value] if 0 <= value < len(names) else None if value < 0 else str(value)
+
+
+def _parsed(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return value
+
+
+def _category(value: Any) -> str | None:
+    """A category path of a name, or of names from the top down."""
+    if value is None:
+        return None
+    if isinstance(value, list):
+        return category_path(*(str(step) for step in value if step is not None))
+    if isinstance(value, (dict, bytes)):
+        raise BadRow("a category is a name or a list of names")
+    return str(value)
+
+
+def _text(row: Mapping[str, Any], name: str | None) -> str | None:
+    """The text of a column; of a list the first that is not empty."""
+    value = None if name is None else value_at(row, name)
+    if isinstance(value, list):
+        value = next((text for text in value if text is not None and str(text).strip()), None)
+    if value is None:
+        return None
+    if isinstance(value, (dict, list, bytes)):
+        raise BadRow(f"column {name} holds no text; nested fields are named with dots, as in {name}.text")
+    text = clean_text(str(value))
+    _speakable(text)
+    return text or None
+
+
+def _word(row: Mapping[str, Any], name: str | None) -> str | None:
+    text = _text(row, name)
+    return text and text.strip()
+
+
+def _speakable(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise BadRow("half of a character: no Unicode text") from None
+
+
+def _turns(row: Mapping[str, Any], name: str | None) -> list[Message] | None:
+    """A column's conversation, in whatever way it is stored: turns, columns of turns, pairs, JSON text."""
+    value = None if name is None else value_at(row, name)
+    if isinstance(value, str):
+        if not value.strip():
+            return None
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError) as error:
+            raise BadRow(f"column {name}: no JSON: {error}") from None
+    if isinstance(value, dict) and value and all(isinstance(column, list) for column in value.values()):
+        # A list of structs, as older versions of `datasets` stored it: a struct of lists.
+        value = [dict(zip(value, turn, strict=False)) for turn in zip(*value.values(), strict=False)]
+    if value is None or value == []:
+        return None
+    try:
+        return conversation(_singly(value))
+    except ValueError as error:
+        raise BadRow(f"column {name}: {error}") from None
+
+
+def _singly(turns: Any) -> Any:
+    """Turns one by one, where each holds a question and its answer (`user`, `assistant`: The Cauldron)."""
+    if not isinstance(turns, list) or not all(
+        isinstance(turn, dict)
+        and isinstance(turn.get("user"), str)
+        and isinstance(turn.get("assistant"), str)
+        for turn in turns
+    ):
+        return turns
+    return [{"role": role, "content": turn[role]} for turn in turns for role in ("user", "assistant")]
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON can hold it; TypeError for bytes, ValueError for what is no text."""
+    if isinstance(value, str):
+        value.encode()  # JSON can spell halves of characters
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, dict):
+        return {str(name): _plain(inner) for name, inner in value.items()}
+    if isinstance(value, (list, tuple)):  # entries of a map are tuples
+        return [_plain(inner) for inner in value]
+    if isinstance(value, bytes | bytearray | memoryview):
+        raise TypeError("bytes are no text")
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)

@@ -1,0 +1,229 @@
+"""Files of a dataset on the Hugging Face hub: pinned to a commit, cached, and never faster than allowed."""
+
+from __future__ import annotations
+
+import email.utils
+import logging
+import os
+import random
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from ...catalog.status import Reason
+from ...core.errors import ConfigError
+from .dataset_files import Files, FileTrouble
+
+MAX_WAIT = 3600.0
+"""Seconds that one request waits, in all, for the hub's rate limit."""
+
+BLOCK = 8 * 2**20
+"""Bytes of a range where a file is read through."""
+
+log = logging.getLogger("derlem.fetch")
+
+_RESET = re.compile(r";\s*t\s*=\s*(\d+)")
+_patience = threading.Lock()
+_patient = False
+
+
+def token() -> str | bool:
+    """The user's token from the environment, or False: no other place is looked at."""
+    return os.environ.get("HF_TOKEN", "").strip() or False
+
+
+def without_token(text: str) -> str:
+    """`text`, fit for logs and messages."""
+    secret = token()
+    return text.replace(secret, "***") if isinstance(secret, str) else text
+
+
+def wait_seconds(headers: Mapping[str, str], attempt: int) -> float:
+    """How long an answer 429 asks to wait: `Retry-After` (seconds or a date), else the reset in `RateLimit`.
+
+    Without either it is an exponential guess, by `attempt` from 0. The header is that of
+    draft-ietf-httpapi-ratelimit-headers: `"api";r=0;t=55`.
+    """
+    after = headers.get("retry-after", "").strip()
+    if after.isdigit():
+        return float(after)
+    if after:
+        try:
+            return max(0.0, email.utils.parsedate_to_datetime(after).timestamp() - time.time())
+        except ValueError:
+            log.debug("a Retry-After that is neither seconds nor a date: %r", after)
+    if reset := _RESET.search(headers.get("ratelimit", "")):
+        return float(reset[1])
+    return float(min(2.0**attempt, 60.0))
+
+
+def wait_out_limits() -> None:
+    """Make every request to the hub from this process wait when the hub says 429.
+
+    `huggingface_hub` waits in its downloads, a few times and not for dates; its other calls, and those of
+    `datasets`, fail at once. All of them go through one HTTP client, so that is where to wait.
+    """
+    global _patient
+    with _patience:
+        if _patient:
+            return
+        from huggingface_hub import set_client_factory
+        from huggingface_hub.utils._http import default_client_factory  # the public names lack it
+        from huggingface_hub.utils.tqdm import disable_progress_bars
+
+        def factory() -> Any:
+            client: Any = default_client_factory()
+            client.send = _patiently(client.send)
+            return client
+
+        disable_progress_bars()
+        set_client_factory(factory)
+        _patient = True
+
+
+def _patiently(send: Callable[..., Any]) -> Callable[..., Any]:
+    def patient_send(request: Any, **options: Any) -> Any:
+        waited, attempt = 0.0, 0
+        while True:
+            answer = send(request, **options)
+            if answer.status_code != 429:
+                return answer
+            # A little more than asked, so that not all workers come back in the same instant.
+            pause = wait_seconds(answer.headers, attempt) + random.uniform(0.05, 0.5)
+            if waited + pause > MAX_WAIT:
+                return answer
+            answer.close()
+            log.warning("the hub's rate limit: waiting %.1f s for %s", pause, request.url.path)
+            time.sleep(pause)
+            waited, attempt = waited + pause, attempt + 1
+
+    return patient_send
+
+
+class HubFiles(Files):
+    """A dataset repository at one commit.
+
+    Files are fetched whole into the hub's own cache (HF_HOME), from which they are taken the next time;
+    the hub is asked for parts only for listings, and when `streaming`.
+    """
+
+    def __init__(self, repository: str, commit: str, *, streaming: bool = False) -> None:
+        wait_out_limits()
+        self.repository, self.commit, self.streaming = repository, commit, streaming
+        self.whole = not streaming
+        self._blobs: dict[str, str] | None = None
+
+    @classmethod
+    def at(cls, repository: str, revision: str | None, *, streaming: bool = False) -> HubFiles:
+        """The repository at a branch, tag or commit, resolved now; ConfigError if there is none."""
+        from huggingface_hub import HfApi
+        from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+
+        files = cls(repository, "", streaming=streaming)
+        with files.guarded(repository):
+            try:
+                found = HfApi(token=token()).resolve_revision(
+                    repository, repo_type="dataset", revision=revision
+                )
+            except GatedRepoError as error:
+                raise ConfigError(
+                    f"{repository} is gated: ask for access on its page and set HF_TOKEN", key="dataset"
+                ) from error
+            except RepositoryNotFoundError as error:
+                raise ConfigError(
+                    f"the hub has no dataset {repository}, or only with a token in HF_TOKEN; "
+                    "a local path that does not exist yet is written ./path",
+                    key="dataset",
+                ) from error
+            except RevisionNotFoundError as error:
+                raise ConfigError(f"{repository} has no revision {revision}", key="revision") from error
+        log.info("%s: %s is commit %s", repository, revision or "the default branch", found.resolved)
+        files.commit = found.resolved
+        return files
+
+    def uri(self, path: str) -> str:
+        """The path and the start of its content's git id: a new commit leaves other files' items alone."""
+        if self._blobs is None:
+            self._blobs = self._tree()
+        return f"{path}@{self._blobs.get(path, self.commit)[:12]}"
+
+    def path(self, uri: str) -> str:
+        """The path before the `@` of the content's id."""
+        return uri.rpartition("@")[0]
+
+    def fetch(self, path: str) -> Path:
+        """The file in the hub's cache, fetched if it is not there; nothing is asked of the hub if it is."""
+        from huggingface_hub import hf_hub_download
+
+        with self.guarded(path):
+            return Path(
+                hf_hub_download(
+                    self.repository, path, repo_type="dataset", revision=self.commit, token=token()
+                )
+            )
+
+    def open(self, path: str, *, parts: bool) -> Path | IO[bytes]:
+        """The file in the hub's cache; exact ranges if `parts`, large ones if `streaming`."""
+        from huggingface_hub import HfFileSystem, try_to_load_from_cache
+
+        cached = try_to_load_from_cache(self.repository, path, repo_type="dataset", revision=self.commit)
+        if isinstance(cached, str):
+            return Path(cached)
+        if not (parts or self.streaming):
+            return self.fetch(path)
+        with self.guarded(path):
+            stream: IO[bytes] = HfFileSystem(token=token()).open(
+                f"datasets/{self.repository}@{self.commit}/{path}",
+                cache_type="none" if parts else "readahead",
+                block_size=BLOCK,
+            )
+            return stream
+
+    def trouble(self, path: str, error: Exception) -> FileTrouble | None:
+        """What the hub answered, if that is the cause, else as on disk; without the token."""
+        import httpx2
+        from huggingface_hub import errors
+
+        cause: BaseException | None = error
+        while cause is not None:
+            reason = None
+            if isinstance(cause, errors.RemoteEntryNotFoundError):
+                reason = Reason.MISSING
+            elif isinstance(cause, errors.HfHubHTTPError):
+                status = cause.response.status_code
+                reason = (
+                    Reason.HTTP_429
+                    if status == 429
+                    else Reason.HTTP_5XX
+                    if status >= 500
+                    else Reason.HTTP_4XX
+                )
+            elif isinstance(cause, httpx2.TimeoutException):
+                reason = Reason.TIMEOUT
+            elif isinstance(cause, httpx2.TransportError):
+                reason = Reason.CONNECTION
+            if reason is not None:
+                return FileTrouble(
+                    reason, without_token(f"{path}: {str(cause).strip() or type(cause).__name__}")
+                )
+            cause = cause.__cause__ or cause.__context__
+        found = super().trouble(path, error)
+        return found and FileTrouble(found.reason, without_token(found.detail))
+
+    def _tree(self) -> dict[str, str]:
+        """Git ids by path. The listing is kept in the hub's cache: downloads then need no HEAD request."""
+        from huggingface_hub import get_cached_repo_tree, snapshot_download
+
+        with self.guarded(self.repository):
+            snapshot_download(
+                self.repository,
+                repo_type="dataset",
+                revision=self.commit,
+                allow_patterns=["README.md"],
+                token=token(),
+            )
+            tree = get_cached_repo_tree(self.repository, repo_type="dataset", revision=self.commit)
+        return {file.path: file.blob_id for file in tree}

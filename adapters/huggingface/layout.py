@@ -1,0 +1,215 @@
+"""How a dataset is laid out: its format, the data files of each split, and what its columns mean.
+
+All of it is `datasets`' own judgement (file names, the dataset card, types stored in the files), so that
+a dataset is here what it is everywhere.
+"""
+
+from __future__ import annotations
+
+import json
+import posixpath
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from ...catalog.status import Reason
+from ...core.errors import ConfigError, DerlemError
+from .dataset_files import Files, LocalFiles
+from .dataset_options import HuggingfaceOptions
+from .hub import HubFiles, token, without_token
+from .image_columns import Feature
+
+FORMATS = frozenset({"parquet", "arrow", "webdataset", "imagefolder", "json", "csv"})
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A resolved dataset. `splits` are the wanted ones with their data files, relative to the root.
+
+    `features` are empty where only the files know them. `builder` is `datasets`' own, for the formats
+    whose rows it lists itself.
+    """
+
+    format: str
+    splits: dict[str, list[str]]
+    features: dict[str, Feature]
+    builder: Any = None
+
+
+def open_files(source: HuggingfaceOptions) -> Files:
+    """The files of a source; a revision on the hub is resolved now. ConfigError if there are none."""
+    if source.hub_id is not None:
+        return HubFiles.at(source.hub_id, source.revision, streaming=source.streaming)
+    path = Path(source.dataset)
+    if not path.exists():
+        raise ConfigError(f"there is no {path}", key="dataset")
+    if source.revision is not None:
+        raise ConfigError("a local dataset has no revisions", key="revision")
+    return LocalFiles(path if path.is_dir() else path.parent)
+
+
+def resolve(source: HuggingfaceOptions, files: Files) -> Layout:
+    """The layout of a source; ConfigError if it has none that can be read."""
+    if isinstance(files, LocalFiles) and (saved := _saved_to_disk(files.root)):
+        return Layout("arrow", _wanted(saved, source), {})
+    builder = _builder(source, files)
+    data_files = builder.config.data_files or {}
+    form = type(builder).__module__.rpartition(".")[2]
+    if form not in FORMATS:
+        raise ConfigError(
+            f"the dataset's format is {form}; what can be read: {', '.join(sorted(FORMATS))}",
+            key="dataset",
+        )
+    splits = {
+        str(split): [relative(str(path), files) for path in paths] for split, paths in data_files.items()
+    }
+    features = builder.info.features.to_dict() if builder.info.features else {}
+    return Layout(form, _wanted(splits, source), features, builder)
+
+
+def features_of(schema: Any) -> dict[str, Feature]:
+    """What the schema of a Parquet or Arrow file says of its columns, in the plain form of features.
+
+    Columns of types that `datasets` does not know, such as maps, have none. ConfigError for a schema whose
+    own features cannot be read: labels would be numbers without them.
+    """
+    from datasets import Features
+
+    try:
+        Features.from_arrow_schema(pa.schema([], schema.metadata))
+    except Exception as error:  # whatever it stumbles with
+        text = f"the features in a data file cannot be read: {type(error).__name__}: {error}"
+        raise ConfigError(text.splitlines()[0], key="dataset") from error
+    features: dict[str, Feature] = {}
+    for field in schema:
+        with suppress(ValueError):
+            features |= Features.from_arrow_schema(pa.schema([field], schema.metadata)).to_dict()
+    return features
+
+
+def picture_extensions() -> frozenset[str]:
+    """Extensions of the members of a WebDataset that `datasets` takes for pictures."""
+    from datasets.packaged_modules.webdataset.webdataset import WebDataset
+
+    return frozenset(WebDataset.IMAGE_EXTENSIONS)
+
+
+class Listed:
+    """The rows of a split in formats that name their pictures by path; none of those is opened.
+
+    Raises ConfigError for what `datasets` cannot read, and FileTrouble for what cannot be had.
+    """
+
+    def __init__(self, layout: Layout, split: str, files: Files) -> None:
+        self._files = layout.splits[split] if layout.format != "imagefolder" else None
+        self._judging = partial(_judging, split, files)
+        with self._judging():
+            rows = layout.builder.as_streaming_dataset(split=split)
+            if rows.features is None:
+                raise ConfigError(
+                    f"`datasets` cannot tell the columns of the split {split!r}: are its files sound?",
+                    key="dataset",
+                )
+            self._rows = rows.decode(False)
+        self.schema = self._rows.features.arrow_schema
+        self.features: dict[str, Feature] = self._rows.features.to_dict()
+
+    def rows(self) -> Iterator[tuple[str, int, dict[str, Any]]]:
+        """(data file, number in it, row); for an imagefolder no file, and the number in the split."""
+        with self._judging():
+            yield from self._read()
+
+    def _read(self) -> Iterator[tuple[str, int, dict[str, Any]]]:
+        if self._files is None:
+            for number, row in enumerate(self._rows):
+                yield "", number, row
+            return
+        for place, file in enumerate(self._files):
+            shard = self._rows.shard(num_shards=len(self._files), index=place)
+            for number, row in enumerate(shard):
+                yield file, number, row
+
+
+@contextmanager
+def _judging(split: str, files: Files) -> Iterator[None]:
+    """`datasets` reads here, and nothing else: over malformed files it stumbles with any exception."""
+    try:
+        yield
+    except (DerlemError, MemoryError):
+        raise
+    except Exception as error:
+        trouble = files.trouble(split, error)
+        if trouble is not None and trouble.reason is not Reason.BAD_ARCHIVE:
+            raise trouble from error
+        text = f"{type(error).__name__}: {without_token(str(error))}".splitlines()[0]
+        raise ConfigError(f"`datasets` cannot read the split {split!r}: {text}", key="dataset") from error
+
+
+def _builder(source: HuggingfaceOptions, files: Files) -> Any:
+    from datasets import disable_progress_bars, load_dataset_builder
+    from datasets.exceptions import DatasetsError
+
+    disable_progress_bars()
+    data_files: Any = source.data_files
+    if isinstance(files, LocalFiles):
+        name, path = str(files.root), Path(source.dataset)
+        if path.is_file():
+            data_files = path.name
+        options: dict[str, Any] = {}
+    elif isinstance(files, HubFiles):
+        name = f"hf://datasets/{files.repository}"
+        options = {"revision": files.commit, "token": token()}
+    with files.guarded(source.dataset):
+        try:
+            return load_dataset_builder(name, name=source.config, data_files=data_files, **options)
+        except (DatasetsError, FileNotFoundError, ValueError) as error:
+            if (trouble := files.trouble(source.dataset, error)) and not isinstance(error, FileNotFoundError):
+                raise trouble from error
+            text = without_token(str(error)).strip().splitlines()[0]
+            key = "config" if "BuilderConfig" in text or "Config name" in text else "dataset"
+            raise ConfigError(text, key=key) from error
+
+
+def _wanted(splits: dict[str, list[str]], source: HuggingfaceOptions) -> dict[str, list[str]]:
+    if source.splits is None:
+        return splits
+    for split in source.splits:
+        if split not in splits:
+            raise ConfigError(f"there is no split {split!r} (splits: {', '.join(splits)})", key="split")
+    return {split: splits[split] for split in source.splits}
+
+
+def relative(path: str, files: Files) -> str:
+    """A data file as `datasets` names it, below the dataset's root."""
+    if isinstance(files, HubFiles):
+        roots = [f"hf://datasets/{files.repository}@{files.commit}"]
+    elif isinstance(files, LocalFiles):
+        roots = [str(files.root), files.real_root]
+    for root in roots:
+        if path.startswith(f"{root}/"):
+            return path[len(root) + 1 :]
+    raise ConfigError(f"the data file {path} does not lie in the dataset", key="data_files")
+
+
+def _saved_to_disk(root: Path) -> dict[str, list[str]] | None:
+    """Splits of what `save_to_disk` wrote (which `load_dataset` refuses); None if it is something else."""
+    try:
+        if (index := root / "dataset_dict.json").is_file():
+            names = json.loads(index.read_text("utf-8"))["splits"]
+            return {name: _saved_files(root, name) for name in names}
+        if (root / "state.json").is_file():
+            state = json.loads((root / "state.json").read_text("utf-8"))
+            return {state.get("_split") or "train": _saved_files(root, "")}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{root} is no sound `save_to_disk` dataset: {error}", key="dataset") from error
+    return None
+
+
+def _saved_files(root: Path, folder: str) -> list[str]:
+    state = json.loads((root / folder / "state.json").read_text("utf-8"))
+    return [posixpath.join(folder, entry["filename"]) for entry in state["_data_files"]]

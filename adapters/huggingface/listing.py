@@ -1,0 +1,302 @@
+"""Lists a dataset: its rows as items, without reading a picture where the format allows it."""
+
+from __future__ import annotations
+
+import posixpath
+import tarfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
+from typing import Any
+
+import pyarrow as pa
+from pyarrow import types
+
+from ...catalog.models import Item, item_id
+from ...catalog.status import Reason
+from . import layout as layouts
+from .columnar import ArrowRows, ColumnarFile, ParquetRows
+from .dataset_files import Files, FileTrouble, LocalFiles, inside
+from .dataset_options import HuggingfaceOptions
+from .fields import BadRow, Fields, names_in
+from .image_columns import Feature, Kind, Leaf, Reference, leaves, references
+from .layout import Layout
+from .tars import Sample, TarFile
+
+PROBED = 32
+"""Samples of a tar from which the names of its fields are learned."""
+
+
+class Listing:
+    """One pass over the wanted splits of a dataset, in the order of their data files."""
+
+    def __init__(self, source: HuggingfaceOptions, files: Files, layout: Layout) -> None:
+        self._source, self._files, self._layout = source, files, layout
+        self._tar_names = {"__key__"}  # of all tars so far: a field may be missing at the start of one
+
+    def items(self) -> Iterator[Item]:
+        """All items. A damaged file is an item with its reason; one that cannot be had now is an error."""
+        for split, paths in self._layout.splits.items():
+            if self._layout.format in ("parquet", "arrow", "webdataset"):
+                read = self._tar if self._layout.format == "webdataset" else self._columnar
+                for path in paths:
+                    yield from self._or_damage(path, split, read(path, split))
+            elif self._layout.format == "imagefolder":
+                yield from self._folder(split)
+            else:
+                yield from self._named(split)
+
+    def _or_damage(self, path: str, split: str, items: Iterator[Item]) -> Iterator[Item]:
+        try:
+            with self._files.guarded(path):
+                yield from items
+        except FileTrouble as trouble:
+            if trouble.reason.transient:
+                raise
+            yield self._item(self._files.uri(path), split, reason=trouble.reason, detail=trouble.detail)
+
+    def _columnar(self, path: str, split: str) -> Iterator[Item]:
+        """Items of a Parquet or Arrow file. They know their group, so that no other is read for them."""
+        form = self._layout.format
+        file = open_columnar(form, self._files, path, parts=True)
+        try:
+            features = {**layouts.features_of(file.schema), **self._layout.features}
+            places = leaves(file.schema, features, self._wanted)
+            fields = self._fields(file.schema, features, places)
+            uri, place = self._files.uri(path), _place(path, split)
+            divisible = file.divisible and not self._files.whole
+            for row in file.rows(places):
+                hint = {"format": form, "group": row.group, "place": row.place}
+                unit = f"{uri}#{row.group:06d}" if divisible else uri
+                yield from self._row(fields, places, uri, split, row.number, row.values, place, hint, unit)
+        finally:
+            file.close()
+
+    def _tar(self, path: str, split: str) -> Iterator[Item]:
+        """Items of a WebDataset tar: one pass over its headers and the small members."""
+        tar = TarFile(self._files.open(path, parts=False))
+        try:
+            samples = tar.samples(layouts.picture_extensions())
+            probed, rest = _probe(samples)
+            for sample in probed:
+                self._tar_names.update(names_in(sample.values))
+            features: dict[str, Feature] = {name: {"_type": "Json"} for name in ("json", "jsn")}
+            fields = Fields(self._source, {**features, **self._layout.features}, self._tar_names, ())
+            uri, place = self._files.uri(path), _place(path, split)
+            unit = "" if tar.plain and not self._files.whole else uri
+            for sample in chain(probed, rest):
+                yield from self._sample(fields, sample, uri, split, place, unit)
+        finally:
+            tar.close()
+
+    def _sample(
+        self, fields: Fields, sample: Sample, uri: str, split: str, place: Mapping[str, str], unit: str
+    ) -> Iterator[Item]:
+        locator = f"{split}/{sample.number}"
+        if sample.problem:
+            reason = Reason.DUPLICATE_NAME if sample.duplicate else Reason.BAD_ROW
+            yield self._item(uri, locator, reason=reason, detail=f"{sample.key}: {sample.problem}")
+            return
+        try:
+            said = fields.of({"__key__": sample.key, **sample.values}, place)
+        except BadRow as problem:
+            yield self._item(uri, locator, reason=Reason.BAD_ROW, detail=str(problem))
+            return
+        pictures = {
+            name: spot
+            for name, spot in sample.pictures.items()
+            if self._wanted is None or name in self._wanted
+        }
+        if not pictures:
+            yield self._item(uri, locator, said, reason=Reason.NO_VALUE, detail="the sample has no picture")
+        parent = item_id(self._source.name, uri, locator) if len(pictures) > 1 else None
+        for name, spot in pictures.items():
+            yield self._item(
+                uri,
+                f"{locator}/{name}" if parent else locator,
+                said,
+                parent_id=parent,
+                bytes=spot.size,
+                hint={"format": "webdataset", "at": list(spot)},
+                unit=unit,
+            )
+
+    def _named(self, split: str) -> Iterator[Item]:
+        """Items of JSON or CSV files whose rows name their pictures by path."""
+        listed = layouts.Listed(self._layout, split, self._files)
+        places = leaves(listed.schema, listed.features, self._wanted)
+        fields = self._fields(listed.schema, listed.features, places)
+        for path, number, row in listed.rows():
+            uri, place = self._files.uri(path), _place(path, split)
+            yield from self._row(fields, places, uri, split, number, row, place, {}, "")
+
+    def _folder(self, split: str) -> Iterator[Item]:
+        """Items of an imagefolder. Their uri is the picture's own path, so that new files move nothing."""
+        listed = layouts.Listed(self._layout, split, self._files)
+        places = leaves(listed.schema, listed.features, self._wanted)
+        fields = self._fields(listed.schema, listed.features, places)
+        several = len(places) > 1 or places[0].listed
+        seen: dict[int, int] = {}  # a picture may have several rows, each with a text
+        for _, number, row in listed.rows():
+            row_id = item_id(self._source.name, "", f"{split}/{number}")
+            found = list(references(row, places))
+            if not found:
+                yield self._item(
+                    "", f"{split}/{number}", reason=Reason.NO_VALUE, detail="the row has no picture"
+                )
+            for reference in found:
+                path, hint = self._folder_place(str(reference.value["path"]))
+                uri = self._files.uri(hint.get("zip", path))
+                locator = f"{split}/{path}" if "zip" in hint else split
+                key = int(item_id(self._source.name, uri, locator)[:16], 16)
+                seen[key] = count = seen.get(key, 0) + 1
+                if count > 1:
+                    locator = f"{locator}/{count}"
+                try:
+                    said = fields.of(row, _place(path, split))
+                except BadRow as problem:
+                    yield self._item(uri, locator, reason=Reason.BAD_ROW, detail=str(problem))
+                    continue
+                parent = row_id if several else None
+                unit = uri if "zip" in hint else ""
+                yield self._item(uri, locator, said, parent_id=parent, hint=hint, unit=unit)
+
+    def _folder_place(self, path: str) -> tuple[str, dict[str, Any]]:
+        """A picture of an imagefolder as `datasets` names it: its path, and how to read it."""
+        if path.startswith("zip://"):
+            member, _, container = path.removeprefix("zip://").partition("::")
+            return member, {"zip": layouts.relative(container, self._files), "member": member}
+        plain = layouts.relative(path, self._files)
+        return plain, {"paths": [plain]}
+
+    def _fields(self, schema: pa.Schema, features: Mapping[str, Feature], places: Sequence[Leaf]) -> Fields:
+        return Fields(self._source, features, names_in(_nested(schema)), {leaf.column for leaf in places})
+
+    def _row(
+        self,
+        fields: Fields,
+        places: Sequence[Leaf],
+        uri: str,
+        split: str,
+        number: int,
+        values: Mapping[str, Any],
+        place: Mapping[str, str],
+        hint: dict[str, Any],
+        unit: str,
+    ) -> Iterator[Item]:
+        """The items of a row: itself, or where columns or lists can hold several pictures, one for each."""
+        locator = f"{split}/{number}"
+        try:
+            said = fields.of(values, place)
+        except BadRow as problem:
+            yield self._item(uri, locator, reason=Reason.BAD_ROW, detail=str(problem))
+            return
+        several = len(places) > 1 or places[0].listed
+        parent = item_id(self._source.name, uri, locator) if several else None
+        empty = True
+        for reference in references(values, places):
+            empty = False
+            where = f"{locator}/{reference.spot}" if several else locator
+            if reference.leaf.kind is Kind.PATH or not hint:
+                yield self._path_item(uri, where, said, parent, reference, place)
+                continue
+            own = {**hint, "column": list(reference.leaf.names)}
+            if reference.index:
+                own["index"] = list(reference.index)
+            yield self._item(uri, where, said, parent_id=parent, hint=own, unit=unit)
+        if empty:
+            yield self._item(uri, locator, said, reason=Reason.NO_VALUE, detail="the row has no picture")
+
+    def _path_item(
+        self,
+        uri: str,
+        locator: str,
+        said: Mapping[str, Any],
+        parent: str | None,
+        reference: Reference,
+        place: Mapping[str, str],
+    ) -> Item:
+        """The item of a picture that a row names by path, relative to its data file or to the root."""
+        value = reference.value
+        named = str(value.get("path") if isinstance(value, Mapping) else value)
+        if named.startswith(("http://", "https://")):
+            detail = "the picture is a URL; the `urls` adapter fetches such lists"
+            return self._item(uri, locator, said, parent_id=parent, reason=Reason.BAD_ROW, detail=detail)
+        paths = candidates(named, place["dir"], self._files)
+        if not paths:
+            detail = f"{named[:200]} leads out of the dataset"
+            return self._item(uri, locator, said, parent_id=parent, reason=Reason.UNSAFE_PATH, detail=detail)
+        return self._item(uri, locator, said, parent_id=parent, hint={"paths": paths})
+
+    def _item(
+        self,
+        uri: str,
+        locator: str,
+        said: Mapping[str, Any] | None = None,
+        *,
+        reason: Reason | None = None,
+        detail: str = "",
+        hint: dict[str, Any] | None = None,
+        **columns: Any,
+    ) -> Item:
+        item = Item(
+            source=self._source.name, uri=uri, locator=locator, reason=reason, **(said or {}), **columns
+        )
+        item.meta = dict(item.meta)
+        item.hint = {} if hint is None else hint
+        if self._files.commit:
+            item.meta["revision"] = item.hint["commit"] = self._files.commit
+        if detail:
+            item.meta["detail"] = detail
+        return item
+
+    @property
+    def _wanted(self) -> list[str] | None:
+        image = self._source.columns.image
+        return [image] if isinstance(image, str) else image
+
+
+def _probe(samples: Iterator[Sample]) -> tuple[list[Sample], Iterator[Sample]]:
+    """The first samples, and an iterator over the rest; damage among the first is raised by the latter."""
+    probed: list[Sample] = []
+    try:
+        for sample in islice(samples, PROBED):
+            probed.append(sample)  # noqa: PERF402 - what came before damage is kept
+    except tarfile.TarError as error:
+        return probed, _raising(error)
+    return probed, samples
+
+
+def _raising(error: Exception) -> Iterator[Sample]:
+    yield from ()
+    raise error
+
+
+def open_columnar(form: str, files: Files, path: str, *, parts: bool) -> ColumnarFile:
+    """A Parquet or Arrow file; `parts` says that only some of its columns will be read."""
+    if form == "parquet":
+        return ParquetRows(files.open(path, parts=parts))
+    return ArrowRows(files.open(path, parts=False))  # without an index of columns parts are no less than all
+
+
+def candidates(named: str, folder: str, files: Files) -> list[str]:
+    """The paths, below the root, that a row may mean; none if it points elsewhere."""
+    root = str(files.root) if isinstance(files, LocalFiles) else None
+    if named.startswith("/"):
+        found = inside(named, root)
+        return [found] if found else []
+    paths: Iterable[str | None] = (inside(posixpath.join(folder, named)), inside(named))
+    return list(dict.fromkeys(path for path in paths if path))
+
+
+def _place(path: str, split: str) -> dict[str, str]:
+    name = posixpath.basename(path)
+    return {"split": split, "file": name, "stem": name.partition(".")[0], "dir": posixpath.dirname(path)}
+
+
+def _nested(schema: pa.Schema) -> dict[str, Any]:
+    """The names in a schema, structs as dicts of theirs."""
+
+    def inner(kind: pa.DataType) -> dict[str, Any] | None:
+        return {field.name: inner(field.type) for field in kind} if types.is_struct(kind) else None
+
+    return {field.name: inner(field.type) for field in schema}

@@ -1,0 +1,204 @@
+"""Reads the pictures of items: each file, and each group of rows in it, is opened once."""
+
+from __future__ import annotations
+
+import zipfile
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import groupby, islice
+from pathlib import Path
+from typing import Any, Protocol
+
+from ...catalog.models import Failure, Item, Payload
+from ...catalog.status import Reason
+from .columnar import ColumnarFile
+from .dataset_files import Files, FileTrouble, LocalFiles
+from .dataset_options import HuggingfaceOptions
+from .hub import HubFiles
+from .image_columns import at
+from .listing import candidates, open_columnar
+from .tars import Place, TarFile
+
+MAX_BYTES = 512 * 2**20
+"""Bytes of one picture; what claims more is not read."""
+
+FETCHES = 8
+"""Pictures that are fetched from the hub at a time, where each is a file of its own."""
+
+Result = tuple[str, Payload | Failure]
+
+
+class _Closable(Protocol):
+    def close(self) -> None: ...
+
+
+class Reader:
+    """Reads items of one source, in the order given; holds the file open that it read last."""
+
+    def __init__(self, source: HuggingfaceOptions) -> None:
+        self._source = source
+        self._files: dict[str, Files] = {}
+        self._open: tuple[tuple[str, str], _Closable] | None = None
+
+    def read(self, items: Iterable[Item]) -> Iterator[Result]:
+        """The bytes of each item, or why there are none."""
+        try:
+            for (form, commit, uri, group), run in groupby(items, _key):
+                files = self._files_at(commit)
+                if form == "paths":
+                    yield from self._paths(files, run)
+                elif form in ("parquet", "arrow"):
+                    yield from self._rows(files, form, files.path(uri), group, list(run))
+                elif form == "webdataset":
+                    yield from self._each(files, files.path(uri), run, TarFile, _member_of_tar)
+                elif form == "zip":
+                    yield from self._each(files, files.path(uri), run, zipfile.ZipFile, _member_of_zip)
+                else:
+                    for item in run:
+                        yield item.item_id, Failure(Reason.MISSING, "there is no note on how to read it")
+        finally:
+            self._close()
+
+    def _rows(self, files: Files, form: str, path: str, group: int, items: list[Item]) -> Iterator[Result]:
+        waiting: dict[int, list[Item]] = {}
+        for item in items:
+            waiting.setdefault(int(item.hint["place"]), []).append(item)
+        columns = sorted({str(item.hint["column"][0]) for item in items})
+        places = sorted(waiting)
+        failure = Failure(Reason.MISSING, f"{path} no longer has this row")
+        try:
+            with files.guarded(path):
+                file: ColumnarFile = self._opened(
+                    files, path, lambda: open_columnar(form, files, path, parts=self._source.streaming)
+                )
+                for place, row in file.chosen(group, places, columns):
+                    for item in waiting.pop(place):
+                        value = at(row, item.hint["column"], item.hint.get("index", ()))
+                        yield item.item_id, self._picture(files, path, value)
+        except FileTrouble as trouble:
+            failure = Failure(trouble.reason, trouble.detail)
+            self._close()
+        for item in (item for left in waiting.values() for item in left):
+            yield item.item_id, failure
+
+    def _picture(self, files: Files, path: str, value: Any) -> Payload | Failure:
+        """What a cell holds: bytes, bytes in a struct, or there the path of a file."""
+        named = None
+        if isinstance(value, dict):
+            value, named = value.get("bytes"), value.get("path")
+        if isinstance(value, bytes):
+            return Payload(value)
+        if not named:
+            return Failure(Reason.NO_VALUE, "the cell is empty")
+        paths = candidates(str(named), path.rpartition("/")[0], files)
+        if not paths:
+            return Failure(Reason.UNSAFE_PATH, f"{str(named)[:200]} leads out of the dataset")
+        return _file(files, paths)
+
+    def _each(
+        self,
+        files: Files,
+        path: str,
+        items: Iterable[Item],
+        opener: Callable[[Any], Any],
+        member: Callable[[Any, Item], Payload | Failure],
+    ) -> Iterator[Result]:
+        """Items that lie in one archive, one by one."""
+        for item in items:
+            try:
+                with files.guarded(path):
+                    archive = self._opened(files, path, lambda: opener(files.open(path, parts=False)))
+                    result = member(archive, item)
+            except FileTrouble as trouble:
+                result = Failure(trouble.reason, trouble.detail)
+                self._close()
+            yield item.item_id, result
+
+    def _paths(self, files: Files, items: Iterable[Item]) -> Iterator[Result]:
+        """Pictures in files of their own; those on the hub are fetched several at a time."""
+        if isinstance(files, LocalFiles):
+            for item in items:
+                yield item.item_id, _file(files, item.hint["paths"])
+            return
+        stream = iter(items)
+        with ThreadPoolExecutor(FETCHES) as pool:
+            ahead: deque[tuple[str, Future[Payload | Failure]]] = deque()
+            while True:
+                for item in islice(stream, 2 * FETCHES - len(ahead)):
+                    ahead.append((item.item_id, pool.submit(_file, files, item.hint["paths"])))
+                if not ahead:
+                    return
+                name, result = ahead.popleft()
+                yield name, result.result()
+
+    def _files_at(self, commit: str) -> Files:
+        if commit not in self._files:
+            source = self._source
+            if commit and source.hub_id:
+                self._files[commit] = HubFiles(source.hub_id, commit, streaming=source.streaming)
+            else:
+                path = Path(source.dataset)
+                self._files[commit] = LocalFiles(path if path.is_dir() else path.parent)
+        return self._files[commit]
+
+    def _opened(self, files: Files, path: str, opener: Callable[[], Any]) -> Any:
+        key = (files.commit, path)
+        if self._open is None or self._open[0] != key:
+            self._close()
+            self._open = (key, opener())
+        return self._open[1]
+
+    def _close(self) -> None:
+        if self._open is not None:
+            self._open[1].close()
+            self._open = None
+
+
+def _key(item: Item) -> tuple[str, str, str, int]:
+    hint = item.hint
+    commit = str(hint.get("commit", ""))
+    if "paths" in hint:
+        return "paths", commit, "", 0
+    form = "zip" if "zip" in hint else str(hint.get("format", ""))
+    return form, commit, item.uri, int(hint.get("group", 0))
+
+
+def _file(files: Files, paths: Iterable[str]) -> Payload | Failure:
+    """The bytes of the first of the files that is there."""
+    failure = Failure(Reason.MISSING, "no file is named")
+    for path in paths:
+        try:
+            with files.guarded(path):
+                found = files.fetch(path)
+                if found.stat().st_size > MAX_BYTES:
+                    return Failure(Reason.TOO_MANY_BYTES, f"{path} has more than {MAX_BYTES} bytes")
+                return Payload(found.read_bytes())
+        except FileTrouble as trouble:
+            failure = Failure(trouble.reason, trouble.detail)
+            if trouble.reason is not Reason.MISSING:
+                break
+    return failure
+
+
+def _member_of_tar(tar: TarFile, item: Item) -> Payload | Failure:
+    place = Place(*item.hint["at"])
+    if place.size > MAX_BYTES:
+        return Failure(Reason.TOO_MANY_BYTES, f"the member has {place.size} bytes")
+    data = tar.read(place)
+    if len(data) < place.size:
+        return Failure(Reason.BAD_ARCHIVE, f"the tar ends before byte {place.offset + place.size}")
+    return Payload(data)
+
+
+def _member_of_zip(archive: zipfile.ZipFile, item: Item) -> Payload | Failure:
+    try:
+        member = archive.getinfo(item.hint["member"])
+    except KeyError:
+        return Failure(Reason.MISSING, f"{item.uri} no longer has {item.hint['member']}")
+    if member.flag_bits & 1:
+        return Failure(Reason.ENCRYPTED, "the member is encrypted")
+    if member.file_size > MAX_BYTES:
+        return Failure(Reason.TOO_MANY_BYTES, f"the member has {member.file_size} bytes")
+    with archive.open(member) as content:
+        return Payload(content.read(MAX_BYTES))

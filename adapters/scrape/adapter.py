@@ -1,0 +1,242 @@
+"""The `scrape` adapter: a spider lists a public archive, the shared fetcher downloads what it lists."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import ByteSize, Field, field_validator
+
+from ... import __version__
+from ...catalog.models import Failure, Item, Payload
+from ...catalog.status import Reason
+from ...core.errors import ConfigError, DerlemError, MissingExtra
+from ..base import Adapter, SourceOptions, Spread
+from ..http.fetch_options import FetchOptions, HostLimits, SourceLimits, limits_for
+from ..http.fetcher import Fetcher
+from ..http.urls import UrlError, host_of
+from .process import Record, SpiderProcess
+from .rules import DocumentRule, FieldRule, Order, Selection
+
+logger = logging.getLogger("derlem.scrape")
+
+DOCUMENT_BYTES = ByteSize(512 * 2**20)
+DOCUMENT_SECONDS = 600.0
+"""Limits of one document where the source declares none: a volume of a newspaper is no photograph."""
+
+BATCH = 500
+BATCH_SECONDS = 2.0
+"""A batch is delivered at this many items, or when its first one has waited for so long."""
+
+
+class CrawlIncomplete(DerlemError):
+    """Some listings could not be read now; everything else was delivered, and the next run reads just them.
+
+    `listings` are pairs of URL and what went wrong.
+    """
+
+    def __init__(self, source: str, listings: Sequence[tuple[str, str]]) -> None:
+        self.source, self.listings = source, list(listings)
+        told = "".join(f"\n  {url}: {why}" for url, why in self.listings[:10])
+        more = f"\n  and {len(self.listings) - 10} more" if len(self.listings) > 10 else ""
+        super().__init__(
+            f"{len(self.listings)} listings of source {source!r} could not be read; "
+            f"run again to go on with them:{told}{more}"
+        )
+
+
+class ScrapeOptions(SourceOptions):
+    """A public archive and the spider that knows its way about."""
+
+    adapter: Literal["scrape"]
+    spider: str = Field(
+        description="`rules` (follows the rules below), `istanbul_university`, `loc_newspapers`, `iiif`,"
+        " `internet_archive`, or anybody's as package.module:Class"
+    )
+    start: tuple[str, ...] = Field(min_length=1, description="where to begin: one URL or several")
+    follow: tuple[Selection, ...] = Field(
+        default=(), description="links to more listings: css, xpath or regex"
+    )
+    documents: tuple[DocumentRule, ...] = Field(
+        default=(), description="links to documents, or blocks with one"
+    )
+    metadata: dict[str, FieldRule] = Field(
+        default={}, description="title, date, issue, language, rights or any other name: where it is read"
+    )
+    options: dict[str, Any] = Field(default={}, description="the spider's own options")
+    encoding: str | None = Field(default=None, description="of pages that state none and are not UTF-8")
+    limits: SourceLimits = Field(
+        default=SourceLimits(), description="pace and sizes, of listings and documents"
+    )
+    verify_certificates: bool = Field(
+        default=True,
+        description="false only for an archive whose certificate is broken; recorded with every item",
+    )
+
+    @field_validator("start", "follow", "documents", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, (str, dict)) else value
+
+    @field_validator("start")
+    @classmethod
+    def _http(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for url in value:
+            if not re.match(r"https?://[^/]", url):
+                raise ValueError(f"not an http(s) URL: {url!r}")
+        return value
+
+
+class ScrapeAdapter(Adapter[ScrapeOptions]):
+    """Discovers documents with a spider in a process of its own; reads them through the polite fetcher."""
+
+    Options = ScrapeOptions
+    spread = Spread.PARTITIONS
+
+    def discover(self, source: ScrapeOptions) -> Iterator[list[Item]]:
+        """Documents in batches as the spider finds them, each URL once.
+
+        A listing that can never be read (404, forbidden by robots.txt) is an item with that reason.
+        Raises CrawlFailed when the spider's process fails and CrawlIncomplete when listings failed that
+        may do better another time, both after everything that was found; ConfigError, before the first
+        batch, when the rules or options do not fit the spider.
+        """
+        crawl = _Crawl(source)
+        with SpiderProcess(self._order(source)) as process:
+            for records in process.batches(BATCH, BATCH_SECONDS):
+                items = [item for record in records for item in crawl.items(record)]
+                if items:
+                    yield items
+        crawl.close()
+
+    def read(self, source: ScrapeOptions, items: Iterable[Item]) -> Iterator[tuple[str, Payload | Failure]]:
+        """Download the documents, PDF or images, as politely as anything else that is fetched."""
+        own = source.limits
+        limits = own.model_copy(
+            update={
+                "max_bytes": own.max_bytes or DOCUMENT_BYTES,
+                "timeout": own.timeout or DOCUMENT_SECONDS,
+            }
+        )
+        fetcher = Fetcher(self.context, limits, verify_certificates=source.verify_certificates)
+        yield from fetcher.fetch(items)
+
+    def _order(self, source: ScrapeOptions) -> Order:
+        fetch = FetchOptions.model_validate(self.context.settings.get("fetch", {}))
+        named = {*fetch.hosts, *source.limits.hosts, *(urlsplit(url).hostname or "" for url in source.start)}
+        paces = {host: _pace(limits_for(host, fetch, source.limits)) for host in named}
+        concurrency, delay = _pace(source.limits.per_host.over(fetch.per_host))
+        return Order(
+            source=source.name,
+            spider=source.spider,
+            start=source.start,
+            category=source.category,
+            follow=source.follow,
+            documents=source.documents,
+            metadata=source.metadata,
+            options=source.options,
+            encoding=source.encoding,
+            listings=self.context.notes / source.name,
+            user_agent=fetch.agent(__version__),
+            obey_robots="robots" in fetch.respect,
+            concurrency=concurrency,
+            delay=delay,
+            paces=paces,
+            retries=fetch.retries,
+            backoff=fetch.backoff,
+            patience=fetch.patience,
+            timeout=fetch.timeouts.total,
+            maximum_bytes=fetch.max_bytes,
+            allow_private=tuple(map(str, fetch.allow_private)),
+            verify_certificates=source.verify_certificates,
+        )
+
+
+def _pace(limits: HostLimits) -> tuple[int, float]:
+    """Concurrency, and the seconds between two requests, of complete limits."""
+    assert limits.concurrency is not None and limits.requests_per_second is not None
+    return limits.concurrency, 1 / limits.requests_per_second
+
+
+def _host(url: str) -> dict[str, Any]:
+    """The unit of a document, its host; or the reason why it has none."""
+    try:
+        return {"unit": host_of(url)}
+    except UrlError:
+        return {"reason": Reason.BAD_URL}
+
+
+class _Crawl:
+    """What one crawl has said so far."""
+
+    def __init__(self, source: ScrapeOptions) -> None:
+        self._source = source
+        self._seen: set[bytes] = set()
+        self._missed: list[tuple[str, str]] = []
+        self._unread: list[tuple[str, str]] = []
+        self._documents = 0
+
+    def items(self, record: Record) -> Iterator[Item]:
+        """The items that a record of the spider's process amounts to."""
+        match record["kind"]:
+            case "document":
+                self._documents += 1
+                yield from self._once(self._document(record))
+            case "unread":
+                yield from self._once(self._listing(record))
+            case "broken":
+                self._missed.append((record["uri"], record["detail"]))
+            case "end":
+                logger.info("source %s: %d pages read", self._source.name, record["pages"])
+            case "misdeclared":
+                raise ConfigError(record["message"], key=record["key"])
+            case "missing":
+                raise MissingExtra(f"the 'scrape' adapter ({record['module']})", "scrape")
+
+    def close(self) -> None:
+        """Say what was not read, if anything was not."""
+        if self._missed:
+            raise CrawlIncomplete(self._source.name, self._missed)
+        if self._unread and not self._documents:  # an archive that could not be entered is no empty one
+            raise CrawlIncomplete(self._source.name, self._unread)
+
+    def _document(self, record: Record) -> Item:
+        meta = record["meta"] | {"spider": self._source.spider}
+        if not self._source.verify_certificates:
+            meta["certificates_verified"] = False
+        language = str(meta.get("language") or "")
+        return Item(
+            source=self._source.name,
+            uri=record["uri"],
+            category=record["category"],
+            language=language if re.fullmatch(r"[a-z]{2,3}(-[A-Za-z0-9]+)*", language) else None,
+            meta=meta,
+            **_host(record["uri"]),
+        )
+
+    def _listing(self, record: Record) -> Item | None:
+        reason = Reason(record["reason"])
+        why = f"{reason}: {record['detail']}"
+        if reason.transient:
+            self._missed.append((record["uri"], why))
+            return None
+        self._unread.append((record["uri"], why))
+        told = {"listing": True, "detail": record["detail"], "source_page": record["source_page"]}
+        return Item(
+            source=self._source.name,
+            uri=record["uri"],
+            meta={name: value for name, value in told.items() if value},
+            reason=reason,
+        )
+
+    def _once(self, item: Item | None) -> Iterator[Item]:
+        """The item, unless its address came before in this crawl."""
+        if item is None:
+            return
+        key = bytes.fromhex(item.item_id)
+        if key not in self._seen:
+            self._seen.add(key)
+            yield item

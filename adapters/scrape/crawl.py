@@ -1,0 +1,198 @@
+"""Runs one spider in this process and writes what it finds, as lines of JSON, to a pipe."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from importlib import import_module
+from typing import Any
+
+from scrapy import Spider, signals
+from scrapy.crawler import AsyncCrawlerProcess
+from scrapy.http import Response
+from scrapy.settings import Settings
+from twisted.python.failure import Failure
+
+from ...core.errors import ConfigError
+from ..templates import Template
+from .listing_cache import CrawlMarker
+from .rules import Order
+from .spiders.base import ArchiveSpider
+from .spiders.documents import Document, Unread
+
+BUILT_IN = {
+    "rules": ".spiders.base:ArchiveSpider",
+    "istanbul_university": ".spiders.istanbul_university:IstanbulUniversity",
+    "loc_newspapers": ".spiders.loc_newspapers:LocNewspapers",
+    "iiif": ".spiders.iiif:Iiif",
+    "internet_archive": ".spiders.internet_archive:InternetArchive",
+}
+
+
+def spider_class(name: str) -> type[ArchiveSpider]:
+    """A built-in spider by name, or anybody's as `package.module:Class`; ConfigError if there is none."""
+    module, _, attribute = BUILT_IN.get(name, name).partition(":")
+    if not attribute:
+        raise ConfigError(
+            f"there is no spider {name!r} (built in: {', '.join(BUILT_IN)}; others as package.module:Class)",
+            key="spider",
+        )
+    try:
+        found = getattr(import_module(module, __package__), attribute)
+    except (ModuleNotFoundError, AttributeError) as error:
+        raise ConfigError(f"the spider {name!r} cannot be loaded: {error}", key="spider") from error
+    if not (isinstance(found, type) and issubclass(found, ArchiveSpider)):
+        raise ConfigError(
+            f"{name!r} is no subclass of {ArchiveSpider.__module__}.ArchiveSpider", key="spider"
+        )
+    return found
+
+
+def settings(order: Order, pace: Mapping[str, float], started: float) -> Settings:
+    """Scrapy's settings for a polite crawl. A spider's `custom_settings` come on top."""
+    slots: dict[str, dict[str, float]] = {}
+    for host in {*order.paces, *pace}:
+        many, delay = order.paces.get(host, (order.concurrency, order.delay))
+        stated = pace.get(host, 0.0)
+        slots[host] = {"concurrency": 1 if stated else many, "delay": max(delay, stated), "jitter": 0}
+    ours = __package__
+    return Settings(
+        {
+            "USER_AGENT": order.user_agent,
+            # obedience: our middleware fails closed and applies crawl delays, Scrapy's does neither
+            "ROBOTSTXT_OBEY": False,
+            "DERLEM_OBEY_ROBOTS": order.obey_robots,
+            "CONCURRENT_REQUESTS_PER_DOMAIN": order.concurrency,
+            "DOWNLOAD_DELAY": order.delay,
+            "DOWNLOAD_DELAY_JITTER": 0,
+            "DOWNLOAD_SLOTS": slots,
+            "DOWNLOAD_TIMEOUT": order.timeout,
+            "RETRY_TIMES": order.retries,
+            "DERLEM_BACKOFF": order.backoff,
+            "DERLEM_PATIENCE": order.patience,
+            "DOWNLOADER_MIDDLEWARES": {
+                "scrapy.downloadermiddlewares.robotstxt.RobotsTxtMiddleware": None,
+                "scrapy.downloadermiddlewares.retry.RetryMiddleware": None,
+                "scrapy.downloadermiddlewares.httpcache.HttpCacheMiddleware": None,
+                f"{ours}.middlewares.RobotsMiddleware": 100,
+                f"{ours}.middlewares.RetryMiddleware": 550,
+                f"{ours}.middlewares.EncodingMiddleware": 585,
+                f"{ours}.listing_cache.ListingCacheMiddleware": 900,
+            },
+            "SPIDER_MIDDLEWARES": {f"{ours}.middlewares.ReportMiddleware": 900},
+            "HTTPCACHE_ENABLED": True,
+            "HTTPCACHE_DIR": str(order.listings),
+            "HTTPCACHE_STORAGE": f"{ours}.listing_cache.ListingCache",
+            "HTTPCACHE_POLICY": f"{ours}.listing_cache.ListingPolicy",
+            "DERLEM_CRAWL_STARTED": started,
+            # safety
+            "DOWNLOAD_VERIFY_CERTIFICATES": order.verify_certificates,
+            "DOWNLOAD_MAXSIZE": order.maximum_bytes,
+            "DOWNLOAD_WARNSIZE": 0,
+            "DOWNLOAD_HANDLERS": dict.fromkeys(("data", "file", "ftp", "s3")),
+            "TWISTED_DNS_RESOLVER": f"{ours}.network.PublicResolver",
+            "DERLEM_ALLOW_PRIVATE": list(order.allow_private),
+            "HTTPPROXY_ENABLED": False,  # a proxy would make its own connections, unchecked
+            "REMOTE_CONTROL_ENABLED": False,
+            "TELNETCONSOLE_ENABLED": False,
+            "COOKIES_ENABLED": False,
+            "METAREFRESH_ENABLED": False,
+            "URLLENGTH_LIMIT": 0,  # it would drop longer ones without a word
+            # in the order of the pages, so that a listing comes in its own order
+            "SCHEDULER_MEMORY_QUEUE": "scrapy.squeues.FifoMemoryQueue",
+            "LOG_LEVEL": "INFO",
+            "LOG_FORMAT": "%(levelname)s %(name)s: %(message)s",
+            "STATS_DUMP": False,
+            "LOGSTATS_INTERVAL": 0,
+            "WARN_ON_GENERATOR_RETURN_VALUE": False,
+        }
+    )
+
+
+class Pipe:
+    """The way out: one JSON object a line, in order. A full pipe holds the crawl back, not the event loop."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._writer = ThreadPoolExecutor(1)
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        """Write a record; the process ends at once when nobody reads any more."""
+        line = json.dumps(record, ensure_ascii=False).encode() + b"\n"
+        try:
+            while line:
+                line = line[os.write(self._descriptor, line) :]
+        except BrokenPipeError:
+            os._exit(1)
+
+    async def send(self, record: Mapping[str, Any]) -> None:
+        """Write a record in the writer's thread, and wait for it."""
+        await asyncio.wrap_future(self.put(record))
+
+    def put(self, record: Mapping[str, Any]) -> Future[None]:
+        """Write a record in the writer's thread, in turn."""
+        return self._writer.submit(self.write, record)
+
+    def finish(self) -> None:
+        """Wait until everything sent is written."""
+        self._writer.shutdown()
+
+
+class Crawl:
+    """One crawl: its order, its marker, and the count of what came."""
+
+    def __init__(self, order: Order, pipe: Pipe) -> None:
+        self.order, self.pipe = order, pipe
+        self.pages = self.documents = self.missed = 0
+
+    def run(self) -> None:
+        """Crawl to the end; ConfigError, before anything is sent, if the order does not fit its spider."""
+        kind = spider_class(self.order.spider)
+        self.category = Template(self.order.category, kind(self.order).template_fields)
+        marker = CrawlMarker(self.order)
+        process = AsyncCrawlerProcess(settings(self.order, kind.pace, marker.started))
+        logging.getLogger("scrapy").setLevel(logging.WARNING)
+        crawler = process.create_crawler(kind)
+        crawler.signals.connect(self.take, signals.item_scraped)
+        crawler.signals.connect(self.broken, signals.spider_error)
+        crawler.signals.connect(self.read, signals.response_received)
+        process.crawl(crawler, self.order)
+        process.start()
+        self.pipe.finish()
+        finished = bool(crawler._stats) and crawler.stats.get_value("finish_reason") == "finished"
+        if not finished or process.bootstrap_failed:
+            raise RuntimeError("the crawl was broken off")
+        if not self.missed:
+            marker.remove()
+        self.pipe.write(
+            {"kind": "end", "pages": self.pages, "documents": self.documents, "resumed": marker.resumed}
+        )
+
+    async def take(self, item: Any) -> None:
+        """Send what the spider yielded."""
+        if isinstance(item, Document):
+            self.documents += 1
+            await self.pipe.send(item.record(self.category))
+        elif isinstance(item, Unread):
+            self.missed += item.reason.transient
+            await self.pipe.send(item.record())
+        else:
+            self._miss("", f"the spider yielded {type(item).__name__}, which is no document")
+
+    def broken(self, failure: Failure, response: Response | None, spider: Spider) -> None:
+        """Send word of a page that the spider could not make sense of."""
+        self._miss(
+            response.url if response is not None else "", f"{type(failure.value).__name__}: {failure.value}"
+        )
+
+    def _miss(self, url: str, detail: str) -> None:
+        self.missed += 1
+        self.pipe.put({"kind": "broken", "uri": url, "detail": detail})
+
+    def read(self, response: Response) -> None:
+        """Count a page."""
+        self.pages += 1

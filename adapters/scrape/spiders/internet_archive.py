@@ -1,0 +1,137 @@
+"""The Internet Archive: its search for what there is, its metadata interface for the files of each item.
+
+Shapes after archive.org/help/aboutsearch.htm and the metadata API: a search gives `response.docs` page by
+page as far as the 10,000th result; beyond, the scraping interface pages by a cursor.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+
+from pydantic import Field
+from scrapy.http import TextResponse
+
+from ....catalog.status import Reason
+from .base import ArchiveSpider, Found, SpiderOptions
+from .documents import Unread
+from .values import first, listed, plain
+
+ROWS = 100
+DEEPEST = 10_000
+"""Results beyond this one are refused by the search and come from the scraping interface."""
+
+
+class InternetArchiveOptions(SpiderOptions):
+    """Which files of an item are its documents."""
+
+    formats: tuple[str, ...] = Field(
+        default=("Image Container PDF", "Text PDF", "PDF"),
+        description="file formats as the archive names them; the first that an item has is taken",
+    )
+
+
+class InternetArchive(ArchiveSpider):
+    """A document for each file of the wanted format, in each item found.
+
+    `start` is a search (`https://archive.org/advancedsearch.php?q=...`, `https://archive.org/search?query=...`)
+    or a collection's page (`https://archive.org/details/NAME`).
+    """
+
+    name = "internet_archive"
+    fields = frozenset({"identifier", "volume", "creator"})
+    follows_rules = False
+    Options = InternetArchiveOptions
+    options: InternetArchiveOptions
+
+    @classmethod
+    def start_url(cls, url: str) -> str:
+        """The first page of the search that the URL means."""
+        parts = urlsplit(url)
+        asked = dict(parse_qsl(parts.query))
+        name = re.fullmatch(r"/details/([^/]+)/?", parts.path)
+        query = f"collection:{name.group(1)}" if name else asked.get("q") or asked.get("query") or ""
+        return _search(url, query, 1)
+
+    def parse(self, response: TextResponse) -> Iterator[Found]:  # type: ignore[override]  # it is text
+        """A page of the search."""
+        found = response.json()["response"]
+        asked = dict(parse_qsl(urlsplit(response.url).query))
+        if int(found["numFound"]) > DEEPEST:
+            yield self.listing(
+                _scraping(response.url, asked["q"], None), self.parse_scraped, source_page=response.url
+            )
+            return
+        for doc in found.get("docs") or ():
+            yield self._item(response, doc["identifier"])
+        page = int(asked["page"])
+        if page * ROWS < int(found["numFound"]):
+            yield self.listing(
+                _search(response.url, asked["q"], page + 1), self.parse, source_page=response.url
+            )
+
+    def parse_scraped(self, response: TextResponse) -> Iterator[Found]:
+        """A page of the scraping interface."""
+        found = response.json()
+        for item in found.get("items") or ():
+            yield self._item(response, item["identifier"])
+        if found.get("cursor"):
+            query = dict(parse_qsl(urlsplit(response.url).query))["q"]
+            yield self.listing(
+                _scraping(response.url, query, found["cursor"]), self.parse_scraped, source_page=response.url
+            )
+
+    def parse_item(self, response: TextResponse, identifier: str) -> Iterator[Found]:
+        """An item's files and what is said of it."""
+        item = response.json()
+        said = item.get("metadata") or {}
+        files = listed(item.get("files"))
+        for wanted in self.options.formats:
+            names = [str(file["name"]) for file in files if file.get("format") == wanted]
+            if names:
+                break
+        else:
+            why = (
+                "the item is dark" if item.get("is_dark") else f"no file in {', '.join(self.options.formats)}"
+            )
+            yield Unread(response.url, Reason.NO_IMAGE, why, response.meta.get("source_page"))
+            return
+        told = {
+            "title": plain(first(said.get("title"))),
+            "date_text": first(said.get("date")) or first(said.get("year")),
+            "issue": first(said.get("issue")) or first(said.get("number")),
+            "volume": first(said.get("volume")),
+            "language": first(said.get("language")),
+            "rights": first(said.get("licenseurl")) or plain(first(said.get("rights"))),
+            "creator": plain(first(said.get("creator"))),
+            "identifier": identifier,
+        }
+        for name in names:
+            document = self.document(response, f"/download/{quote(identifier)}/{quote(name)}", **told)
+            if document is not None:
+                yield document
+
+    def _item(self, response: TextResponse, identifier: str) -> Found:
+        return self.listing(
+            response.urljoin(f"/metadata/{quote(identifier)}"),
+            self.parse_item,
+            source_page=response.url,
+            cb_kwargs={"identifier": identifier},
+        )
+
+
+def _search(url: str, query: str, page: int) -> str:
+    """A page of results, sorted by name so that no item moves between pages."""
+    asked = {"q": query, "fl[]": "identifier", "sort[]": "identifier asc", "rows": ROWS}
+    return _at(url, "/advancedsearch.php", asked | {"page": page, "output": "json"})
+
+
+def _scraping(url: str, query: str, cursor: str | None) -> str:
+    asked = {"q": query, "fields": "identifier", "sorts": "identifier", "count": 1000}
+    return _at(url, "/services/search/v1/scrape", asked | ({"cursor": cursor} if cursor else {}))
+
+
+def _at(url: str, path: str, asked: Mapping[str, object]) -> str:
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc, path, urlencode(asked), ""))

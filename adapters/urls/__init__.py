@@ -1,0 +1,1 @@
+"""The `urls` adapter: lists of URLs, fetched within the limits of their hosts."""

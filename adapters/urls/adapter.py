@@ -1,0 +1,250 @@
+"""The `urls` adapter: lists of URLs with captions and anything else beside them, fetched politely."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ...catalog.models import Failure, Item, Message, Payload, category_path
+from ...catalog.status import Reason
+from ...core.config_values import ResolvedPath
+from ...core.errors import ConfigError, MissingExtra
+from ..base import Adapter, SourceOptions, Spread
+from ..captions import language_tag
+from ..conversations import conversation
+from ..http.fetch_options import SourceLimits
+from ..http.urls import UrlError, host_of
+from ..names import readable
+from ..templates import Template
+from ..tree import Tree
+from .lists import UNREADABLE, Format, Rows, columns, format_of, read_rows
+
+BLOCK = 1_000
+"""URLs of a host in one unit: a worker that has a host of its own must not be the only one at work."""
+
+COUNTED = 200_000
+"""Hosts whose URLs are counted at a time."""
+
+
+class ColumnOptions(BaseModel):
+    """Which column holds what. All others go into the item's `meta`, under their own names."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: str = Field(default="url", min_length=1)
+    caption: str | None = Field(default=None, min_length=1)
+    category: str | None = Field(
+        default=None, min_length=1, description="a path, a name, or a list of names; or use a template"
+    )
+    language: str | None = Field(default=None, min_length=1, description="of the caption (BCP 47)")
+    license: str | None = Field(default=None, min_length=1, description="of the picture (SPDX)")
+    conversations: str | None = Field(
+        default=None,
+        min_length=1,
+        description="messages (role, content) or turns (from, value); JSON, too",
+    )
+
+    @property
+    def named(self) -> dict[str, str]:
+        """What is mapped: option by column."""
+        return {column: option for option, column in self.model_dump(exclude_none=True).items()}
+
+
+class UrlsOptions(SourceOptions):
+    """Lists of URLs: txt (one per line), csv and tsv (with a header), jsonl, parquet.
+
+    The same URL is one item, however often it is listed. Category fields: all columns, and {host}.
+    """
+
+    path: ResolvedPath = Field(
+        min_length=1, description="a list, a folder of lists, or a glob; .gz, .bz2, .xz and .zst are unpacked"
+    )
+    format: Format | None = Field(default=None, description="default: told from the names of the lists")
+    columns: ColumnOptions = Field(default_factory=ColumnOptions)
+    limits: SourceLimits = Field(
+        default_factory=SourceLimits,
+        description="what hosts are asked to bear; before the fetch section's",
+    )
+
+
+class UrlsAdapter(Adapter[UrlsOptions]):
+    """Lists of URLs; uri is the URL as listed.
+
+    The unit is the host, so that a worker keeps its connections to it; for each further BLOCK of its URLs it
+    is another one, such as `example.org#1`. Workers share a host's limits (see fetch.leases).
+    """
+
+    Options = UrlsOptions
+    spread = Spread.PARTITIONS
+    reading = ("derlem.adapters.http.fetcher",)
+
+    def discover(self, source: UrlsOptions) -> Iterator[list[Item]]:
+        """Stream the lists. A row that makes no sense is an item: uri the list, locator the row."""
+        lists = _lists(source, self.context.workspace.root)
+        if not lists:
+            raise ConfigError(f"there are no lists at {source.path}", key="path")
+        units = _Units()
+        for number, (name, path, form) in enumerate(lists):
+            try:
+                reader = _Reader(source, name, columns(path, form), units)
+            except UNREADABLE as error:
+                yield [_damaged(source, name, str(error))]
+                continue
+            except ConfigError as error:
+                if number == 0:
+                    raise
+                yield [_damaged(source, name, error.message)]
+                continue
+            try:
+                for rows in read_rows(path, form):
+                    yield reader.items(rows)
+            except UNREADABLE as error:
+                yield [_damaged(source, name, str(error))]
+
+    def read(self, source: UrlsOptions, items: Iterable[Item]) -> Iterator[tuple[str, Payload | Failure]]:
+        """Fetch the URLs, in whatever order their hosts allow."""
+        try:
+            from ..http.fetcher import Fetcher
+        except ModuleNotFoundError as error:
+            raise MissingExtra(f"the 'urls' adapter ({error.name})", "fetch") from error
+        yield from Fetcher(self.context, source.limits).fetch(items)
+
+
+class _Units:
+    """Cuts the URLs of each host into units, as they come."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+
+    def of(self, host: str) -> str:
+        """The unit of the next URL of a host."""
+        count = self._counts.get(host, 0)
+        self._counts[host] = count + 1
+        if len(self._counts) > COUNTED:  # small hosts may be forgotten: they fill no second unit soon
+            self._counts = {name: seen for name, seen in self._counts.items() if seen >= BLOCK // 10}
+        return host if count < BLOCK else f"{host}#{count // BLOCK}"
+
+
+class _Reader:
+    """Makes items of one list's rows."""
+
+    def __init__(self, source: UrlsOptions, name: str, found: Sequence[str], units: _Units) -> None:
+        """ConfigError if a column that the declaration names is not among those `found`."""
+        self._source, self._name, self._units = source.name, name, units
+        mapped = source.columns
+        for column, option in mapped.named.items():
+            if column not in found:
+                near = difflib.get_close_matches(
+                    column.lower(), [have.lower() for have in found], n=1, cutoff=0.7
+                )
+                guess = next((have for have in found if near and have.lower() == near[0]), None)
+                hint = f"; did you mean {guess!r}?" if guess else ""
+                raise ConfigError(
+                    f"{name} has no column {column!r}{hint} (it has: {', '.join(found) or 'none'})",
+                    key=f"columns.{option}",
+                )
+        if source.category and mapped.category:
+            raise ConfigError("give either a template or a column for the category", key="category")
+        self._columns = mapped
+        self._template = Template(source.category, {*found, "host"})
+        self._fixed = None if self._template.fields or mapped.category else self._template.render({})
+
+    def items(self, rows: Rows) -> list[Item]:
+        """The items of some rows."""
+        items = [self._bad_row(number, Reason.BAD_ROW, detail) for number, detail in rows.bad]
+        mapped = self._columns
+        special = mapped.language or mapped.license or mapped.conversations
+        for number, row in rows.good:
+            url = row.pop(mapped.url, None)
+            if not isinstance(url, str) or not (url := url.strip()):
+                items.append(self._bad_row(number, Reason.NO_VALUE, f"no URL in {mapped.url!r}"))
+                continue
+            if "\0" in url:
+                items.append(self._bad_row(number, Reason.BAD_ROW, "a NUL in the URL"))
+                continue
+            reason: Reason | None = None
+            try:
+                host = host_of(url)
+                unit = self._units.of(host)
+            except UrlError as error:
+                host, unit, reason, row["detail"] = "", "", Reason.BAD_URL, str(error)
+            category = self._fixed
+            if category is None:
+                category = self._category(row, url, host)
+            caption = _text(row.pop(mapped.caption, None)) if mapped.caption else None
+            item = Item(
+                self._source, url, category=category, caption=caption, meta=row, unit=unit, reason=reason
+            )
+            if special:
+                self._fill(item, row)
+            items.append(item)
+        return items
+
+    def _category(self, row: dict[str, Any], url: str, host: str) -> str:
+        column = self._columns.category
+        if column is None:
+            return self._template.render({**row, self._columns.url: url, "host": host})
+        value = row.pop(column, None)
+        if isinstance(value, str):
+            return category_path(value)
+        parts = value if isinstance(value, list) else [value]
+        return category_path(*(str(part) for part in parts if part is not None))
+
+    def _fill(self, item: Item, row: dict[str, Any]) -> None:
+        """Set the columns that few lists have; values that make no sense stay in `meta`, with a note."""
+        mapped = self._columns
+        if mapped.license:
+            item.license = _text(row.pop(mapped.license, None))
+        if mapped.language and (language := _text(row.get(mapped.language))):
+            try:
+                item.language = language_tag(language)
+                del row[mapped.language]
+            except ValueError as error:
+                row["bad_value"] = f"{mapped.language}: {error}"
+        if mapped.conversations and row.get(mapped.conversations):
+            try:
+                item.conversations = _conversation(row[mapped.conversations])
+                del row[mapped.conversations]
+            except (ValueError, RecursionError) as error:
+                row["bad_value"] = f"{mapped.conversations}: {error}"
+
+    def _bad_row(self, number: int, reason: Reason, detail: str) -> Item:
+        return Item(self._source, self._name, locator=f"row {number}", meta={"detail": detail}, reason=reason)
+
+
+def _lists(source: UrlsOptions, workspace: Path) -> list[tuple[str, Path, Format]]:
+    """Names (below the source's root), paths and formats of a source's lists, sorted; ConfigError."""
+    tree = Tree(source.path, without=workspace)
+    lists = []
+    for folder in tree.folders():
+        for name in folder.files:
+            path = Path(tree.root, folder.path, name)
+            form = source.format or format_of(path)
+            if form is None:
+                raise ConfigError(
+                    f"{path} has not the name of a list: give its `format`, or a glob without it",
+                    key="path",
+                )
+            lists.append((readable(os.fspath(folder.join(name))), path, form))
+    return lists
+
+
+def _damaged(source: UrlsOptions, name: str, detail: str) -> Item:
+    return Item(source.name, name, meta={"detail": f"the list: {detail}"}, reason=Reason.BAD_ROW)
+
+
+def _text(value: object) -> str | None:
+    """A value as text; of a list, the first that says something."""
+    if isinstance(value, list):
+        value = next((entry for entry in value if entry), None)
+    return None if value is None or value == "" else str(value)
+
+
+def _conversation(value: object) -> list[Message]:
+    return conversation(json.loads(value) if isinstance(value, str) else value)

@@ -1,0 +1,236 @@
+"""Reads what corpora really hold: every byte of every shard, hashed anew; nobody's word is taken for it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import mmap
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ..catalog.audit import Inventory
+from ..core.tar import BLOCK
+from ..core.workspace import Workspace
+from .layout import EXTENSIONS, corpora, parse_key
+from .workers import each
+
+SAMPLES = pa.schema(
+    [
+        ("sample", pa.string()),
+        ("shard", pa.int32()),
+        ("key", pa.string()),
+        ("item_id", pa.string()),  # null: no build gives such a key
+        ("repeat", pa.int32()),
+        ("bytes", pa.int64()),
+        ("sha256", pa.string()),  # of the image as it stands in the shard; null: there is none
+        ("record_source", pa.string()),
+        ("record_category", pa.string()),
+        ("record_license", pa.string()),
+        ("record_sha256", pa.string()),
+    ]
+)
+FILES = pa.schema(
+    [
+        ("sample", pa.string()),
+        ("shard", pa.int32()),
+        ("path", pa.string()),
+        ("samples", pa.int64()),
+        ("bytes", pa.int64()),
+        ("sha256", pa.string()),
+        ("error", pa.string()),  # null: read to its end
+    ]
+)
+STORE = pa.schema([("path", pa.string()), ("bytes", pa.int64())])
+
+_INLINE = 64_000_000
+"""Bytes of shards below which starting processes costs more than it gives."""
+_BATCH = 10_000
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Shard:
+    workspace: Workspace
+    sample: str
+    number: int
+    path: Path
+
+
+class _Broken(Exception):
+    """A shard that cannot be read on."""
+
+
+def inventory(workspace: Workspace, remains: pa.Table, workers: int | None = None) -> Inventory:
+    """Read all shards in the workspace's corpora, with `workers` processes (default: one per core).
+
+    `remains` is what is left of purged items, as `pipeline.purge.remains` finds it.
+
+    A shard that cannot be read to its end is listed with the error, and with the samples before it.
+    """
+    shards = [
+        _Shard(workspace, folder.name, number, path)
+        for folder in corpora(workspace)
+        for number, path in folder.shards()
+    ]
+    holder = tempfile.TemporaryDirectory(prefix="derlem-audit-", ignore_cleanup_errors=True)
+    small = sum(shard.path.stat().st_size for shard in shards) < _INLINE
+    work = partial(_read_shard, folder=Path(holder.name))
+    rows = list(each(work, shards, 1 if small else workers or os.cpu_count() or 1))
+    nothing = Path(holder.name) / "nothing"
+    pq.write_table(SAMPLES.empty_table(), nothing)
+    return Inventory(
+        shard_samples=[nothing, *sorted(Path(holder.name).glob("*.samples"))],
+        shard_files=pa.Table.from_pylist(rows, schema=FILES),
+        store_files=pa.Table.from_pylist(_store_files(workspace), schema=STORE),
+        remains=remains,
+        holder=holder,
+    )
+
+
+def _store_files(workspace: Workspace) -> list[Row]:
+    files = sorted(path for path in workspace.store.glob("*/[0-9]*") if path.is_file())
+    return [
+        {"path": path.relative_to(workspace.root).as_posix(), "bytes": path.stat().st_size} for path in files
+    ]
+
+
+def _read_shard(shard: _Shard, folder: Path) -> Row:
+    """List a shard's samples in a file in `folder`; returns its row of FILES."""
+    digest = hashlib.sha256()
+    size = samples = 0
+    error: str | None = None
+    with shard.path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+            size += len(block)
+    reader = _tar_samples if shard.path.suffix == ".tar" else _parquet_samples
+    target = folder / f"{shard.sample}-{shard.path.name}.samples"
+    with pq.ParquetWriter(target, SAMPLES, compression="zstd") as writer:
+        found = _Batches(writer, shard)
+        try:
+            for row in reader(shard.path):
+                found.add(row)
+                samples += 1
+        except (_Broken, OSError, ValueError, KeyError, pa.ArrowException) as broken:
+            error = str(broken)
+        found.flush()
+    return {
+        "sample": shard.sample,
+        "shard": shard.number,
+        "path": shard.path.relative_to(shard.workspace.root).as_posix(),
+        "samples": samples,
+        "bytes": size,
+        "sha256": digest.hexdigest(),
+        "error": error,
+    }
+
+
+@dataclass(slots=True)
+class _Batches:
+    """Rows of SAMPLES on their way to a file, some thousand at a time."""
+
+    writer: pq.ParquetWriter
+    shard: _Shard
+    rows: list[Row] = field(default_factory=list)
+
+    def add(self, row: Row) -> None:
+        item_id, repeat = parse_key(row["key"]) or (None, 0)
+        place = {"sample": self.shard.sample, "shard": self.shard.number}
+        self.rows.append(place | row | {"item_id": item_id, "repeat": repeat})
+        if len(self.rows) >= _BATCH:
+            self.flush()
+
+    def flush(self) -> None:
+        if self.rows:
+            self.writer.write_table(pa.Table.from_pylist(self.rows, schema=SAMPLES))
+            self.rows.clear()
+
+
+def _tar_samples(path: Path) -> Iterator[Row]:
+    """The samples of a tar, in order: members that share a key are one."""
+    images = set(EXTENSIONS.values())
+    key, row = None, Row()
+    for name, content in _members(path):
+        stem, _, suffix = name.partition(".")
+        if stem != key:
+            if key is not None:
+                yield row
+            key, row = stem, {"key": stem, "bytes": 0}
+        if suffix in images:
+            row |= {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        elif suffix == "json":
+            row |= _said(json.loads(bytes(content)))
+        else:
+            raise _Broken(f"a member that no build writes: {name!r}")
+    if key is not None:
+        yield row
+
+
+def _members(path: Path) -> Iterator[tuple[str, memoryview]]:
+    """Name and content of each member of a plain ustar file; _Broken if it is not one."""
+    size = path.stat().st_size
+    if size == 0:
+        raise _Broken("an empty file")
+    with (
+        path.open("rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
+        memoryview(data) as view,
+    ):
+        place = 0
+        while place + BLOCK <= size:
+            head = bytes(view[place : place + BLOCK])
+            if head == bytes(BLOCK):
+                return
+            name, length = _header(head, place)
+            start, place = place + BLOCK, place + BLOCK + length + -length % BLOCK
+            if place > size:
+                raise _Broken(f"it ends within {name}")
+            with view[start : start + length] as content:
+                yield name, content
+    raise _Broken("it has no end")
+
+
+def _header(head: bytes, place: int) -> tuple[str, int]:
+    stated = head[148:156].rstrip(b" \0")
+    summed = sum(head) - sum(head[148:156]) + 8 * ord(" ")
+    if head[257:262] != b"ustar" or not stated or int(stated, 8) != summed or head[156:157] != b"0":
+        raise _Broken(f"no plain member at byte {place:,}")
+    return head[:100].rstrip(b"\0").decode("ascii"), int(head[124:136].rstrip(b" \0"), 8)
+
+
+def _parquet_samples(path: Path) -> Iterator[Row]:
+    """The samples of a Parquet shard, in order, a row group at a time."""
+    columns = ["image", "key", "source", "category", "license", "sha256"]
+    with pq.ParquetFile(path) as file:
+        for group in range(file.num_row_groups):
+            table = file.read_row_group(group, columns)
+            images = [chunk.field("bytes") for chunk in table.column("image").chunks]
+            contents = (value for chunk in images for value in chunk)
+            for content, said in zip(contents, table.drop_columns("image").to_pylist(), strict=True):
+                data = content.as_buffer()
+                row: Row = {"key": said["key"], "bytes": 0} | _said(said)
+                if data is not None:
+                    row |= {"bytes": data.size, "sha256": hashlib.sha256(data).hexdigest()}
+                yield row
+
+
+def _said(record: Row) -> Row:
+    """What a record says of its sample; _Broken if it is not one."""
+    try:
+        return {
+            "record_source": record["source"],
+            "record_category": "/".join(record["category"]),
+            "record_license": record["license"],
+            "record_sha256": record["sha256"],
+        }
+    except (KeyError, TypeError) as error:
+        raise _Broken(f"a record that no build writes: {error}") from error

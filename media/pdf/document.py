@@ -1,0 +1,97 @@
+"""A PDF document as a list of pages, each an item that waits to be read."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...catalog.models import Item, Rejected
+from ...catalog.status import Reason
+from .pdf_options import PdfOptions
+
+if TYPE_CHECKING:
+    from pypdfium2 import PdfDocument
+
+POINTS_PER_INCH = 72
+
+
+def expand(path: Path, document: Item, options: PdfOptions) -> list[Item]:
+    """The pages of a document, in order; nothing is drawn, no page's content is parsed.
+
+    `path` is the document in the workspace's cache, so that its name is its sha256, which `hint` passes
+    on to `read_pages`. Pages inherit what the document says of itself: category, caption, language,
+    licence, `meta`. A page that is known to be impossible already has its reason.
+
+    Raises Rejected: `pdf_encrypted`, `pdf_damaged`, `pdf_empty`.
+    """
+    with open_document(path) as pdf:
+        count = len(pdf)
+        if not count:
+            raise Rejected(Reason.PDF_EMPTY, "the document has no pages")
+        return [_page(pdf, number, count, path.name, document, options) for number in range(1, count + 1)]
+
+
+def open_document(path: Path) -> PdfDocument:
+    """Open a PDF, to be closed by the caller; Rejected (`pdf_encrypted`, `pdf_damaged`) if that fails."""
+    import pypdfium2 as pdfium
+    import pypdfium2.raw as raw
+
+    try:
+        return pdfium.PdfDocument(path)
+    except pdfium.PdfiumError as error:
+        if error.err_code in (raw.FPDF_ERR_PASSWORD, raw.FPDF_ERR_SECURITY):
+            raise Rejected(Reason.PDF_ENCRYPTED, "the document opens with a password only") from error
+        raise Rejected(Reason.PDF_DAMAGED, str(error)) from error
+
+
+def pixels(points: float, dpi: int) -> int:
+    """The pixels of a length in points (1/72 inch), at least one."""
+    return max(1, round(points / POINTS_PER_INCH * dpi))
+
+
+def page_size(pdf: PdfDocument, number: int) -> tuple[float, float]:
+    """Width and height of page `number` (from 1) in points, upright as a viewer shows it.
+
+    Rejected (`page_damaged`) if the page cannot be found or has no extent.
+    """
+    import pypdfium2.raw as raw
+
+    size = raw.FS_SIZEF()
+    found = raw.FPDF_GetPageSizeByIndexF(pdf, number - 1, size)
+    width, height = (round(float(side), 4) for side in (size.width, size.height))  # of single precision
+    if not found or not (0 < width < math.inf and 0 < height < math.inf):
+        raise Rejected(Reason.PAGE_DAMAGED, "the page cannot be found, or has no size")
+    return width, height
+
+
+def _page(
+    pdf: PdfDocument, number: int, count: int, digest: str, document: Item, options: PdfOptions
+) -> Item:
+    here = f"page={number}"
+    facts: dict[str, Any] = {"page": number, "pages": count}
+    reason = None
+    try:
+        width, height = page_size(pdf, number)
+    except Rejected as rejection:
+        reason = rejection.reason
+        facts["detail"] = rejection.detail
+    else:
+        facts["size"] = [width, height]
+        columns, rows = pixels(width, options.dpi), pixels(height, options.dpi)
+        if columns * rows > options.max_page_pixels:
+            reason = Reason.PAGE_TOO_LARGE
+            facts["detail"] = f"{columns}x{rows} pixels at {options.dpi} DPI"
+    return Item(
+        source=document.source,
+        uri=document.uri,
+        locator=f"{document.locator}#{here}" if document.locator else here,
+        category=document.category,
+        caption=document.caption,
+        language=document.language,
+        license=document.license,
+        parent_id=document.item_id,
+        meta={**document.meta, "pdf": facts},
+        hint={"document": digest, "page": number},
+        reason=reason,
+    )

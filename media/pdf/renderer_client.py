@@ -1,0 +1,148 @@
+"""Holds the process that reads pages: starts it, waits no longer than a page may take, kills all of it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from multiprocessing import Pipe
+from pathlib import Path
+from typing import Any
+
+from ...catalog.status import Reason
+from .pdf_options import PdfOptions
+
+START_SECONDS = 30.0
+"""How long the process may take to start, on top of the first page's deadline."""
+_HEAP = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(256 << 20)}
+"""Has glibc keep a page's freed pixels, up to 256 MiB, for the next page.
+
+By default it gives blocks of that size back to the kernel, which then clears each page's memory anew: a third
+of poppler's time on a page of text at 300 DPI.
+"""
+
+
+@dataclass(slots=True)
+class Answer:
+    """What was said of a page: the image, or why there is none, and what is known of the page."""
+
+    number: int
+    facts: dict[str, Any]
+    data: bytes | None
+    reason: Reason | None = None
+    detail: str = ""
+
+
+class Renderer:
+    """A process that reads pages, started when first asked and again after each loss.
+
+    It dies when this object is closed, and, because it watches its standard input, when this process
+    dies in whatever way.
+    """
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._folder: str | None = None
+
+    def read(self, path: Path, numbers: list[int], options: PdfOptions) -> Iterator[Answer]:
+        """An answer for each of the document's pages, in whatever order they are finished.
+
+        A page that takes longer than `options.page_deadline`, or that ends the process, costs itself;
+        the others are asked for again. If it is not the pages but opening the document, it costs all.
+        """
+        waiting = list(numbers)
+        while waiting:
+            current: int | None = None
+            try:
+                self._ask(path, waiting, options)
+                patience = options.page_deadline + START_SECONDS
+                while (message := self._hear(patience)) is not None:
+                    patience = options.page_deadline
+                    if "begin" in message:
+                        current = message["begin"]
+                    elif "page" in message:
+                        answer = self._answer(message)
+                        waiting.remove(answer.number)
+                        yield answer
+                    elif "rejected" in message:
+                        reason = Reason(message["rejected"])
+                        yield from (Answer(number, {}, None, reason, message["detail"]) for number in waiting)
+                        waiting.clear()
+            except TimeoutError:
+                self.close()
+                detail = f"took longer than `pdf.page_deadline`, {options.page_deadline:g} s"
+                yield from _charge(waiting, current, Reason.RENDERER_TIMEOUT, detail)
+            except (EOFError, ConnectionError):
+                detail = f"the renderer ended with {self.close()}"
+                yield from _charge(waiting, current, Reason.RENDERER_CRASH, detail)
+            except BaseException:  # whoever asked does not want the rest, which must not reach the next
+                self.close()
+                raise
+
+    def close(self) -> int | None:
+        """End the process and all that it started; returns its exit status, if it ran."""
+        status = None
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            status = self._process.wait()
+            assert self._process.stdin is not None
+            self._process.stdin.close()
+            self._connection.close()
+            self._process = None
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+        return status
+
+    def _start(self) -> None:
+        self._folder = tempfile.mkdtemp(prefix="derlem-pages-")
+        self._connection, theirs = Pipe()
+        package = __package__ or ""
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", f"{package}.renderer", str(theirs.fileno()), self._folder],
+                stdin=subprocess.PIPE,
+                pass_fds=[theirs.fileno()],
+                env={**_HEAP, **os.environ},
+                start_new_session=True,
+            )
+
+    def _ask(self, path: Path, numbers: list[int], options: PdfOptions) -> None:
+        if self._process is None:
+            self._start()
+        request = {
+            "path": str(path),
+            "pages": numbers,
+            "options": options.model_dump(mode="json"),
+        }
+        self._connection.send_bytes(json.dumps(request).encode())
+
+    def _hear(self, patience: float) -> dict[str, Any] | None:
+        """The next message; None when the request is done."""
+        if not self._connection.poll(patience):
+            raise TimeoutError
+        message: dict[str, Any] = json.loads(self._connection.recv_bytes())
+        return None if "done" in message else message
+
+    def _answer(self, message: dict[str, Any]) -> Answer:
+        number, facts = message["page"], message["facts"]
+        if "reason" in message:
+            return Answer(number, facts, None, Reason(message["reason"]), message["detail"])
+        return Answer(number, facts, self._connection.recv_bytes())
+
+
+def _charge(waiting: list[int], current: int | None, reason: Reason, detail: str) -> Iterator[Answer]:
+    """The loss of a process goes to the page that it worked on; to all, if it had not begun with any."""
+    if current is not None and current not in waiting:  # lost between two pages
+        current = waiting[0] if waiting else None
+    for number in list(waiting) if current is None else [current]:
+        waiting.remove(number)
+        yield Answer(number, {}, None, reason, detail)

@@ -1,0 +1,1 @@
+"""Executors: run tasks on worker processes and yield finished segments."""

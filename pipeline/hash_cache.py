@@ -1,0 +1,104 @@
+"""Keeps the hashes of pictures outside the catalog: an evaluation set is not decoded anew for every draw."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import PIL
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ..adapters.base import Context, SourceOptions
+from ..adapters.files.adapter import FilesOptions
+from ..adapters.huggingface.dataset_options import HuggingfaceOptions
+from ..adapters.huggingface.hub import HubFiles
+from ..adapters.tree import Tree
+from ..core.durable import replacing
+from .evaluation_hashes import PictureHashes, hashed_form, picture_hashes
+
+log = logging.getLogger("derlem.adapters")
+
+_MADE = 1
+"""To be raised when the same bytes give other hashes than before."""
+
+_TICK = 2 * 10**9
+"""Nanoseconds between which some file systems cannot tell two changes apart."""
+
+_COLUMNS = ("original_sha256", "sha256", "dhash")
+
+Stamps = list[tuple[str, int, int]]
+"""Name, size in bytes and time of the last change (ns) of every file."""
+
+
+def kept_hashes(source: SourceOptions, context: Context, *, keep: bool) -> Iterator[PictureHashes]:
+    """What `picture_hashes` gives, from the cache where nothing has changed since they were kept there.
+
+    Of a folder the names, sizes and times of its files tell; a dataset on the hub is asked for its commit,
+    and read at that. With `keep` what had to be read is kept. Raises what `picture_hashes` does.
+    """
+    files: Stamps | None = None
+    if isinstance(source, HuggingfaceOptions) and source.hub_id is not None:
+        source = source.model_copy(update={"revision": HubFiles.at(source.hub_id, source.revision).commit})
+        files = []  # what lies at a commit never changes
+    elif isinstance(source, HuggingfaceOptions) and Path(source.dataset).is_dir():  # a file may name others
+        files = _files(Tree(source.dataset, hidden=True))
+    elif isinstance(source, FilesOptions):
+        files = _files(Tree(source.path, without=context.workspace.root))
+    if files is None:
+        yield from picture_hashes(source, context)
+        return
+    path = _place(source, files, context)
+    if (found := _read(path)) is not None:
+        log.info("%s: the hashes of %d pictures are known", source.name, len(found))
+        yield from found
+        return
+    read = []
+    for hashes in picture_hashes(source, context):
+        read.append(hashes)
+        yield hashes
+    if keep:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        table = pa.table({name: [getattr(each, name) for each in read] for name in _COLUMNS})
+        with replacing(path) as file:
+            pq.write_table(table, file, compression="none", write_page_checksum=True)
+
+
+def _files(tree: Tree) -> Stamps | None:
+    """The files of a tree; None if one has changed just now, and by a coarse clock may change again unseen.
+
+    What is odd (a link that leads out) is read by no adapter, and counts for nothing.
+    """
+    found = []
+    for folder in tree.folders():
+        for name in (*folder.files, *folder.others):
+            with suppress(FileNotFoundError):  # gone since it was listed
+                status = Path(tree.root, folder.path, name).stat()
+                found.append((folder.join(name), status.st_size, status.st_mtime_ns))
+    recent = time.time_ns() - _TICK
+    return None if any(changed > recent for _, _, changed in found) else found
+
+
+def _place(source: SourceOptions, files: Stamps, context: Context) -> Path:
+    """Where the hashes of a source's pictures are kept as long as its files are these."""
+    form = hashed_form(context).model_dump()
+    whole = [_MADE, PIL.__version__, form, source.model_dump(mode="json"), files]
+    digest = hashlib.sha256(json.dumps(whole).encode()).hexdigest()
+    return context.workspace.hashes / f"{digest}.parquet"
+
+
+def _read(path: Path) -> list[PictureHashes] | None:
+    """Kept hashes; None if there are none, or none that can be read."""
+    try:
+        table = pq.read_table(path, columns=list(_COLUMNS), page_checksum_verification=True)
+    except FileNotFoundError:
+        return None
+    except (OSError, pa.ArrowException) as error:
+        log.warning("%s is damaged, and made anew: %s", path, error)
+        return None
+    return [PictureHashes(**row) for row in table.to_pylist()]

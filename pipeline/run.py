@@ -1,0 +1,120 @@
+"""A run from start to end: the state file, recovery of a killed predecessor, the record."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+
+import duckdb
+
+from ..catalog.connection import read_catalog, write_catalog
+from ..catalog.models import now
+from ..catalog.runs import record_run
+from ..catalog.sources import Declared, declare_sources, provenance
+from ..core.workspace import Workspace
+from .ingest_options import IngestOptions
+from .segment_store import SegmentStore
+from .state import RunState, StateFile, last_state, new_run_id, replace_text
+
+log = logging.getLogger("derlem.pipeline")
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A run, and what its stages need."""
+
+    workspace: Workspace
+    run: str
+    store: SegmentStore
+    state: StateFile
+
+
+@contextmanager
+def session(
+    workspace: Workspace,
+    command: str,
+    config_hash: str,
+    ingest: IngestOptions,
+) -> Iterator[Session]:
+    """A run under the workspace's lock, which the caller holds.
+
+    What a killed run left is taken up first. However the command ends, its run says how.
+    """
+    _close_killed_run(workspace)
+    for leftover in workspace.state.glob("plan-*.parquet"):
+        leftover.unlink()
+    state = StateFile(workspace, RunState(run=new_run_id(), command=command, config_hash=config_hash))
+    store = SegmentStore(workspace, ingest)
+    try:
+        with write_catalog(workspace) as connection:
+            store.recover(connection)
+            record_run(connection, asdict(state.state))
+        yield Session(workspace, state.state.run, store, state)
+    except BaseException as error:
+        store.tidy()  # on a full disk, what follows needs the room
+        state.finish("interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
+        _record(workspace, state)
+        raise
+    state.finish("done")
+    _record(workspace, state)
+
+
+def declare(
+    workspace: Workspace, connection: duckdb.DuckDBPyConnection, declared: Sequence[Declared]
+) -> None:
+    """Bring the registry and the provenance files up to the configuration."""
+    declare_sources(connection, declared)
+    _write_provenance(workspace, connection)
+
+
+def write_provenance(workspace: Workspace) -> None:
+    """Write `provenance.json` of every source that the registry knows, with its counts as they are now."""
+    with read_catalog(workspace) as connection:
+        _write_provenance(workspace, connection)
+
+
+def _write_provenance(workspace: Workspace, connection: duckdb.DuckDBPyConnection) -> None:
+    for (name,) in connection.execute("SELECT source FROM sources").fetchall():
+        folder = workspace.store / name
+        folder.mkdir(parents=True, exist_ok=True)
+        facts = provenance(connection, name)
+        text = json.dumps(facts, ensure_ascii=False, indent=2, sort_keys=True, default=_iso)
+        replace_text(folder / "provenance.json", text + "\n")
+
+
+def _iso(value: object) -> str:
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+
+def _record(workspace: Workspace, state: StateFile) -> None:
+    with write_catalog(workspace) as connection:
+        record_run(connection, asdict(state.state))
+
+
+def _recorded_state(workspace: Workspace, run: str) -> str | None:
+    with read_catalog(workspace) as connection:
+        found = connection.execute("SELECT state FROM runs WHERE run = ?", [run]).fetchall()
+    return found[0][0] if found else None
+
+
+def _close_killed_run(workspace: Workspace) -> None:
+    """A run that was killed cannot say so: the next one does, in its state files and in the catalog.
+
+    Only the last run can have been: one instance works at a time, and each closes its predecessor.
+    """
+    last = last_state(workspace)
+    if last is None:
+        return
+    killed = last.state == "running"
+    if killed:
+        last.state, last.finished_at = "interrupted", now().isoformat()
+    elif not workspace.catalog.exists() or _recorded_state(workspace, last.run) == last.state:
+        return
+    with write_catalog(workspace) as connection:
+        record_run(connection, asdict(last))
+    if killed:  # else it was between its last two words: to the state file and to the catalog
+        StateFile(workspace, last)
+        log.info("run %s had been killed", last.run)

@@ -1,0 +1,117 @@
+"""The segment store from the coordinator's side: numbers, recovery after a kill, commits by time or size."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+import duckdb
+import pyarrow as pa
+
+from ..catalog.connection import WRITE_WAIT, write_catalog
+from ..catalog.segment_files import Segment, inspect, stored
+from ..catalog.segments import merge
+from ..core.errors import CatalogBusy
+from ..core.workspace import Workspace
+from .ingest_options import IngestOptions
+from .segment_writer import WrittenSegment, write_rows
+
+log = logging.getLogger("derlem.pipeline")
+
+
+class SegmentStore:
+    """Takes finished segments in, gives them numbers, and commits them to the catalog.
+
+    One instance per run, under the instance lock. `recover` comes first, for what a killed run left: finished
+    segments are merged, unfinished files are removed.
+    """
+
+    def __init__(self, workspace: Workspace, options: IngestOptions) -> None:
+        self.workspace, self._options = workspace, options
+        self._waiting: list[Segment] = []
+        self._items = 0
+        self._committed = time.monotonic()
+        self._last: dict[str, int] = {}
+        """The highest number of each source's segments: files', and those of the catalog, lost or not."""
+
+    def recover(self, connection: duckdb.DuckDBPyConnection) -> int:
+        """Merge finished segments that the catalog does not hold; returns how many there were."""
+        self.tidy()
+        known = dict(connection.execute("SELECT segment, source FROM segments").fetchall())
+        files = {f"{path.parent.name}/{path.stem}": path for path in stored(self.workspace)}
+        for name in {**known, **files}:
+            source, _, number = name.rpartition("/")
+            self._last[source] = max(self._last.get(source, 0), int(number))
+        self._remove_halves()
+        found = [path for name, path in files.items() if name not in known]
+        merged = merge(connection, [inspect(self.workspace, path) for path in found])
+        if merged:
+            log.info("took up %d finished segments of an earlier run", merged)
+        return merged
+
+    def _remove_halves(self) -> None:
+        """Remove the tars of segments whose rows a kill kept from their names: nothing knows of them.
+
+        Such a tar has the next number. Where the rows of an earlier one are gone, somebody lost them, and
+        the pictures are to stay.
+        """
+        for tar in stored(self.workspace, suffix=".tar"):
+            if tar.with_suffix(".parquet").exists():
+                continue
+            if int(tar.stem) > self._last.get(tar.parent.name, 0):
+                tar.unlink()
+            else:
+                log.warning("%s: its rows are gone (%s)", tar, tar.with_suffix(".parquet").name)
+
+    def tidy(self) -> None:
+        """Remove the files of segments that nobody will finish; no worker may be at work."""
+        for leftover in self.workspace.store.glob("*/.*.tmp"):
+            leftover.unlink()
+
+    def adopt(self, written: WrittenSegment) -> Segment:
+        """Give a finished segment its number and name. Its rows come last: they make it count."""
+        number = self._next_number(written.source)
+        rows = written.rows.parent / f"{number:06d}.parquet"
+        if written.tar is not None:
+            written.tar.rename(rows.with_suffix(".tar"))
+        written.rows.rename(rows)
+        segment = inspect(self.workspace, rows)
+        self._waiting.append(segment)
+        self._items += segment.items
+        return segment
+
+    def write_rows(self, source: str, kind: str, run: str, rows: pa.Table) -> None:
+        """Write rows without samples as a segment of their own, and take it in."""
+        folder = self.workspace.store / source
+        self.adopt(write_rows(folder, rows, source=source, kind=kind, run=run))
+
+    @property
+    def due(self) -> bool:
+        """Whether enough outcomes, or enough time, wait for a commit."""
+        if not self._waiting:
+            return False
+        age = time.monotonic() - self._committed
+        return self._items >= self._options.commit_items or age >= self._options.commit_seconds
+
+    def commit(self, *, patient: bool = True) -> None:
+        """Merge what waits, in one transaction.
+
+        If not `patient`, a catalog that readers hold is left for the next time: the segments are safe.
+        """
+        if not self._waiting:
+            return
+        try:
+            with write_catalog(self.workspace, wait=WRITE_WAIT if patient else 1.0) as connection:
+                merge(connection, self._waiting)
+        except CatalogBusy as busy:
+            if patient:
+                raise
+            log.info("commit put off: %s", busy)
+        else:
+            self._waiting.clear()
+            self._items = 0
+        self._committed = time.monotonic()
+
+    def _next_number(self, source: str) -> int:
+        self._last[source] = self._last.get(source, 0) + 1
+        return self._last[source]

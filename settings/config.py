@@ -1,0 +1,79 @@
+"""The configuration as a type: the sections of all rooms, under the names that users write."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, field_validator
+
+from ..adapters.base import SourceOptions
+from ..adapters.http.fetch_options import FetchOptions
+from ..core.config_values import ResolvedPath
+from ..corpus.corpus_options import CorpusOptions
+from ..media.image_options import ImageOptions
+from ..media.pdf import PdfOptions
+from ..pipeline.ingest_options import IngestOptions
+from ..sampling.sample_options import SampleOptions
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LogOptions(_Section):
+    """Where messages go and how loud they are."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="of every subsystem that `levels` does not name"
+    )
+    levels: dict[str, Literal["DEBUG", "INFO", "WARNING", "ERROR"]] = Field(
+        default_factory=dict, description="by subsystem, such as {fetch: DEBUG}"
+    )
+    format: Literal["text", "json"] = Field(default="text", description="of lines on stderr and in log files")
+
+
+class AuditOptions(_Section):
+    """Audits of your own, beside the built-in ones."""
+
+    paths: list[ResolvedPath] = Field(default_factory=list, description="folders of .sql files")
+
+
+class TestModeOptions(_Section):
+    """What `--test-mode` takes."""
+
+    __test__ = False  # the name is not for pytest
+
+    items: int = Field(default=16, ge=1, description="items per source")
+
+
+class Config(_Section):
+    """Everything that a workspace is built from."""
+
+    workspace: ResolvedPath = Field(description="folder of the catalog, the segments and the corpora")
+    sources: tuple[SerializeAsAny[SourceOptions], ...] = Field(
+        description="what the corpus is made of; of exact duplicates, the first source's is kept"
+    )
+    ingest: IngestOptions = Field(default_factory=IngestOptions)
+    image: ImageOptions = Field(default_factory=ImageOptions)
+    pdf: PdfOptions = Field(default_factory=PdfOptions)
+    fetch: FetchOptions = Field(default_factory=FetchOptions)
+    sample: SampleOptions | None = None
+    corpus: CorpusOptions = Field(default_factory=CorpusOptions)
+    audit: AuditOptions = Field(default_factory=AuditOptions)
+    log: LogOptions = Field(default_factory=LogOptions)
+    test_mode: TestModeOptions = Field(default_factory=TestModeOptions)
+
+    @field_validator("workspace")
+    @classmethod
+    def _openable(cls, path: str) -> str:
+        if "?" in path:  # where it finds one, DuckDB puts the names of its other files before it
+            raise ValueError(f"{path} has a question mark, and no DuckDB file can lie there")
+        return path
+
+    def sections(self) -> dict[str, Any]:
+        """The sections that adapters may look into, as plain data."""
+        return {
+            "image": self.image.model_dump(),
+            "pdf": self.pdf.model_dump(),
+            "fetch": self.fetch.model_dump(),
+        }

@@ -1,0 +1,1 @@
+"""Places for bytes outside the catalog: the content-addressed cache of the workspace."""

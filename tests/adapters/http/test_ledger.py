@@ -1,0 +1,107 @@
+"""The ledger, when it cannot be read or written: whoever relies on it hears of it."""
+
+from __future__ import annotations
+
+import errno
+import random
+import sqlite3
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from derlem.adapters.http import ledger
+from derlem.adapters.http.ledger import Known, Ledger, LedgerError, OriginRow
+from derlem.core.durable import DiskError
+
+HERE = Known(sha256="ab" * 32, size=1)
+
+
+def remember_until_told(memory: Ledger) -> None:
+    """Have it write, again and again, for as long as it says nothing."""
+    deadline = time.monotonic() + 20
+    for number in range(10**9):
+        memory.remember(f"http://example.org/{number}", HERE)
+        if time.monotonic() > deadline:
+            return
+        time.sleep(0.001)
+
+
+def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger, "FLUSH_SECONDS", 0.05)
+    memory = Ledger(tmp_path / "ledger.sqlite")
+    with memory._engine.connect() as connection:  # it goes back to the pool as it is
+        connection.exec_driver_sql("PRAGMA max_page_count = 1")
+    with pytest.raises(DiskError) as caught:
+        remember_until_told(memory)
+    assert caught.value.number == errno.ENOSPC
+    with pytest.raises(DiskError):
+        memory.close()
+
+
+def test_another_process_that_never_lets_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger, "FLUSH_SECONDS", 0.05)
+    monkeypatch.setattr(ledger, "BUSY_SECONDS", 0.1)
+    path = tmp_path / "ledger.sqlite"
+    memory = Ledger(path)
+    other = sqlite3.connect(path)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(LedgerError, match=r"ledger\.sqlite cannot be used: .*locked"):
+        remember_until_told(memory)
+    other.close()
+    with pytest.raises(LedgerError):
+        memory.close()
+
+
+def use(path: Path) -> None:
+    """Everything that can be asked of a ledger, and noted in it."""
+    memory = Ledger(path)
+    try:
+        for number in range(50):
+            url = f"http://example.org/{number}"
+            for ask in (
+                lambda url=url: memory.known([url]),
+                lambda number=number: memory.resting(f"host-{number}"),
+                lambda number=number: memory.origin(f"http://host-{number}"),
+                lambda url=url: memory.remember(url, HERE._replace(etag=url, pack="p")),
+                lambda number=number: memory.rest_host(f"host-{number}", time.time() + 60, "http_429"),
+                lambda number=number: memory.remember_origin(
+                    OriginRow(origin=f"http://host-{number}", robots_status=200, robots="ç", at=time.time())
+                ),
+            ):
+                with suppress(LedgerError):
+                    ask()
+        with suppress(LedgerError):
+            list(memory.packed())
+        with suppress(LedgerError):
+            memory.forget([HERE.sha256])
+    finally:
+        memory.close()
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_damage_is_told_as_such(tmp_path: Path, seed: int) -> None:
+    """Some is never met; what is met is a LedgerError, and a ledger made anew works."""
+    path = tmp_path / "ledger.sqlite"
+    use(path)
+    chance = random.Random(seed)
+    data = bytearray(path.read_bytes())
+    if seed % 3 == 0:
+        data = data[: chance.randrange(1, len(data))]
+    elif seed % 3 == 1:
+        for _ in range(chance.randrange(1, 200)):
+            data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+    else:
+        data = bytearray(chance.randbytes(len(data)))
+    path.write_bytes(data)
+    with suppress(LedgerError):
+        use(path)
+    path.unlink()
+    use(path)
+
+
+def test_what_is_no_file(tmp_path: Path) -> None:
+    (tmp_path / "ledger.sqlite").mkdir()
+    with pytest.raises(LedgerError, match="unable to open"):
+        Ledger(tmp_path / "ledger.sqlite")

@@ -1,0 +1,496 @@
+"""Whatever the format, what comes out is one form; what cannot come out says why."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import subprocess
+import sys
+import warnings
+import zlib
+from pathlib import Path
+
+import PIL
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageCms, ImageFile, features
+from pydantic import ValidationError
+
+from derlem.catalog.models import Rejected
+from derlem.catalog.status import Reason
+from derlem.media import image as image_module
+from derlem.media.dhash import difference_hash
+from derlem.media.image import normalise
+from derlem.media.image_options import ImageOptions
+
+GOLDEN = Path(__file__).parent / "golden"
+PICTURE_REASONS = {
+    Reason.EMPTY,
+    Reason.NOT_IMAGE,
+    Reason.UNSUPPORTED_FORMAT,
+    Reason.CORRUPT,
+    Reason.TRUNCATED,
+    Reason.TOO_MANY_PIXELS,
+    Reason.OUT_OF_MEMORY,
+}
+FORMATS = {
+    "PNG": ("1", "L", "LA", "P", "RGB", "RGBA", "I;16"),
+    "GIF": ("1", "L", "P", "RGB", "RGBA"),
+    "WEBP": ("RGB", "RGBA"),
+    "TIFF": ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "LAB", "I;16", "I", "F"),
+    "BMP": ("1", "L", "P", "RGB"),
+    "ICO": ("RGBA",),
+    "JPEG2000": ("L", "LA", "RGB", "RGBA"),
+    "AVIF": ("RGB", "RGBA"),
+    "PPM": ("1", "L", "RGB", "I"),
+}
+GRAY = ("1", "L")
+
+
+def distance(one: str, other: str) -> int:
+    return (int(one, 16) ^ int(other, 16)).bit_count()
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"), [(name, mode) for name, modes in FORMATS.items() for mode in modes]
+)
+def test_every_format_and_mode_becomes_gray_or_rgb(photo, encode, decode, name, mode):
+    source = photo(64, 48)
+    if mode == "LAB":
+        picture_in = ImageCms.profileToProfile(
+            source, ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), outputMode="LAB"
+        )
+    elif mode == "I;16":
+        picture_in = source.convert("L").convert("I").point(lambda value: value * 257).convert("I;16")
+    else:
+        picture_in = source.convert(mode)
+    data = encode(picture_in, name)
+    picture = normalise(data)
+    found = decode(picture.data)
+    assert found.format == "JPEG"
+    assert found.info.keys() <= {"jfif", "jfif_version", "jfif_unit", "jfif_density"}
+    assert found.size == (picture.width, picture.height)
+    if name != "ICO":  # holds several sizes of its own
+        assert found.size == (64, 48)
+    stored = decode(data).mode
+    assert found.mode == ("L" if stored in GRAY else "RGB")
+    assert picture.sha256 == hashlib.sha256(picture.data).hexdigest()
+    assert picture.original_sha256 == hashlib.sha256(data).hexdigest()
+    assert picture.meta["image"]["mode"] == stored
+    if stored not in GRAY and name != "ICO" and mode not in ("F", "I"):
+        assert distance(picture.dhash, normalise(encode(source, "PNG")).dhash) <= 6
+
+
+def test_normalising_again_changes_nothing(photo, encode):
+    once = normalise(encode(photo(), "PNG"))
+    again = normalise(once.data)
+    assert again.data is once.data
+    assert distance(again.dhash, once.dhash) <= 2
+
+
+def test_transparent_pixels_lie_over_white(encode, decode):
+    for mode, clear in (("RGBA", (0, 0, 0, 0)), ("LA", (0, 0))):
+        found = decode(normalise(encode(Image.new(mode, (16, 16), clear), "PNG")).data)
+        assert found.mode == "RGB"
+        assert found.getpixel((8, 8)) == (255, 255, 255)
+
+
+def test_half_transparent_black_is_gray(encode, decode):
+    found = decode(normalise(encode(Image.new("LA", (16, 16), (0, 128)), "PNG")).data)
+    assert found.getpixel((8, 8)) == (127, 127, 127)
+
+
+@pytest.mark.parametrize("name", ["PNG", "GIF"])
+def test_a_transparent_palette_entry_lies_over_white(encode, decode, name):
+    source = Image.new("P", (16, 16), 1)
+    source.putpalette([255, 0, 0, 0, 0, 255])
+    source.paste(0, (0, 0, 8, 16))
+    found = decode(
+        normalise(
+            encode(source, name, transparency=1),
+        ).data
+    )
+    red, white = found.getpixel((2, 8)), found.getpixel((13, 8))
+    assert red[0] > 250 and max(red[1:]) < 5
+    assert min(white) > 250
+
+
+def test_gray_png_with_a_transparent_level(encode, decode):
+    for mode, level in (("L", 7), ("I;16", 7 * 257)):
+        data = encode(Image.new(mode, (16, 16), level), "PNG", transparency=level)
+        assert decode(normalise(data).data).getpixel((8, 8)) == (255, 255, 255)
+
+
+def test_sixteen_bits_are_scaled_not_clipped(encode, decode):
+    found = decode(normalise(encode(Image.new("I;16", (16, 16), 0x8000), "PNG")).data)
+    assert found.mode == "RGB"
+    assert found.getpixel((8, 8)) == (128, 128, 128)
+
+
+def test_floating_point_is_stretched(encode, decode):
+    source = Image.linear_gradient("L").convert("F").point(lambda value: value * 1000 - 5)
+    found = decode(normalise(encode(source, "TIFF")).data)
+    assert found.getextrema()[0] == (0, 255)
+
+
+@pytest.mark.parametrize("name", ["GIF", "WEBP", "PNG", "TIFF", "AVIF"])
+def test_the_first_frame_is_kept(encode, decode, name):
+    frames = [Image.new("RGB", (32, 32), color) for color in ("red", "blue")]
+    found = decode(normalise(encode(frames[0], name, save_all=True, append_images=frames[1:])).data)
+    red, green, blue = found.getpixel((16, 16))
+    assert red > 240 and green < 15 and blue < 15
+
+
+@pytest.mark.parametrize("name", ["PNG", "WEBP", "TIFF", "AVIF"])
+def test_orientation_of_other_formats_is_applied(photo, encode, decode, name):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    source = photo(64, 48)
+    picture = normalise(encode(source, name, exif=exif))
+    assert (picture.width, picture.height) == (48, 64)
+    upright = normalise(encode(source.transpose(Image.Transpose.ROTATE_270), "PNG"))
+    assert distance(picture.dhash, upright.dhash) <= 4
+
+
+def test_a_wide_gamut_is_brought_to_srgb(encode, decode):
+    lab = ImageCms.createProfile("LAB")
+    source = Image.new("LAB", (16, 16), (128, 180, 128))
+    profile = ImageCms.ImageCmsProfile(lab).tobytes()
+    assert profile  # a profile of another colour space than the pixels' is unusable, and says so
+    data = encode(source.convert("RGB"), "PNG", icc_profile=profile)
+    assert "profile" in normalise(data).meta["image"]["changed"]
+    assert not decode(normalise(data).data).info.get("icc_profile")
+
+
+def test_damaged_profiles_cost_nothing(photo, encode, decode):
+    picture = normalise(encode(photo(), "PNG", icc_profile=b"not a profile"))
+    assert picture.meta["image"]["changed"] == ["profile", "encoding"]
+    assert "icc_profile" not in decode(picture.data).info
+
+
+def test_nothing_but_pixels_is_written(photo, encode, decode):
+    exif = Image.Exif()
+    exif[0x010E] = "where somebody lives"
+    for name, written in (("jpeg", "JPEG"), ("png", "PNG"), ("webp", "WEBP")):
+        for data in (
+            encode(photo(), "JPEG", exif=exif, comment=b"somebody"),
+            encode(photo(), "WEBP", exif=exif, xmp=b"somebody"),
+            encode(photo(), "GIF", comment=b"somebody"),
+        ):
+            picture = normalise(data, ImageOptions(format=name))
+            assert b"somebody" not in picture.data
+            assert decode(picture.data).format == written
+            assert picture.media_type == f"image/{name}"
+            assert picture.extension == {"jpeg": "jpg"}.get(name, name)
+
+
+def test_png_text_chunks_do_not_cost_the_picture(photo, encode):
+    plain = encode(photo(), "PNG")
+    bomb = zlib.compress(bytes(80_000_000))
+    body = b"zTXtComment\0\0" + bomb
+    chunk = (len(body) - 4).to_bytes(4, "big") + body + b"\0\0\0\0"  # the checksum is wrong, too
+    assert normalise(plain[:33] + chunk + plain[33:]).sha256 == normalise(plain).sha256
+
+
+def test_what_follows_the_end_of_a_png_goes(photo, encode):
+    plain = encode(photo(), "PNG")
+    assert normalise(plain + b"more").sha256 == normalise(plain).sha256
+
+
+def test_no_truncated_png_passes(photo, encode):
+    data = encode(photo(40, 30), "PNG")
+    for length in [*range(1, len(data), 11), *range(len(data) - 30, len(data))]:
+        with pytest.raises(Rejected) as caught:
+            normalise(data[:length])
+        assert caught.value.reason in (Reason.TRUNCATED, Reason.NOT_IMAGE)
+
+
+def test_a_flipped_bit_in_a_png_is_seen(photo, encode):
+    data = bytearray(encode(photo(40, 30), "PNG"))
+    data[len(data) // 2] ^= 1
+    with pytest.raises(Rejected) as caught:
+        normalise(bytes(data))
+    assert caught.value.reason is Reason.CORRUPT
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", Reason.EMPTY),
+        (b"hello, this is text", Reason.NOT_IMAGE),
+        (b"\0" * 5000, Reason.NOT_IMAGE),
+        (b"%PDF-1.4\n", Reason.NOT_IMAGE),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", Reason.NOT_IMAGE),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", Reason.UNSUPPORTED_FORMAT),
+        (b"\0\0\0\x18ftypheic\0\0\0\0heicmif1", Reason.UNSUPPORTED_FORMAT),
+        (b"P7\nWIDTH 1\n", Reason.UNSUPPORTED_FORMAT),
+        (b"qoif\0\0\0\1\0\0\0\1\3\0", Reason.UNSUPPORTED_FORMAT),
+        (b"P6 4 4 255\n" + bytes(40), Reason.TRUNCATED),
+        (b"P3 2 2 255\n1 2 3 4 5 6", Reason.TRUNCATED),
+        (b"P5 4 4 0\n" + bytes(16), Reason.CORRUPT),
+        (b"GIF89a", Reason.CORRUPT),
+        (b"RIFF\0\0\0\0WEBPVP8 ", Reason.CORRUPT),
+    ],
+)
+def test_what_is_no_picture_says_so(data, reason):
+    with pytest.raises(Rejected) as caught:
+        normalise(data)
+    assert caught.value.reason is reason
+
+
+@pytest.mark.parametrize(
+    ("options", "size", "reason"),
+    [
+        ({"min_side": 50}, (100, 49), Reason.TOO_SMALL),
+        ({"max_side": 99}, (100, 50), Reason.TOO_LARGE),
+        ({"max_aspect": 2}, (101, 50), Reason.ASPECT),
+        ({"max_aspect": 2}, (50, 101), Reason.ASPECT),
+        ({"max_bytes": 600}, (100, 50), Reason.TOO_MANY_BYTES),
+        ({"max_pixels": 4999}, (100, 50), Reason.TOO_MANY_PIXELS),
+    ],
+)
+@pytest.mark.parametrize("name", ["JPEG", "PNG"])
+def test_limits(photo, encode, options, size, reason, name):
+    with pytest.raises(Rejected) as caught:
+        normalise(encode(photo(*size), name), ImageOptions(**options))
+    assert caught.value.reason is reason
+
+
+def test_limits_themselves_are_allowed(photo, encode):
+    options = ImageOptions(min_side=50, max_side=100, max_aspect=2, max_pixels=5000)
+    for name in ("JPEG", "PNG"):
+        normalise(encode(photo(100, 50), name), options)
+
+
+def test_sides_are_measured_upright(photo, encode):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture = normalise(encode(photo(100, 50), "JPEG", exif=exif), ImageOptions(max_aspect=2))
+    assert (picture.width, picture.height) == (50, 100)
+
+
+def test_a_side_that_the_format_cannot_hold(encode):
+    data = encode(Image.new("L", (70_000, 2)), "PNG")
+    with pytest.raises(Rejected) as caught:
+        normalise(data)
+    assert caught.value.reason is Reason.TOO_LARGE
+    assert normalise(data, ImageOptions(format="png")).width == 70_000
+
+
+def test_pixel_bombs_are_not_decoded(encode):
+    """The header is asked first: nothing of the size of the picture is ever allocated."""
+    script = (
+        "import sys, resource\n"
+        "from derlem.media.image import normalise\n"
+        "from derlem.catalog.models import Rejected\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "try:\n"
+        "    normalise(sys.stdin.buffer.read())\n"
+        "except Rejected as error:\n"
+        "    print(error.reason, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
+    )
+    bomb = encode(Image.new("1", (30_000, 30_000)), "PNG")
+    result = subprocess.run([sys.executable, "-c", script], input=bomb, capture_output=True, check=True)
+    reason, kilobytes = result.stdout.split()
+    assert reason == b"too_many_pixels"
+    assert int(kilobytes) < 20_000
+
+
+def test_out_of_memory_is_a_reason_and_the_process_lives_on(encode, photo):
+    script = (
+        "import sys, resource, io\n"
+        "from PIL import Image\n"
+        "from derlem.media.image import normalise\n"
+        "from derlem.catalog.models import Rejected\n"
+        "data = sys.stdin.buffer.read()\n"
+        "small = io.BytesIO(); Image.new('RGB', (9, 9)).save(small, 'PNG')\n"
+        "normalise(small.getvalue())\n"
+        "size = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (size + 100_000_000,) * 2)\n"
+        "try:\n"
+        "    normalise(data)\n"
+        "except Rejected as error:\n"
+        "    print(error.reason)\n"
+        "print(normalise(small.getvalue()).width)\n"
+    )
+    large = encode(Image.new("RGB", (12_000, 12_000)), "PNG", compress_level=1)
+    result = subprocess.run([sys.executable, "-c", script], input=large, capture_output=True, check=True)
+    assert result.stdout.split() == [b"out_of_memory", b"9"]
+
+
+def test_pillows_switches_are_left_as_they_were(photo, encode, monkeypatch):
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    before = Image.MAX_IMAGE_PIXELS
+    data = encode(photo(), "JPEG")
+    with pytest.raises(Rejected):
+        normalise(data[:-500])
+    normalise(encode(photo(), "GIF"))
+    assert before == Image.MAX_IMAGE_PIXELS
+
+
+def test_pillow_warns_nobody(photo, encode):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        source = photo().convert("P")
+        normalise(encode(source, "PNG", transparency=bytes(range(256))))
+        normalise(encode(photo(100, 100), "PNG"), ImageOptions(max_pixels=10_000))
+
+
+def test_no_decoder_that_runs_other_programs_is_known():
+    assert not any("eps" in kind or "wmf" in kind for kind in image_module._DECODERS)
+    loaded = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import derlem.media.image, sys; print('PIL.EpsImagePlugin' in sys.modules)",
+        ],
+        capture_output=True,
+        check=True,
+    )
+    assert loaded.stdout.strip() == b"False"
+
+
+def test_options_are_strict():
+    with pytest.raises(ValidationError):
+        ImageOptions(qualty=3)
+    with pytest.raises(ValidationError):
+        ImageOptions(format="tiff")
+
+
+# --- the difference hash --------------------------------------------------------------------------
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    width=st.integers(40, 400),
+    height=st.integers(40, 400),
+    quality=st.integers(50, 95),
+    subsampling=st.sampled_from([0, 1, 2]),
+)
+def test_copies_have_nearly_the_same_hash(photo, encode, seed, width, height, quality, subsampling):
+    source = photo(width, height, seed)
+    original = normalise(encode(source, "PNG")).dhash
+    copy = normalise(encode(source, "JPEG", quality=quality, subsampling=subsampling)).dhash
+    assert distance(original, copy) <= 8
+    assert distance(original, normalise(encode(source, "WEBP", quality=80)).dhash) <= 8
+
+
+def test_different_pictures_have_different_hashes(photo, encode):
+    hashes = [normalise(encode(photo(seed=seed), "JPEG")).dhash for seed in range(20)]
+    assert min(distance(a, b) for i, a in enumerate(hashes) for b in hashes[:i]) > 8
+
+
+def test_a_flat_picture_stays_flat(encode):
+    for level in range(0, 256, 17):
+        assert normalise(encode(Image.new("RGB", (64, 64), (level,) * 3), "JPEG")).dhash == "0" * 16
+
+
+def test_the_hash_of_known_pictures():
+    assert difference_hash(Image.linear_gradient("L").rotate(90)) == "ffffffffffffffff"
+    assert difference_hash(Image.linear_gradient("L").rotate(-90)) == "0" * 16
+    assert difference_hash(Image.new("RGB", (1, 1))) == "0" * 16
+
+
+# --- for ever -------------------------------------------------------------------------------------
+
+PINNED = ("13.0.0", "3.2.0")
+
+
+@pytest.mark.parametrize(
+    ("name", "sha256", "dhash"),
+    [
+        (
+            "battery_jean-victor_bali_01.png",
+            "368ee8cb77ec2b76c17629e3d8ac99b845d61e5c1d9fe62738892a9e36fb8106",
+            "0f0303030303070e",
+        ),
+        (
+            "chesspieces-knight.png",
+            "5987df6ba287967b2371b3c6f806dc471918e5b43282ba7b354fbc421dc6cb8d",
+            "0e0f1f1f0f030303",
+        ),
+        ("cmyk.jpg", "582828019457877ae2cfbb8088f9ea673b2e632b93af8ac28c6baf57923528c4", "15185a5ac14d0d0c"),
+        (
+            "commented.jpg",
+            "97a158911038bc2d6375bb56d7d55cf1fd335db567f4bcdb43b0d6c86a146a28",
+            "15185a5ac14d0d0c",
+        ),
+        (
+            "dog_head_nicu_buculei_02.png",
+            "6f844bd09e2740fa28d97c333ccc200df625f9c51fd83ef521b91a2f9ce63d99",
+            "15185a5ac14d0d0c",
+        ),
+        (
+            "gray_progressive.jpg",
+            "abf38bbdeffbbda1d5a9b5cf00c70ebb722fdc16fe23ec3158d929567403f81c",
+            "15185a5ac14d0d0c",
+        ),
+        (
+            "mouth_-_body_part_nicu_b_03.png",
+            "cf8c0d45890d57cb852b3dc76d5ba681f2782a012a4fa6a56cf78a534ed879a1",
+            "000000e0c0610f00",
+        ),
+        ("plain.jpg", "97a158911038bc2d6375bb56d7d55cf1fd335db567f4bcdb43b0d6c86a146a28", "15185a5ac14d0d0c"),
+        (
+            "turned.jpg",
+            "2e038ceb1e4624787e6829929a9c2bf984eb4e49df0d25c6abf92abf2c876473",
+            "0e0c2323326f1903",
+        ),
+    ],
+)
+def test_golden_pictures_never_change(name, sha256, dhash):
+    picture = normalise((GOLDEN / name).read_bytes())
+    assert picture.dhash == dhash
+    if "encoding" in picture.meta["image"].get("changed", []):
+        version = (PIL.__version__, features.version("libjpeg_turbo"))
+        if version != PINNED:
+            pytest.skip(
+                f"the encoder's bytes are those of Pillow and libjpeg-turbo {PINNED}, here are {version}"
+            )
+    assert picture.sha256 == sha256
+
+
+# --- real and hostile files -----------------------------------------------------------------------
+
+
+def check(data: bytes, decode) -> str:
+    """Normalise; what comes out is sound and stays as it is. The reason, or ''."""
+    try:
+        picture = normalise(data)
+    except Rejected as error:
+        assert error.reason in PICTURE_REASONS
+        return str(error.reason)
+    found = decode(picture.data)
+    assert found.format == "JPEG" and found.mode in ("L", "RGB")
+    assert found.size == (picture.width, picture.height)
+    assert normalise(picture.data).data is picture.data
+    return ""
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_no_damage_raises_anything_else(decode, data):
+    name = data.draw(st.sampled_from(sorted(p.name for p in GOLDEN.iterdir() if p.suffix != ".md")))
+    content = bytearray((GOLDEN / name).read_bytes())
+    for _ in range(data.draw(st.integers(1, 8))):
+        at = data.draw(st.integers(0, len(content) - 1))
+        content[at] = data.draw(st.integers(0, 255))
+    check(bytes(content), decode)
+
+
+@pytest.mark.parametrize("folder", ["openclipart", "stamps"])
+def test_real_pictures(material, decode, folder):
+    paths = sorted(material(folder).rglob("*.png"))
+    assert paths
+    for path in random.Random(4).sample(paths, 150):
+        assert check(path.read_bytes(), decode) == "", path
+
+
+def test_malformed_pictures(material, decode):
+    paths = sorted(path for path in material("pillow").rglob("Tests/images/**/*") if path.is_file())
+    assert len(paths) > 700
+    reasons = [check(path.read_bytes(), decode) for path in paths]
+    assert reasons.count("") > 400
+    assert {"corrupt", "truncated", "too_many_pixels", "unsupported_format", "not_image"} <= set(reasons)

@@ -1,0 +1,93 @@
+"""A document becomes its pages, or says why it cannot."""
+
+from __future__ import annotations
+
+import pytest
+
+from derlem.catalog.models import Item, Rejected, item_id
+from derlem.catalog.status import Reason
+from derlem.media.pdf import PdfOptions, expand
+from derlem.storage.cache import keep
+
+
+@pytest.fixture
+def pages_of(workspace):
+    def run(pdf: bytes, document: Item | None = None, **settings):
+        path = workspace.cached(keep(workspace, pdf))
+        return expand(path, document or Item("news", "a.pdf"), PdfOptions(**settings))
+
+    return run
+
+
+def test_pages_inherit_what_the_document_says(pages_of, write_pdf, page):
+    document = Item(
+        "news",
+        "issues/1936.tar",
+        locator="a b.pdf",
+        category="documents/newspapers/akşam/1936",
+        caption="Akşam, 1 Temmuz 1936",
+        language="tr",
+        license="LicenseRef-PublicDomain",
+        meta={"title": "Akşam", "date": "1936-07-01"},
+    )
+    pdf = write_pdf([page(width=100, height=200), page(width=300.5, height=200)])
+    first, second = pages_of(pdf, document)
+    assert (first.locator, second.locator) == ("a b.pdf#page=1", "a b.pdf#page=2")
+    for number, item in enumerate((first, second), start=1):
+        assert item.parent_id == document.item_id
+        assert item.item_id == item_id("news", "issues/1936.tar", f"a b.pdf#page={number}")
+        assert (item.uri, item.category, item.caption) == (document.uri, document.category, document.caption)
+        assert (item.language, item.license, item.reason) == ("tr", "LicenseRef-PublicDomain", None)
+        assert item.hint["page"] == number and len(item.hint["document"]) == 64
+        assert item.meta["title"] == "Akşam"
+    assert second.meta["pdf"] == {"page": 2, "pages": 2, "size": [300.5, 200.0]}
+    assert "pdf" not in document.meta
+
+
+def test_a_document_without_a_locator(pages_of, write_pdf, page):
+    assert [item.locator for item in pages_of(write_pdf([page()] * 2))] == ["page=1", "page=2"]
+
+
+def test_sizes_are_those_of_the_upright_visible_page(pages_of, write_pdf, page):
+    turned = page(width=100, height=200, entries=b"/Rotate 90")
+    cropped = page(width=100, height=200, entries=b"/CropBox[10 20 60 100]")
+    sizes = [item.meta["pdf"]["size"] for item in pages_of(write_pdf([turned, cropped]))]
+    assert sizes == [[200.0, 100.0], [50.0, 80.0]]
+
+
+def test_impossible_pages_are_told_at_once(pages_of, write_pdf, page):
+    pdf = write_pdf([page(), page(width=8400, height=8400), page(missing=True), page()])
+    assert [item.reason for item in pages_of(pdf)] == [None, Reason.PAGE_TOO_LARGE, Reason.PAGE_DAMAGED, None]
+    assert [item.reason for item in pages_of(pdf, dpi=72)] == [None, None, Reason.PAGE_DAMAGED, None]
+
+
+@pytest.mark.parametrize(
+    ("pdf", "reason"),
+    [
+        (b"%PDF-1.4\nin name only", Reason.PDF_DAMAGED),
+        (b"%PDF-", Reason.PDF_DAMAGED),
+        (b"%PDF-1.7\n" + bytes(5000), Reason.PDF_DAMAGED),
+    ],
+)
+def test_documents_in_name_only(pages_of, pdf, reason):
+    with pytest.raises(Rejected) as caught:
+        pages_of(pdf)
+    assert caught.value.reason is reason
+
+
+def test_a_document_without_pages(pages_of, write_pdf):
+    with pytest.raises(Rejected) as caught:
+        pages_of(write_pdf([]))
+    assert caught.value.reason in (Reason.PDF_EMPTY, Reason.PDF_DAMAGED)
+
+
+def test_an_encrypted_document(pages_of, write_pdf, page):
+    key = b"/Encrypt<</Filter/Standard/V 1/R 2/P -4/O<%s>/U<%s>>>/ID[<00><00>]" % (b"ab" * 32, b"cd" * 32)
+    with pytest.raises(Rejected) as caught:
+        pages_of(write_pdf([page()], trailer=key))
+    assert caught.value.reason is Reason.PDF_ENCRYPTED
+
+
+def test_the_same_document_gives_the_same_pages(pages_of, write_pdf, page):
+    pdf = write_pdf([page()] * 3)
+    assert pages_of(pdf) == pages_of(pdf)
