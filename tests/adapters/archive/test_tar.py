@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from derlem.adapters.archive.adapter import tar
+from derlem.adapters.archive import tar
 from derlem.adapters.archive.members import ArchiveError, Member
 from derlem.adapters.archive.streams import PlainFile
 from derlem.catalog.status import Reason

@@ -15,7 +15,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from derlem.adapters.archive.adapter import zip
+from derlem.adapters.archive import zip
 from derlem.adapters.archive.members import ArchiveError, ArchiveLimits, Member
 from derlem.catalog.models import Failure
 from derlem.catalog.status import Reason
