@@ -9,16 +9,15 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from ..catalog.models import Failure, Item, Payload
+from ..core.options import StrictModel
 from ..core.workspace import Workspace
 
 
-class SourceOptions(BaseModel):
+class SourceOptions(StrictModel):
     """What every source declares; an adapter's own `Options` extends it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(pattern=r"^[a-z0-9_-]+$", description="lower-case name, the key of everything")
     adapter: str

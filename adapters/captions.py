@@ -7,9 +7,10 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from ..catalog.status import Reason
+from ..core.options import StrictModel
 from .conversations import conversation
 
 MAX_SIDECAR = 4 * 2**20
@@ -19,7 +20,7 @@ _CODE = re.compile(r"[A-Za-z]{2,8}(?:[-_][A-Za-z0-9]{1,8})*(?:@[A-Za-z0-9]{1,8})
 _STAMP_LINE = re.compile(rf"({_CODE.pattern})\.utf8=(.*)")
 
 
-class CaptionOptions(BaseModel):
+class CaptionOptions(StrictModel):
     """Where a picture's caption stands.
 
     The sidecar of `a/b.png` is `a/b` + suffix, else `a/b.png` + suffix; the case of the suffix does
@@ -27,8 +28,6 @@ class CaptionOptions(BaseModel):
     rejected like any file that is no image. A sidecar that cannot be understood costs its picture only
     the caption: the picture lands, and its `meta` says so under `sidecar`, with the reason bad_sidecar.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     sidecar: str = Field(
         default=".txt", pattern=r"^\.[^/\s]+$", description="suffix of the sidecars: .txt, .json, .caption"

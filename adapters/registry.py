@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from functools import cache
 from importlib.metadata import entry_points
 from typing import Any
 
 from ..core.errors import ConfigError, MissingExtra
+from ..core.suggest import did_you_mean
 from .base import Adapter
 
 GROUP = "derlem.adapters"
@@ -23,8 +23,7 @@ def adapter_class(name: str) -> type[Adapter[Any]]:
     """The adapter registered as `name`; ConfigError with the nearest name, MissingExtra if it cannot load."""
     points = {point.name: point for point in entry_points(group=GROUP)}
     if name not in points:
-        near = difflib.get_close_matches(name, points, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(name, points)
         raise ConfigError(f"there is no adapter {name!r}{hint} (known: {', '.join(sorted(points))})")
     try:
         loaded: type[Adapter[Any]] = points[name].load()

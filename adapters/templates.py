@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from string import Formatter
 
 from ..catalog.models import category_path
 from ..core.errors import ConfigError
+from ..core.suggest import did_you_mean
 
 
 class Template:
@@ -25,8 +25,7 @@ class Template:
             if spec or conversion:
                 raise ConfigError(f"template {text!r}: a field is a bare name, {{{name}}}", key=key)
             if name is not None and name not in known:
-                near = difflib.get_close_matches(name, known, n=1)
-                hint = f"; did you mean {{{near[0]}}}?" if near else ""
+                hint = did_you_mean(name, known, "{{{}}}".format)
                 raise ConfigError(
                     f"template {text!r} names the field {{{name}}}, which is not there{hint} "
                     f"(fields: {', '.join(known) or 'none'})",

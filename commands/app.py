@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from ..adapters.base import Context, SourceOptions
 from ..core.errors import ConfigError
+from ..core.suggest import did_you_mean
 from ..core.workspace import Workspace
 from ..pipeline.logs import configure_logs
 from ..sampling.sample_options import SampleOptions, scaled
@@ -82,7 +82,6 @@ class App:
         declared = {source.name: source for source in self.loaded.config.sources}
         for name in names:
             if name not in declared:
-                near = difflib.get_close_matches(name, declared, n=1)
-                hint = f"; did you mean {near[0]!r}?" if near else f" (declared: {', '.join(declared)})"
+                hint = did_you_mean(name, declared) or f" (declared: {', '.join(declared)})"
                 raise ConfigError(f"no source is named {name!r}{hint}")
         return [declared[name] for name in names] if names else list(declared.values())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Sequence
 
 import duckdb
@@ -11,6 +10,7 @@ from ..adapters.base import SourceOptions
 from ..catalog.connection import read_catalog, write_catalog
 from ..catalog.status import Reason, Status
 from ..core.errors import ConfigError, DerlemError
+from ..core.suggest import did_you_mean
 from ..pipeline.retry import retry as make_wait
 from ..pipeline.run import Session
 from ..pipeline.stages import (
@@ -108,8 +108,7 @@ def retry(app: App, names: Sequence[str], reason: str | None) -> None:
     """Let failed items wait again."""
     sources = [source.name for source in app.sources(names)]
     if reason is not None and reason not in set(Reason):
-        near = difflib.get_close_matches(reason, list(Reason), n=1)
-        raise ConfigError(f"there is no reason {reason!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+        raise ConfigError(f"there is no reason {reason!r}{did_you_mean(reason, Reason)}")
     if app.dry_run:
         _, rows = answer(app, "SELECT source, reason, items FROM rejections WHERE status = 'failed'")
         chosen = [row for row in rows if row[0] in sources and reason in (None, row[1])]

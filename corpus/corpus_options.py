@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ByteSize, ConfigDict, Field
+from pydantic import AfterValidator, ByteSize, Field
+
+from ..core.options import StrictModel
 
 
 def _positive(size: ByteSize) -> ByteSize:
@@ -13,10 +15,8 @@ def _positive(size: ByteSize) -> ByteSize:
     return size
 
 
-class CorpusOptions(BaseModel):
+class CorpusOptions(StrictModel):
     """The form of the shards."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     format: Literal["webdataset", "parquet"] = Field(
         default="webdataset", description="tar shards for webdataset, or Parquet shards with an image column"

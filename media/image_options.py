@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from ..core.options import StrictModel
 
 
-class ImageOptions(BaseModel):
+class ImageOptions(StrictModel):
     """The `image` section: the form in which pictures are kept, and which are not kept."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     format: Literal["jpeg", "png", "webp"] = Field(
         default="jpeg",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 
-from pydantic import BaseModel, ByteSize, ConfigDict, Field
+from pydantic import ByteSize, Field
+
+from ..core.options import StrictModel
 
 
-class IngestOptions(BaseModel):
+class IngestOptions(StrictModel):
     """Workers, their limits, and how often outcomes are committed."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     workers: int = Field(
         default_factory=lambda: len(os.sched_getaffinity(0)),

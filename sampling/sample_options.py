@@ -7,17 +7,14 @@ from fractions import Fraction
 from math import ceil, floor
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from ..core.config_values import ResolvedPath
+from ..core.options import StrictModel
 from .numbers import Amount, AmountField, ShareField, rational
 
 MAX_TARGET = 10**12
 MAX_TEMPERATURE = 4
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def _whole(value: object) -> object:
@@ -30,7 +27,7 @@ def _whole(value: object) -> object:
     return value
 
 
-class Temperature(_Section):
+class Temperature(StrictModel):
     """Siblings weigh cap^a: `temperature: 1` is `natural`, `temperature: 0` is `equal`."""
 
     temperature: Fraction = Field(description="the exponent a, 0 to 4, at most three decimal places")
@@ -50,7 +47,7 @@ Balance = Literal["natural", "equal"] | Temperature
 """How siblings without a share divide what the shares leave."""
 
 
-class SourceQuota(_Section):
+class SourceQuota(StrictModel):
     """What one source may take of one category."""
 
     share: ShareField | None = Field(default=None, description="of the category's seats: 0.3, '30%' or '1/3'")
@@ -103,14 +100,14 @@ def category_names(value: object) -> object:
     return names
 
 
-class LicenseRules(_Section):
+class LicenseRules(StrictModel):
     """Under which licences an item may stand to be a candidate (SPDX identifiers)."""
 
     allow: list[str] | None = Field(default=None, description="only these; not given: all but the denied")
     deny: list[str] = Field(default_factory=list, description="none of these")
 
 
-class Exclusion(_Section):
+class Exclusion(StrictModel):
     """Images that must not be in the sample, such as an evaluation set: exactly one of three forms."""
 
     folder: ResolvedPath | None = Field(default=None, description="a folder of images")
@@ -142,7 +139,7 @@ class Exclusion(_Section):
         return self.folder or self.hashes or f"{self.dataset}[{self.split}]"
 
 
-class SampleOptions(_Section):
+class SampleOptions(StrictModel):
     """A sample: how many items, from where, in which proportions."""
 
     name: str = Field(pattern=r"^[a-z0-9_-]+$", description="lower-case name of the sample and its corpus")

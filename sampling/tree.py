@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 
+from ..core.suggest import did_you_mean
 from .sample_options import Balance, Quota, SampleOptions, SourceQuota
 
 
@@ -109,8 +109,7 @@ def idle_quotas(tree: Tree) -> list[str]:
             for other in tree.children(tree.parent[node])
             if tree.available[other] and bool(tree.source[other]) is bool(tree.source[node])
         ]
-        near = get_close_matches(tree.name(node), others, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(tree.name(node), others)
         warnings.append(f"a quota is declared for {tree.label(node)}, which has no candidates{hint}")
     return warnings
 

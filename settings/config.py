@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, field_validator
+from pydantic import Field, SerializeAsAny, field_validator
 
 from ..adapters.base import SourceOptions
 from ..adapters.http.fetch_options import FetchOptions
 from ..core.config_values import ResolvedPath
+from ..core.options import StrictModel
 from ..corpus.corpus_options import CorpusOptions
 from ..media.image_options import ImageOptions
 from ..media.pdf import PdfOptions
@@ -16,11 +17,7 @@ from ..pipeline.ingest_options import IngestOptions
 from ..sampling.sample_options import SampleOptions
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class LogOptions(_Section):
+class LogOptions(StrictModel):
     """Where messages go and how loud they are."""
 
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
@@ -32,13 +29,13 @@ class LogOptions(_Section):
     format: Literal["text", "json"] = Field(default="text", description="of lines on stderr and in log files")
 
 
-class AuditOptions(_Section):
+class AuditOptions(StrictModel):
     """Audits of your own, beside the built-in ones."""
 
     paths: list[ResolvedPath] = Field(default_factory=list, description="folders of .sql files")
 
 
-class TestModeOptions(_Section):
+class TestModeOptions(StrictModel):
     """What `--test-mode` takes."""
 
     __test__ = False  # the name is not for pytest
@@ -46,7 +43,7 @@ class TestModeOptions(_Section):
     items: int = Field(default=16, ge=1, description="items per source")
 
 
-class Config(_Section):
+class Config(StrictModel):
     """Everything that a workspace is built from."""
 
     workspace: ResolvedPath = Field(description="folder of the catalog, the segments and the corpora")

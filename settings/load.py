@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import types
@@ -19,6 +18,7 @@ from ..adapters.registry import adapter_class
 from ..catalog.sources import Declared
 from ..core.config_values import ConfigStr
 from ..core.errors import ConfigError
+from ..core.suggest import did_you_mean
 from .config import Config
 from .documents import Document, Key, read_documents
 
@@ -104,9 +104,8 @@ def _first_error(
     if first["type"] == "extra_forbidden":
         name = str(first["loc"][-1])
         valid = _fields(model, tuple(str(part) for part in first["loc"][:-1]))
-        near = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
-        if near:
-            return document.error(key, f"unknown key; did you mean {near[0]!r}?")
+        if hint := did_you_mean(name, valid):
+            return document.error(key, f"unknown key{hint}")
         missing = [found["loc"] for found in errors if found["type"] == "missing"]
         hint = "".join(f"; {place[-1]!r} is missing" for place in missing if place[:-1] == first["loc"][:-1])
         hint += f" (valid: {', '.join(sorted(valid))})" if valid else ""

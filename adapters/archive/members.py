@@ -6,18 +6,17 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from pydantic import BaseModel, ByteSize, ConfigDict, Field
+from pydantic import ByteSize, Field
 
 from ...catalog.status import Reason
+from ...core.options import StrictModel
 from ..names import readable, repeated
 
 _UNSAFE = re.compile(r"[/\\]|[A-Za-z]:|(?:.*[/\\])?\.\.(?:[/\\]|$)|.*\0", re.DOTALL)
 
 
-class ArchiveLimits(BaseModel):
+class ArchiveLimits(StrictModel):
     """How much an archive may ask for. What is beyond is rejected; what came before it lands."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     member_bytes: ByteSize = Field(
         default=ByteSize(512 * 2**20), description="larger members are rejected unread (too_many_bytes)"

@@ -5,17 +5,15 @@ from __future__ import annotations
 from ipaddress import IPv4Network, IPv6Network
 from typing import Literal
 
-from pydantic import BaseModel, ByteSize, ConfigDict, Field, field_validator
+from pydantic import ByteSize, Field, field_validator
+
+from ...core.options import StrictModel
 
 Signal = Literal["robots", "x_robots_tag", "tdmrep", "aipref"]
 """An opt-out signal: robots.txt (RFC 9309), X-Robots-Tag, TDMRep, AIPREF's Content-Usage."""
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class HostLimits(_Section):
+class HostLimits(StrictModel):
     """What one host is asked to bear, by all workers together. What is left out is inherited."""
 
     concurrency: int | None = Field(default=None, ge=1, description="requests under way at a time")
@@ -30,14 +28,14 @@ class HostLimits(_Section):
 DEFAULT_LIMITS = HostLimits(concurrency=4, requests_per_second=5.0, burst=5)
 
 
-class Timeouts(_Section):
+class Timeouts(StrictModel):
     """Seconds; each try has them anew."""
 
     connect: float = Field(default=10.0, gt=0, description="name lookup, TCP and TLS together")
     total: float = Field(default=60.0, gt=0, description="from the request to the last byte")
 
 
-class Breaker(_Section):
+class Breaker(StrictModel):
     """When a host counts as down: it rests, is tried with one request, and rests longer."""
 
     failures: int = Field(default=10, ge=1, description="failures of the host in a row")
@@ -45,7 +43,7 @@ class Breaker(_Section):
     rests: int = Field(default=3, ge=1, description="after so many rests the host is left for another run")
 
 
-class SourceLimits(_Section):
+class SourceLimits(StrictModel):
     """The `limits` of one source: they go before those of the `fetch` section."""
 
     per_host: HostLimits = Field(default_factory=HostLimits, description="of every host")
@@ -54,7 +52,7 @@ class SourceLimits(_Section):
     timeout: float | None = Field(default=None, gt=0, description="seconds from the request to the last byte")
 
 
-class FetchOptions(_Section):
+class FetchOptions(StrictModel):
     """The `fetch` section."""
 
     contact: str = Field(

@@ -6,9 +6,10 @@ import re
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
 from ...core.config_values import ConfigStr
+from ...core.options import StrictModel
 from ..base import SourceOptions
 
 _HUB = "hf://datasets/"
@@ -39,10 +40,8 @@ It is a path if it starts with `.`, `/` or `~`, or if it exists relative to its 
 """
 
 
-class ColumnOptions(BaseModel):
+class ColumnOptions(StrictModel):
     """Which columns hold what. A dotted name goes into nested columns: `json.caption`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     image: str | list[str] | None = Field(
         default=None,

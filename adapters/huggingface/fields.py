@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -11,6 +10,7 @@ from typing import Any
 
 from ...catalog.models import Message, category_path, clean_text
 from ...core.errors import ConfigError
+from ...core.suggest import did_you_mean
 from ..conversations import conversation
 from ..templates import Template
 from .dataset_options import HuggingfaceOptions
@@ -170,8 +170,7 @@ def _fields_of(template: str) -> set[str]:
 
 def _check(name: str, known: Collection[str], key: str) -> None:
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(name, known)
         raise ConfigError(f"there is no column {name!r}{hint} (columns: {', '.join(sorted(known))})", key=key)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -13,6 +12,7 @@ import pyarrow as pa
 from pyarrow import types
 
 from ...core.errors import ConfigError
+from ...core.suggest import did_you_mean
 
 Feature = Any
 """A feature of `datasets` as its plain form, `Features.to_dict()`: dicts with `_type`, or nested by name."""
@@ -178,9 +178,8 @@ def _named(name: str, found: Sequence[tuple[Leaf, bool]], schema: pa.Schema) -> 
                 raise ConfigError(
                     f"{name} is {place[0]}: no bytes, no path of a picture", key="columns.image"
                 )
-    near = difflib.get_close_matches(name, schema.names, n=1)
     raise ConfigError(
-        f"there is no column {name!r}{f'; did you mean {near[0]!r}?' if near else ''} "
+        f"there is no column {name!r}{did_you_mean(name, schema.names)} "
         f"(columns: {', '.join(sorted(schema.names))})",
         key="columns.image",
     )

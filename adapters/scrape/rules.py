@@ -6,7 +6,9 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
+
+from ...core.options import StrictModel
 
 
 def _compiles(text: str) -> str:
@@ -20,13 +22,11 @@ def _compiles(text: str) -> str:
 Regex = Annotated[str, AfterValidator(_compiles)]
 
 
-class Selection(BaseModel):
+class Selection(StrictModel):
     """Picks elements of a page by CSS, by XPath, or links by a regular expression over their URL.
 
     A bare string is CSS.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     css: str | None = None
     xpath: str | None = None
@@ -50,14 +50,12 @@ class DocumentRule(Selection):
     link: Selection | None = Field(default=None, description="the link inside each block; default: its own")
 
 
-class FieldRule(BaseModel):
+class FieldRule(StrictModel):
     """Where one metadata field is read: text by CSS or XPath, cut by a regular expression; or a fixed value.
 
     `of` is what is searched: the `document`'s block or link, the whole `page`, or the document's `url`
     (unescaped; for a regex alone). A bare string is CSS over the page.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     css: str | None = None
     xpath: str | None = None
@@ -80,10 +78,8 @@ class FieldRule(BaseModel):
         return self
 
 
-class Order(BaseModel):
+class Order(StrictModel):
     """All that a spider's process is told. What names the crawl comes first, its manners after it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     source: str
     spider: str
@@ -91,8 +87,8 @@ class Order(BaseModel):
     category: str = ""
     follow: tuple[Selection, ...] = ()
     documents: tuple[DocumentRule, ...] = ()
-    metadata: dict[str, FieldRule] = {}
-    options: dict[str, Any] = {}
+    metadata: dict[str, FieldRule] = Field(default_factory=dict)
+    options: dict[str, Any] = Field(default_factory=dict)
     encoding: str | None = None
     listings: Path = Field(description="folder of the HTTP cache for listings")
     user_agent: str

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from ...catalog.models import Failure, Item, Message, Payload, category_path
 from ...catalog.status import Reason
 from ...core.config_values import ResolvedPath
 from ...core.errors import ConfigError, MissingExtra
+from ...core.options import StrictModel
+from ...core.suggest import did_you_mean
 from ..base import Adapter, SourceOptions, Spread
 from ..captions import language_tag
 from ..conversations import conversation
@@ -32,10 +33,8 @@ COUNTED = 200_000
 """Hosts whose URLs are counted at a time."""
 
 
-class ColumnOptions(BaseModel):
+class ColumnOptions(StrictModel):
     """Which column holds what. All others go into the item's `meta`, under their own names."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     url: str = Field(default="url", min_length=1)
     caption: str | None = Field(default=None, min_length=1)
@@ -140,13 +139,9 @@ class _Reader:
         mapped = source.columns
         for column, option in mapped.named.items():
             if column not in found:
-                near = difflib.get_close_matches(
-                    column.lower(), [have.lower() for have in found], n=1, cutoff=0.7
-                )
-                guess = next((have for have in found if near and have.lower() == near[0]), None)
-                hint = f"; did you mean {guess!r}?" if guess else ""
                 raise ConfigError(
-                    f"{name} has no column {column!r}{hint} (it has: {', '.join(found) or 'none'})",
+                    f"{name} has no column {column!r}{did_you_mean(column, found)} "
+                    f"(it has: {', '.join(found) or 'none'})",
                     key=f"columns.{option}",
                 )
         if source.category and mapped.category:

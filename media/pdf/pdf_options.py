@@ -5,15 +5,14 @@ from __future__ import annotations
 import shutil
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from ...core.errors import ConfigError
+from ...core.options import StrictModel
 
 
-class PdfOptions(BaseModel):
+class PdfOptions(StrictModel):
     """The `pdf` section."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     dpi: int = Field(default=300, ge=36, le=2400, description="pixels per inch of a rendered page")
     renderer: Literal["auto", "pdf2image", "pdfium"] = Field(

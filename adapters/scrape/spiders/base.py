@@ -8,13 +8,14 @@ from typing import Any, ClassVar
 from urllib.parse import unquote, urlsplit
 
 from parsel import Selector, SelectorList
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 from scrapy import Request, Spider
 from scrapy.http import Response, TextResponse
 from twisted.python.failure import Failure
 
 from ....catalog.status import Reason
 from ....core.errors import ConfigError, first_problem
+from ....core.options import StrictModel
 from ..listing_failures import reason_of
 from ..rules import DocumentRule, FieldRule, Order, Selection
 from .documents import FIELDS, Document, Unread
@@ -24,10 +25,8 @@ Found = Request | Document | Unread
 Callback = Callable[..., Iterator[Found]]
 
 
-class SpiderOptions(BaseModel):
+class SpiderOptions(StrictModel):
     """The options of one spider (`options:` of its source); a spider with any extends this."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class ArchiveSpider(Spider):
