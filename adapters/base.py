@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 from pydantic import Field
 
 from ..catalog.models import Failure, Item, Payload
 from ..core.options import StrictModel
 from ..core.workspace import Workspace
+from .http.fetch_options import FetchOptions
 
 
 class SourceOptions(StrictModel):
@@ -33,12 +34,11 @@ class Context:
     `notes` is where `discover` may keep what makes the next listing cheaper (pages of a crawl): a folder
     of the cache, or one that a dry run throws away.
 
-    `settings` are the configuration's sections by name (`fetch`, `image`, `pdf`, ...) as plain data:
-    the module that needs one validates it with its own model.
+    `fetch` is the configuration's section of that name, for the adapters that download.
     """
 
     workspace: Workspace
-    settings: dict[str, Any]
+    fetch: FetchOptions = field(default_factory=FetchOptions)
     dry_notes: Path | None = None
 
     @property

@@ -49,7 +49,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "pictures.tar")
         write_tar(path, arguments.members)
-        adapter = ArchiveAdapter(Context(Workspace(Path(folder, "work")), {}))
+        adapter = ArchiveAdapter(Context(Workspace(Path(folder, "work"))))
         declared = {"name": "b", "adapter": "archive", "license": "CC0-1.0", "path": str(path)}
         source = ArchiveOptions.model_validate({**declared, "category": "{dir}"})
 

@@ -130,7 +130,7 @@ def ours(form: str, folder: Path) -> tuple[int, int]:
             "columns": columns,
         }
     )
-    adapter = HuggingfaceAdapter(Context(Workspace(folder.parent / "work"), {}))
+    adapter = HuggingfaceAdapter(Context(Workspace(folder.parent / "work")))
     items = [item for batch in adapter.discover(source) for item in batch]
     count = size = 0
     for _, result in adapter.read(source, items):

@@ -20,6 +20,7 @@ from derlem.adapters.archive.adapter import ArchiveAdapter
 from derlem.adapters.base import Context
 from derlem.catalog.sources import Declared
 from derlem.core.workspace import Workspace
+from derlem.media.media_options import MediaOptions
 from derlem.pipeline.executors.fork_server import warm_up
 from derlem.pipeline.ingest_options import IngestOptions
 from derlem.pipeline.run import session
@@ -51,13 +52,13 @@ def ingest_rate(tar: Path, folder: Path) -> float:
     source = ArchiveAdapter.Options.model_validate(
         {"name": "photos", "adapter": "archive", "path": str(tar), "license": "CC0-1.0"}
     )
-    context, options = Context(workspace, {}), IngestOptions()
+    context, options = Context(workspace), IngestOptions()
     warm_up(["archive"])  # as `derlem run` does
     with session(workspace, "benchmark", "", options) as work:
         declared = [Declared("photos", "archive", "CC0-1.0", None, {})]
         run_discover(work, checked_listings([source], context, None), declared)
         begun = time.perf_counter()
-        run_ingest(work, [source], context, options)
+        run_ingest(work, [source], context, MediaOptions(), options)
         seconds = time.perf_counter() - begun
     assert work.state.state.counts["ingest"]["ready"] == PICTURES
     return PICTURES / seconds

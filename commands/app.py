@@ -11,6 +11,7 @@ from ..adapters.base import Context, SourceOptions
 from ..core.errors import ConfigError
 from ..core.suggest import did_you_mean
 from ..core.workspace import Workspace
+from ..media.media_options import MediaOptions
 from ..pipeline.logs import configure_logs
 from ..sampling.sample_options import SampleOptions, scaled
 from ..settings.documents import Document
@@ -61,7 +62,13 @@ class App:
     @property
     def context(self) -> Context:
         """What adapters see of the workspace and the configuration."""
-        return Context(self.workspace, self.loaded.config.sections())
+        return Context(self.workspace, self.loaded.config.fetch)
+
+    @property
+    def media(self) -> MediaOptions:
+        """How images and PDF pages are brought into form."""
+        config = self.loaded.config
+        return MediaOptions(config.image, config.pdf)
 
     @property
     def limit(self) -> int | None:

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from ..adapters.base import Context, SourceOptions
 from ..adapters.registry import adapter_class
 from ..core.errors import ConfigError
+from ..media.image_options import ImageOptions
 from ..pipeline.evaluation_hashes import UnreadPictures
 from ..pipeline.hash_cache import kept_hashes
 from ..pipeline.progress import meter
@@ -17,7 +18,7 @@ from ..sampling.exclusion import Fingerprint, Fingerprinter, read_hashes
 from ..sampling.sample_options import Exclusion
 
 
-def fingerprinter(context: Context, *, keep: bool) -> Fingerprinter:
+def fingerprinter(context: Context, image: ImageOptions, *, keep: bool) -> Fingerprinter:
     """What gives the fingerprints of any exclusion; ConfigError where one cannot be read.
 
     With `keep` those of pictures are kept in the workspace for the next time.
@@ -26,15 +27,17 @@ def fingerprinter(context: Context, *, keep: bool) -> Fingerprinter:
     def fingerprints(exclusion: Exclusion) -> Iterable[Fingerprint]:
         if exclusion.hashes is not None:
             return read_hashes(exclusion)
-        return _of_pictures(exclusion, context, keep)
+        return _of_pictures(exclusion, context, image, keep)
 
     return fingerprints
 
 
-def _of_pictures(exclusion: Exclusion, context: Context, keep: bool) -> Iterator[Fingerprint]:
+def _of_pictures(
+    exclusion: Exclusion, context: Context, image: ImageOptions, keep: bool
+) -> Iterator[Fingerprint]:
     try:
         with meter(f"hash {exclusion.label}") as shown:
-            for found in kept_hashes(_as_source(exclusion), context, keep=keep):
+            for found in kept_hashes(_as_source(exclusion), context, image, keep=keep):
                 yield Fingerprint(sha256=found.sha256, dhash=found.dhash)
                 if found.original_sha256 != found.sha256:
                     yield Fingerprint(sha256=found.original_sha256)

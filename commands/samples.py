@@ -28,7 +28,7 @@ def sample(app: App, extend: str | None, diff: tuple[str, str] | None) -> Table:
         raise ConfigError("no sample is configured", key="sample")
     if app.dry_run:
         with read_catalog(app.workspace) as connection:
-            prints = fingerprinter(app.context, keep=False)
+            prints = fingerprinter(app.context, app.loaded.config.image, keep=False)
             return plan_table(plan_sample(connection, options, extend=extend, fingerprints=prints))
     with locked(app), begun(app) as work:
         return plan_table(draw(app, work, options, extend))
@@ -53,7 +53,7 @@ def draw(app: App, work: Session, options: SampleOptions, extend: str | None) ->
     """Draw and store a sample within a run; the plan it follows."""
     work.state.enter("sample")
     with write_catalog(app.workspace) as connection:
-        prints = fingerprinter(app.context, keep=True)
+        prints = fingerprinter(app.context, app.loaded.config.image, keep=True)
         result = draw_sample(connection, options, work.run, extend=extend, fingerprints=prints)
     work.state.count("sample", {"selected": result.selected})
     return result.plan

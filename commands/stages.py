@@ -123,7 +123,7 @@ def retry(app: App, names: Sequence[str], reason: str | None) -> None:
 
 def _ingest(app: App, work: Session, sources: Sequence[SourceOptions]) -> None:
     """Settle what waits, and work out what every draw from so much would have to."""
-    run_ingest(work, sources, app.context, app.loaded.config.ingest)
+    run_ingest(work, sources, app.context, app.media, app.loaded.config.ingest)
     counts = work.state.state.counts.get("ingest", {})
     if sum(counts.get(status, 0) for status in Status) >= _MANY:
         from ..sampling.noted import note  # of few items a draw finds it as quickly
@@ -137,9 +137,9 @@ def _ingest(app: App, work: Session, sources: Sequence[SourceOptions]) -> None:
 
 def _refresh(app: App, work: Session, sources: Sequence[SourceOptions]) -> None:
     context = app.context
-    if sources and not context.settings["fetch"]["cache"]:
+    if sources and not context.fetch.cache:
         say("warning: with `fetch.cache: false` nothing is known of what was fetched: all is transferred")
-    new, kept = run_refresh(work, sources, context, app.loaded.config.ingest)
+    new, kept = run_refresh(work, sources, context, app.media, app.loaded.config.ingest)
     others = "".join(f", {count:,} {why}" for why, count in sorted(kept.items()) if why != "unchanged")
     say(
         f"refresh: {new:,} new, {kept['unchanged']:,} unchanged" + (others and f"; kept as they were{others}")

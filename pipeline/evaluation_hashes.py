@@ -31,13 +31,12 @@ class PictureHashes:
     dhash: str
 
 
-def hashed_form(context: Context) -> ImageOptions:
+def hashed_form(image: ImageOptions) -> ImageOptions:
     """The form in which pictures are hashed: the corpus's, whose limits are not theirs."""
-    section = ImageOptions.model_validate(context.settings.get("image", {}))
-    return ImageOptions(format=section.format, quality=section.quality)
+    return ImageOptions(format=image.format, quality=image.quality)
 
 
-def picture_hashes(source: SourceOptions, context: Context) -> Iterator[PictureHashes]:
+def picture_hashes(source: SourceOptions, context: Context, image: ImageOptions) -> Iterator[PictureHashes]:
     """The hashes of every picture that the source lists, in no particular order.
 
     What is no picture, or a broken one, is passed over and counted in the log. Raises what listing the
@@ -45,7 +44,7 @@ def picture_hashes(source: SourceOptions, context: Context) -> Iterator[PictureH
     for the hashes relies on having them.
     """
     adapter: Adapter[Any] = adapter_class(source.adapter)(context)
-    options = hashed_form(context)
+    options = hashed_form(image)
     items = (item for item in chain.from_iterable(adapter.discover(source)) if item.reason is None)
     read = passed_over = 0
     for item_id, result in adapter.read(source, items):

@@ -20,6 +20,7 @@ from ..adapters.huggingface.dataset_options import HuggingfaceOptions
 from ..adapters.huggingface.hub import HubFiles
 from ..adapters.tree import Tree
 from ..core.durable import replacing
+from ..media.image_options import ImageOptions
 from .evaluation_hashes import PictureHashes, hashed_form, picture_hashes
 
 log = logging.getLogger("derlem.adapters")
@@ -36,7 +37,9 @@ Stamps = list[tuple[str, int, int]]
 """Name, size in bytes and time of the last change (ns) of every file."""
 
 
-def kept_hashes(source: SourceOptions, context: Context, *, keep: bool) -> Iterator[PictureHashes]:
+def kept_hashes(
+    source: SourceOptions, context: Context, image: ImageOptions, *, keep: bool
+) -> Iterator[PictureHashes]:
     """What `picture_hashes` gives, from the cache where nothing has changed since they were kept there.
 
     Of a folder the names, sizes and times of its files tell; a dataset on the hub is asked for its commit,
@@ -51,15 +54,15 @@ def kept_hashes(source: SourceOptions, context: Context, *, keep: bool) -> Itera
     elif isinstance(source, FilesOptions):
         files = _files(Tree(source.path, without=context.workspace.root))
     if files is None:
-        yield from picture_hashes(source, context)
+        yield from picture_hashes(source, context, image)
         return
-    path = _place(source, files, context)
+    path = _place(source, files, context, image)
     if (found := _read(path)) is not None:
         log.info("%s: the hashes of %d pictures are known", source.name, len(found))
         yield from found
         return
     read = []
-    for hashes in picture_hashes(source, context):
+    for hashes in picture_hashes(source, context, image):
         read.append(hashes)
         yield hashes
     if keep:
@@ -84,9 +87,9 @@ def _files(tree: Tree) -> Stamps | None:
     return None if any(changed > recent for _, _, changed in found) else found
 
 
-def _place(source: SourceOptions, files: Stamps, context: Context) -> Path:
+def _place(source: SourceOptions, files: Stamps, context: Context, image: ImageOptions) -> Path:
     """Where the hashes of a source's pictures are kept as long as its files are these."""
-    form = hashed_form(context).model_dump()
+    form = hashed_form(image).model_dump()
     whole = [_MADE, PIL.__version__, form, source.model_dump(mode="json"), files]
     digest = hashlib.sha256(json.dumps(whole).encode()).hexdigest()
     return context.workspace.hashes / f"{digest}.parquet"

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from ..adapters.base import Adapter, Context
+from ..media.media_options import MediaOptions
 from .ingest_options import IngestOptions
 from .segment_writer import WrittenSegment
 
@@ -23,6 +24,7 @@ class Job:
 
     run: str
     context: Context
+    media: MediaOptions
     ingest: IngestOptions
     schema: pa.Schema
     adapters: Mapping[str, type[Adapter[Any]]]

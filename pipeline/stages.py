@@ -21,6 +21,7 @@ from ..catalog.sources import Declared
 from ..catalog.status import Status
 from ..core.errors import DerlemError
 from ..core.workspace import Workspace
+from ..media.media_options import MediaOptions
 from ..media.pdf import PdfOptions, resolve_renderer
 from .discover import Listing, discover, open_listings, refuse_empty
 from .executors.local import LocalExecutor
@@ -125,14 +126,19 @@ def _discover_one(session: Session, listing: Listing, before: Known | None, conf
 
 
 def run_ingest(
-    session: Session, sources: Sequence[SourceOptions], context: Context, options: IngestOptions
+    session: Session,
+    sources: Sequence[SourceOptions],
+    context: Context,
+    media: MediaOptions,
+    options: IngestOptions,
 ) -> None:
     """Settle everything of the given sources that waits."""
     session.state.enter("ingest")
-    context = with_renderer(context)
+    media = with_renderer(media)
     job = Job(
         run=session.run,
         context=context,
+        media=media,
         ingest=options,
         schema=row_schema(),
         adapters={source.name: adapter_class(source.adapter) for source in sources},
@@ -141,7 +147,7 @@ def run_ingest(
         with read_catalog(session.workspace) as connection:
             items = waiting(connection, sources)
             executor.start(items)  # beside the planning
-            warn_of_mixed_renderers(connection, context)
+            warn_of_mixed_renderers(connection, media.pdf)
         shown = stack.enter_context(meter("ingest", items))
 
         def progress(segment: WrittenSegment) -> None:
@@ -161,12 +167,16 @@ def run_ingest(
 
 
 def run_refresh(
-    session: Session, sources: Sequence[SourceOptions], context: Context, options: IngestOptions
+    session: Session,
+    sources: Sequence[SourceOptions],
+    context: Context,
+    media: MediaOptions,
+    options: IngestOptions,
 ) -> tuple[int, Counter[str]]:
     """Ask again for what is ready; how many pictures are new, and how many items stay, by why."""
     session.state.enter("refresh")
     adapters = {source.name: adapter_class(source.adapter) for source in sources}
-    job = Job(session.run, context, options, row_schema(), adapters)
+    job = Job(session.run, context, media, options, row_schema(), adapters)
     new, kept = 0, Counter[str]()
     with read_catalog(session.workspace) as connection:
         items = ready(connection, sources)
@@ -201,9 +211,9 @@ def refreshable(sources: Sequence[SourceOptions]) -> list[SourceOptions]:
     return [source for source in sources if adapter_class(source.adapter).spread is Spread.PARTITIONS]
 
 
-def warn_of_mixed_renderers(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
+def warn_of_mixed_renderers(connection: duckdb.DuckDBPyConnection, pdf: PdfOptions) -> None:
     """Say so when pages of a source will be drawn by another renderer than those before."""
-    chosen = context.settings["pdf"]["renderer"]
+    chosen = pdf.renderer
     for source, renderer, pages in connection.execute(query("segments/renderers")).fetchall():
         if renderer not in (None, chosen):
             log.warning(
@@ -228,9 +238,7 @@ def _count(connection: duckdb.DuckDBPyConnection, sources: Sequence[SourceOption
     return int(found[0][0])
 
 
-def with_renderer(context: Context) -> Context:
-    """The context with the PDF renderer chosen, once for the whole stage."""
-    options = PdfOptions.model_validate(context.settings.get("pdf", {}))
-    chosen = resolve_renderer(options)
-    pdf = {**context.settings.get("pdf", {}), "renderer": chosen}
-    return replace(context, settings={**context.settings, "pdf": pdf})
+def with_renderer(media: MediaOptions) -> MediaOptions:
+    """The options with the PDF renderer chosen, once for the whole stage."""
+    pdf = media.pdf.model_copy(update={"renderer": resolve_renderer(media.pdf)})
+    return replace(media, pdf=pdf)

@@ -18,8 +18,7 @@ from ..catalog.status import Reason, Status
 from ..core.errors import DerlemError
 from ..core.sniff import media_type
 from ..media.image import Picture, normalise
-from ..media.image_options import ImageOptions
-from ..media.pdf import PdfOptions, expand, read_pages
+from ..media.pdf import expand, read_pages
 from ..storage.cache import keep
 from .job import Emit, Guard, Job, Tell
 from .rows import SETTLED_AT_ONCE, Row, announce, as_item, failed, merged_meta, parse, updated
@@ -78,8 +77,7 @@ def _results(task: Task, job: Job, guard: Guard) -> Iterator[tuple[Row, Payload 
 
     items = (as_item(row) for row in rows())
     if task.pages:
-        pdf = PdfOptions.model_validate(job.context.settings.get("pdf", {}))
-        results = read_pages(job.context.workspace, pdf, items)
+        results = read_pages(job.context.workspace, job.media.pdf, items)
     else:
         adapter: Adapter[Any] = job.adapters[task.source.name](job.context)
         results = adapter.read(task.source, items)
@@ -102,8 +100,6 @@ class _Output:
 
     def __init__(self, task: Task, job: Job, emit: Emit) -> None:
         self._task, self._job, self._emit = task, job, emit
-        self._image = ImageOptions.model_validate(job.context.settings.get("image", {}))
-        self._pdf = PdfOptions.model_validate(job.context.settings.get("pdf", {}))
         self._writer: SegmentWriter | None = None
         self._settled: list[str] = []
 
@@ -164,7 +160,7 @@ class _Output:
         if media_type(data[:SNIFFED]) == "application/pdf":
             self._expand(writer, {**row, "meta": merged_meta(row, meta)}, data)
         else:
-            self._add(writer, row, meta, normalise(data, self._image))
+            self._add(writer, row, meta, normalise(data, self._job.media.image))
 
     def _add(self, writer: SegmentWriter, row: Row, meta: Mapping[str, Any], picture: Picture) -> None:
         row = ready(row, picture, meta, run=self._job.run)
@@ -175,7 +171,7 @@ class _Output:
         digest = keep(self._job.context.workspace, data)
         at = now()
         document = as_item(row)
-        pages = expand(self._job.context.workspace.cached(digest), document, self._pdf)
+        pages = expand(self._job.context.workspace.cached(digest), document, self._job.media.pdf)
         run = self._job.run
         rows = []
         for page in pages:
@@ -258,7 +254,7 @@ class _Refreshed(_Output):
             self._keep("unchanged")
             return
         try:
-            picture = normalise(result.data, self._image)
+            picture = normalise(result.data, self._job.media.image)
         except Rejected as rejection:
             self._keep(rejection.reason)
             return

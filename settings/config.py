@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, SerializeAsAny, field_validator
 
@@ -66,11 +66,3 @@ class Config(StrictModel):
         if "?" in path:  # where it finds one, DuckDB puts the names of its other files before it
             raise ValueError(f"{path} has a question mark, and no DuckDB file can lie there")
         return path
-
-    def sections(self) -> dict[str, Any]:
-        """The sections that adapters may look into, as plain data."""
-        return {
-            "image": self.image.model_dump(),
-            "pdf": self.pdf.model_dump(),
-            "fetch": self.fetch.model_dump(),
-        }

@@ -61,7 +61,7 @@ class Fetcher:
         are rejected at their first bytes (not_image); those of unknown types are taken.
         """
         self._workspace = context.workspace
-        self._options = FetchOptions.model_validate(context.settings.get("fetch", {}))
+        self._options = context.fetch
         self._limits = limits or SourceLimits()
         self._accept, self._verify = accept, verify_certificates
 

@@ -15,7 +15,7 @@ from ...catalog.models import Failure, Item, Payload
 from ...catalog.status import Reason
 from ...core.errors import ConfigError, DerlemError, MissingExtra
 from ..base import Adapter, SourceOptions, Spread
-from ..http.fetch_options import FetchOptions, HostLimits, SourceLimits, limits_for
+from ..http.fetch_options import HostLimits, SourceLimits, limits_for
 from ..http.fetcher import Fetcher
 from ..http.urls import UrlError, host_of
 from .process import Record, SpiderProcess
@@ -125,7 +125,7 @@ class ScrapeAdapter(Adapter[ScrapeOptions]):
         yield from fetcher.fetch(items)
 
     def _order(self, source: ScrapeOptions) -> Order:
-        fetch = FetchOptions.model_validate(self.context.settings.get("fetch", {}))
+        fetch = self.context.fetch
         named = {*fetch.hosts, *source.limits.hosts, *(urlsplit(url).hostname or "" for url in source.start)}
         paces = {host: _pace(limits_for(host, fetch, source.limits)) for host in named}
         concurrency, delay = _pace(source.limits.per_host.over(fetch.per_host))

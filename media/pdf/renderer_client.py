@@ -108,7 +108,7 @@ class Renderer:
         package = __package__ or ""
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", f"{package}.renderer", str(theirs.fileno()), self._folder],
+                [sys.executable, "-m", f"{package}.renderer_process", str(theirs.fileno()), self._folder],
                 stdin=subprocess.PIPE,
                 pass_fds=[theirs.fileno()],
                 env={**_HEAP, **os.environ},

@@ -21,7 +21,7 @@ from derlem.core.workspace import Workspace
 
 
 def adapter(tmp_path: Path) -> FilesAdapter:
-    return FilesAdapter(Context(Workspace(tmp_path / "work"), {}))
+    return FilesAdapter(Context(Workspace(tmp_path / "work")))
 
 
 def options(path: Path | str, **more: object) -> FilesOptions:
@@ -137,7 +137,7 @@ def test_categories(tmp_path: Path, root: Path) -> None:
 
 def test_hidden_names_and_the_workspace_are_passed_over(tmp_path: Path, root: Path) -> None:
     grow(root, "a.png", ".b.png", ".git/c.png", "work/d.png")
-    inside = FilesAdapter(Context(Workspace(root / "work"), {}))
+    inside = FilesAdapter(Context(Workspace(root / "work")))
     assert [i.uri for batch in inside.discover(options(root)) for i in batch] == ["a.png"]
     assert uris(tmp_path, root, hidden=True) == [".b.png", "a.png", ".git/c.png", "work/d.png"]
 

@@ -11,6 +11,7 @@ from derlem.adapters.registry import adapter_class
 from derlem.catalog.connection import read_catalog
 from derlem.catalog.sources import Declared
 from derlem.core.workspace import Workspace
+from derlem.media.media_options import MediaOptions
 from derlem.pipeline.executors.local import WorkerError
 from derlem.pipeline.ingest_options import IngestOptions
 from derlem.pipeline.retry import retry
@@ -27,13 +28,13 @@ def ingest(
     """Run the acts as a source; (status, reason) by uri."""
     declaration = {"name": "s", "adapter": adapter, "license": "MIT", "acts": acts}
     source = adapter_class(adapter).Options.model_validate(declaration)
-    context = Context(workspace, {})
+    context = Context(workspace)
     with session(workspace, "test", "hash", limits) as work:
         if again:
             retry(["s"], work.store, run=work.run)
         listings = checked_listings([source], context, None)
         run_discover(work, listings, [Declared("s", adapter, "MIT", None, {})])
-        run_ingest(work, [source], context, limits)
+        run_ingest(work, [source], context, MediaOptions(), limits)
     with read_catalog(workspace) as connection:
         rows = connection.execute("SELECT uri, status, reason FROM items ORDER BY ordinal").fetchall()
     return {uri: (status, reason) for uri, status, reason in rows}

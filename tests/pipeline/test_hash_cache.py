@@ -13,6 +13,7 @@ from derlem.adapters.base import Context
 from derlem.adapters.files.adapter import FilesOptions
 from derlem.adapters.huggingface.adapter import HuggingfaceOptions
 from derlem.core.workspace import Workspace
+from derlem.media.image_options import ImageOptions
 from derlem.pipeline import evaluation_hashes as hashes
 from derlem.pipeline.evaluation_hashes import PictureHashes, UnreadPictures
 from derlem.pipeline.hash_cache import kept_hashes
@@ -40,10 +41,10 @@ def pictures(demo: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def hashed(folder: Path, *, keep: bool = True, **settings: Any) -> list[PictureHashes]:
+def hashed(folder: Path, *, keep: bool = True, **image: Any) -> list[PictureHashes]:
     source = FilesOptions(name="excluded", adapter="files", license="CC0-1.0", path=str(folder))
-    context = Context(Workspace(folder.parent / "work"), settings)
-    return list(kept_hashes(source, context, keep=keep))
+    context = Context(Workspace(folder.parent / "work"))
+    return list(kept_hashes(source, context, ImageOptions(**image), keep=keep))
 
 
 def kept(folder: Path) -> list[Path]:
@@ -57,9 +58,9 @@ def test_what_has_not_changed_is_not_decoded_again(pictures: Path, decoded: list
     assert hashed(pictures) == first
     assert len(decoded) == count
     # the form of the corpus decides over the hashes, its limits do not
-    assert hashed(pictures, image={"min_side": 5000}) == first
+    assert hashed(pictures, min_side=5000) == first
     assert len(decoded) == count
-    assert hashed(pictures, image={"format": "png"}) != first
+    assert hashed(pictures, format="png") != first
     assert len(decoded) == 2 * count
 
 
@@ -109,7 +110,7 @@ def test_nothing_is_kept_of_what_is_not_asked_for_or_breaks_off(pictures: Path, 
     hashed(pictures, keep=False)
     assert not kept(pictures)
     source = FilesOptions(name="excluded", adapter="files", license="CC0-1.0", path=str(pictures))
-    begun = kept_hashes(source, Context(Workspace(pictures.parent / "work"), {}), keep=True)
+    begun = kept_hashes(source, Context(Workspace(pictures.parent / "work")), ImageOptions(), keep=True)
     next(begun)
     begun.close()
     assert not kept(pictures)
@@ -138,7 +139,7 @@ def hosted(dataset: Path, workspace: Path) -> list[PictureHashes]:
     source = HuggingfaceOptions(
         name="excluded", adapter="huggingface", license="CC0-1.0", dataset=str(dataset)
     )
-    return list(kept_hashes(source, Context(Workspace(workspace), {}), keep=True))
+    return list(kept_hashes(source, Context(Workspace(workspace)), ImageOptions(), keep=True))
 
 
 def test_a_dataset_on_disk(pictures: Path, tmp_path: Path, decoded: list[bytes]) -> None:

@@ -46,7 +46,7 @@ for lie, name in ((100, "small"), (2**31, "large")):
     raw[at + 24 : at + 28] = lie.to_bytes(4, "little")
     (folder / f"{name}.zip").write_bytes(raw)
 
-adapter = ArchiveAdapter(Context(Workspace(folder / "work"), {}))
+adapter = ArchiveAdapter(Context(Workspace(folder / "work")))
 used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 48 * MIB, used + 48 * MIB))
 for ratio in (200, 10**9):

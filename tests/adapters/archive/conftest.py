@@ -67,7 +67,7 @@ def ingest(
     """`ingest(path, **options)`: every item of an archive source and its outcome, by uri and locator."""
 
     def run(path: Path | str, **more: object) -> dict[tuple[str, str], Outcome]:
-        adapter = ArchiveAdapter(Context(Workspace(tmp_path / "work"), {}))
+        adapter = ArchiveAdapter(Context(Workspace(tmp_path / "work")))
         source = declare(path, **more)
         items = [item for batch in adapter.discover(source) for item in batch]
         assert len({item.item_id for item in items}) == len(items)

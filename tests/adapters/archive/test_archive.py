@@ -90,7 +90,7 @@ def test_the_same_pictures_however_packed(
             "caption": {"language": "en"},
         }
     )
-    adapter = FilesAdapter(Context(Workspace(tmp_path / "work"), {}))
+    adapter = FilesAdapter(Context(Workspace(tmp_path / "work")))
     items = [item for batch in adapter.discover(loose) for item in batch]
     categories = {item.item_id: (item.uri, item.category) for item in items}
     expected = {}
@@ -320,7 +320,7 @@ def test_a_missing_archive_is_the_declaration_s_fault(ingest: Ingest, tmp_path: 
 def test_any_part_in_any_order(tmp_path: Path, form: str, declare: Declare, rows: Rows) -> None:
     entries = [(f"{number:03}.png", PNG + b"%d" % number + bytes(number * 50)) for number in range(200)]
     source = declare(pack(tmp_path / f"a.{form}", entries))
-    adapter = ArchiveAdapter(Context(Workspace(tmp_path / "work"), {}))
+    adapter = ArchiveAdapter(Context(Workspace(tmp_path / "work")))
     items = [item for batch in adapter.discover(source) for item in batch]
     assert {item.unit for item in items} == ({f"a.{form}"} if form.startswith("tar.") else {""})
     some = random.Random(3).sample(items, 20)
@@ -336,7 +336,7 @@ def test_any_part_in_any_order(tmp_path: Path, form: str, declare: Declare, rows
 def test_an_archive_that_changed_or_went(tmp_path: Path, form: str, declare: Declare, rows: Rows) -> None:
     path = pack(tmp_path / f"a.{form}", [(f"{number}.png", PNG + bytes(900)) for number in range(5)])
     source = declare(path)
-    adapter = ArchiveAdapter(Context(Workspace(tmp_path / "work"), {}))
+    adapter = ArchiveAdapter(Context(Workspace(tmp_path / "work")))
     items = [item for batch in adapter.discover(source) for item in batch]
     pack(path, [(f"{number}.gif", b"GIF89a" + os.urandom(300)) for number in range(9)])
     reasons = {getattr(outcome, "reason", None) for _, outcome in adapter.read(source, rows(items))}
@@ -357,7 +357,7 @@ def test_a_disk_that_fails_for_a_while(
 ) -> None:
     entries = [(f"{number}.png", PNG + os.urandom(90_000)) for number in range(30)]
     source = declare(pack(tmp_path / f"a.{form}", entries))
-    adapter = ArchiveAdapter(Context(Workspace(tmp_path / "work"), {}))
+    adapter = ArchiveAdapter(Context(Workspace(tmp_path / "work")))
     items = [item for batch in adapter.discover(source) for item in batch]
     pread = os.pread
     calls = iter(range(10**6))
@@ -380,7 +380,7 @@ def test_listing_twice_is_listing_once(
     tmp_path: Path, pictures: tuple[Path, list[Entry]], declare: Declare
 ) -> None:
     source = declare(pack(tmp_path / "a.tar.gz", pictures[1]), category="{dir}", caption={})
-    adapter = ArchiveAdapter(Context(Workspace(tmp_path / "work"), {}))
+    adapter = ArchiveAdapter(Context(Workspace(tmp_path / "work")))
     assert list(adapter.discover(source)) == list(adapter.discover(source))
 
 
@@ -388,7 +388,7 @@ def test_a_compressed_archive_is_unpacked_once_for_all_its_items(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, declare: Declare, rows: Rows
 ) -> None:
     source = declare(pack(tmp_path / "a.tar.gz", [(f"{n:03}.png", PNG + bytes(9_000)) for n in range(300)]))
-    adapter = ArchiveAdapter(Context(Workspace(tmp_path / "work"), {}))
+    adapter = ArchiveAdapter(Context(Workspace(tmp_path / "work")))
     items = [item for batch in adapter.discover(source) for item in batch]
     positions = []
     pread = os.pread

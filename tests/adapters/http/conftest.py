@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from derlem.adapters.base import Context
-from derlem.adapters.http.fetch_options import SourceLimits
+from derlem.adapters.http.fetch_options import FetchOptions, SourceLimits
 from derlem.adapters.http.fetcher import Fetcher
 from derlem.catalog.models import Failure, Item, Payload
 from derlem.core.workspace import Workspace
@@ -46,7 +46,7 @@ def fetch(workspace: Workspace, settings: dict[str, Any]) -> Fetch:
         **changes: Any,
     ) -> dict[str, Payload | Failure]:
         fetcher = Fetcher(
-            Context(workspace, {"fetch": settings | changes}),
+            Context(workspace, FetchOptions.model_validate(settings | changes)),
             SourceLimits.model_validate(limits or {}),
             accept=accept,
         )

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from derlem.adapters.http.fetch_options import FetchOptions
 from derlem.catalog.models import Failure, Payload
 from derlem.catalog.status import Reason
 
@@ -160,7 +161,7 @@ def test_a_consumer_may_stop_early(server: Any, workspace: Any, settings: Any) -
     from derlem.adapters.http.fetcher import Fetcher
     from derlem.catalog.models import Item
 
-    results = Fetcher(Context(workspace, {"fetch": settings})).fetch(
+    results = Fetcher(Context(workspace, FetchOptions.model_validate(settings))).fetch(
         Item("web", server.url(f"delay-1/{number}")) for number in range(100)
     )
     next(results)
@@ -183,7 +184,9 @@ def test_items_are_taken_only_so_far_ahead(server: Any, workspace: Any, settings
             yield Item("web", server.url(f"delay-9/{taken}"))
 
     settings["timeouts"] = {"total": 0.3}
-    results = fetcher.Fetcher(Context(workspace, {"fetch": settings | {"retries": 0}})).fetch(endless())
+    results = fetcher.Fetcher(
+        Context(workspace, FetchOptions.model_validate(settings | {"retries": 0}))
+    ).fetch(endless())
     next(results)
     assert taken <= fetcher.LOOK_AHEAD
     results.close()  # type: ignore[attr-defined]  # a generator, as all of them are

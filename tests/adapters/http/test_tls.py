@@ -14,6 +14,7 @@ import pytest
 from replica import Answer, Replica
 
 from derlem.adapters.base import Context
+from derlem.adapters.http.fetch_options import FetchOptions
 from derlem.adapters.http.fetcher import Fetcher
 from derlem.catalog.models import Failure, Item, Payload
 from derlem.catalog.status import Reason
@@ -58,7 +59,9 @@ def test_connections_are_kept_and_cut_ones_noticed(
     encrypted: Gallery, settings: dict[str, Any], workspace: Workspace, misbehaving: ModuleType
 ) -> None:
     fetcher = Fetcher(
-        Context(workspace, {"fetch": settings | {"retries": 0, "per_host": {"concurrency": 1}}}),
+        Context(
+            workspace, FetchOptions.model_validate(settings | {"retries": 0, "per_host": {"concurrency": 1}})
+        ),
         verify_certificates=False,
     )
     paths = {Item("web", encrypted.url(path)).item_id: path for path in ("a", "b", "cut", "c")}
@@ -78,11 +81,12 @@ FETCH = """
 import sys
 from pathlib import Path
 from derlem.adapters.base import Context
+from derlem.adapters.http.fetch_options import FetchOptions
 from derlem.adapters.http.fetcher import Fetcher
 from derlem.catalog.models import Item
 from derlem.core.workspace import Workspace
-settings = {"fetch": {"allow_private": ["127.0.0.1"], "retries": 0}}
-fetcher = Fetcher(Context(Workspace(Path(sys.argv[1])), settings))
+options = FetchOptions.model_validate({"allow_private": ["127.0.0.1"], "retries": 0})
+fetcher = Fetcher(Context(Workspace(Path(sys.argv[1])), options))
 [(_, result)] = fetcher.fetch([Item("web", sys.argv[2])])
 print(len(result.data) if hasattr(result, "data") else result)
 """

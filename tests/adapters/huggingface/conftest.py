@@ -218,7 +218,7 @@ def use(tmp_path: Path) -> Callable[..., Used]:
     def make(**options: Any) -> Used:
         options = {key: str(value) if isinstance(value, Path) else value for key, value in options.items()}
         given = {"name": "hosted", "adapter": "huggingface", "license": "CC0-1.0", **options}
-        adapter = HuggingfaceAdapter(Context(Workspace(tmp_path / "work"), {}))
+        adapter = HuggingfaceAdapter(Context(Workspace(tmp_path / "work")))
         return Used(adapter, HuggingfaceOptions.model_validate(given))
 
     return make

@@ -22,7 +22,7 @@ from derlem.core.workspace import Workspace
 
 def run(order: dict[str, Any], workspace: Path) -> dict[str, Any]:
     source = HuggingfaceOptions.model_validate(order["source"])
-    adapter = HuggingfaceAdapter(Context(Workspace(workspace), {}))
+    adapter = HuggingfaceAdapter(Context(Workspace(workspace)))
     if "items" in order:
         items = [Item(**{**item, "reason": None}) for item in order["items"]]
     else:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from derlem.adapters.base import Context
+from derlem.adapters.http.fetch_options import FetchOptions
 from derlem.adapters.scrape.adapter import ScrapeAdapter, ScrapeOptions
 from derlem.catalog.models import Item
 from derlem.core.workspace import Workspace
@@ -28,7 +29,7 @@ def workspace(tmp_path: Path) -> Workspace:
 
 @pytest.fixture
 def adapter(workspace: Workspace) -> ScrapeAdapter:
-    return ScrapeAdapter(Context(workspace, {"fetch": FETCH}))
+    return ScrapeAdapter(Context(workspace, FetchOptions.model_validate(FETCH)))
 
 
 @pytest.fixture

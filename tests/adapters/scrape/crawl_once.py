@@ -10,13 +10,16 @@ import sys
 from pathlib import Path
 
 from derlem.adapters.base import Context
+from derlem.adapters.http.fetch_options import FetchOptions
 from derlem.adapters.scrape.adapter import ScrapeAdapter, ScrapeOptions
 from derlem.catalog.models import Failure, Item
 from derlem.core.workspace import Workspace
 
 told = json.loads(sys.argv[1])
 source = ScrapeOptions.model_validate(told["source"])
-adapter = ScrapeAdapter(Context(Workspace(Path(told["workspace"])), {"fetch": told["fetch"]}))
+adapter = ScrapeAdapter(
+    Context(Workspace(Path(told["workspace"])), FetchOptions.model_validate(told["fetch"]))
+)
 folder = Path(told["catalog"])
 settled_file = folder / "settled"
 settled = (

@@ -12,6 +12,7 @@ import pytest
 from replica import Answer, Replica
 
 from derlem.adapters.base import Context
+from derlem.adapters.http.fetch_options import FetchOptions
 from derlem.adapters.scrape.adapter import CrawlIncomplete, ScrapeAdapter, ScrapeOptions
 from derlem.catalog.models import Item
 from derlem.catalog.status import Reason
@@ -185,7 +186,7 @@ def test_an_error_is_not_answered_from_the_cache(archive: Archive, discover: Dis
 
 
 def test_private_addresses_are_not_visited(archive: Archive, workspace: Workspace, source: Source) -> None:
-    adapter = ScrapeAdapter(Context(workspace, {"fetch": {"retries": 0}}))
+    adapter = ScrapeAdapter(Context(workspace, FetchOptions(retries=0)))
     port = archive.server.server_port
     starts = [
         f"http://{host}:{port}/" for host in ("127.0.0.1", "localhost", "2130706433", "[::1]", "0x7f.1")

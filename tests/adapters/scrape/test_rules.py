@@ -304,4 +304,4 @@ def test_scrapy_is_not_imported_here(workspace: Workspace) -> None:
         " sys.exit('scrapy' in sys.modules or 'twisted' in sys.modules)"
     )
     assert os.spawnv(os.P_WAIT, sys.executable, [sys.executable, "-c", code]) == 0
-    assert ScrapeAdapter(Context(workspace, {})).spread.value == "partitions"
+    assert ScrapeAdapter(Context(workspace)).spread.value == "partitions"

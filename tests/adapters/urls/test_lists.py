@@ -45,7 +45,7 @@ def discover(tmp_path: Path) -> Discover:
 
     def run(path: Path, **options: Any) -> list[Item]:
         source = UrlsOptions(name="web", adapter="urls", license="CC0-1.0", path=str(path), **options)
-        adapter = UrlsAdapter(Context(Workspace(tmp_path / "work"), {}))
+        adapter = UrlsAdapter(Context(Workspace(tmp_path / "work")))
         return [item for batch in adapter.discover(source) for item in batch]
 
     return run
@@ -270,7 +270,7 @@ def test_lists_are_streamed(tmp_path: Path, discover: Discover) -> None:
             file.writelines(f"https://h{row % 500}.example/{row}.jpg,caption {row}\n" for row in range(rows))
         source = UrlsOptions(name="web", adapter="urls", license="CC0-1.0", path=str(path))
         tracemalloc.start()
-        count = sum(len(batch) for batch in UrlsAdapter(Context(Workspace(tmp_path), {})).discover(source))
+        count = sum(len(batch) for batch in UrlsAdapter(Context(Workspace(tmp_path))).discover(source))
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
         assert count == rows
@@ -286,7 +286,7 @@ def test_no_bytes_stop_the_reader(tmp_path_factory: pytest.TempPathFactory, data
         path.write_bytes((b"url,x\n" if name == "l.csv" else b"") + data)
         source = UrlsOptions(name="web", adapter="urls", license="CC0-1.0", path=str(path))
         try:
-            for batch in UrlsAdapter(Context(Workspace(folder / "w"), {})).discover(source):
+            for batch in UrlsAdapter(Context(Workspace(folder / "w"))).discover(source):
                 for item in batch:
                     json.dumps([item.uri, item.meta, item.caption], ensure_ascii=False).encode()
         except ConfigError as error:
