@@ -33,7 +33,7 @@ from pathlib import Path
 import yaml
 from PIL import Image, ImageChops
 
-from benchmarks.pictures import photo
+from benchmarks.images import photo
 
 SIZES = {"35KB": (640, 480, 10_000), "1KB": (56, 42, 10_000), "1MB": (2400, 1800, 1_000)}
 """Width, height, and how many of them at most: a thousand large ones say as much as ten thousand."""

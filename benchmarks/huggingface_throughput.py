@@ -24,7 +24,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.pictures import photo
+from benchmarks.images import photo
 from derlem.adapters.base import Context
 from derlem.adapters.huggingface.adapter import HuggingfaceAdapter, HuggingfaceOptions
 from derlem.catalog.models import Payload

@@ -15,7 +15,7 @@ import time
 from io import BytesIO
 from pathlib import Path
 
-from benchmarks.pictures import photo, scaled_decode
+from benchmarks.images import photo, scaled_decode
 from derlem.adapters.archive.adapter import ArchiveAdapter
 from derlem.adapters.base import Context
 from derlem.catalog.sources import Declared

@@ -33,7 +33,7 @@ from PIL import Image
 
 from derlem.catalog.models import Item, Payload
 from derlem.core.workspace import Workspace
-from derlem.media.image import normalise
+from derlem.media.image import normalize
 from derlem.media.pdf import PdfOptions, expand, read_pages
 from derlem.pipeline.tasks import PAGES_PER_TASK, cut
 from derlem.storage.cache import keep
@@ -133,22 +133,22 @@ def xargs(path: Path, count: int, folder: Path, workers: int) -> None:
 
 
 def read_task(task: tuple[Workspace, PdfOptions, list[Item], bool]) -> int:
-    """One task of ours: read pages, and normalise them if that is asked for."""
-    workspace, options, items, normalised = task
+    """One task of ours: read pages, and normalize them if that is asked for."""
+    workspace, options, items, normalized = task
     for item_id, result in read_pages(workspace, options, items):
         if not isinstance(result, Payload):
             raise RuntimeError(f"page {item_id}: {result}")
-        if normalised:
-            normalise(result.data)
+        if normalized:
+            normalize(result.data)
     return len(items)
 
 
-def ours(path: Path, count: int, options: PdfOptions, workers: int, normalised: bool) -> float:
+def ours(path: Path, count: int, options: PdfOptions, workers: int, normalized: bool) -> float:
     """Seconds that `workers` processes take; they are started, and their renderers warm, before."""
     workspace = Workspace(path.parent.parent.parent)
     items = expand(path, Item("bench", path.name), options)
     limits = cut(count, None, workers, PAGES_PER_TASK)
-    tasks = [(workspace, options, items[start:stop], normalised) for start, stop in pairwise(limits)]
+    tasks = [(workspace, options, items[start:stop], normalized) for start, stop in pairwise(limits)]
     with get_context("spawn").Pool(workers) as pool:
         pool.map(read_task, [(workspace, options, items[:1], False)] * workers * 2, chunksize=1)
         return seconds(lambda: pool.map(read_task, tasks, chunksize=1))
@@ -194,9 +194,9 @@ def compare(path: Path, count: int, loop: int, workers: int, *, scans: bool) -> 
             SHELL: lambda: count / seconds(partial(xargs, path, count, Path(folder), workers)),
         }
         for way, chosen in options.items():
-            for normalised in (False, True):
-                work = partial(ours, path, count, chosen, workers, normalised)
-                contestants[way + " + normalise" * normalised] = lambda work=work: count / work()
+            for normalized in (False, True):
+                work = partial(ours, path, count, chosen, workers, normalized)
+                contestants[way + " + normalize" * normalized] = lambda work=work: count / work()
         rates = dict.fromkeys(contestants, 0.0)
         for _ in range(ROUNDS):
             for name, rate in contestants.items():

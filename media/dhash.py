@@ -1,4 +1,4 @@
-"""The difference hash: 64 bits by which pictures that look alike find each other."""
+"""The difference hash: 64 bits that differ in few places for similar images."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def difference_hash(image: Image.Image, box: tuple[int, int, float, float] | Non
     Cells are those of a 9x8 grid over the luma; rows from the top, first bit highest. After N. Krawetz,
     "Kind of Like That", 2013, but lighter means by more than 2 of 255, so that flat areas do not turn
     the noise of an encoder into bits: copies in another encoding differ in 0 or 1 bits, rarely in 4.
-    `box` is the part of an image already scaled down that the picture covers, as `draft` returns it.
+    `box` is the part of an image already scaled down that the image covers, as `draft` returns it.
     """
     if box is None:
         factor = next((f for f in (8, 4, 2) if min(image.size) >= COARSE * f), 1)

@@ -1,4 +1,4 @@
-"""Turns the bytes of any picture into the one form that a corpus holds, or says why it cannot."""
+"""Normalizes the bytes of an image into the one form that a corpus holds, or rejects them with a reason."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ from .pixels import flatten, to_srgb
 
 
 @dataclass(slots=True)
-class Picture:
-    """A normalised picture.
+class NormalizedImage:
+    """A normalized image.
 
-    `width` and `height` are in pixels, upright. `sha256` is that of `data`, `original_sha256` that of
-    the bytes it was made from. `dhash` is a 64-bit difference hash, 16 hex digits: pictures that look
-    alike differ in few bits. `meta` is evidence for the item's own: {"image": {"media_type": of the
-    original, "mode": the original's pixel format, "changed": [what normalisation changed, if anything]}}.
+    `width` and `height` are in pixels, upright. `sha256` is the hash of `data`, `original_sha256` the hash
+    of the original bytes. `dhash` is a 64-bit difference hash, 16 hex digits: similar images differ in few
+    bits. `meta` is merged into the item's: {"image": {"media_type": of the original, "mode": the
+    original's pixel format, "changed": [what normalization changed, if anything]}}.
     """
 
     data: bytes
@@ -58,8 +58,8 @@ class Picture:
 
 
 _DECODERS: dict[str, Any] = {
-    # An explicit list: no other decoder of Pillow's is ever asked, least of all those that hand the
-    # bytes to another program (EPS to Ghostscript).
+    # An explicit list: Pillow's other decoders are never used, among them those that pass the bytes to
+    # another program (EPS to Ghostscript).
     "image/png": PngImagePlugin.PngImageFile,
     "image/gif": GifImagePlugin.GifImageFile,
     "image/webp": WebPImagePlugin.WebPImageFile,
@@ -92,30 +92,30 @@ _UPRIGHT = {
 _DEFAULTS = ImageOptions()
 
 
-def normalise(data: bytes, options: ImageOptions = _DEFAULTS) -> Picture:
-    """The picture that the bytes hold, as a corpus holds it. The same bytes always give the same picture.
+def normalize(data: bytes, options: ImageOptions = _DEFAULTS) -> NormalizedImage:
+    """Return the image in the form that a corpus holds. The same bytes always give the same image.
 
-    Exif orientation is applied, then all metadata are dropped. Bilevel and 8-bit gray pictures become
-    gray, all others RGB: transparent pixels over white, colours in sRGB, the first frame of several.
+    Exif orientation is applied, then all metadata are dropped. Bilevel and 8-bit gray images become
+    gray, all others RGB: transparent pixels over white, colors in sRGB, the first frame of several.
     A JPEG that needs none of that keeps its coded data byte for byte, and its ICC profile.
 
     Raises Rejected: `empty`, `not_image`, `unsupported_format`, `corrupt`, `truncated`,
     `too_many_pixels`, `too_many_bytes`, `too_small`, `too_large`, `aspect`, or `out_of_memory` when the
-    memory that the process may use does not hold the pixels; after that the process is still sound.
+    pixels exceed the memory that the process may use, which leaves the process usable.
     """
     if not data:
         raise Rejected(Reason.EMPTY, "no bytes")
-    # A global of Pillow's that other libraries are known to switch on.
+    # A global of Pillow's that other libraries switch on.
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     try:
         if data.startswith(jpeg.START):
             return _from_jpeg(data, options)
         return _from_other(data, options)
     except MemoryError as error:
-        raise Rejected(Reason.OUT_OF_MEMORY, "the picture's pixels do not fit the worker's memory") from error
+        raise Rejected(Reason.OUT_OF_MEMORY, "the image's pixels do not fit the worker's memory") from error
 
 
-def _from_jpeg(data: bytes, options: ImageOptions) -> Picture:
+def _from_jpeg(data: bytes, options: ImageOptions) -> NormalizedImage:
     parsed = jpeg.parse(data)
     _check_pixels(parsed.width, parsed.height, options)
     changed = [] if parsed.data is data else ["metadata"]
@@ -132,7 +132,7 @@ def _from_jpeg(data: bytes, options: ImageOptions) -> Picture:
     original = hashlib.sha256(data).hexdigest()
     digest = original if parsed.data is data else hashlib.sha256(parsed.data).hexdigest()
     _check_bytes(parsed.data, options)
-    return Picture(
+    return NormalizedImage(
         data=parsed.data,
         media_type="image/jpeg",
         extension="jpg",
@@ -146,7 +146,7 @@ def _from_jpeg(data: bytes, options: ImageOptions) -> Picture:
 
 
 def _coarse_luma(parsed: jpeg.Jpeg) -> tuple[Image.Image, tuple[int, int, float, float]]:
-    """The luma of a conforming JPEG, up to eight times smaller, and the part of it that the picture covers.
+    """The luma of a conforming JPEG, up to eight times smaller, and the part of it that the image covers.
 
     All coefficients are decoded, so it finds what a full decode finds, at twice the speed: only the inverse
     transform is cut short. The decoder is called without Pillow's own reading of the headers, which
@@ -161,7 +161,7 @@ def _coarse_luma(parsed: jpeg.Jpeg) -> tuple[Image.Image, tuple[int, int, float,
     return image, (0, 0, width / scale, height / scale)
 
 
-def _from_other(data: bytes, options: ImageOptions) -> Picture:
+def _from_other(data: bytes, options: ImageOptions) -> NormalizedImage:
     media_type = sniff.media_type(data[: sniff.HEAD])
     decoder = _DECODERS.get(media_type)
     if decoder is None:
@@ -172,7 +172,7 @@ def _from_other(data: bytes, options: ImageOptions) -> Picture:
         image = decoder(BytesIO(content), "")
         _check_pixels(image.width, image.height, options)
         image.load()
-        _check_pixels(image.width, image.height, options)  # icons tell their size only now
+        _check_pixels(image.width, image.height, options)  # the size of icons is known only after loading
         return _reencode(image, _orientation(image), data, media_type, options, [])
 
 
@@ -183,8 +183,8 @@ def _reencode(
     media_type: str,
     options: ImageOptions,
     changed: list[str],
-) -> Picture:
-    """Bring a decoded picture into form and encode it."""
+) -> NormalizedImage:
+    """Convert, turn and encode a decoded image."""
     mode = image.mode
     upright = _UPRIGHT.get(orientation)
     width, height = image.size if upright is None or orientation < 5 else image.size[::-1]
@@ -198,7 +198,7 @@ def _reencode(
     if upright is not None:
         plain = plain.transpose(upright)
         changed.append("orientation")
-    plain.info = {}  # encoders would take comments and profiles from it
+    plain.info = {}  # encoders would write comments and profiles from it
     if options.format != "png":
         settings = settings | {"quality": options.quality}
     buffer = BytesIO()
@@ -206,7 +206,7 @@ def _reencode(
     encoded = buffer.getvalue()
     changed.append("encoding")
     _check_bytes(encoded, options)
-    return Picture(
+    return NormalizedImage(
         data=encoded,
         media_type=output,
         extension=extension,
@@ -253,10 +253,10 @@ def _check_bytes(data: bytes, options: ImageOptions) -> None:
 
 @contextmanager
 def _decoding(media_type: str) -> Iterator[None]:
-    """Turn whatever a decoder trips over into a reason.
+    """Map a decoder's exceptions to a reason.
 
-    Pillow's parsers let any exception out that a malformed file provokes (KeyError, TypeError,
-    OverflowError, ...), so that there is no narrower class to catch.
+    Pillow's parsers raise any exception on malformed files (KeyError, TypeError, OverflowError, ...), so
+    no narrower class can be caught.
     """
     try:
         yield
@@ -286,7 +286,7 @@ def _decoding(media_type: str) -> Iterator[None]:
 
 @contextmanager
 def _pillow_limits(options: ImageOptions) -> Iterator[None]:
-    """Let Pillow refuse pictures inside a picture (icons, frames) by our limit; keep its warnings quiet."""
+    """Apply the pixel limit to images inside a file (icons, frames); silence Pillow's warnings."""
     before = Image.MAX_IMAGE_PIXELS
     Image.MAX_IMAGE_PIXELS = options.max_pixels
     try:
@@ -299,7 +299,7 @@ def _pillow_limits(options: ImageOptions) -> Iterator[None]:
 
 
 def _orientation(image: Image.Image) -> int:
-    """The Exif orientation of a decoded picture that is not a JPEG (TIFF applies its own while loading)."""
+    """The Exif orientation of a decoded image that is not a JPEG (TIFF applies its own while loading)."""
     for name in ("xmp", "XML:com.adobe.xmp"):
-        image.info.pop(name, None)  # Pillow would take it for Exif's
+        image.info.pop(name, None)  # Pillow would read the orientation from XMP
     return int(image.getexif().get(0x0112, 1))

@@ -1,4 +1,4 @@
-"""JPEG files at the level of markers: what the header says, and the same picture without its metadata.
+"""JPEG files at the level of markers: what the header says, and the same image without its metadata.
 
 Markers are those of ISO/IEC 10918-1 (ITU-T T.81), Annex B; JFIF is ITU-T T.871, Exif is CIPA DC-008.
 """
@@ -44,7 +44,7 @@ class Jpeg:
 
     @property
     def conforming(self) -> bool:
-        """Whether `data` may stand in a corpus as it is: upright, 8 bits, gray or colour, read by all."""
+        """Whether `data` may stand in a corpus as it is: upright, 8 bits, gray or color, read by all."""
         return (
             self.orientation == 1
             and self.components in (1, 3)
@@ -56,8 +56,8 @@ class Jpeg:
 def parse(data: bytes) -> Jpeg:
     """Take a JPEG file apart; nothing is decoded.
 
-    Comments, Exif, XMP, thumbnails, further pictures and whatever follows the end marker are left out
-    of the result; JFIF, ICC profiles and Adobe's colour marker stay. When there is nothing to leave
+    Comments, Exif, XMP, thumbnails, further images and whatever follows the end marker are left out
+    of the result; JFIF, ICC profiles and Adobe's color marker stay. When there is nothing to leave
     out, `data` is returned itself, not a copy. Raises Rejected (`truncated`, `corrupt`).
     """
     kept: list[bytes] = []  # whole segments to write, each with its marker
@@ -113,7 +113,7 @@ def parse(data: bytes) -> Jpeg:
             has_jfif = has_jfif or jfif
         position = end
     if frame is None or not has_scan:
-        raise Rejected(Reason.CORRUPT, "the JPEG holds no picture")
+        raise Rejected(Reason.CORRUPT, "the JPEG holds no image")
     if kept or position + 2 < size:
         kept.append(data[start : position + 2])
         data = b"".join(kept)
@@ -142,6 +142,6 @@ def exif_orientation(tiff: bytes) -> int:
             tag, kind, _, value = struct.unpack_from(f"{order}HHIH", tiff, directory + 2 + 12 * number)
             if tag == 0x0112:
                 return value if kind == 3 and 1 <= value <= 8 else 1
-    except struct.error:  # damaged metadata say nothing, and cost the picture nothing
+    except struct.error:  # damaged metadata say nothing, and cost the image nothing
         return 1
     return 1

@@ -10,7 +10,7 @@ _SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 
 
 def flatten(image: Image.Image, changed: list[str]) -> Image.Image:
-    """The picture as 8-bit L, RGB or CMYK, transparent pixels over white."""
+    """The image as 8-bit L, RGB or CMYK, transparent pixels over white."""
     mode = image.mode
     if mode.startswith(("I", "F")):
         changed.append("depth")
@@ -33,7 +33,7 @@ def _from_deep(image: Image.Image) -> Image.Image:
     16 bits lose their low byte. Values that are no 16-bit ones are stretched from their extremes,
     for want of a convention.
     """
-    import numpy as np  # few pictures need it
+    import numpy as np  # few images need it
 
     values = np.asarray(image)
     if values.dtype.kind == "f":

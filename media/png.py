@@ -1,4 +1,4 @@
-"""PNG files at the level of chunks: whole or not, and the same picture without its metadata.
+"""PNG files at the level of chunks: whole or not, and the same image without its metadata.
 
 Chunks are those of the PNG specification (W3C, third edition), sections 5 and 11.
 """

@@ -12,7 +12,7 @@ from ..adapters.base import Adapter, Context, SourceOptions
 from ..adapters.registry import adapter_class
 from ..catalog.models import Failure, Rejected
 from ..core.errors import DerlemError
-from ..media.image import normalise
+from ..media.image import normalize
 from ..media.image_options import ImageOptions
 
 log = logging.getLogger("derlem.adapters")
@@ -52,7 +52,7 @@ def picture_hashes(source: SourceOptions, context: Context, image: ImageOptions)
             why = f"{result.reason}: {result.detail}"
             raise UnreadPictures(f"{source.name}: {item_id} cannot be read ({why})")
         try:
-            picture = normalise(result.data, options)
+            picture = normalize(result.data, options)
         except Rejected as rejection:
             passed_over += 1
             log.debug("%s: %s has no hashes: %s", source.name, item_id, rejection)

@@ -17,7 +17,7 @@ from ..catalog.models import Failure, Payload, Rejected, now
 from ..catalog.status import Reason, Status
 from ..core.errors import DerlemError
 from ..core.sniff import media_type
-from ..media.image import Picture, normalise
+from ..media.image import NormalizedImage, normalize
 from ..media.pdf import expand, read_pages
 from ..storage.cache import keep
 from .job import Emit, Guard, Job, Tell
@@ -160,11 +160,11 @@ class _Output:
         if media_type(data[:SNIFFED]) == "application/pdf":
             self._expand(writer, {**row, "meta": merged_meta(row, meta)}, data)
         else:
-            self._add(writer, row, meta, normalise(data, self._job.media.image))
+            self._add(writer, row, meta, normalize(data, self._job.media.image))
 
-    def _add(self, writer: SegmentWriter, row: Row, meta: Mapping[str, Any], picture: Picture) -> None:
-        row = ready(row, picture, meta, run=self._job.run)
-        writer.add_sample(row, picture.data, picture.extension, sidecar(row))
+    def _add(self, writer: SegmentWriter, row: Row, meta: Mapping[str, Any], image: NormalizedImage) -> None:
+        row = ready(row, image, meta, run=self._job.run)
+        writer.add_sample(row, image.data, image.extension, sidecar(row))
 
     def _expand(self, writer: SegmentWriter, row: Row, data: bytes) -> None:
         """A document: its bytes go to the cache, its pages become items that wait to be read."""
@@ -195,7 +195,7 @@ class _Output:
 
 
 class _Refreshed(_Output):
-    """Settles ready items again, but only with a new picture; whatever else comes, they keep theirs.
+    """Settles ready items again, but only with a new image; whatever else comes, they keep theirs.
 
     What publishers say by now of such use is noted in any case.
     """
@@ -241,7 +241,7 @@ class _Refreshed(_Output):
         self._told = time.monotonic()
 
     def settle(self, row: Row, result: Payload | Failure) -> None:
-        """Write the item's outcome if its source has another picture now."""
+        """Write the item's outcome if its source has another image now."""
         if isinstance(result, Failure):
             if "opt_outs" in result.meta:  # its publisher objects by now: samples will hear of it
                 self._amend(row, result.meta)
@@ -254,7 +254,7 @@ class _Refreshed(_Output):
             self._keep("unchanged")
             return
         try:
-            picture = normalise(result.data, self._job.media.image)
+            image = normalize(result.data, self._job.media.image)
         except Rejected as rejection:
             self._keep(rejection.reason)
             return
@@ -262,27 +262,27 @@ class _Refreshed(_Output):
             self._keep(Reason.OUT_OF_MEMORY)
             return
         writer = self._open()
-        self._add(writer, updated(row, result.updates), result.meta, picture)
+        self._add(writer, updated(row, result.updates), result.meta, image)
         self._has_settled(row, writer)
 
 
-def ready(row: Row, picture: Picture, meta: Mapping[str, Any], *, run: str) -> Row:
-    """The row of an item whose picture is normalised, `meta` being what reading it told.
+def ready(row: Row, image: NormalizedImage, meta: Mapping[str, Any], *, run: str) -> Row:
+    """The row of an item whose image is normalized, `meta` being what reading it told.
 
     Its place in the segment is filled by the writer.
     """
     return {
         **row,
         "status": Status.READY,
-        "media_type": picture.media_type,
-        "sha256": picture.sha256,
-        "original_sha256": picture.original_sha256,
-        "dhash": picture.dhash,
-        "width": picture.width,
-        "height": picture.height,
-        "bytes": len(picture.data),
+        "media_type": image.media_type,
+        "sha256": image.sha256,
+        "original_sha256": image.original_sha256,
+        "dhash": image.dhash,
+        "width": image.width,
+        "height": image.height,
+        "bytes": len(image.data),
         "attempts": row["attempts"] + 1,
-        "meta": merged_meta(row, {**meta, **picture.meta}),
+        "meta": merged_meta(row, {**meta, **image.meta}),
         "reason": None,
         "detail": None,
         "run": run,

@@ -1,8 +1,8 @@
 """PDF documents from any source: their pages become items, and their pages' images the payloads.
 
-`expand` lists a document's pages, cheaply; `read_pages` later gives each page's image, in any process,
-in any order. Whatever a page does to the library that draws it happens in a process of its own
-(`renderer.py`, started and watched by `leash.py`).
+`expand` lists a document's pages without drawing them; `read_pages` yields each page's image, in any
+process, in any order. Pages are drawn in a separate process (`renderer_process.py`), which
+`renderer_client.py` starts, watches and ends.
 """
 
 from .document import expand

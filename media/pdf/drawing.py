@@ -23,14 +23,14 @@ from ...catalog.models import Failure
 from ...catalog.status import Reason
 
 POLL = 0.02
-"""Seconds between looks for pages that pdftocairo has finished."""
+"""Seconds between checks for pages that pdftocairo has finished."""
 
 _END_OF_JPEG = b"\xff\xd9"
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A page to draw: its number (from 1), size in points and pixels, in gray or RGB, and what is known."""
+    """A page to draw: its number (from 1), size in points and pixels, gray or RGB, and facts about it."""
 
     number: int
     points: tuple[float, float]
@@ -39,7 +39,7 @@ class Job:
     facts: dict[str, Any]
 
     def continues(self, run: list[Job]) -> bool:
-        """Whether one call can draw it along with the run."""
+        """Whether one call can draw it together with the run."""
         last = run[-1]
         return self.number == last.number + 1 and (self.points, self.size, self.gray) == (
             last.points,
@@ -50,26 +50,26 @@ class Job:
 
 @cache
 def version(renderer: str) -> str:
-    """What draws, such as 'pdfium 159.0.8149.0' or 'pdf2image 1.17.0, poppler 22.12.0'."""
+    """The renderer with its version: 'pdfium 159.0.8149.0', 'pdf2image 1.17.0, poppler 22.12.0'."""
     if renderer == "pdfium":
         return f"pdfium {pdfium.PDFIUM_INFO.version.partition('@')[0]}"
-    told = subprocess.run(["pdftocairo", "-v"], capture_output=True, check=False, text=True).stderr
-    poppler = told.partition("\n")[0].rpartition(" ")[2]
+    output = subprocess.run(["pdftocairo", "-v"], capture_output=True, check=False, text=True).stderr
+    poppler = output.partition("\n")[0].rpartition(" ")[2]
     return f"pdf2image {importlib.metadata.version('pdf2image')}, poppler {poppler}"
 
 
 def poppler_agrees(path: Path, count: int) -> bool:
-    """Whether poppler finds the same `count` pages, so that it numbers them alike.
+    """Whether poppler finds the same `count` pages, so that both renderers number them alike.
 
-    It leaves out pages that it cannot find and gives their numbers to those that follow, but counts them
-    as declared: what gives it away is that the last page has no size.
+    Poppler skips pages that it cannot find and gives their numbers to the following ones, but counts all
+    declared pages: the last page then has no size.
     """
     try:
-        told = pdf2image.pdfinfo_from_path(str(path), first_page=count, last_page=count)
+        info = pdf2image.pdfinfo_from_path(str(path), first_page=count, last_page=count)
     except (PDFPageCountError, PDFInfoNotInstalledError):
         return False
-    sizes = [value for key, value in told.items() if key.startswith("Page ") and key.endswith(" size")]
-    return told["Pages"] == count and len(sizes) == 1 and not sizes[0].startswith("0 x 0")
+    sizes = [value for key, value in info.items() if key.startswith("Page ") and key.endswith(" size")]
+    return info["Pages"] == count and len(sizes) == 1 and not sizes[0].startswith("0 x 0")
 
 
 def draw_with_pdfium(page: pdfium.PdfPage, job: Job, quality: int) -> bytes | Failure:
@@ -96,10 +96,10 @@ def draw_with_pdfium(page: pdfium.PdfPage, job: Job, quality: int) -> bytes | Fa
 def draw_with_pdf2image(
     path: Path, run: list[Job], folder: Path, quality: int, begin: Callable[[int], None]
 ) -> Iterator[tuple[Job, bytes | Failure]]:
-    """Consecutive pages of one size as JPEGs, each as soon as it is finished.
+    """Yield consecutive pages of one size as JPEGs, each as soon as it is finished.
 
-    pdf2image ignores its programs' exit codes, so the pages are counted: those missing from a run are
-    drawn alone, and those missing then are damaged. `begin` is told the page that is being drawn.
+    pdf2image ignores its programs' exit codes, so the pages are counted: pages missing from a run are
+    drawn alone, and a page missing then is damaged. `begin` receives the number of the page being drawn.
     """
     call = _Call(path, run, folder, quality)
     missing = []
@@ -118,10 +118,10 @@ def draw_with_pdf2image(
 
 
 def _scale(job: Job) -> dict[str, Any]:
-    """How to ask pdftocairo for the page's exact size.
+    """The arguments of pdf2image that give the page's exact size.
 
-    It scales to a given size, but then rounds up what floating point left over: one page in three would
-    get a row or a column too many. Those are asked for by resolution instead, where that comes out even.
+    pdftocairo scales to a given size, but then rounds up what floating point leaves over: one page in three
+    would get a row or a column too many. For those the resolution is given, where that comes out even.
     """
     pairs = list(zip(job.points, job.size, strict=True))
     if any(math.ceil(points * (72.0 * wanted / points / 72.0)) != wanted for points, wanted in pairs):
@@ -132,7 +132,7 @@ def _scale(job: Job) -> dict[str, Any]:
 
 
 def _exactly(data: bytes, job: Job, quality: int) -> bytes:
-    """The JPEG in the size that was asked for; a row or a column too many costs it another encoding."""
+    """The JPEG in the requested size; it is encoded again if it has a row or a column too many."""
     image = JpegImagePlugin.JpegImageFile(BytesIO(data))
     if image.size == job.size:
         return data
@@ -144,10 +144,10 @@ def _exactly(data: bytes, job: Job, quality: int) -> bytes:
 
 
 class _Call:
-    """One call of pdf2image, in a thread, so that its pages can be picked up while it runs.
+    """One call of pdf2image, in a thread, so that its pages can be read while it runs.
 
-    It is given no timeout of its own, which would not cover its pdfinfo: `leash.py` gives up on the
-    whole process group instead.
+    pdf2image gets no timeout, which would not cover its pdfinfo: `renderer_client.py` ends the whole
+    process group instead.
     """
 
     def __init__(self, path: Path, run: list[Job], folder: Path, quality: int) -> None:
@@ -171,11 +171,11 @@ class _Call:
                 output_folder=self._folder,
                 paths_only=True,
             )
-        except Exception as error:  # whatever it is, the pages that it cost are seen to be missing
+        except Exception as error:  # the missing pages are counted, whatever the cause
             self.complaint = f"{type(error).__name__}: {error}".strip()
 
     def result(self, job: Job, following: Job | None) -> bytes | None:
-        """The page's file, once it is complete: when the next page's is there, or all are done."""
+        """The page's file, once it is complete: when the next page's file exists, or the call has ended."""
         while self._thread.is_alive():
             if following is not None and self._file(following) is not None:
                 break

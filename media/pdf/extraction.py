@@ -30,7 +30,7 @@ EDGE_TOLERANCE = 1.0
 _UPRIGHT_TOLERANCE = 1e-3
 
 _PLAIN_COLORS = {
-    # pdfium's colour space: components of a JPEG in it; None where both 1 and 3 occur
+    # pdfium's color space: components of a JPEG in it; None where both 1 and 3 occur
     raw.FPDF_COLORSPACE_DEVICEGRAY: 1,
     raw.FPDF_COLORSPACE_CALGRAY: 1,
     raw.FPDF_COLORSPACE_DEVICERGB: 3,

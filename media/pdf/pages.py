@@ -8,12 +8,13 @@ from ...catalog.models import Failure, Item, Payload
 from ...catalog.status import Reason
 from ...core.workspace import Workspace
 from .pdf_options import PdfOptions, resolve_renderer
-from .renderer_client import Answer, Renderer
+from .renderer_client import Answer, RendererClient
 
-_RENDERER = Renderer()  # one per process: starting it takes as long as extracting ten pages
+RENDERER = RendererClient()
+"""One per process: starting it takes as long as extracting ten pages."""
 
 PAGES_AT_ONCE = 16
-"""Consecutive pages of a document that are asked for together."""
+"""Consecutive pages of a document in one request."""
 
 
 def read_pages(
@@ -51,7 +52,7 @@ def _read(
         yield from ((item.item_id, missing) for item in batch)
         return
     by_number = {int(item.hint["page"]): item for item in batch}
-    for answer in _RENDERER.read(path, list(by_number), options):
+    for answer in RENDERER.read(path, list(by_number), options):
         item = by_number[answer.number]
         yield item.item_id, _result(item, answer)
 

@@ -1,4 +1,4 @@
-"""Holds the process that reads pages: starts it, waits no longer than a page may take, kills all of it."""
+"""The client of the process that reads pages: starts it, enforces a deadline per page, ends it."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from .pdf_options import PdfOptions
 START_SECONDS = 30.0
 """How long the process may take to start, on top of the first page's deadline."""
 _HEAP = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(256 << 20)}
-"""Has glibc keep a page's freed pixels, up to 256 MiB, for the next page.
+"""glibc keeps a page's freed pixels, up to 256 MiB, for the next page.
 
-By default it gives blocks of that size back to the kernel, which then clears each page's memory anew: a third
+By default it returns blocks of that size to the kernel, which then clears the memory of every page: a third
 of poppler's time on a page of text at 300 DPI.
 """
 
 
 @dataclass(slots=True)
 class Answer:
-    """What was said of a page: the image, or why there is none, and what is known of the page."""
+    """The result of reading a page: its image, or the reason for its absence, and facts about the page."""
 
     number: int
     facts: dict[str, Any]
@@ -40,11 +40,11 @@ class Answer:
     detail: str = ""
 
 
-class Renderer:
-    """A process that reads pages, started when first asked and again after each loss.
+class RendererClient:
+    """Reads pages in a process of its own, started at the first request and again after each loss.
 
-    It dies when this object is closed, and, because it watches its standard input, when this process
-    dies in whatever way.
+    The process ends when this object is closed and, because it watches its standard input, when the
+    parent process ends in any way.
     """
 
     def __init__(self) -> None:
@@ -52,19 +52,19 @@ class Renderer:
         self._folder: str | None = None
 
     def read(self, path: Path, numbers: list[int], options: PdfOptions) -> Iterator[Answer]:
-        """An answer for each of the document's pages, in whatever order they are finished.
+        """Yield an answer for each of the document's pages, in the order in which they are finished.
 
-        A page that takes longer than `options.page_deadline`, or that ends the process, costs itself;
-        the others are asked for again. If it is not the pages but opening the document, it costs all.
+        A page that exceeds `options.page_deadline`, or ends the process, fails; the other pages are
+        requested again. All pages fail if opening the document is what takes too long or crashes.
         """
         waiting = list(numbers)
         while waiting:
             current: int | None = None
             try:
-                self._ask(path, waiting, options)
-                patience = options.page_deadline + START_SECONDS
-                while (message := self._hear(patience)) is not None:
-                    patience = options.page_deadline
+                self._request(path, waiting, options)
+                max_wait = options.page_deadline + START_SECONDS
+                while (message := self._receive(max_wait)) is not None:
+                    max_wait = options.page_deadline
                     if "begin" in message:
                         current = message["begin"]
                     elif "page" in message:
@@ -78,16 +78,16 @@ class Renderer:
             except TimeoutError:
                 self.close()
                 detail = f"took longer than `pdf.page_deadline`, {options.page_deadline:g} s"
-                yield from _charge(waiting, current, Reason.RENDERER_TIMEOUT, detail)
+                yield from _fail(waiting, current, Reason.RENDERER_TIMEOUT, detail)
             except (EOFError, ConnectionError):
                 detail = f"the renderer ended with {self.close()}"
-                yield from _charge(waiting, current, Reason.RENDERER_CRASH, detail)
-            except BaseException:  # whoever asked does not want the rest, which must not reach the next
+                yield from _fail(waiting, current, Reason.RENDERER_CRASH, detail)
+            except BaseException:  # remaining answers must not reach the next request
                 self.close()
                 raise
 
     def close(self) -> int | None:
-        """End the process and all that it started; returns its exit status, if it ran."""
+        """End the process and its children; return its exit status, None if it was not running."""
         status = None
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
@@ -115,7 +115,7 @@ class Renderer:
                 start_new_session=True,
             )
 
-    def _ask(self, path: Path, numbers: list[int], options: PdfOptions) -> None:
+    def _request(self, path: Path, numbers: list[int], options: PdfOptions) -> None:
         if self._process is None:
             self._start()
         request = {
@@ -125,9 +125,9 @@ class Renderer:
         }
         self._connection.send_bytes(json.dumps(request).encode())
 
-    def _hear(self, patience: float) -> dict[str, Any] | None:
-        """The next message; None when the request is done."""
-        if not self._connection.poll(patience):
+    def _receive(self, max_wait: float) -> dict[str, Any] | None:
+        """Return the next message, None when the request is done."""
+        if not self._connection.poll(max_wait):
             raise TimeoutError
         message: dict[str, Any] = json.loads(self._connection.recv_bytes())
         return None if "done" in message else message
@@ -139,8 +139,8 @@ class Renderer:
         return Answer(number, facts, self._connection.recv_bytes())
 
 
-def _charge(waiting: list[int], current: int | None, reason: Reason, detail: str) -> Iterator[Answer]:
-    """The loss of a process goes to the page that it worked on; to all, if it had not begun with any."""
+def _fail(waiting: list[int], current: int | None, reason: Reason, detail: str) -> Iterator[Answer]:
+    """Fail the page that the lost process worked on; all waiting pages, if it had begun none."""
     if current is not None and current not in waiting:  # lost between two pages
         current = waiting[0] if waiting else None
     for number in list(waiting) if current is None else [current]:

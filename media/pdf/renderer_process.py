@@ -1,12 +1,12 @@
-"""The process that reads pages: takes requests, answers page by page, and dies with its parent.
+"""The process that reads pages: takes requests, answers page by page, and exits with its parent.
 
-`leash.py` starts it in a session of its own, and kills the whole session when a page takes too long: no
-hang or crash of a library, of poppler's programs or of pdf2image outlives the page's deadline or costs
-another page.
+`renderer_client.py` starts it in a session of its own, and kills the whole session when a page takes too
+long: no hang or crash of a library, of poppler's programs or of pdf2image outlives the page's deadline or
+fails another page.
 
-A request is a JSON object with `path`, `pages` and `options`. Answers are JSON objects: `begin`
-names the page that is being worked on; `page` with `facts` and either `bytes`, whose image follows as a
-message of its own, or a `reason`; `rejected` says that no page can be read; `done` is the last one.
+A request is a JSON object with `path`, `pages` and `options`. Answers are JSON objects: `begin` names the
+page being read; `page` has `facts` and either `bytes`, in which case the image follows as a message of its
+own, or a `reason`; `rejected` means that no page can be read; `done` is the last message.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from .pdf_options import PdfOptions
 
 
 def main(descriptor: int, folder: Path) -> None:
-    """Answer requests over the connection until its other end closes; `folder` is for what is drawn."""
-    threading.Thread(target=_die_with_parent, args=(folder,), daemon=True).start()
+    """Answer requests over the connection until its other end closes; rendered files go to `folder`."""
+    threading.Thread(target=_exit_with_parent, args=(folder,), daemon=True).start()
     try:
         _serve(Connection(descriptor), folder)
-    except (EOFError, ConnectionError):  # nobody asks any more, or waits for the answer
+    except (EOFError, ConnectionError):  # the client is gone
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -49,19 +49,19 @@ def _serve(connection: Connection, folder: Path) -> None:
         path = Path(request["path"])
         answer = _Answer(connection, folder, PdfOptions.model_validate(request["options"]))
         try:
-            if document is None or document.path != path:  # the next pages are mostly of the same
+            if document is None or document.path != path:  # consecutive requests mostly concern one document
                 if document is not None:
                     document.close()
                     document = None
                 document = _Document(path)
             answer.pages(document, request["pages"])
         except Rejected as rejection:
-            answer.say(rejected=rejection.reason, detail=rejection.detail)
-        answer.say(done=True)
+            answer.send(rejected=rejection.reason, detail=rejection.detail)
+        answer.send(done=True)
 
 
-def _die_with_parent(folder: Path) -> None:
-    """Standard input is a pipe that nobody writes to: it ends when the parent does, however that ends."""
+def _exit_with_parent(folder: Path) -> None:
+    """Standard input is a pipe without a writer: it reaches its end when the parent ends in any way."""
     os.read(0, 1)
     shutil.rmtree(folder, ignore_errors=True)
     os.killpg(0, signal.SIGKILL)
@@ -77,7 +77,7 @@ class _Document:
 
     @cached_property
     def renderer(self) -> str:
-        """What draws this document where pdf2image is wanted: pdfium where their page numbers differ."""
+        """The renderer in place of pdf2image: pdfium where the two number the pages differently."""
         return "pdf2image" if poppler_agrees(self.path, len(self.pdf)) else "pdfium"
 
     def close(self) -> None:
@@ -93,14 +93,14 @@ class _Answer:
         self._connection, self._folder, self._options = connection, folder, options
         self._run: list[Job] = []
 
-    def say(self, **message: Any) -> None:
+    def send(self, **message: Any) -> None:
         """Send one message."""
         self._connection.send_bytes(json.dumps(message).encode())
 
     def pages(self, document: _Document, numbers: list[int]) -> None:
         """Read pages in the order given."""
         for number in numbers:
-            self.say(begin=number)
+            self.send(begin=number)
             try:
                 self._page(document, number)
             except Rejected as rejection:
@@ -137,20 +137,24 @@ class _Answer:
         self._run.append(job)
 
     def _flush(self, document: _Document) -> None:
-        """Draw the pages that wait for pdf2image in one call."""
+        """Draw the pages collected for pdf2image in one call."""
         run, self._run = self._run, []
         if run:
             results = draw_with_pdf2image(
-                document.path, run, self._folder, self._options.quality, lambda number: self.say(begin=number)
+                document.path,
+                run,
+                self._folder,
+                self._options.quality,
+                lambda number: self.send(begin=number),
             )
             for job, result in results:
                 self._result(job.number, job.facts, result)
 
     def _result(self, number: int, facts: dict[str, Any], result: bytes | Failure) -> None:
         if isinstance(result, Failure):
-            self.say(page=number, facts=facts, reason=result.reason, detail=result.detail)
+            self.send(page=number, facts=facts, reason=result.reason, detail=result.detail)
         else:
-            self.say(page=number, facts=facts, bytes=len(result))
+            self.send(page=number, facts=facts, bytes=len(result))
             self._connection.send_bytes(result)
 
 

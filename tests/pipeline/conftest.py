@@ -46,12 +46,12 @@ def act(name):
             open(told, "w").close()
             os.kill(os.getpid(), signal.SIGTERM)
 
-inner = worker.normalise
-def normalise(data, options):
+inner = worker.normalize
+def normalize(data, options):
     if data.startswith(b"DECODE "):
         act(data[7:].decode())
     return inner(data, options)
-worker.normalise = normalise
+worker.normalize = normalize
 
 class FaultyAdapter(Adapter[Options]):
     Options = Options

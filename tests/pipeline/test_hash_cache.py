@@ -23,13 +23,13 @@ from derlem.pipeline.hash_cache import kept_hashes
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """What was decoded so far."""
     seen: list[bytes] = []
-    normalise = hashes.normalise
+    normalize = hashes.normalize
 
     def told(data: bytes, options: Any) -> Any:
         seen.append(data)
-        return normalise(data, options)
+        return normalize(data, options)
 
-    monkeypatch.setattr(hashes, "normalise", told)
+    monkeypatch.setattr(hashes, "normalize", told)
     return seen
 
 

@@ -1,4 +1,4 @@
-"""Pictures made for the tests of normalisation."""
+"""Images made for the tests of normalization."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from PIL import Image
 
 @pytest.fixture(scope="session")
 def photo() -> Callable[..., Image.Image]:
-    """A picture with detail at all scales: `photo(width, height, seed)`, RGB."""
+    """A image with detail at all scales: `photo(width, height, seed)`, RGB."""
 
     def make(width: int = 160, height: int = 120, seed: int = 1) -> Image.Image:
         rng = np.random.default_rng(seed)

@@ -21,11 +21,11 @@ from derlem.catalog.models import Rejected
 from derlem.catalog.status import Reason
 from derlem.media import image as image_module
 from derlem.media.dhash import difference_hash
-from derlem.media.image import normalise
+from derlem.media.image import normalize
 from derlem.media.image_options import ImageOptions
 
 GOLDEN = Path(__file__).parent / "golden"
-PICTURE_REASONS = {
+IMAGE_REASONS = {
     Reason.EMPTY,
     Reason.NOT_IMAGE,
     Reason.UNSUPPORTED_FORMAT,
@@ -58,46 +58,46 @@ def distance(one: str, other: str) -> int:
 def test_every_format_and_mode_becomes_gray_or_rgb(photo, encode, decode, name, mode):
     source = photo(64, 48)
     if mode == "LAB":
-        picture_in = ImageCms.profileToProfile(
+        source_image = ImageCms.profileToProfile(
             source, ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), outputMode="LAB"
         )
     elif mode == "I;16":
-        picture_in = source.convert("L").convert("I").point(lambda value: value * 257).convert("I;16")
+        source_image = source.convert("L").convert("I").point(lambda value: value * 257).convert("I;16")
     else:
-        picture_in = source.convert(mode)
-    data = encode(picture_in, name)
-    picture = normalise(data)
-    found = decode(picture.data)
+        source_image = source.convert(mode)
+    data = encode(source_image, name)
+    image = normalize(data)
+    found = decode(image.data)
     assert found.format == "JPEG"
     assert found.info.keys() <= {"jfif", "jfif_version", "jfif_unit", "jfif_density"}
-    assert found.size == (picture.width, picture.height)
+    assert found.size == (image.width, image.height)
     if name != "ICO":  # holds several sizes of its own
         assert found.size == (64, 48)
     stored = decode(data).mode
     assert found.mode == ("L" if stored in GRAY else "RGB")
-    assert picture.sha256 == hashlib.sha256(picture.data).hexdigest()
-    assert picture.original_sha256 == hashlib.sha256(data).hexdigest()
-    assert picture.meta["image"]["mode"] == stored
+    assert image.sha256 == hashlib.sha256(image.data).hexdigest()
+    assert image.original_sha256 == hashlib.sha256(data).hexdigest()
+    assert image.meta["image"]["mode"] == stored
     if stored not in GRAY and name != "ICO" and mode not in ("F", "I"):
-        assert distance(picture.dhash, normalise(encode(source, "PNG")).dhash) <= 6
+        assert distance(image.dhash, normalize(encode(source, "PNG")).dhash) <= 6
 
 
 def test_normalising_again_changes_nothing(photo, encode):
-    once = normalise(encode(photo(), "PNG"))
-    again = normalise(once.data)
+    once = normalize(encode(photo(), "PNG"))
+    again = normalize(once.data)
     assert again.data is once.data
     assert distance(again.dhash, once.dhash) <= 2
 
 
 def test_transparent_pixels_lie_over_white(encode, decode):
     for mode, clear in (("RGBA", (0, 0, 0, 0)), ("LA", (0, 0))):
-        found = decode(normalise(encode(Image.new(mode, (16, 16), clear), "PNG")).data)
+        found = decode(normalize(encode(Image.new(mode, (16, 16), clear), "PNG")).data)
         assert found.mode == "RGB"
         assert found.getpixel((8, 8)) == (255, 255, 255)
 
 
 def test_half_transparent_black_is_gray(encode, decode):
-    found = decode(normalise(encode(Image.new("LA", (16, 16), (0, 128)), "PNG")).data)
+    found = decode(normalize(encode(Image.new("LA", (16, 16), (0, 128)), "PNG")).data)
     assert found.getpixel((8, 8)) == (127, 127, 127)
 
 
@@ -107,7 +107,7 @@ def test_a_transparent_palette_entry_lies_over_white(encode, decode, name):
     source.putpalette([255, 0, 0, 0, 0, 255])
     source.paste(0, (0, 0, 8, 16))
     found = decode(
-        normalise(
+        normalize(
             encode(source, name, transparency=1),
         ).data
     )
@@ -119,25 +119,25 @@ def test_a_transparent_palette_entry_lies_over_white(encode, decode, name):
 def test_gray_png_with_a_transparent_level(encode, decode):
     for mode, level in (("L", 7), ("I;16", 7 * 257)):
         data = encode(Image.new(mode, (16, 16), level), "PNG", transparency=level)
-        assert decode(normalise(data).data).getpixel((8, 8)) == (255, 255, 255)
+        assert decode(normalize(data).data).getpixel((8, 8)) == (255, 255, 255)
 
 
 def test_sixteen_bits_are_scaled_not_clipped(encode, decode):
-    found = decode(normalise(encode(Image.new("I;16", (16, 16), 0x8000), "PNG")).data)
+    found = decode(normalize(encode(Image.new("I;16", (16, 16), 0x8000), "PNG")).data)
     assert found.mode == "RGB"
     assert found.getpixel((8, 8)) == (128, 128, 128)
 
 
 def test_floating_point_is_stretched(encode, decode):
     source = Image.linear_gradient("L").convert("F").point(lambda value: value * 1000 - 5)
-    found = decode(normalise(encode(source, "TIFF")).data)
+    found = decode(normalize(encode(source, "TIFF")).data)
     assert found.getextrema()[0] == (0, 255)
 
 
 @pytest.mark.parametrize("name", ["GIF", "WEBP", "PNG", "TIFF", "AVIF"])
 def test_the_first_frame_is_kept(encode, decode, name):
     frames = [Image.new("RGB", (32, 32), color) for color in ("red", "blue")]
-    found = decode(normalise(encode(frames[0], name, save_all=True, append_images=frames[1:])).data)
+    found = decode(normalize(encode(frames[0], name, save_all=True, append_images=frames[1:])).data)
     red, green, blue = found.getpixel((16, 16))
     assert red > 240 and green < 15 and blue < 15
 
@@ -147,26 +147,26 @@ def test_orientation_of_other_formats_is_applied(photo, encode, decode, name):
     exif = Image.Exif()
     exif[0x0112] = 6
     source = photo(64, 48)
-    picture = normalise(encode(source, name, exif=exif))
-    assert (picture.width, picture.height) == (48, 64)
-    upright = normalise(encode(source.transpose(Image.Transpose.ROTATE_270), "PNG"))
-    assert distance(picture.dhash, upright.dhash) <= 4
+    image = normalize(encode(source, name, exif=exif))
+    assert (image.width, image.height) == (48, 64)
+    upright = normalize(encode(source.transpose(Image.Transpose.ROTATE_270), "PNG"))
+    assert distance(image.dhash, upright.dhash) <= 4
 
 
 def test_a_wide_gamut_is_brought_to_srgb(encode, decode):
     lab = ImageCms.createProfile("LAB")
     source = Image.new("LAB", (16, 16), (128, 180, 128))
     profile = ImageCms.ImageCmsProfile(lab).tobytes()
-    assert profile  # a profile of another colour space than the pixels' is unusable, and says so
+    assert profile  # a profile of another color space than the pixels' is unusable, and says so
     data = encode(source.convert("RGB"), "PNG", icc_profile=profile)
-    assert "profile" in normalise(data).meta["image"]["changed"]
-    assert not decode(normalise(data).data).info.get("icc_profile")
+    assert "profile" in normalize(data).meta["image"]["changed"]
+    assert not decode(normalize(data).data).info.get("icc_profile")
 
 
 def test_damaged_profiles_cost_nothing(photo, encode, decode):
-    picture = normalise(encode(photo(), "PNG", icc_profile=b"not a profile"))
-    assert picture.meta["image"]["changed"] == ["profile", "encoding"]
-    assert "icc_profile" not in decode(picture.data).info
+    image = normalize(encode(photo(), "PNG", icc_profile=b"not a profile"))
+    assert image.meta["image"]["changed"] == ["profile", "encoding"]
+    assert "icc_profile" not in decode(image.data).info
 
 
 def test_nothing_but_pixels_is_written(photo, encode, decode):
@@ -178,31 +178,31 @@ def test_nothing_but_pixels_is_written(photo, encode, decode):
             encode(photo(), "WEBP", exif=exif, xmp=b"somebody"),
             encode(photo(), "GIF", comment=b"somebody"),
         ):
-            picture = normalise(data, ImageOptions(format=name))
-            assert b"somebody" not in picture.data
-            assert decode(picture.data).format == written
-            assert picture.media_type == f"image/{name}"
-            assert picture.extension == {"jpeg": "jpg"}.get(name, name)
+            image = normalize(data, ImageOptions(format=name))
+            assert b"somebody" not in image.data
+            assert decode(image.data).format == written
+            assert image.media_type == f"image/{name}"
+            assert image.extension == {"jpeg": "jpg"}.get(name, name)
 
 
-def test_png_text_chunks_do_not_cost_the_picture(photo, encode):
+def test_png_text_chunks_do_not_cost_the_image(photo, encode):
     plain = encode(photo(), "PNG")
     bomb = zlib.compress(bytes(80_000_000))
     body = b"zTXtComment\0\0" + bomb
     chunk = (len(body) - 4).to_bytes(4, "big") + body + b"\0\0\0\0"  # the checksum is wrong, too
-    assert normalise(plain[:33] + chunk + plain[33:]).sha256 == normalise(plain).sha256
+    assert normalize(plain[:33] + chunk + plain[33:]).sha256 == normalize(plain).sha256
 
 
 def test_what_follows_the_end_of_a_png_goes(photo, encode):
     plain = encode(photo(), "PNG")
-    assert normalise(plain + b"more").sha256 == normalise(plain).sha256
+    assert normalize(plain + b"more").sha256 == normalize(plain).sha256
 
 
 def test_no_truncated_png_passes(photo, encode):
     data = encode(photo(40, 30), "PNG")
     for length in [*range(1, len(data), 11), *range(len(data) - 30, len(data))]:
         with pytest.raises(Rejected) as caught:
-            normalise(data[:length])
+            normalize(data[:length])
         assert caught.value.reason in (Reason.TRUNCATED, Reason.NOT_IMAGE)
 
 
@@ -210,7 +210,7 @@ def test_a_flipped_bit_in_a_png_is_seen(photo, encode):
     data = bytearray(encode(photo(40, 30), "PNG"))
     data[len(data) // 2] ^= 1
     with pytest.raises(Rejected) as caught:
-        normalise(bytes(data))
+        normalize(bytes(data))
     assert caught.value.reason is Reason.CORRUPT
 
 
@@ -233,9 +233,9 @@ def test_a_flipped_bit_in_a_png_is_seen(photo, encode):
         (b"RIFF\0\0\0\0WEBPVP8 ", Reason.CORRUPT),
     ],
 )
-def test_what_is_no_picture_says_so(data, reason):
+def test_what_is_no_image_says_so(data, reason):
     with pytest.raises(Rejected) as caught:
-        normalise(data)
+        normalize(data)
     assert caught.value.reason is reason
 
 
@@ -253,40 +253,40 @@ def test_what_is_no_picture_says_so(data, reason):
 @pytest.mark.parametrize("name", ["JPEG", "PNG"])
 def test_limits(photo, encode, options, size, reason, name):
     with pytest.raises(Rejected) as caught:
-        normalise(encode(photo(*size), name), ImageOptions(**options))
+        normalize(encode(photo(*size), name), ImageOptions(**options))
     assert caught.value.reason is reason
 
 
 def test_limits_themselves_are_allowed(photo, encode):
     options = ImageOptions(min_side=50, max_side=100, max_aspect=2, max_pixels=5000)
     for name in ("JPEG", "PNG"):
-        normalise(encode(photo(100, 50), name), options)
+        normalize(encode(photo(100, 50), name), options)
 
 
 def test_sides_are_measured_upright(photo, encode):
     exif = Image.Exif()
     exif[0x0112] = 6
-    picture = normalise(encode(photo(100, 50), "JPEG", exif=exif), ImageOptions(max_aspect=2))
-    assert (picture.width, picture.height) == (50, 100)
+    image = normalize(encode(photo(100, 50), "JPEG", exif=exif), ImageOptions(max_aspect=2))
+    assert (image.width, image.height) == (50, 100)
 
 
 def test_a_side_that_the_format_cannot_hold(encode):
     data = encode(Image.new("L", (70_000, 2)), "PNG")
     with pytest.raises(Rejected) as caught:
-        normalise(data)
+        normalize(data)
     assert caught.value.reason is Reason.TOO_LARGE
-    assert normalise(data, ImageOptions(format="png")).width == 70_000
+    assert normalize(data, ImageOptions(format="png")).width == 70_000
 
 
 def test_pixel_bombs_are_not_decoded(encode):
-    """The header is asked first: nothing of the size of the picture is ever allocated."""
+    """The header is asked first: nothing of the size of the image is ever allocated."""
     script = (
         "import sys, resource\n"
-        "from derlem.media.image import normalise\n"
+        "from derlem.media.image import normalize\n"
         "from derlem.catalog.models import Rejected\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "try:\n"
-        "    normalise(sys.stdin.buffer.read())\n"
+        "    normalize(sys.stdin.buffer.read())\n"
         "except Rejected as error:\n"
         "    print(error.reason, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
     )
@@ -301,18 +301,18 @@ def test_out_of_memory_is_a_reason_and_the_process_lives_on(encode, photo):
     script = (
         "import sys, resource, io\n"
         "from PIL import Image\n"
-        "from derlem.media.image import normalise\n"
+        "from derlem.media.image import normalize\n"
         "from derlem.catalog.models import Rejected\n"
         "data = sys.stdin.buffer.read()\n"
         "small = io.BytesIO(); Image.new('RGB', (9, 9)).save(small, 'PNG')\n"
-        "normalise(small.getvalue())\n"
+        "normalize(small.getvalue())\n"
         "size = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
         "resource.setrlimit(resource.RLIMIT_AS, (size + 100_000_000,) * 2)\n"
         "try:\n"
-        "    normalise(data)\n"
+        "    normalize(data)\n"
         "except Rejected as error:\n"
         "    print(error.reason)\n"
-        "print(normalise(small.getvalue()).width)\n"
+        "print(normalize(small.getvalue()).width)\n"
     )
     large = encode(Image.new("RGB", (12_000, 12_000)), "PNG", compress_level=1)
     result = subprocess.run([sys.executable, "-c", script], input=large, capture_output=True, check=True)
@@ -324,8 +324,8 @@ def test_pillows_switches_are_left_as_they_were(photo, encode, monkeypatch):
     before = Image.MAX_IMAGE_PIXELS
     data = encode(photo(), "JPEG")
     with pytest.raises(Rejected):
-        normalise(data[:-500])
-    normalise(encode(photo(), "GIF"))
+        normalize(data[:-500])
+    normalize(encode(photo(), "GIF"))
     assert before == Image.MAX_IMAGE_PIXELS
 
 
@@ -333,8 +333,8 @@ def test_pillow_warns_nobody(photo, encode):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         source = photo().convert("P")
-        normalise(encode(source, "PNG", transparency=bytes(range(256))))
-        normalise(encode(photo(100, 100), "PNG"), ImageOptions(max_pixels=10_000))
+        normalize(encode(source, "PNG", transparency=bytes(range(256))))
+        normalize(encode(photo(100, 100), "PNG"), ImageOptions(max_pixels=10_000))
 
 
 def test_no_decoder_that_runs_other_programs_is_known():
@@ -371,23 +371,23 @@ def test_options_are_strict():
 )
 def test_copies_have_nearly_the_same_hash(photo, encode, seed, width, height, quality, subsampling):
     source = photo(width, height, seed)
-    original = normalise(encode(source, "PNG")).dhash
-    copy = normalise(encode(source, "JPEG", quality=quality, subsampling=subsampling)).dhash
+    original = normalize(encode(source, "PNG")).dhash
+    copy = normalize(encode(source, "JPEG", quality=quality, subsampling=subsampling)).dhash
     assert distance(original, copy) <= 8
-    assert distance(original, normalise(encode(source, "WEBP", quality=80)).dhash) <= 8
+    assert distance(original, normalize(encode(source, "WEBP", quality=80)).dhash) <= 8
 
 
-def test_different_pictures_have_different_hashes(photo, encode):
-    hashes = [normalise(encode(photo(seed=seed), "JPEG")).dhash for seed in range(20)]
+def test_different_images_have_different_hashes(photo, encode):
+    hashes = [normalize(encode(photo(seed=seed), "JPEG")).dhash for seed in range(20)]
     assert min(distance(a, b) for i, a in enumerate(hashes) for b in hashes[:i]) > 8
 
 
-def test_a_flat_picture_stays_flat(encode):
+def test_a_flat_image_stays_flat(encode):
     for level in range(0, 256, 17):
-        assert normalise(encode(Image.new("RGB", (64, 64), (level,) * 3), "JPEG")).dhash == "0" * 16
+        assert normalize(encode(Image.new("RGB", (64, 64), (level,) * 3), "JPEG")).dhash == "0" * 16
 
 
-def test_the_hash_of_known_pictures():
+def test_the_hash_of_known_images():
     assert difference_hash(Image.linear_gradient("L").rotate(90)) == "ffffffffffffffff"
     assert difference_hash(Image.linear_gradient("L").rotate(-90)) == "0" * 16
     assert difference_hash(Image.new("RGB", (1, 1))) == "0" * 16
@@ -440,32 +440,32 @@ PINNED = ("13.0.0", "3.2.0")
         ),
     ],
 )
-def test_golden_pictures_never_change(name, sha256, dhash):
-    picture = normalise((GOLDEN / name).read_bytes())
-    assert picture.dhash == dhash
-    if "encoding" in picture.meta["image"].get("changed", []):
+def test_golden_images_never_change(name, sha256, dhash):
+    image = normalize((GOLDEN / name).read_bytes())
+    assert image.dhash == dhash
+    if "encoding" in image.meta["image"].get("changed", []):
         version = (PIL.__version__, features.version("libjpeg_turbo"))
         if version != PINNED:
             pytest.skip(
                 f"the encoder's bytes are those of Pillow and libjpeg-turbo {PINNED}, here are {version}"
             )
-    assert picture.sha256 == sha256
+    assert image.sha256 == sha256
 
 
 # --- real and hostile files -----------------------------------------------------------------------
 
 
 def check(data: bytes, decode) -> str:
-    """Normalise; what comes out is sound and stays as it is. The reason, or ''."""
+    """Normalize; what comes out is sound and stays as it is. The reason, or ''."""
     try:
-        picture = normalise(data)
+        image = normalize(data)
     except Rejected as error:
-        assert error.reason in PICTURE_REASONS
+        assert error.reason in IMAGE_REASONS
         return str(error.reason)
-    found = decode(picture.data)
+    found = decode(image.data)
     assert found.format == "JPEG" and found.mode in ("L", "RGB")
-    assert found.size == (picture.width, picture.height)
-    assert normalise(picture.data).data is picture.data
+    assert found.size == (image.width, image.height)
+    assert normalize(image.data).data is image.data
     return ""
 
 
@@ -481,14 +481,14 @@ def test_no_damage_raises_anything_else(decode, data):
 
 
 @pytest.mark.parametrize("folder", ["openclipart", "stamps"])
-def test_real_pictures(material, decode, folder):
+def test_real_images(material, decode, folder):
     paths = sorted(material(folder).rglob("*.png"))
     assert paths
     for path in random.Random(4).sample(paths, 150):
         assert check(path.read_bytes(), decode) == "", path
 
 
-def test_malformed_pictures(material, decode):
+def test_malformed_images(material, decode):
     paths = sorted(path for path in material("pillow").rglob("Tests/images/**/*") if path.is_file())
     assert len(paths) > 700
     reasons = [check(path.read_bytes(), decode) for path in paths]

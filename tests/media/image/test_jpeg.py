@@ -1,4 +1,4 @@
-"""JPEGs keep their coded data; what is not the picture goes."""
+"""JPEGs keep their coded data; what is not the image goes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from PIL import Image, ImageChops, ImageCms, ImageOps
 from derlem.catalog.models import Rejected
 from derlem.catalog.status import Reason
 from derlem.media import jpeg
-from derlem.media.image import normalise
+from derlem.media.image import normalize
 
 SOI = b"\xff\xd8"
 
@@ -43,16 +43,16 @@ def plain(photo, encode):
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 def test_a_conforming_jpeg_keeps_its_bytes(photo, encode, settings, mode):
     data = encode(photo().convert(mode), "JPEG", **settings)
-    picture = normalise(data)
-    assert picture.data is data
-    assert picture.sha256 == picture.original_sha256
-    assert (picture.width, picture.height) == (160, 120)
-    assert picture.meta == {"image": {"media_type": "image/jpeg", "mode": mode}}
+    image = normalize(data)
+    assert image.data is data
+    assert image.sha256 == image.original_sha256
+    assert (image.width, image.height) == (160, 120)
+    assert image.meta == {"image": {"media_type": "image/jpeg", "mode": mode}}
 
 
 def test_an_rgb_coded_jpeg_keeps_its_bytes(photo, encode):
     data = encode(photo(), "JPEG", keep_rgb=True)
-    assert normalise(data).data is data
+    assert normalize(data).data is data
 
 
 def test_metadata_go_and_coded_data_stay(plain, photo, encode):
@@ -68,47 +68,47 @@ def test_metadata_go_and_coded_data_stay(plain, photo, encode):
         segment(0xED, b"Photoshop 3.0\0" + thumbnail),  # holds an end marker of its own
         segment(0xFE, b"a comment with \xff\xd9 in it"),
     )
-    picture = normalise(noisy + b"whatever follows" + thumbnail)
-    assert picture.data == plain
-    assert picture.meta["image"]["changed"] == ["metadata"]
-    assert picture.sha256 != picture.original_sha256
+    image = normalize(noisy + b"whatever follows" + thumbnail)
+    assert image.data == plain
+    assert image.meta["image"]["changed"] == ["metadata"]
+    assert image.sha256 != image.original_sha256
 
 
-def test_a_second_picture_behind_the_first_goes(plain, photo, encode):
-    assert normalise(plain + encode(photo(seed=2), "JPEG")).data == plain
+def test_a_second_image_behind_the_first_goes(plain, photo, encode):
+    assert normalize(plain + encode(photo(seed=2), "JPEG")).data == plain
 
 
 def test_comments_between_scans_go(photo, encode, decode):
     data = encode(photo(), "JPEG", progressive=True)
     second = data.index(b"\xff\xda", data.index(b"\xff\xda") + 2)
     at = data.rindex(b"\xff\xc4", 0, second)  # the table in front of the second scan
-    assert normalise(data[:at] + segment(0xFE, b"between") + data[at:]).data == data
+    assert normalize(data[:at] + segment(0xFE, b"between") + data[at:]).data == data
 
 
-def test_profile_and_colour_marker_stay(photo, encode):
+def test_profile_and_color_marker_stay(photo, encode):
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     data = encode(photo(), "JPEG", icc_profile=profile, keep_rgb=True)
-    picture = normalise(data)
-    assert picture.data is data
-    assert b"ICC_PROFILE" in picture.data
+    image = normalize(data)
+    assert image.data is data
+    assert b"ICC_PROFILE" in image.data
 
 
 def test_a_jfif_thumbnail_goes(plain):
     assert plain[2:4] == b"\xff\xe0"
     body = plain[6:18] + b"\x02\x02" + bytes(12)
     with_thumbnail = SOI + segment(0xE0, body) + plain[20:]
-    assert normalise(with_thumbnail).data == plain
+    assert normalize(with_thumbnail).data == plain
 
 
 def test_fill_bytes_and_rubbish_between_segments_go(plain):
-    assert normalise(SOI + b"\xff\xff" + plain[2:]).data == plain
-    assert normalise(plain[:20] + b"\0\1\2" + plain[20:]).data == plain
+    assert normalize(SOI + b"\xff\xff" + plain[2:]).data == plain
+    assert normalize(plain[:20] + b"\0\1\2" + plain[20:]).data == plain
 
 
 def test_a_marker_that_means_nothing_goes(plain):
     tem = b"\xff\x01"  # T.81, table B.1
-    assert normalise(plain[:20] + tem + plain[20:]).data == plain
-    assert normalise(SOI + tem + tem + plain[2:]).data == plain
+    assert normalize(plain[:20] + tem + plain[20:]).data == plain
+    assert normalize(SOI + tem + tem + plain[2:]).data == plain
 
 
 @pytest.mark.parametrize("orientation", range(2, 9))
@@ -116,14 +116,14 @@ def test_orientation_is_applied(photo, encode, decode, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     data = encode(photo(), "JPEG", exif=exif)
-    picture = normalise(data)
+    image = normalize(data)
     expected = ImageOps.exif_transpose(decode(data))
-    found = decode(picture.data)
-    assert found.size == expected.size == (picture.width, picture.height)
+    found = decode(image.data)
+    assert found.size == expected.size == (image.width, image.height)
     assert not found.getexif()
     # Quality 95: no channel off by more than a few levels.
     assert max(high for _, high in ImageChops.difference(found, expected).getextrema()) < 24
-    assert picture.meta["image"]["changed"] == ["metadata", "orientation", "encoding"]
+    assert image.meta["image"]["changed"] == ["metadata", "orientation", "encoding"]
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_orientation_is_applied(photo, encode, decode, orientation):
 )
 def test_damaged_exif_costs_nothing(plain, tiff):
     assert jpeg.exif_orientation(tiff) == 1
-    assert normalise(after_soi(plain, segment(0xE1, b"Exif\0\0" + tiff))).data == plain
+    assert normalize(after_soi(plain, segment(0xE1, b"Exif\0\0" + tiff))).data == plain
 
 
 def test_exif_of_both_byte_orders():
@@ -148,9 +148,9 @@ def test_exif_of_both_byte_orders():
 
 
 def test_cmyk_becomes_rgb(photo, encode, decode):
-    picture = normalise(encode(photo().convert("CMYK"), "JPEG"))
-    assert decode(picture.data).mode == "RGB"
-    assert picture.meta["image"] == {
+    image = normalize(encode(photo().convert("CMYK"), "JPEG"))
+    assert decode(image.data).mode == "RGB"
+    assert image.meta["image"] == {
         "media_type": "image/jpeg",
         "mode": "CMYK",
         "changed": ["color", "encoding"],
@@ -162,11 +162,11 @@ def test_no_truncation_passes(photo, encode, settings):
     data = encode(photo(64, 48), "JPEG", **settings)
     for length in range(1, len(data), 7):
         with pytest.raises(Rejected) as caught:
-            normalise(data[:length])
+            normalize(data[:length])
         assert caught.value.reason in (Reason.TRUNCATED, Reason.NOT_IMAGE, Reason.CORRUPT)
     for length in range(len(data) - 40, len(data)):
         with pytest.raises(Rejected) as caught:
-            normalise(data[:length])
+            normalize(data[:length])
         assert caught.value.reason is Reason.TRUNCATED
 
 
@@ -189,5 +189,5 @@ def test_no_truncation_passes(photo, encode, settings):
 )
 def test_damage_has_a_reason(plain, damage, reason):
     with pytest.raises(Rejected) as caught:
-        normalise(damage(plain))
+        normalize(damage(plain))
     assert caught.value.reason is reason

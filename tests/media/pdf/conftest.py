@@ -108,7 +108,7 @@ def write_pdf() -> Callable[..., bytes]:
 
 @pytest.fixture(scope="session")
 def scan_jpeg() -> Callable[..., bytes]:
-    """`scan_jpeg(columns, rows, mode)`: a grainy picture as a scanner gives it."""
+    """`scan_jpeg(columns, rows, mode)`: a grainy image as a scanner gives it."""
 
     def make(columns: int = 600, rows: int = 900, mode: str = "L", seed: int = 1, **settings: Any) -> bytes:
         rng = np.random.default_rng(seed)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from derlem.catalog.models import Failure, Payload
 from derlem.catalog.status import Reason
-from derlem.media.image import normalise
+from derlem.media.image import normalize
 
 
 def test_a_scan_is_extracted_untouched(read, write_pdf, page, scan_jpeg):
@@ -30,7 +30,7 @@ def test_a_scan_is_extracted_untouched(read, write_pdf, page, scan_jpeg):
         "method": "extracted",
     }
     for result, scan in zip(found.results, scans, strict=True):
-        assert normalise(result.data).data == scan
+        assert normalize(result.data).data == scan
 
 
 @pytest.mark.skipif(shutil.which("pdfimages") is None, reason="poppler's pdfimages is not installed")
@@ -150,7 +150,7 @@ def test_default_levels_and_links_are_no_obstacle(read, write_pdf, page, scan_jp
 @pytest.mark.parametrize(
     "space", [b"[/Separation/Black/DeviceGray<<>>]", b"[/Indexed/DeviceGray 1<00ff>]", b"/Lab"]
 )
-def test_odd_colour_spaces_are_drawn(read, write_pdf, page, scan_jpeg, space):
+def test_odd_color_spaces_are_drawn(read, write_pdf, page, scan_jpeg, space):
     pdf = write_pdf([page.scan(scan_jpeg(), image=b"/ColorSpace" + space)])
     result = read(pdf, renderer="pdfium").results[0]
     assert isinstance(result, Failure) or result.meta["pdf"]["method"] == "rendered"
@@ -219,6 +219,6 @@ def test_a_scan_that_lacks_only_its_end_marker_is_drawn(read, write_pdf, page, s
 
 def test_the_catalog_knows_the_embedded_bytes(read, write_pdf, page, scan_jpeg):
     scan = scan_jpeg(comment=b"made by a scanner")
-    picture = normalise(read(write_pdf([page.scan(scan)])).results[0].data)
-    assert picture.original_sha256 == hashlib.sha256(scan).hexdigest()
-    assert b"made by a scanner" not in picture.data
+    image = normalize(read(write_pdf([page.scan(scan)])).results[0].data)
+    assert image.original_sha256 == hashlib.sha256(scan).hexdigest()
+    assert b"made by a scanner" not in image.data

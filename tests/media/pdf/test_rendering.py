@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from derlem.catalog.models import Failure, Item, Payload, Rejected
 from derlem.catalog.status import Reason
 from derlem.core.errors import ConfigError
-from derlem.media.image import normalise
+from derlem.media.image import normalize
 from derlem.media.pdf import PdfOptions, expand, pages, read_pages, resolve_renderer
 from derlem.storage.cache import keep
 
@@ -72,7 +72,7 @@ def test_the_crop_box_is_the_page(read, write_pdf, page, renderer):
 
 
 @pytest.mark.parametrize("renderer", RENDERERS)
-def test_gray_stays_gray_and_colours_stay(read, write_pdf, page, scan_jpeg, renderer):
+def test_gray_stays_gray_and_colors_stay(read, write_pdf, page, scan_jpeg, renderer):
     tiled = b"/Pattern cs /P scn 0 0 100 100 re f"
     pattern = (
         b"<</Type/Pattern/PatternType 1/PaintType 1/TilingType 1/BBox[0 0 9 9]/XStep 9/YStep 9/Resources<<>>"
@@ -85,10 +85,10 @@ def test_gray_stays_gray_and_colours_stay(read, write_pdf, page, scan_jpeg, rend
         "an empty page": ("L", page()),
         "black ink": ("L", page(content=b"0 0 0 0.4 k 10 10 50 50 re f")),
         "a gray scan": ("L", page.scan(scan_jpeg(), dpi=200)),
-        "a colour scan": ("RGB", page.scan(scan_jpeg(mode="RGB"), dpi=200, image=b"/ColorSpace/DeviceRGB")),
-        "a coloured pattern": ("RGB", page(**patterned, objects=[pattern % b"1 0 0 rg"])),
+        "a color scan": ("RGB", page.scan(scan_jpeg(mode="RGB"), dpi=200, image=b"/ColorSpace/DeviceRGB")),
+        "a colored pattern": ("RGB", page(**patterned, objects=[pattern % b"1 0 0 rg"])),
         "a gray pattern": ("L", page(**patterned, objects=[pattern % b"0.5 g   "])),
-        "a coloured field": (
+        "a colored field": (
             "RGB",
             page(
                 entries=b"/Annots[<</Type/Annot/Subtype/Square/F 4/Rect[10 10 90 90]/AP<</N {0} 0 R>>>>]",
@@ -109,7 +109,7 @@ def test_rendered_pages_need_no_further_work(read, write_pdf, page, renderer):
     for result in read(
         write_pdf([page(content=GRAY_TEXT), page(content=RED_TEXT)]), renderer=renderer
     ).results:
-        assert normalise(result.data).data is result.data
+        assert normalize(result.data).data is result.data
 
 
 @pytest.mark.parametrize("renderer", RENDERERS)
@@ -310,10 +310,10 @@ def false_poppler(tmp_path, monkeypatch):
         )
         double.chmod(0o755)
         monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
-        pages._RENDERER.close()
+        pages.RENDERER.close()
 
     yield put
-    pages._RENDERER.close()
+    pages.RENDERER.close()
 
 
 @needs_poppler
@@ -323,7 +323,7 @@ def test_a_program_of_popplers_that_hangs_is_killed(read, write_pdf, page, false
     false_poppler(program, " ".join(sleep))
     results = read(write_pdf([page(content=RED_TEXT)]), renderer="pdf2image", page_deadline=1).results
     assert results[0].reason is Reason.RENDERER_TIMEOUT
-    pages._RENDERER.close()
+    pages.RENDERER.close()
     assert renderers() == []
     assert not [process for process in psutil.process_iter(["cmdline"]) if process.info["cmdline"] == sleep]
 
@@ -426,11 +426,11 @@ def account(workspace, pdf: bytes, options: PdfOptions) -> list[str]:
         if isinstance(result, Failure):
             outcomes.append(str(result.reason))
             continue
-        picture = normalise(result.data)
+        image = normalize(result.data)
         facts = result.meta["pdf"]
         if facts["method"] == "rendered":
             exact = tuple(max(1, round(side / 72 * options.dpi)) for side in facts["size"])
-            assert (picture.width, picture.height) == exact
+            assert (image.width, image.height) == exact
         outcomes.append(facts["method"])
     return outcomes
 
@@ -473,5 +473,5 @@ def test_one_renderer_serves_all_of_a_process(read, write_pdf, page):
     first = [process.pid for process in renderers()]
     read(write_pdf([page(90, 90)]))
     assert [process.pid for process in renderers()] == first and len(first) == 1
-    pages._RENDERER.close()
+    pages.RENDERER.close()
     assert renderers() == []

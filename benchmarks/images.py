@@ -1,4 +1,4 @@
-"""Pictures for benchmarks: JPEGs with the spectrum of photographs, the same for a seed on any machine."""
+"""Images for benchmarks: JPEGs with the spectrum of photographs, the same for a seed on any machine."""
 
 from __future__ import annotations
 
