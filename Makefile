@@ -1,4 +1,4 @@
-# One command on a fresh machine: `make demo` or `make test`. Each sees to everything it needs.
+# One command on a fresh machine: `make demo`, `make test` or `make docs`. Each installs what it needs.
 SHELL := /bin/sh
 PYTHON ?= python3
 VENV := .venv
@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test lint format bench soak compat material constraints poppler clean
+.PHONY: help demo test lint format docs release bench soak compat material constraints poppler clean
 
 help:  ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,14 @@ lint: $(VENV)/.dev  ## Check style, imports between rooms, and the types of the 
 
 format: $(VENV)/.dev  ## Format the code
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+docs: $(VENV)/.docs  ## Write the generated references and build the manual into build/docs, links checked
+	@$(BIN)/python docs/generate.py
+	@$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -b html -d build/doctrees docs build/docs
+	@echo "build/docs/index.html"
+
+release: $(VENV)/.dev poppler  ## Build sdist and wheel, check them, and run the demo with the wheel alone
+	@PIP_CONSTRAINT=constraints.txt BUILD=build/release PYTHON=$(BIN)/python sh .ci/release.sh
 
 bench: $(VENV)/.dev poppler  ## Measure, each figure beside its baseline in the same run
 	@$(BIN)/python -m benchmarks
@@ -62,6 +70,11 @@ $(VENV)/.dev: $(VENV)/bin/python pyproject.toml constraints.txt
 	@echo "installing derlem and its development tools into $(VENV)"
 	@$(PIP) install -c constraints.txt -e '.[dev]'
 	@touch $@ $(VENV)/.base
+
+$(VENV)/.docs: $(VENV)/.base
+	@echo "installing the documentation tools into $(VENV)"
+	@$(PIP) install -c constraints.txt -e '.[docs]'
+	@touch $@
 
 clean:  ## Remove what the other targets made
 	rm -rf $(VENV) build dist *.egg-info work work-* .mypy_cache .ruff_cache .pytest_cache .hypothesis

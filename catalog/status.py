@@ -6,14 +6,20 @@ from enum import StrEnum
 
 
 class Status(StrEnum):
-    """Where an item stands."""
+    """The state of an item."""
 
-    DISCOVERED = "discovered"  # known, its payload not yet read
-    READY = "ready"  # normalised, its bytes lie in a segment
-    EXPANDED = "expanded"  # a document whose pages became items of their own
-    REJECTED = "rejected"  # final; the reason code says why
-    FAILED = "failed"  # transient; `retry` takes it up again
-    WITHDRAWN = "withdrawn"  # taken down; never sampled again
+    DISCOVERED = "discovered"
+    """known, payload not yet read"""
+    READY = "ready"
+    """normalized; the bytes lie in a segment"""
+    EXPANDED = "expanded"
+    """a document whose pages became items"""
+    REJECTED = "rejected"
+    """final; the reason code gives the cause"""
+    FAILED = "failed"
+    """transient; `retry` re-queues it"""
+    WITHDRAWN = "withdrawn"
+    """taken down; never sampled again"""
 
 
 TRANSITIONS: dict[Status, frozenset[Status]] = {
@@ -26,82 +32,139 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
     Status.FAILED: frozenset({Status.DISCOVERED, Status.WITHDRAWN}),
     Status.WITHDRAWN: frozenset(),
 }
-"""Every move that an item may make; a commit that holds any other is refused whole."""
+"""Every allowed change of status; a commit that contains any other change is rolled back."""
 
 
 class Reason(StrEnum):
-    """Why an item was rejected or failed. The value is stored; it never changes its meaning."""
+    """Why an item was rejected, failed or withdrawn. The value is stored; its meaning never changes."""
 
-    # the picture
+    # the image
     EMPTY = "empty"
+    """a file, member, body or archive of no bytes"""
     NOT_IMAGE = "not_image"
+    """the bytes are no image and no document"""
     UNSUPPORTED_FORMAT = "unsupported_format"
+    """an image format that no decoder here reads"""
     CORRUPT = "corrupt"
+    """the image does not decode, or its headers contradict each other"""
     TRUNCATED = "truncated"
+    """the image, or the archive inside its member, ends early"""
     TOO_MANY_PIXELS = "too_many_pixels"
+    """more pixels than `image.max_pixels`"""
     TOO_MANY_BYTES = "too_many_bytes"
+    """more bytes than the source or the `image` section allows"""
     TOO_SMALL = "too_small"
+    """a side below `image.min_side`"""
     TOO_LARGE = "too_large"
+    """a side above `image.max_side`, or above what the output format holds"""
     ASPECT = "aspect"
+    """longer than `image.max_aspect` allows"""
     # the worker that held it
     DECODER_CRASH = "decoder_crash"
+    """the worker process died on this item"""
     DEADLINE = "deadline"
+    """the item took longer than `ingest.deadline`"""
     OUT_OF_MEMORY = "out_of_memory"
+    """the item needs more memory than a worker has (`ingest.memory_limit`)"""
     # files
     MISSING = "missing"
+    """listed before, not there when it was read"""
     UNREADABLE = "unreadable"
+    """the operating system refuses the file or folder"""
     READ_ERROR = "read_error"
+    """the adapter raised an error on this item; the log has the traceback"""
     BAD_SIDECAR = "bad_sidecar"
+    """the caption file does not parse"""
     # archives
     BAD_ARCHIVE = "bad_archive"
+    """the archive is damaged or of no known kind"""
     BAD_MEMBER = "bad_member"
+    """the member does not unpack, or its checksum does not match"""
     ENCRYPTED = "encrypted"
+    """the member is encrypted"""
     UNSAFE_PATH = "unsafe_path"
+    """an absolute path, or a path that leads out of its root"""
     LINK = "link"
+    """a link to another member, or out of the source"""
     SPECIAL_FILE = "special_file"
+    """a device, a pipe, a socket or a volume label"""
     DUPLICATE_NAME = "duplicate_name"
+    """an earlier member has this name"""
     NESTED_ARCHIVE = "nested_archive"
+    """an archive inside an archive"""
     ARCHIVE_BOMB = "archive_bomb"
+    """unpacks to more than `limits` allow, or shares its bytes with another member"""
     NO_IMAGE = "no_image"
+    """a sample, record or canvas without an image"""
     # fetching
     BAD_URL = "bad_url"
+    """not a URL that can be fetched"""
     DNS = "dns"
+    """the host name does not exist"""
     DNS_TEMPORARY = "dns_temporary"
+    """the name server gave no answer"""
     REFUSED = "refused"
+    """the host refused the connection"""
     PRIVATE_ADDRESS = "private_address"
+    """the host has an address that is not public and not in `fetch.allow_private`"""
     TLS = "tls"
+    """the certificate or the TLS handshake failed"""
     CONNECTION = "connection"
+    """the connection broke"""
     PROTOCOL = "protocol"
+    """the response is not valid HTTP, or a listing is not in the expected form"""
     TIMEOUT = "timeout"
+    """no response within `fetch.timeouts`"""
     REDIRECT_LOOP = "redirect_loop"
+    """too many redirects, or a redirect to itself"""
     HTTP_4XX = "http_4xx"
+    """HTTP status 4xx, other than 408 and 429"""
     HTTP_429 = "http_429"
+    """the host limits its rate"""
     HTTP_5XX = "http_5xx"
+    """HTTP status 5xx"""
     BODY_TOO_LARGE = "body_too_large"
+    """the body is larger than `fetch.max_bytes`"""
     BODY_TRUNCATED = "body_truncated"
+    """the body ended before its declared length"""
     HOST_DOWN = "host_down"
+    """the circuit breaker stopped requests to the host"""
     # opt-outs
     ROBOTS = "robots"
+    """robots.txt disallows the URL"""
     X_ROBOTS_TAG = "x_robots_tag"
+    """the `X-Robots-Tag` header opts out"""
     TDM_RESERVED = "tdm_reserved"
+    """TDMRep reserves text and data mining"""
     AIPREF = "aipref"
+    """AIPREF (`Content-Usage`) disallows training"""
     # rows of hosted datasets and URL lists
     NO_VALUE = "no_value"
+    """the row has no image or no URL"""
     BAD_ROW = "bad_row"
+    """the row does not parse, or its values have the wrong type"""
     # documents and pages
     PDF_ENCRYPTED = "pdf_encrypted"
+    """the document opens with a password only"""
     PDF_DAMAGED = "pdf_damaged"
+    """the document does not open"""
     PDF_EMPTY = "pdf_empty"
+    """the document has no pages"""
     PAGE_TOO_LARGE = "page_too_large"
+    """the page has more pixels at this resolution than `image.max_pixels`"""
     PAGE_DAMAGED = "page_damaged"
+    """the page does not draw, or its scan does not decode"""
     RENDERER_TIMEOUT = "renderer_timeout"
+    """the page took longer to draw than allowed"""
     RENDERER_CRASH = "renderer_crash"
+    """the renderer process died on this page"""
     # takedown
     TAKEDOWN = "takedown"
+    """withdrawn by `derlem withdraw`"""
 
     @property
     def transient(self) -> bool:
-        """Whether the item may do better another time: `failed`, not `rejected`."""
+        """Whether a later attempt can succeed: the status is `failed`, not `rejected`."""
         return self in _TRANSIENT
 
     @property
