@@ -20,18 +20,19 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from derlem.catalog.connection import write_catalog
-from derlem.catalog.models import item_id, now
 from derlem.catalog.segment_files import inspect
-from derlem.catalog.segments import merge, row_schema
+from derlem.catalog.segments import merge
 from derlem.core.workspace import Workspace
 from derlem.corpus.build import build_corpus
 from derlem.corpus.corpus_options import CorpusOptions
-from derlem.pipeline.segment_writer import SegmentWriter
 from derlem.sampling.draw import draw_sample
 from derlem.sampling.sample_options import SampleOptions
+from tests.factories.catalog import Row, insert_source, item_row
+from tests.factories.segments import write_segment
 
 SAMPLES = 200_000
 LENGTH = 35_000
@@ -40,36 +41,28 @@ ROUNDS = 3
 REQUIRED = {"webdataset": 0.50, "parquet": 0.35}
 
 
+def noise(first: int, last: int) -> Iterator[tuple[Row, bytes]]:
+    """Stored items numbered `first` to `last - 1`, each with incompressible bytes of its own."""
+    noise = random.Random(1).randbytes(LENGTH - 8)
+    for n in range(first, last):
+        data = n.to_bytes(8, "big") + noise
+        digest = hashlib.sha256(data).hexdigest()
+        row = item_row(
+            source="noise", uri=f"{n}.jpg", ordinal=n, category=f"c{n % 7}/d{n % 50}",
+            media_type="image/jpeg", sha256=digest, original_sha256=digest, dhash="0" * 16,
+            width=640, height=480, bytes=len(data), caption=f"An image of noise, numbered {n}", language="en",
+        )  # fmt: skip
+        yield row, data
+
+
 def fill(workspace: Workspace, samples: int) -> None:
     """Segments of incompressible bytes, the catalog of them, and a sample of all in random order."""
-    noise = random.Random(1).randbytes(LENGTH - 8)
-    at, segments = now(), []
+    segments = []
     for number, first in enumerate(range(0, samples, PER_SEGMENT)):
-        folder = workspace.store / "noise"
-        writer = SegmentWriter(folder, source="noise", kind="ingest", run="bench", schema=row_schema())
-        for n in range(first, min(first + PER_SEGMENT, samples)):
-            data = n.to_bytes(8, "big") + noise
-            row = dict.fromkeys(row_schema().names)
-            row |= {
-                "item_id": item_id("noise", f"{n}.jpg"), "source": "noise", "uri": f"{n}.jpg", "locator": "",
-                "ordinal": n, "unit": "", "category": f"c{n % 7}/d{n % 50}", "media_type": "image/jpeg",
-                "status": "ready", "attempts": 1, "sha256": hashlib.sha256(data).hexdigest(),
-                "original_sha256": hashlib.sha256(data).hexdigest(), "dhash": "0" * 16, "width": 640,
-                "height": 480, "bytes": len(data), "caption": f"A picture of noise, numbered {n}",
-                "language": "en", "license": "CC0-1.0", "meta": "{}", "hint": "{}", "run": "bench",
-                "discovered_at": at, "updated_at": at,
-            }  # fmt: skip
-            writer.add_sample(row, data, "jpg", {"id": row["item_id"]})
-        written = writer.close()
-        rows = folder / f"{number:06d}.parquet"
-        assert written.tar is not None
-        written.tar.rename(rows.with_suffix(".tar"))
-        written.rows.rename(rows)
-        segments.append(inspect(workspace, rows))
+        rows = noise(first, min(first + PER_SEGMENT, samples))
+        segments.append(inspect(workspace, write_segment(workspace, number, rows, source="noise")))
     with write_catalog(workspace) as connection:
-        connection.execute(
-            "INSERT INTO sources VALUES ('noise', 0, 'files', 'CC0-1.0', NULL, '{}', '', ?, NULL)", [at]
-        )
+        insert_source(connection, "noise")
         merge(connection, segments)
         draw_sample(connection, SampleOptions(name="bench", seed=1, target=samples), "bench")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from datetime import datetime
 from pathlib import Path
 
 import duckdb
@@ -11,37 +10,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from derlem.catalog.connection import create_schema
-from derlem.catalog.models import Item
 from derlem.catalog.segment_files import BadSegment, inspect, stored
-from derlem.catalog.segments import ForbiddenMove, merge, row_schema
+from derlem.catalog.segments import ForbiddenMove, merge
 from derlem.catalog.status import TRANSITIONS, Status
 from derlem.core.workspace import Workspace
-from derlem.pipeline.rows import announce
-from derlem.pipeline.segment_writer import SegmentWriter
+from tests.factories.catalog import item_row, memory_catalog
+from tests.factories.segments import write_segment
 
-AT = datetime(2026, 1, 2, 3, 4, 5)
 MERGEABLE = [status for status in Status if status is not Status.DISCOVERED]
 
 
-def write_segment(workspace: Workspace, number: int, kind: str, statuses: dict[str, Status]) -> Path:
+def write_statuses(workspace: Workspace, number: int, kind: str, statuses: dict[str, Status]) -> Path:
     """A segment of source `s` that gives each named item a status."""
-    writer = SegmentWriter(
-        workspace.store / "s", source="s", kind=kind, run=f"r{number}", schema=row_schema()
-    )
-    for place, (name, status) in enumerate(statuses.items()):
-        row = announce(Item(source="s", uri=name), ordinal=place, license="MIT", run=f"r{number}", at=AT)
-        writer.add_row({**row, "status": status, "caption": f"segment {number}"})
-    written = writer.close()
-    path = workspace.store / "s" / f"{number:06d}.parquet"
-    written.rows.rename(path)
-    return path
-
-
-def fresh_catalog() -> duckdb.DuckDBPyConnection:
-    connection = duckdb.connect(":memory:")
-    create_schema(connection)
-    return connection
+    rows = [
+        item_row(uri=name, ordinal=place, status=status, caption=f"segment {number}")
+        for place, (name, status) in enumerate(statuses.items())
+    ]
+    return write_segment(workspace, number, rows, kind=kind, run=f"r{number}")
 
 
 def contents(connection: duckdb.DuckDBPyConnection) -> list[tuple[object, ...]]:
@@ -81,18 +66,18 @@ def test_any_grouping_of_merges_gives_the_same_catalog(
 ) -> None:
     workspace = Workspace(tmp_path_factory.mktemp("fold"))
     for number, (kind, rows) in enumerate(history, start=1):
-        write_segment(workspace, number, kind, rows)
+        write_statuses(workspace, number, kind, rows)
     segments = [inspect(workspace, path) for path in stored(workspace)]
 
-    one_by_one = fresh_catalog()
+    one_by_one = memory_catalog()
     for segment in segments:
         merge(one_by_one, [segment])
-    at_once = fresh_catalog()
+    at_once = memory_catalog()
     merge(at_once, segments)
     assert contents(at_once) == contents(one_by_one)
 
     # Any cut at which no move is skipped: a killed run's segments merged at the next start.
-    grouped = fresh_catalog()
+    grouped = memory_catalog()
     bounds = sorted({0, len(segments), *(cut for cut in cuts if cut < len(segments))})
     try:
         for start, stop in itertools.pairwise(bounds):
@@ -109,9 +94,9 @@ def test_any_grouping_of_merges_gives_the_same_catalog(
 @pytest.mark.parametrize("new", list(Status))
 def test_only_the_transition_table_moves_items(tmp_path: Path, old: Status, new: Status) -> None:
     workspace = Workspace(tmp_path)
-    connection = fresh_catalog()
-    first = inspect(workspace, write_segment(workspace, 1, "retry", {"a": old}))
-    second = inspect(workspace, write_segment(workspace, 2, "retry", {"a": new}))
+    connection = memory_catalog()
+    first = inspect(workspace, write_statuses(workspace, 1, "retry", {"a": old}))
+    second = inspect(workspace, write_statuses(workspace, 2, "retry", {"a": new}))
     merge(connection, [first])
     if new in TRANSITIONS[old]:
         merge(connection, [second])
@@ -136,13 +121,8 @@ def test_a_file_that_is_no_segment_is_named(tmp_path: Path) -> None:
 
 def test_a_segment_whose_tar_is_cut_is_refused(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
-    writer = SegmentWriter(workspace.store / "s", source="s", kind="ingest", run="r", schema=row_schema())
-    row = announce(Item(source="s", uri="a"), ordinal=0, license="MIT", run="r", at=AT)
-    writer.add_sample({**row, "status": Status.READY}, b"picture", "jpg", {"id": row["item_id"]})
-    written = writer.close()
-    path = written.rows.rename(workspace.store / "s" / "000001.parquet")
-    assert written.tar is not None
-    tar = written.tar.rename(path.with_suffix(".tar"))
+    path = write_segment(workspace, 1, [(item_row(), b"picture")])
+    tar = path.with_suffix(".tar")
     assert inspect(workspace, path).tar_bytes == tar.stat().st_size
     with tar.open("r+b") as file:
         file.truncate(1000)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ import pytest
 from derlem.catalog.connection import read_catalog, write_catalog
 from derlem.catalog.models import Item
 from derlem.catalog.segment_files import inspect
-from derlem.catalog.segments import merge, row_schema
+from derlem.catalog.segments import merge
 from derlem.catalog.sources import (
     BadProvenance,
     Declared,
@@ -24,9 +23,9 @@ from derlem.catalog.status import Reason
 from derlem.core.workspace import Workspace
 from derlem.pipeline.rows import announce
 from derlem.pipeline.run import write_provenance
-from derlem.pipeline.segment_writer import SegmentWriter
+from tests.factories.catalog import WHEN
+from tests.factories.segments import write_segment
 
-AT = datetime(2026, 1, 2, 3, 4, 5)
 HOSTED = Declared(
     source="hub",
     adapter="huggingface",
@@ -48,14 +47,12 @@ def workspace(tmp_path: Path) -> Workspace:
     with write_catalog(made) as connection:
         declare_sources(connection, [HOSTED, PLAIN])
         for name in ("hub", "loose"):
-            writer = SegmentWriter(
-                made.store / name, source=name, kind="discover", run="r", schema=row_schema()
-            )
             listed = [item for item in items if item.source == name]
-            for place, item in enumerate(listed):
-                writer.add_row(announce(item, ordinal=place, license="CC0-1.0", run="r", at=AT))
-            path = made.store / name / "000001.parquet"
-            writer.close().rows.rename(path)
+            rows = [
+                announce(item, ordinal=place, license="CC0-1.0", run="r", at=WHEN)
+                for place, item in enumerate(listed)
+            ]
+            path = write_segment(made, 1, rows, source=name, kind="discover")
             merge(connection, [inspect(made, path)])
     return made
 

@@ -9,25 +9,21 @@ import shutil
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pytest
 from PIL import Image
 
 from derlem.catalog.connection import read_catalog, transaction, write_catalog
-from derlem.catalog.models import item_id
-from derlem.catalog.samples import sample_number
 from derlem.catalog.segment_files import inspect
-from derlem.catalog.segments import row_schema
+from derlem.catalog.segments import merge
 from derlem.core.workspace import Workspace
 from derlem.corpus.build import build_corpus
 from derlem.corpus.corpus_options import CorpusOptions
-from derlem.pipeline.segment_writer import SegmentWriter
+from tests.factories.catalog import Row, insert_source, item_row, store_manifest
+from tests.factories.segments import write_segment
 
-WHEN = datetime(2026, 1, 2, 3, 4, 5, 678901)
 FORMATS = {"jpeg": ("image/jpeg", "jpg"), "png": ("image/png", "png"), "webp": ("image/webp", "webp")}
 
 
@@ -57,127 +53,48 @@ class Pantry:
         """Write a source's declaration into the catalog."""
         config = json.dumps({"name": source, "adapter": "files"})
         with write_catalog(self.workspace) as connection:
-            position = one(connection, "SELECT count(*) FROM sources")
-            connection.execute(
-                "INSERT INTO sources VALUES (?, ?, 'files', ?, ?, ?, ?, ?, NULL)",
-                [
-                    source,
-                    position,
-                    license,
-                    homepage,
-                    config,
-                    hashlib.sha256(config.encode()).hexdigest(),
-                    WHEN,
-                ],
-            )
+            insert_source(connection, source, license=license, homepage=homepage, config=config)
 
     def store(self, source: str, rows: Sequence[dict[str, Any]], first_picture: int = 0) -> list[str]:
         """Write a segment of ready items, one per entry of `rows` (columns to set); returns ids."""
         number = self.numbers.get(source, 0)
         self.numbers[source] = number + 1
         media_type, extension = FORMATS[self.kind]
-        folder = self.workspace.store / source
-        writer = SegmentWriter(folder, source=source, kind="ingest", run="run-1", schema=row_schema())
+        stored: list[Row | tuple[Row, bytes]] = []
         ids = []
         for index, given in enumerate(rows):
             data, width, height = self.picture(first_picture + index)
             uri = given.get("uri", f"{number}/{index}.png")
-            row: dict[str, Any] = dict.fromkeys(row_schema().names)
-            row |= {
-                "item_id": item_id(source, uri),
+            filled = {
                 "source": source,
                 "uri": uri,
-                "locator": "",
                 "ordinal": number * 1000 + index,
-                "unit": "",
                 "category": "pictures",
                 "media_type": media_type,
-                "status": "ready",
-                "attempts": 1,
                 "sha256": hashlib.sha256(data).hexdigest(),
                 "original_sha256": hashlib.sha256(uri.encode()).hexdigest(),
                 "dhash": "0" * 16,
                 "width": width,
                 "height": height,
                 "bytes": len(data),
-                "license": "CC0-1.0",
-                "meta": "{}",
-                "hint": "{}",
-                "run": "run-1",
-                "discovered_at": WHEN,
-                "updated_at": WHEN,
-            } | given
-            if row["status"] == "ready":
-                writer.add_sample(row, data, extension, {"id": row["item_id"]})
-            else:
-                writer.add_row(row)
+            }
+            row = item_row(**filled | given)
+            stored.append((row, data) if row["status"] == "ready" else row)
             ids.append(row["item_id"])
-        written = writer.close()
-        rows_path = folder / f"{number:06d}.parquet"
-        if written.tar is not None:
-            written.tar.rename(rows_path.with_suffix(".tar"))
-        written.rows.rename(rows_path)
+        path = write_segment(self.workspace, number, stored, source=source, extension=extension)
         with write_catalog(self.workspace) as connection:
-            segment = inspect(self.workspace, rows_path)
-            connection.execute(
-                "INSERT INTO items BY NAME SELECT *, $name AS segment FROM read_parquet($path)",
-                {"name": segment.name, "path": str(rows_path)},
-            )
-            connection.execute(
-                "INSERT INTO segments VALUES (?, ?, ?, 'ingest', 'run-1', ?, ?, ?)",
-                [segment.name, source, number, segment.items, segment.tar_bytes, segment.written_at],
-            )
+            merge(connection, [inspect(self.workspace, path)])
         return ids
 
     def draw(self, name: str = "small", repeats: Sequence[str] = ()) -> int:
         """Draw everything that is ready (and `repeats` once more) as the sample `name`; returns its size."""
         with write_catalog(self.workspace) as connection, transaction(connection):
-            for table in ("samples", "allocations", "exclusions"):
-                connection.execute(f"DELETE FROM {table} WHERE sample = ?", [name])
-            number = sample_number(connection, name)
-            connection.execute("DELETE FROM numbered_seats WHERE number = ?", [number])
-            connection.execute(
-                """CREATE OR REPLACE TEMP TABLE held AS
-                SELECT item_id, category, source, 0 AS repeat FROM items WHERE status = 'ready'
-                UNION ALL
-                SELECT item_id, category, source, 1 FROM items
-                WHERE list_contains($repeats::VARCHAR[], item_id)""",
-                {"repeats": list(repeats)},
-            )
-            connection.execute(
-                """INSERT INTO allocations
-                WITH nodes AS (
-                    SELECT category AS node, source, count(*) AS n, row_number() OVER () - 1 AS stratum
-                    FROM held GROUP BY ALL
-                    UNION ALL
-                    SELECT array_to_string(parts[1:depth], '/'), '', count(*), NULL
-                    FROM (SELECT CASE WHEN category = '' THEN [] ELSE string_split(category, '/') END AS parts
-                          FROM held) AS split,
-                         LATERAL (SELECT unnest(range(len(parts) + 1)) AS depth)
-                    GROUP BY ALL
-                )
-                SELECT $name, node, source, n, 0, n, NULL, n, 'all there is', stratum FROM nodes""",
-                {"name": name},
-            )
-            connection.execute(
-                """INSERT INTO numbered_seats
-                SELECT $number, row_number() OVER (ORDER BY md5('7:order:' || item_id || ':' || repeat)) - 1,
-                       item_id, stratum, repeat
-                FROM held
-                JOIN allocations AS a ON a.sample = $name AND a.node = category AND a.source = held.source""",
-                {"name": name, "number": number},
-            )
-            size = one(connection, f"SELECT count(*) FROM manifest WHERE sample = '{name}'")
-            chosen = connection.execute(
-                "SELECT item_id FROM manifest WHERE sample = ? ORDER BY position", [name]
-            )
-            fingerprint = hashlib.sha256(repr(chosen.fetchall()).encode()).hexdigest()
-            connection.execute(
-                "INSERT INTO samples VALUES (?, 7, ?, ?, '{}', ?, 'run-2', ?)",
-                [name, size, size, fingerprint, WHEN],
-            )
+            ready = connection.execute("SELECT item_id FROM items WHERE status = 'ready'").fetchall()
+            rows = [(item, 0) for (item,) in ready] + [(item, 1) for item in repeats]
+            rows.sort(key=lambda row: hashlib.md5(f"7:order:{row[0]}:{row[1]}".encode()).hexdigest())
+            store_manifest(connection, name, rows, seed=7)
             connection.execute("INSERT INTO exclusions VALUES (?, 'duplicate', 3)", [name])
-        return int(size)
+        return len(rows)
 
     def change(self, sql: str, *values: object) -> None:
         """Change the catalog as only a test may."""
@@ -188,12 +105,6 @@ class Pantry:
         """Rows of a query."""
         with read_catalog(self.workspace) as connection:
             return connection.execute(sql, list(values)).fetchall()
-
-
-def one(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:
-    row = connection.execute(sql).fetchone()
-    assert row is not None
-    return row[0]
 
 
 def opens(path: Path) -> bool:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 
-import duckdb
 import pytest
 
-from derlem.catalog.connection import create_schema, read_catalog
+from derlem.catalog.connection import read_catalog
 from derlem.corpus.errors import UnreadableCorpus
 from derlem.corpus.restore import restore_corpora
+from tests.factories.catalog import memory_catalog
 
 TABLES = ("samples", "allocations", "exclusions", "seats", "manifest", "shards")
 
@@ -23,23 +23,20 @@ def test_restored_tables_are_equal(request, fixture):
     pantry = request.getfixturevalue(fixture)
     with read_catalog(pantry.workspace) as connection:
         before = rows(connection)
-    fresh = duckdb.connect()
-    create_schema(fresh)
+    fresh = memory_catalog()
     assert restore_corpora(fresh, pantry.workspace) == ["small"]
     assert rows(fresh) == before
     assert all(before.values())
 
 
 def test_nothing_to_restore(pantry):
-    fresh = duckdb.connect()
-    create_schema(fresh)
+    fresh = memory_catalog()
     assert restore_corpora(fresh, pantry.workspace) == []
 
 
 def test_unfinished_build_is_passed_over(built):
     (built.workspace.corpora / "small" / "stats.json").unlink()
-    fresh = duckdb.connect()
-    create_schema(fresh)
+    fresh = memory_catalog()
     assert restore_corpora(fresh, built.workspace) == []
 
 
@@ -47,8 +44,7 @@ def test_unfinished_build_is_passed_over(built):
 def test_files_that_do_not_belong_together(built, name):
     path = built.workspace.corpora / "small" / name
     path.write_bytes(b"{}")
-    fresh = duckdb.connect()
-    create_schema(fresh)
+    fresh = memory_catalog()
     with pytest.raises(UnreadableCorpus, match=name):
         restore_corpora(fresh, built.workspace)
 
@@ -59,7 +55,6 @@ def test_strata_without_numbers(built):
     for row in stats["allocations"]:
         del row["stratum"]
     path.write_text(json.dumps(stats))
-    fresh = duckdb.connect()
-    create_schema(fresh)
+    fresh = memory_catalog()
     with pytest.raises(UnreadableCorpus, match="does not number"):
         restore_corpora(fresh, built.workspace)

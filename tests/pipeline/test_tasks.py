@@ -3,34 +3,29 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import datetime
 from itertools import accumulate, pairwise
 from pathlib import Path
 
 import duckdb
-import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from derlem.adapters.base import SourceOptions, Spread
-from derlem.catalog.connection import create_schema
 from derlem.catalog.models import Item
-from derlem.catalog.segments import row_schema
 from derlem.pipeline.rows import announce
 from derlem.pipeline.tasks import Task, cut, plan_items, plan_pages, read_plan
+from tests.factories.catalog import WHEN, insert_items, memory_catalog
 
-AT = datetime(2026, 1, 1)
 SOURCE = SourceOptions(name="s", adapter="files", license="MIT")
 
 
 def catalog_with(items: list[Item]) -> duckdb.DuckDBPyConnection:
-    connection = duckdb.connect(":memory:")
-    create_schema(connection)
-    rows = [announce(item, ordinal=place, license="MIT", run="r", at=AT) for place, item in enumerate(items)]
-    table = pa.Table.from_pylist(rows, schema=row_schema())
-    connection.register("rows", table)
-    connection.execute("INSERT INTO items BY NAME SELECT *, 's/000001' AS segment FROM rows")
+    connection = memory_catalog()
+    rows = [
+        announce(item, ordinal=place, license="MIT", run="r", at=WHEN) for place, item in enumerate(items)
+    ]
+    insert_items(connection, rows)
     return connection
 
 

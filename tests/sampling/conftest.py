@@ -13,13 +13,17 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-import duckdb
-import pyarrow as pa
 import pytest
 from hypothesis import strategies as st
 
-from derlem.catalog.connection import create_schema
-from derlem.catalog.samples import sample_number
+from tests.factories.catalog import (
+    insert_items,
+    insert_segment,
+    insert_source,
+    item_row,
+    memory_catalog,
+    store_manifest,
+)
 
 Options = Mapping[str, Any]
 Place = tuple[str, str]
@@ -253,83 +257,44 @@ class SmallCatalog:
     """A catalog in memory that can be filled again and again."""
 
     def __init__(self) -> None:
-        self.connection = duckdb.connect(":memory:")
-        create_schema(self.connection)
+        self.connection = memory_catalog()
 
     def fill(self, rows: Sequence[Row], sources: Sequence[str], **columns: Mapping[str, Any]) -> None:
         """Replace everything by these rows, in this order; `columns` give values by item_id."""
         for table in ("sources", "items", "samples", "allocations", "exclusions", "numbered_seats"):
             self.connection.execute(f"DELETE FROM {table}")
-        for position, source in enumerate(sources):
-            self.connection.execute(
-                "INSERT INTO sources "
-                "VALUES (?, ?, 'files', 'CC0-1.0', NULL, '{}', '', TIMESTAMP '2026-01-01', NULL)",
-                [source, position],
-            )
+        for source in sources:
+            insert_source(self.connection, source)
         self.add(rows, **columns)
         self.merged()
 
     def merged(self) -> None:
         """Count one more segment: items have changed, and in a workspace only segments change them."""
-        self.connection.execute(
-            "INSERT INTO segments VALUES ('s0/000001', 's0', 1, 'ingest', 'r', 0, 0, TIMESTAMP '2026-01-01')"
-        )
+        insert_segment(self.connection)
 
     def add(self, rows: Sequence[Row], **columns: Mapping[str, Any]) -> None:
         """Append items."""
         if not rows:
             return
-        values = [
-            {
-                "item_id": row.item_id,
-                "source": row.source,
-                "uri": row.item_id,
-                "locator": "",
-                "ordinal": ordinal,
-                "unit": "",
-                "category": row.category,
-                "status": row.status,
-                "attempts": 1,
-                "sha256": hashlib.sha256(row.content.encode()).hexdigest(),
-                "license": "CC0-1.0",
-                "meta": "{}",
-                "hint": "{}",
-                "run": "r",
-                "discovered_at": "2026-01-01",
-                "updated_at": "2026-01-01",
-                "segment": f"{row.source}/000001",
+        items = [
+            item_row(
+                item_id=row.item_id,
+                source=row.source,
+                uri=row.item_id,
+                ordinal=ordinal,
+                category=row.category,
+                status=row.status,
+                sha256=hashlib.sha256(row.content.encode()).hexdigest(),
                 **{name: given[row.item_id] for name, given in columns.items() if row.item_id in given},
-            }
+            )
             for ordinal, row in enumerate(rows)
         ]
-        self.connection.register("given_rows", pa.Table.from_pylist(values))
-        self.connection.execute("INSERT INTO items BY NAME SELECT * FROM given_rows")
-        self.connection.unregister("given_rows")
+        insert_items(self.connection, items)
         self.merged()
 
-    def hold(self, name: str, seats: Sequence[tuple[str, int]], rows: Sequence[Row]) -> None:
-        """Store a sample by hand: (item_id, repeat) in any order."""
-        place = {row.item_id: (row.category, row.source) for row in rows}
-        self.connection.execute(
-            "INSERT INTO samples VALUES (?, 0, 1, ?, '{}', '', 'r', now()::TIMESTAMP)", [name, len(seats)]
-        )
-        strata = sorted({place.get(item, ("", "")) for item, _ in seats})
-        for number, (category, source) in enumerate(strata):
-            self.connection.execute(
-                "INSERT INTO allocations VALUES (?, ?, ?, 0, 0, 0, NULL, 0, '', ?)",
-                [name, category, source, number],
-            )
-        for position, (item, repeat) in enumerate(seats):
-            self.connection.execute(
-                "INSERT INTO numbered_seats VALUES (?, ?, ?, ?, ?)",
-                [
-                    sample_number(self.connection, name),
-                    position,
-                    item,
-                    strata.index(place.get(item, ("", ""))),
-                    repeat,
-                ],
-            )
+    def hold(self, name: str, rows: Sequence[tuple[str, int]]) -> None:
+        """Store a manifest by hand: (item_id, repeat) in any order."""
+        store_manifest(self.connection, name, rows)
 
     def manifest(self, name: str) -> list[tuple[str, int, str, str]]:
         """(item_id, repeat, category, source) in order; positions are checked to be 0, 1, 2, ..."""

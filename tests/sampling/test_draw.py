@@ -117,7 +117,7 @@ def test_an_extension_keeps_all_that_is_valid_and_fills_up(data, cases, make_row
         for repeat in range(data.draw(st.sampled_from([1, 1, 1, 3])))
     ]
     small_catalog.fill(rows, sources)
-    small_catalog.hold("before", [*earlier, ("0" * 32, 0)], rows)
+    small_catalog.hold("before", [*earlier, ("0" * 32, 0)])
     try:
         expected = reference.sample(raw, rows, sources, earlier, extending=True)
     except reference.Infeasible:

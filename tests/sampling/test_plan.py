@@ -15,6 +15,7 @@ from derlem.sampling.draw import draw_sample
 from derlem.sampling.errors import InfeasibleQuotas, Shortfall
 from derlem.sampling.plan import plan_sample, plan_table
 from derlem.sampling.sample_options import SampleOptions
+from tests.factories.catalog import insert_source
 
 
 def fill(catalog, make_row, **strata):
@@ -107,7 +108,7 @@ def test_a_target_over_what_there_is_names_what_limits_it(make_row, small_catalo
 
 def test_an_extension_says_where_it_could_not_keep_its_quotas(make_row, small_catalog):
     rows = fill(small_catalog, make_row, a__s=10, b__s=10)
-    small_catalog.hold("before", [(row.item_id, 0) for row in rows if row.category == "a"], rows)
+    small_catalog.hold("before", [(row.item_id, 0) for row in rows if row.category == "a"])
     made = plan(small_catalog, extend="before", target=12, quotas={"a": {"max": 4}})
     assert "could not keep its quota: 10 must stay or are floors below it, over max 4" in why(made)["a"]
     assert {node.label: node.allocated for node in made.nodes} == {
@@ -122,7 +123,7 @@ def test_an_extension_says_where_it_could_not_keep_its_quotas(make_row, small_ca
 
 def test_an_extension_counts_what_was_lost(make_row, small_catalog):
     rows = fill(small_catalog, make_row, a__s=10)
-    small_catalog.hold("before", [(row.item_id, 0) for row in rows[:4]] + [("f" * 32, 0)], rows)
+    small_catalog.hold("before", [(row.item_id, 0) for row in rows[:4]] + [("f" * 32, 0)])
     small_catalog.connection.execute(
         "UPDATE items SET status = 'withdrawn' WHERE item_id = ?", [rows[0].item_id]
     )
@@ -133,9 +134,7 @@ def test_an_extension_counts_what_was_lost(make_row, small_catalog):
 def test_a_plan_writes_nothing_and_works_read_only(tmp_path, make_row):
     workspace = Workspace(tmp_path)
     with write_catalog(workspace) as connection:
-        connection.execute(
-            "INSERT INTO sources VALUES ('s', 0, 'files', 'X', NULL, '{}', '', TIMESTAMP '2026-01-01', NULL)"
-        )
+        insert_source(connection, "s")
     before = workspace.catalog.read_bytes()
     with read_catalog(workspace) as connection:
         made = plan_sample(connection, SampleOptions(name="x", target=1, allow_shortfall=True))

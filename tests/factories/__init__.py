@@ -1,0 +1,1 @@
+"""Makes what several rooms' tests and the benchmarks need: rows, catalogs, segments, manifests."""
