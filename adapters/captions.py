@@ -1,4 +1,4 @@
-"""Captions from sidecars: the small text or JSON files that lie beside pictures and speak of them."""
+"""Captions from sidecars: the small text or JSON files that lie beside images and speak of them."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from ..core.options import StrictModel
 from .conversations import conversation
 
 MAX_SIDECAR = 4 * 2**20
-"""Bytes; what is larger speaks of more than one picture."""
+"""Bytes; what is larger speaks of more than one image."""
 
 _CODE = re.compile(r"[A-Za-z]{2,8}(?:[-_][A-Za-z0-9]{1,8})*(?:@[A-Za-z0-9]{1,8})?")
 _STAMP_LINE = re.compile(rf"({_CODE.pattern})\.utf8=(.*)")
 
 
 class CaptionOptions(StrictModel):
-    """Where a picture's caption stands.
+    """Where an image's caption stands.
 
     The sidecar of `a/b.png` is `a/b` + suffix, else `a/b.png` + suffix; the case of the suffix does
-    not matter. A sidecar that belongs to a picture is no item; one that belongs to nothing is, and is
-    rejected like any file that is no image. A sidecar that cannot be understood costs its picture only
-    the caption: the picture lands, and its `meta` says so under `sidecar`, with the reason bad_sidecar.
+    not matter. A sidecar that belongs to an image is no item; one that belongs to nothing is, and is
+    rejected like any file that is no image. A sidecar that cannot be understood costs its image only
+    the caption: the image lands, and its `meta` says so under `sidecar`, with the reason bad_sidecar.
     """
 
     sidecar: str = Field(
@@ -60,7 +60,7 @@ class CaptionOptions(StrictModel):
 
     @property
     def form(self) -> str:
-        """The format, given or told from the suffix."""
+        """The format, given or derived from the suffix."""
         return self.format or ("json" if self.sidecar.lower().endswith(".json") else "plain")
 
     @field_validator("language", "languages")
@@ -113,7 +113,7 @@ class Sidecars:
 
 
 def read_sidecar(data: bytes, options: CaptionOptions) -> Sidecar:
-    """What the sidecar with the content `data` says of its picture. Never raises: see CaptionOptions."""
+    """What the sidecar with the content `data` says of its image. Never raises: see CaptionOptions."""
     try:
         text = decode(data)
         if options.form == "json":

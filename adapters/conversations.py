@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..catalog.models import Message, clean_text
 
 IMAGE = "<image>"
-"""Where the picture stands in a turn."""
+"""Where the image stands in a turn."""
 
 _ROLES = {
     "user": "user",

@@ -9,11 +9,11 @@ _UNSPEAKABLE = re.compile(r"(\\*)([\0\ud800-\udfff])|(\\+)(?=x[0-9a-f]{2}|u[0-9a
 _ESCAPE = re.compile(r"(\\+)(x[0-9a-f]{2}|u[0-9a-f]{4}|(?=#[0-9]))")
 
 
-def readable(name: str) -> str:
+def escape(name: str) -> str:
     """`name`, as the operating system or an archive gave it, as text that can be stored and encoded.
 
     Bytes that are no characters (surrogate escapes) and NUL are written `\\xff`; what would be read as
-    such an escape gets its backslashes doubled. So different names stay different, and `exact` gives
+    such an escape gets its backslashes doubled. So different names stay different, and `unescape` gives
     the name back.
     """
     if (name.isascii() and "\\" not in name and "\0" not in name) or _PLAIN.fullmatch(name):
@@ -21,8 +21,8 @@ def readable(name: str) -> str:
     return _UNSPEAKABLE.sub(_spell, name)
 
 
-def exact(text: str) -> str:
-    """The name that `readable` spelled as `text`."""
+def unescape(text: str) -> str:
+    """The name that `escape` spelled as `text`."""
     return _ESCAPE.sub(_unspell, text) if "\\" in text else text
 
 

@@ -22,7 +22,7 @@ _REFUSALS = {
 }
 
 
-class Odd(NamedTuple):
+class Unreadable(NamedTuple):
     """Something in a folder that is there but cannot be read as a file."""
 
     name: str
@@ -41,7 +41,7 @@ class Folder:
     path: str
     files: list[str] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
-    odd: list[Odd] = field(default_factory=list)
+    unreadable: list[Unreadable] = field(default_factory=list)
 
     def join(self, name: str) -> str:
         """The path below the root of a name in this folder."""
@@ -85,7 +85,7 @@ class Tree:
             below = self._list(folder, states)
             folder.files.sort()
             folder.others.sort()
-            folder.odd.sort()
+            folder.unreadable.sort()
             yield folder
             stack.extend(sorted(below, reverse=True))
 
@@ -97,7 +97,7 @@ class Tree:
         except FileNotFoundError:
             return []  # it vanished since its parent was listed: there is nothing there
         except OSError as error:
-            folder.odd.append(Odd("", Reason.UNREADABLE, f"folder: {error.strerror}"))
+            folder.unreadable.append(Unreadable("", Reason.UNREADABLE, f"folder: {error.strerror}"))
             return []
         with entries:
             for entry in entries:
@@ -111,17 +111,21 @@ class Tree:
                 elif entry.is_file(follow_symlinks=False):
                     (folder.files if self._accepts(states, name) else folder.others).append(name)
                 elif self._accepts(states, name):
-                    self._list_odd(folder, entry)
+                    self._list_unreadable(folder, entry)
         return below
 
-    def _list_odd(self, folder: Folder, entry: os.DirEntry[str]) -> None:
+    def _list_unreadable(self, folder: Folder, entry: os.DirEntry[str]) -> None:
         """Sort out what is neither a plain file nor a folder."""
         if not entry.is_symlink():
-            folder.odd.append(Odd(entry.name, Reason.SPECIAL_FILE, "neither a file nor a folder"))
+            folder.unreadable.append(
+                Unreadable(entry.name, Reason.SPECIAL_FILE, "neither a file nor a folder")
+            )
         elif inside(self.root, entry.path) is None:
-            folder.odd.append(Odd(entry.name, Reason.LINK, "a link out of the source, or to nothing"))
+            folder.unreadable.append(
+                Unreadable(entry.name, Reason.LINK, "a link out of the source, or to nothing")
+            )
         elif entry.is_dir():
-            folder.odd.append(Odd(entry.name, Reason.LINK, "a link to a folder"))
+            folder.unreadable.append(Unreadable(entry.name, Reason.LINK, "a link to a folder"))
         else:
             folder.files.append(entry.name)
 
@@ -183,7 +187,7 @@ def open_below(root: str, path: str) -> int:
         return os.open(real, flags)
 
 
-def refusal(error: OSError | MemoryError) -> Failure:
+def failure_from_os_error(error: OSError | MemoryError) -> Failure:
     """What is said of an item whose file could not be opened or read."""
     if isinstance(error, MemoryError):
         return Failure(Reason.OUT_OF_MEMORY, "reading it needs more memory than there is")

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ..adapters.http.body_cache import Bodies
+from ..adapters.http.body_cache import BodyCache
 from ..catalog.connection import read_catalog
 from ..catalog.models import now
 from ..catalog.queries import query
@@ -72,7 +72,7 @@ def purge(store: SegmentStore, run: str) -> dict[str, int]:
     for source, mine in _by_source(withdrawn):
         for path in stored(workspace, source):
             _purge_segment(path, mine.column("item_id"))
-    with Bodies(workspace) as bodies:
+    with BodyCache(workspace) as bodies:
         bodies.erase(_bodies_of_withdrawn(workspace))
     counts = {}
     for source, mine in _by_source(find_purgeable(workspace, run)):
@@ -99,7 +99,7 @@ def remains(workspace: Workspace) -> pa.Table:
                 found.append({"item_id": item_id, "path": place, "what": what})
     if purged.num_rows:
         wanted = _bodies_of_withdrawn(workspace)
-        with Bodies(workspace) as bodies:
+        with BodyCache(workspace) as bodies:
             places = bodies.find(wanted)
         for item in purged.select(["item_id", "original_sha256", "document"]).to_pylist():
             there = {item["original_sha256"], item["document"]} & places.keys()

@@ -1,4 +1,4 @@
-"""Adapter for pictures and documents in archives: zips, tars, compressed tars, WebDataset shards."""
+"""Adapter for images and documents in archives: zips, tars, compressed tars, WebDataset shards."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from ...core.sniff import ARCHIVES, HEAD, media_type
 from ..base import Adapter, SourceOptions, Spread
 from ..captions import MAX_SIDECAR, CaptionOptions, Sidecar, bad_sidecar, decode, read_sidecar
 from ..files.adapter import FIELDS, CategoryOf
-from ..names import exact, readable
+from ..names import escape, unescape
 from ..templates import Template
-from ..tree import Tree, open_below, refusal, root_of
+from ..tree import Tree, failure_from_os_error, open_below, root_of
 from .containers import Container, PackedTar, open_container
-from .members import ArchiveError, ArchiveLimits, Member, Place, vetted
+from .members import ArchiveError, ArchiveLimits, Member, Place, validated
 from .samples import WEBDATASET_SIDECARS, Sample, alone, beside, grouped, keeping, looks_grouped
 
 BATCH = 2_000
@@ -31,7 +31,7 @@ _PORTION_BYTES = 2**20
 _MOST_KEPT = 2**28
 """Bytes of sidecars that are held while one compressed tar is listed, unless it is grouped by key."""
 
-_PICTURES = (b"\xff\xd8", b"\x89P")
+_IMAGE_STARTS = (b"\xff\xd8", b"\x89P")
 """How most members begin; they need no further look to see that they are no archives."""
 
 _TEXT = CaptionOptions(sidecar=".txt")
@@ -41,9 +41,9 @@ log = logging.getLogger("derlem.archive")
 
 
 class ArchiveOptions(SourceOptions):
-    """Zips, tars, and tars compressed with gzip, bzip2, xz or zstd, told apart by their bytes.
+    """Zips, tars, and tars compressed with gzip, bzip2, xz or zstd, distinguished by their bytes.
 
-    Every member that is no directory is an item, but for sidecars of pictures. What must not or cannot
+    Every member that is no directory is an item, but for sidecars of images. What must not or cannot
     be read is rejected with its reason: unsafe names, links, devices, encrypted, damaged and repeated
     members (the first one counts), nested archives, bombs. An archive that is damaged or cut short is
     itself a rejected item (bad_archive), beside those of its members that came before the damage.
@@ -87,9 +87,9 @@ class ArchiveAdapter(Adapter[ArchiveOptions]):
         root = root_of(source.path)
         for uri, group in itertools.groupby(items, key=lambda item: item.uri):
             try:
-                handle = open_below(root, exact(uri))
+                handle = open_below(root, unescape(uri))
             except OSError as error:
-                yield from _all_failed(group, refusal(error))
+                yield from _all_failed(group, failure_from_os_error(error))
                 continue
             try:
                 yield from _read_archive(source, handle, group)
@@ -100,27 +100,27 @@ class ArchiveAdapter(Adapter[ArchiveOptions]):
     def _items(source: ArchiveOptions, tree: Tree, template: Template) -> Iterator[Item]:
         for folder in tree.folders():
             for name in folder.files:
-                uri = readable(folder.join(name))
+                uri = escape(folder.join(name))
                 title = name.partition(".")[0] or name
                 category = CategoryOf(template, archive=title, archive_dir=folder.path)
                 try:
                     handle = open_below(tree.root, folder.join(name))
                 except OSError as error:
-                    failure = refusal(error)
+                    failure = failure_from_os_error(error)
                     yield _archive_item(source, uri, category, failure.reason, failure.detail)
                     continue
                 try:
                     yield from _list_archive(source, handle, uri, category)
                 finally:
                     os.close(handle)
-            for odd in folder.odd:
-                uri = readable(folder.join(odd.name))
+            for entry in folder.unreadable:
+                uri = escape(folder.join(entry.name))
                 yield _archive_item(
                     source,
                     uri,
-                    CategoryOf(template, archive=odd.name, archive_dir=folder.path),
-                    odd.reason,
-                    odd.detail,
+                    CategoryOf(template, archive=entry.name, archive_dir=folder.path),
+                    entry.reason,
+                    entry.detail,
                 )
 
 
@@ -152,13 +152,13 @@ def _list_archive(source: ArchiveOptions, handle: int, uri: str, category: Categ
     except ArchiveError as error:
         yield _archive_item(source, uri, category, error.reason, error.detail)
     except OSError as error:
-        failure = refusal(error)
+        failure = failure_from_os_error(error)
         yield _archive_item(source, uri, category, failure.reason, failure.detail)
 
 
 def _samples(source: ArchiveOptions, container: Container) -> Iterator[Sample]:
     """The archive's members, each with its sidecars, by the rule that the source asks for."""
-    members = vetted(container.members(), source.limits)
+    members = validated(container.members(), source.limits)
     own = {source.caption.sidecar[1:].lower()} if source.caption else set()
     by_key = source.webdataset is True or (source.webdataset == "auto" and not own and container.is_tar)
     if isinstance(container, PackedTar):  # its sidecars are met once, now
@@ -221,7 +221,7 @@ def _read_archive(
     except ArchiveError as error:
         yield from _all_failed(items, Failure(error.reason, error.detail))
     except OSError as error:
-        yield from _all_failed(items, refusal(error))
+        yield from _all_failed(items, failure_from_os_error(error))
     else:
         while portion := _portion(items):
             yield from _read_portion(source, container, portion)
@@ -236,7 +236,7 @@ def _read_portion(
         try:
             outcome = _outcome(source, item, outcomes)
         except (OSError, MemoryError) as error:
-            outcome = refusal(error)
+            outcome = failure_from_os_error(error)
             outcomes = container.read(_places(portion[number:]))
         yield item.item_id, outcome
 
@@ -276,7 +276,7 @@ def _outcome(source: ArchiveOptions, item: Item, outcomes: Iterator[bytes | Fail
         return data
     if not data:
         return Failure(Reason.EMPTY, "a member of no bytes")
-    if not data.startswith(_PICTURES) and (kind := media_type(data[:HEAD])) in ARCHIVES:
+    if not data.startswith(_IMAGE_STARTS) and (kind := media_type(data[:HEAD])) in ARCHIVES:
         return Failure(Reason.NESTED_ARCHIVE, kind)
     if not sidecars:
         return Payload(data)

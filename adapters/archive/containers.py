@@ -41,7 +41,7 @@ class Container(Protocol):
 
 
 def open_container(handle: int, limits: ArchiveLimits) -> Container:
-    """The archive open as `handle`, its kind told from its bytes; ArchiveError if it is none."""
+    """The archive open as `handle`, its kind detected from its bytes; ArchiveError if it is none."""
     size = os.fstat(handle).st_size
     head = os.pread(handle, HEAD, 0)
     kind = media_type(head)

@@ -10,7 +10,7 @@ from pydantic import ByteSize, Field
 
 from ...catalog.status import Reason
 from ...core.options import StrictModel
-from ..names import readable, repeated
+from ..names import escape, repeated
 
 _UNSAFE = re.compile(r"[/\\]|[A-Za-z]:|(?:.*[/\\])?\.\.(?:[/\\]|$)|.*\0", re.DOTALL)
 
@@ -58,7 +58,7 @@ class Place(NamedTuple):
 class Member(NamedTuple):
     """One entry of an archive that is not a directory. A member with a `reason` will not be read.
 
-    `name` is as the archive spells it, bytes that are no characters as surrogate escapes; `vetted`
+    `name` is as the archive spells it, bytes that are no characters as surrogate escapes; `validated`
     makes it readable and unique. `content` is the data of a small member that was met in passing.
     """
 
@@ -69,7 +69,7 @@ class Member(NamedTuple):
     content: bytes | None = None
 
 
-def vetted(members: Iterator[Member], limits: ArchiveLimits) -> Iterator[Member]:
+def validated(members: Iterator[Member], limits: ArchiveLimits) -> Iterator[Member]:
     """Members with readable, unique names; those with unsafe or repeated names or too many bytes marked.
 
     The first of several members with one name is the one that counts. ArchiveError when the archive
@@ -80,7 +80,7 @@ def vetted(members: Iterator[Member], limits: ArchiveLimits) -> Iterator[Member]
     for count, (name, place, reason, detail, _) in enumerate(members):
         if count >= limits.members:
             raise ArchiveError(Reason.ARCHIVE_BOMB, f"more than {limits.members} entries (limits.members)")
-        text = readable(name)
+        text = escape(name)
         if reason is None:
             if _UNSAFE.match(name):
                 reason, detail = Reason.UNSAFE_PATH, "absolute, or leads out of the archive"

@@ -1,4 +1,4 @@
-"""Which members of an archive belong together: a picture and the small files that speak of it."""
+"""Which members of an archive belong together: an image and the small files that speak of it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .members import ArchiveError, Member
 from .streams import Stream
 
 WEBDATASET_SIDECARS = frozenset({"txt", "json", "cls"})
-"""Suffixes of the parts of a WebDataset sample that speak of its pictures."""
+"""Suffixes of the parts of a WebDataset sample that speak of its images."""
 
 _PEEK = 64
 _MAX_PARTS = 64
@@ -71,7 +71,7 @@ def beside(members: Iterable[Member], suffix: str) -> Iterator[Sample]:
 
 
 def grouped(members: Iterable[Member], suffixes: Collection[str]) -> Iterator[Sample]:
-    """WebDataset samples: neighbours that share a key are one, and its sidecars speak of all its pictures."""
+    """WebDataset samples: neighbours that share a key are one, and its sidecars speak of all its images."""
     for key, parts in itertools.groupby(map(_part, members), key=lambda part: part.key):
         if key is None:
             yield from alone(part.member for part in parts)
@@ -83,7 +83,7 @@ def grouped(members: Iterable[Member], suffixes: Collection[str]) -> Iterator[Sa
 def looks_grouped(members: Iterator[Member]) -> tuple[bool, Iterator[Member]]:
     """Whether the members look like WebDataset samples, and the members again.
 
-    They do when each of the first ones has a key and belongs to a picture with a sidecar.
+    They do when each of the first ones has a key and belongs to an image with a sidecar.
     """
     peeked, problem = _gather(itertools.islice(members, _PEEK))
     groups = [
@@ -115,7 +115,7 @@ def _failing(problem: ArchiveError) -> Iterator[Member]:
 
 
 def _sample(parts: list[_Part], suffixes: Collection[str]) -> Iterator[Sample]:
-    """The items of one sample; one without any picture is an item that says so."""
+    """The items of one sample; one without any image is an item that says so."""
     sidecars: dict[str, Member] = {}
     others = []
     for _, suffix, member in parts:

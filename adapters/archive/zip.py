@@ -56,7 +56,7 @@ def members(handle: int, size: int, limits: ArchiveLimits) -> Iterator[Member]:
     try:
         for member in _entries(handle, directory, limits):
             if len(found) > limits.members:
-                break  # `vetted` says so
+                break  # `validated` says so
             found.append(member)
     except ArchiveError as error:
         problem = error

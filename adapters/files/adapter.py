@@ -1,4 +1,4 @@
-"""Adapter for pictures and documents in folders, with captions in sidecar files."""
+"""Adapter for images and documents in folders, with captions in sidecar files."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from ...catalog.status import Reason
 from ...core.config_values import ResolvedPath
 from ..base import Adapter, SourceOptions
 from ..captions import MAX_SIDECAR, CaptionOptions, Sidecar, Sidecars, bad_sidecar, read_sidecar
-from ..names import exact, readable
+from ..names import escape, unescape
 from ..templates import Template
-from ..tree import Folder, Tree, open_below, refusal, root_of
+from ..tree import Folder, Tree, failure_from_os_error, open_below, root_of
 
 BATCH = 2_000
 FIELDS = ("dir", "top", "parent", "name", "stem", "ext")
@@ -29,7 +29,7 @@ _NOTHING = Sidecar({}, {})
 class FilesOptions(SourceOptions):
     """Files in a folder, or those that a glob names.
 
-    Every file is an item, but for sidecars of pictures; what is no image or PDF ends as rejected. The
+    Every file is an item, but for sidecars of images; what is no image or PDF ends as rejected. The
     root, from which `{dir}` counts, is the folder, or the last one before the first wildcard. Links to
     files are followed while they stay below the root; other links are rejected, and folders are never
     entered through links. Names that start with a dot, and the workspace, are passed over.
@@ -71,16 +71,16 @@ class FilesAdapter(Adapter[FilesOptions]):
         root = root_of(source.path)
         for item in items:
             try:
-                data = _read(root, exact(item.uri), source.max_bytes)
+                data = _read(root, unescape(item.uri), source.max_bytes)
             except (OSError, MemoryError) as error:
-                yield item.item_id, refusal(error)
+                yield item.item_id, failure_from_os_error(error)
                 continue
             if isinstance(data, Failure):
                 yield item.item_id, data
                 continue
             said = _NOTHING
             if source.caption and (sidecar := item.hint.get("sidecar")):
-                said = _read_caption(root, exact(item.uri), exact(sidecar), source.caption)
+                said = _read_caption(root, unescape(item.uri), unescape(sidecar), source.caption)
             yield item.item_id, Payload(data, said.updates, said.meta)
 
     @staticmethod
@@ -95,20 +95,20 @@ class FilesAdapter(Adapter[FilesOptions]):
                 if sidecars.taken(name):
                     continue
                 if found := sidecars.of(name):
-                    hint = {"sidecar": readable(found)}
+                    hint = {"sidecar": escape(found)}
             yield Item(
                 source=source.name,
-                uri=readable(folder.join(name)),
+                uri=escape(folder.join(name)),
                 category=below(folder.path, name),
                 hint=hint,
             )
-        for odd in folder.odd:
+        for entry in folder.unreadable:
             yield Item(
                 source=source.name,
-                uri=readable(folder.join(odd.name)),
-                category=below(folder.path, odd.name),
-                meta={"detail": odd.detail},
-                reason=odd.reason,
+                uri=escape(folder.join(entry.name)),
+                category=below(folder.path, entry.name),
+                meta={"detail": entry.detail},
+                reason=entry.reason,
             )
 
 
@@ -138,7 +138,7 @@ class CategoryOf:
             "ext": extension.lower() if dot and stem else "",
             **self._more,
         }
-        category = self._template.render({key: readable(fields[key]) for key in self._template.fields})
+        category = self._template.render({key: escape(fields[key]) for key in self._template.fields})
         if self._by_folder:
             if len(self._known) >= _KNOWN_FOLDERS:
                 self._known.clear()

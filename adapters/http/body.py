@@ -46,7 +46,7 @@ async def read_body(
     limit: int,
     accept: tuple[str, ...],
     begun: Partial | None,
-    large: Turnstile,
+    large: MemorySemaphore,
     *,
     clip: bool = False,
 ) -> bytes:
@@ -128,7 +128,7 @@ def resumable(headers: CIMultiDictProxy[str]) -> Partial | None:
     return Partial(validator) if validator else None
 
 
-class Turnstile:
+class MemorySemaphore:
     """Bounds the memory of large bodies under way: they wait for each other, first come, first served."""
 
     def __init__(self, room: int = 256 * 2**20) -> None:

@@ -15,7 +15,7 @@ from .body_store import BodyStore, Place
 _CHUNK = 2**20
 
 
-class Bodies:
+class BodyCache:
     """The bodies of a workspace: files by their sha256, and packs of small ones that the ledger knows.
 
     The caller holds the workspace's lock: nothing is fetched meanwhile.

@@ -1,6 +1,6 @@
 """Keeps fetched bodies so that unchanged ones need not be transferred again.
 
-Documents are files of the cache, as everywhere. Pictures are small and many, and a file for each costs more
+Documents are files of the cache, as everywhere. Images are small and many, and a file for each costs more
 than fetching it (measured: 0.2 to 1 ms each, against 0.02 to append it): they lie in packs, one after
 another, and the ledger knows where. Packs are not flushed to disk; what a crash damages, `load` finds out.
 """

@@ -10,9 +10,9 @@ from multidict import CIMultiDictProxy
 
 from ...catalog.models import Failure
 from ...catalog.status import Reason
-from ..names import exact
+from ..names import unescape
 from .addresses import Addresses
-from .body import BodyError, Partial, Turnstile, continues, read_body, resumable, resume_headers
+from .body import BodyError, MemorySemaphore, Partial, continues, read_body, resumable, resume_headers
 from .connections import Connections, Response
 from .fetch_options import FetchOptions
 from .ledger import Known
@@ -66,7 +66,7 @@ class Client:
     def __init__(self, options: FetchOptions, *, agent: str, timeout: float, verify: bool) -> None:
         """Make it inside a running loop. `timeout`: seconds of a whole request. `verify`: certificates."""
         self._timeout = timeout
-        self._large = Turnstile()
+        self._large = MemorySemaphore()
         self._connections = Connections(
             Addresses(options.allow_private),
             headers={"User-Agent": agent, "Accept": "*/*", "Accept-Encoding": "identity, gzip;q=0.5"},
@@ -89,9 +89,9 @@ class Client:
             headers = resume_headers(job.begun)
         elif job.known is not None:
             if job.known.etag:
-                headers["If-None-Match"] = exact(job.known.etag)
+                headers["If-None-Match"] = unescape(job.known.etag)
             if job.known.last_modified:
-                headers["If-Modified-Since"] = exact(job.known.last_modified)
+                headers["If-Modified-Since"] = unescape(job.known.last_modified)
         async with asyncio.timeout(self._timeout):
             response = await self._connections.get(job.target, headers, single=job.dropped)
             try:

@@ -69,7 +69,7 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class _Route:
-    """Where an origin's requests go, as a connector is told, and the headers that all of them have."""
+    """Where an origin's requests go, as a connector needs it, and the headers that all of them have."""
 
     request: ClientRequest
     headers: str

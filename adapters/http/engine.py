@@ -1,4 +1,4 @@
-"""Carries URLs through redirects, retries, rests and rules to their one result. Runs inside an event loop."""
+"""Sends requests and follows redirects, retries and pauses, until each job has its one result."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class Engine:
         else:
             verdict = policy.before(job.target.url)
             if (reason := verdict.gate(respected)) is not None:
-                job.settle(job, Failure(reason, "robots.txt", verdict.told))
+                job.settle(job, Failure(reason, "robots.txt", verdict.as_meta))
                 return
             job.policy, job.verdict = policy, verdict
             if policy.crawl_delay and "robots" in respected:
@@ -109,8 +109,8 @@ class Engine:
         now = time.monotonic()
         host = self._schedule.host(name)
         failure = self._down.get(name)
-        if failure is None and host.resting_until > now + self._options.patience:
-            failure = self._resting(host, now)
+        if failure is None and host.paused_until > now + self._options.max_wait:
+            failure = self._paused(host, now)
         if failure is not None:
             self._loop.call_soon(job.settle, job, failure)
         elif delay:
@@ -121,14 +121,14 @@ class Engine:
 
     def _recall(self, host: Host[Job]) -> None:
         """A host became ours: go on with the rest it asked an earlier process, or another one, for."""
-        found = self._ledger.resting(host.name)
+        found = self._ledger.paused(host.name)
         if found is not None:
             until, reason = found
             now = time.monotonic()
-            host.resting_until = max(host.resting_until, now + until - time.time())
+            host.paused_until = max(host.paused_until, now + until - time.time())
             self._why[host.name] = Reason(reason)
-            if host.resting_until > now + self._options.patience:
-                self._loop.call_soon(self._give_up, host, self._resting(host, now))
+            if host.paused_until > now + self._options.max_wait:
+                self._loop.call_soon(self._give_up, host, self._paused(host, now))
 
     def _pump(self) -> None:
         """Begin requests; come again when the next one may be."""
@@ -189,21 +189,21 @@ class Engine:
         if isinstance(result, Answer):
             waits = exhausted_for(result.headers, time.time())
             if waits:
-                self._rest(host, waits, Reason.HTTP_429)
+                self._pause(host, waits, Reason.HTTP_429)
             if result.status in REDIRECTS:
                 self._redirect(job, result.headers)
-                host.failures = host.rests = 0
+                host.failures = host.pauses = 0
                 return
             if result.status not in (200, 203, 206) and not (result.status == 304 and job.known):
                 result = self._refusal(host, result)
         if isinstance(result, Answer):
-            host.failures = host.rests = 0
+            host.failures = host.pauses = 0
             job.settle(job, result)
             return
         if result.reason in HOST_LEVEL:
             self._count_failure(host, result)
         elif result.reason is not Reason.HTTP_429:
-            host.failures = host.rests = 0
+            host.failures = host.pauses = 0
         if result.reason.transient and job.tries < self._options.retries:
             job.tries += 1
             if job.begun is not None and job.begun.size < RESUMABLE:
@@ -213,15 +213,15 @@ class Engine:
             job.settle(job, result)
 
     def _refusal(self, host: Host[Job], answer: Answer) -> Failure:
-        """The failure that a status stands for; a host that asks for rest gets it."""
+        """The failure that a status stands for; a host that asks for a pause gets one."""
         failure = status_failure(answer.status)
         asked = retry_after(answer.headers.get("Retry-After"), time.time())
         if failure.reason is Reason.HTTP_429 or (answer.status == 503 and asked is not None):
             if asked is None:
-                asked = self._backoff(host.rests + 1) * 5
-                if host.resting_until <= time.monotonic():
-                    host.rests += 1
-            self._rest(host, asked, failure.reason)
+                asked = self._backoff(host.pauses + 1) * 5
+                if host.paused_until <= time.monotonic():
+                    host.pauses += 1
+            self._pause(host, asked, failure.reason)
         return failure
 
     def _redirect(self, job: Job, headers: CIMultiDictProxy[str]) -> None:
@@ -247,36 +247,36 @@ class Engine:
             self._origins.consult(job)
 
     def _count_failure(self, host: Host[Job], failure: Failure) -> None:
-        """The circuit breaker: a host that fails and fails rests, and in the end is given up."""
+        """The circuit breaker: a host that fails and fails pauses, and in the end is given up."""
         breaker = self._options.breaker
         now = time.monotonic()
         host.failures += 1
-        if host.failures < breaker.failures or host.resting_until > now:
+        if host.failures < breaker.failures or host.paused_until > now:
             return
-        host.rests += 1
-        if host.rests > breaker.rests:
+        host.pauses += 1
+        if host.pauses > breaker.pauses:
             detail = f"{host.failures} failures in a row, the last one: {failure.reason} {failure.detail}"
             self._down[host.name] = Failure(Reason.HOST_DOWN, detail.rstrip())
             self._give_up(host, self._down[host.name])
         else:
-            seconds = breaker.rest * 2 ** (host.rests - 1) * random.uniform(1.0, 1.2)
-            self._rest(host, seconds, Reason.HOST_DOWN)
+            seconds = breaker.pause * 2 ** (host.pauses - 1) * random.uniform(1.0, 1.2)
+            self._pause(host, seconds, Reason.HOST_DOWN)
 
-    def _rest(self, host: Host[Job], seconds: float, reason: Reason) -> None:
+    def _pause(self, host: Host[Job], seconds: float, reason: Reason) -> None:
         """Leave a host alone, across restarts; give it up for now if that is longer than we wait."""
         now = time.monotonic()
-        if now + seconds <= host.resting_until:
+        if now + seconds <= host.paused_until:
             return
-        self._ledger.rest_host(host.name, time.time() + seconds, reason)
+        self._ledger.pause_host(host.name, time.time() + seconds, reason)
         self._why[host.name] = reason
-        self._schedule.rest(host, now + seconds, now)
-        if seconds > self._options.patience:
-            self._give_up(host, self._resting(host, now))
+        self._schedule.pause(host, now + seconds, now)
+        if seconds > self._options.max_wait:
+            self._give_up(host, self._paused(host, now))
 
-    def _resting(self, host: Host[Job], now: float) -> Failure:
-        until = datetime.fromtimestamp(time.time() + host.resting_until - now, UTC)
+    def _paused(self, host: Host[Job], now: float) -> Failure:
+        until = datetime.fromtimestamp(time.time() + host.paused_until - now, UTC)
         reason = self._why.get(host.name, Reason.HTTP_429)
-        return Failure(reason, f"the host is left alone until {until.isoformat(timespec='seconds')}")
+        return Failure(reason, f"the host is paused until {until.isoformat(timespec='seconds')}")
 
     def _give_up(self, host: Host[Job], failure: Failure) -> None:
         for job in self._schedule.drain(host, time.monotonic()):

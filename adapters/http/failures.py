@@ -105,8 +105,8 @@ def status_failure(status: int) -> Failure:
 def _tls_detail(links: Iterable[BaseException]) -> str:
     """What OpenSSL says; aiohttp wraps that in errors which are ssl.SSLErrors without any of it."""
     *_, innermost = (link for link in links if isinstance(link, ssl.SSLError))
-    told = [getattr(innermost, name, None) for name in ("reason", "verify_message")]
-    return ": ".join(text for text in told if text) or _first_line(innermost)
+    parts = [getattr(innermost, name, None) for name in ("reason", "verify_message")]
+    return ": ".join(text for text in parts if text) or _first_line(innermost)
 
 
 def _first_line(error: BaseException | str) -> str:

@@ -36,11 +36,15 @@ class Timeouts(StrictModel):
 
 
 class Breaker(StrictModel):
-    """When a host counts as down: it rests, is tried with one request, and rests longer."""
+    """When a host counts as down: it pauses, is tried with one request, and pauses longer."""
 
     failures: int = Field(default=10, ge=1, description="failures of the host in a row")
-    rest: float = Field(default=15.0, gt=0, description="seconds of the first rest; the next are longer")
-    rests: int = Field(default=3, ge=1, description="after so many rests the host is left for another run")
+    pause: float = Field(
+        default=15.0, gt=0, description="seconds of the first pause; later pauses are longer"
+    )
+    pauses: int = Field(
+        default=3, ge=1, description="after this many pauses the host is left for another run"
+    )
 
 
 class SourceLimits(StrictModel):
@@ -76,10 +80,11 @@ class FetchOptions(StrictModel):
     backoff: float = Field(
         default=1.0, gt=0, description="seconds before the second try; it doubles, and is jittered"
     )
-    patience: float = Field(
+    max_wait: float = Field(
         default=300.0,
         ge=0,
-        description="seconds of rest that a run waits for; a host that asks for more is left for another run",
+        description="longest pause of a host that a run waits for, in seconds; a host with a longer one is "
+        "left for another run",
     )
     breaker: Breaker = Field(default_factory=Breaker)
     respect: tuple[Signal, ...] = Field(

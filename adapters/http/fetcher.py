@@ -20,7 +20,7 @@ from ...catalog.status import Reason
 from ...core.sniff import HEAD
 from ...core.workspace import Workspace
 from ..base import Context
-from ..names import readable
+from ..names import escape
 from .body import BodyError, check_type
 from .body_store import BodyStore, Place
 from .client import Answer, Client, Job
@@ -32,7 +32,7 @@ from .optouts import inside
 from .urls import UrlError, read_url
 
 LOOK_AHEAD = 16_384
-"""Items in our hands at most: enough of them to find work on other hosts while some rest."""
+"""Items in our hands at most: enough of them to find work on other hosts while some pause."""
 
 CHUNK = 256
 HELD = 64 * 2**20
@@ -193,13 +193,13 @@ class _Session:
                 self._gate(job)
         except BodyError as error:
             return error.failure
-        told = _told(answer)
+        headers = _stored_headers(answer)
         # without a validator nobody could tell later whether it is unchanged
-        checkable = "etag" in told or "last_modified" in told
+        checkable = "etag" in headers or "last_modified" in headers
         if answer.status != 304 and self._options.cache and checkable:
-            known = Known(*self._store.store(body), *(told.get(name) for name, _ in _HEADERS))
+            known = Known(*self._store.store(body), *(headers.get(name) for name, _ in _HEADERS))
             self._ledger.remember(job.address, known)
-        return Payload(body, {}, _evidence(job, answer.status, told))
+        return Payload(body, {}, _evidence(job, answer.status, headers))
 
     def _call(self, function: Callable[..., None], *arguments: object) -> None:
         assert self._loop is not None
@@ -258,7 +258,7 @@ class _Session:
 
     def _gate(self, job: Job) -> None:
         if job.verdict is not None and (reason := job.verdict.gate(self._options.respect)) is not None:
-            raise BodyError(Failure(reason, "the site opts out", job.verdict.told))
+            raise BodyError(Failure(reason, "the site opts out", job.verdict.as_meta))
 
     def _settle(self, job: Job, result: Answer | Failure) -> None:
         """Hand a job's result over."""
@@ -269,17 +269,17 @@ class _Session:
         self._queue.put((job, result))
 
 
-def _told(answer: Answer) -> dict[str, str]:
+def _stored_headers(answer: Answer) -> dict[str, str]:
     """What the headers say of the body, readable: no database takes bytes that are no characters."""
-    return {name: readable(value) for name, header in _HEADERS if (value := answer.headers.get(header))}
+    return {name: escape(value) for name, header in _HEADERS if (value := answer.headers.get(header))}
 
 
-def _evidence(job: Job, status: int, told: dict[str, str]) -> dict[str, Any]:
+def _evidence(job: Job, status: int, headers: dict[str, str]) -> dict[str, Any]:
     """For the item's `meta`: how it was fetched, and what was said about such use."""
     fetched: dict[str, Any] = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "status": status}
     if job.seen:
         fetched["url"] = str(job.target.url)
-    meta: dict[str, Any] = {"fetch": fetched | told}
+    meta: dict[str, Any] = {"fetch": fetched | headers}
     if job.verdict is not None:
-        meta |= job.verdict.told  # an objection here was not respected: samples may still respect it
+        meta |= job.verdict.as_meta  # an objection here was not respected: samples may still respect it
     return meta

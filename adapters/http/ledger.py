@@ -1,6 +1,6 @@
 """The fetch ledger: what HTTP taught us and must survive a restart, shared by all worker processes.
 
-Validators of URLs whose bytes are in the cache, hosts that asked for rest, and what origins' robots.txt
+Validators of URLs whose bytes are in the cache, hosts that asked for a pause, and what origins' robots.txt
 and tdmrep.json said. It is a memory, not a record: deleting it costs requests, never items.
 """
 
@@ -96,7 +96,7 @@ class Ledger:
     """The ledger in one process. Times are seconds since the epoch.
 
     Validators are written in batches by a thread, since losing the last second of them only costs a
-    transfer; a host's rest is on disk when `rest_host` returns. Where that thread fails, whoever has
+    transfer; a host's pause is on disk when `pause_host` returns. Where that thread fails, whoever has
     something to remember, or closes the ledger, gets its error. All methods raise DiskError and LedgerError.
     """
 
@@ -160,8 +160,8 @@ class Ledger:
             with _telling(self._path), self._engine.begin() as connection:
                 connection.execute(table.delete().where(table.c.sha256 == bindparam("gone")), rows)
 
-    def rest_host(self, host: str, until: float, reason: str) -> None:
-        """Have all processes, later ones too, leave a host alone until `until`; never shortens a rest."""
+    def pause_host(self, host: str, until: float, reason: str) -> None:
+        """Have all processes, later ones too, leave a host alone until `until`; never shortens a pause."""
         table = _table(HostRow)
         statement = insert(table).values(host=host, until=until, reason=reason, at=time.time())
         later = {name: statement.excluded[name] for name in ("until", "reason", "at")}
@@ -172,7 +172,7 @@ class Ledger:
                 )
             )
 
-    def resting(self, host: str) -> tuple[float, str] | None:
+    def paused(self, host: str) -> tuple[float, str] | None:
         """Until when a host is to be left alone, and why; None if it is not."""
         with _telling(self._path), Session(self._engine) as session:
             row = session.get(HostRow, host)

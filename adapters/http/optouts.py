@@ -19,7 +19,7 @@ from protego import Protego
 from yarl import URL
 
 from ...catalog.status import Reason
-from ..names import readable
+from ..names import escape
 from .fetch_options import Signal
 
 REASONS: Mapping[Signal, Reason] = {
@@ -61,7 +61,7 @@ class Verdict:
         return next((REASONS[signal] for signal in self.objections if signal in respect), None)
 
     @property
-    def told(self) -> dict[str, Any]:
+    def as_meta(self) -> dict[str, Any]:
         """For an item's `meta`: the raw values, and which signals object, if any does."""
         objections = {"opt_outs": list(self.objections)} if self.objections else {}
         return {"opt_out": self.evidence, **objections}
@@ -111,11 +111,11 @@ class OriginPolicy:
     def after(self, verdict: Verdict, url: URL, headers: CIMultiDictProxy[str]) -> None:
         """Add what a response's headers say, and tdmrep.json, which they override."""
         if tags := headers.getall("X-Robots-Tag", ()):
-            verdict.evidence["x_robots_tag"] = [readable(tag) for tag in tags]
+            verdict.evidence["x_robots_tag"] = [escape(tag) for tag in tags]
             if tags_refuse(tags, self._agent):
                 verdict.object("x_robots_tag")
         if usage := headers.getall("Content-Usage", ()):
-            verdict.evidence["content_usage"] = [readable(value) for value in usage]
+            verdict.evidence["content_usage"] = [escape(value) for value in usage]
             if usage_refuses(",".join(usage)):
                 verdict.object("aipref")
         rule = best_rule(self._tdm, url.raw_path_qs) if self._tdm else None
@@ -123,11 +123,11 @@ class OriginPolicy:
             verdict.evidence["tdmrep_json"] = rule.raw
         reserved = rule is not None and rule.refuses
         if (header := headers.get("tdm-reservation")) is not None:
-            verdict.evidence["tdm_reservation"] = readable(header)
+            verdict.evidence["tdm_reservation"] = escape(header)
             if header.strip() in ("0", "1"):
                 reserved = header.strip() == "1"
             if (policy := headers.get("tdm-policy")) is not None:
-                verdict.evidence["tdm_policy"] = readable(policy)
+                verdict.evidence["tdm_policy"] = escape(policy)
         if reserved:
             verdict.object("tdmrep")
 
@@ -204,7 +204,7 @@ def tdm_rules(text: str) -> list[PathRule]:
     for entry in entries if isinstance(entries, list) else [entries]:
         if isinstance(entry, dict) and isinstance(location := entry.get("location"), str):
             reserved = str(entry.get("tdm-reservation")) == "1"
-            rules.append(PathRule(location, reserved, readable(json.dumps(entry, ensure_ascii=False)[:1000])))
+            rules.append(PathRule(location, reserved, escape(json.dumps(entry, ensure_ascii=False)[:1000])))
     return rules
 
 

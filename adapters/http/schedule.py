@@ -133,8 +133,8 @@ class Host(Generic[T]):
     share: Share
     active: int = 0
     failures: int = 0
-    rests: int = 0
-    resting_until: float = 0.0
+    pauses: int = 0
+    paused_until: float = 0.0
     queue: deque[T] = field(default_factory=deque)
     _later: list[tuple[float, int, T]] = field(default_factory=list)
     _place: _Place = _Place.NOWHERE
@@ -188,9 +188,9 @@ class Schedule(Generic[T]):
         if host._place is not _Place.RING:
             self._settle(host, now)
 
-    def rest(self, host: Host[T], until: float, now: float) -> None:
+    def pause(self, host: Host[T], until: float, now: float) -> None:
         """Send nothing to the host before the time `until`."""
-        host.resting_until = max(host.resting_until, until)
+        host.paused_until = max(host.paused_until, until)
         if host._place is not _Place.RING:
             self._settle(host, now)
 
@@ -277,7 +277,7 @@ class Schedule(Generic[T]):
             concurrency = min(1, concurrency)
         if host.active >= concurrency:  # until a request ends, or another process's slot is free
             return host._checked + SLOT_CHECK if len(share.held) < share.slots else float("inf")
-        return max(host.resting_until, share.next)
+        return max(host.paused_until, share.next)
 
     def _share_out(self, host: Host[T], now: float) -> None:
         """Take slots of a host that nobody has, or begin to part with one for a process that has none.
@@ -315,8 +315,8 @@ class Schedule(Generic[T]):
             self._set_timer(host, host._idle_since + LINGER)
             return
         self._give_back(host)
-        if now < host.resting_until:
-            self._set_timer(host, host.resting_until)  # its rest must not be forgotten
+        if now < host.paused_until:
+            self._set_timer(host, host.paused_until)  # the pause must outlive the queue
             return
         host._place = _Place.NOWHERE
         del self._hosts[host.name]

@@ -18,9 +18,9 @@ BATCH = 2_000
 
 
 class HuggingfaceAdapter(Adapter[HuggingfaceOptions]):
-    """Rows of a dataset; uri is the data file (imagefolder: the picture), locator split/row(/column/index).
+    """Rows of a dataset; uri is the data file (imagefolder: the image), locator split/row(/column/index).
 
-    Where a row can hold several pictures each is an item, and all have the row's id as their parent.
+    Where a row can hold several images each is an item, and all have the row's id as their parent.
     A unit is what is read at once: a row group on disk, a data file on the hub.
     """
 
@@ -28,7 +28,7 @@ class HuggingfaceAdapter(Adapter[HuggingfaceOptions]):
     spread = Spread.UNITS
 
     def discover(self, source: HuggingfaceOptions) -> Iterator[list[Item]]:
-        """List the rows, file by file. Of Parquet all columns but the pictures are read, wherever it lies."""
+        """List the rows, file by file. Of Parquet all columns but the images are read, wherever it lies."""
         if find_spec("datasets") is None:
             raise MissingExtra("the 'huggingface' adapter (datasets)", "huggingface")
         files = open_files(source)
@@ -39,5 +39,5 @@ class HuggingfaceAdapter(Adapter[HuggingfaceOptions]):
     def read(
         self, source: HuggingfaceOptions, items: Iterable[Item]
     ) -> Iterator[tuple[str, Payload | Failure]]:
-        """Read the pictures at the commit of their listing; row groups without wanted rows are left alone."""
+        """Read the images at the commit of their listing; row groups without wanted rows are left alone."""
         yield from Reader(source).read(items)

@@ -1,4 +1,4 @@
-"""Parquet and Arrow files: rows without their pictures for listings, pictures of chosen rows for reading."""
+"""Parquet and Arrow files: rows without their images for listings, images of chosen rows for reading."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pyarrow import types
 from .image_columns import LIST, Kind, Leaf, is_bytes
 
 READ_BYTES = 16 * 2**20
-"""About how many bytes of pictures are held at a time."""
+"""About how many bytes of images are held at a time."""
 
 READ_BUFFER = 2**20
 """Bytes of a Parquet column that are read from disk at a time."""
@@ -28,7 +28,7 @@ LISTED_ROWS = 4096
 
 
 class Row(NamedTuple):
-    """A row as listed: `number` counts in the file, `place` in its group; pictures lack their bytes."""
+    """A row as listed: `number` counts in the file, `place` in its group; images lack their bytes."""
 
     number: int
     group: int
@@ -44,8 +44,8 @@ class ColumnarFile(ABC):
     """Whether a group can be reached without reading those before it."""
 
     @abstractmethod
-    def rows(self, pictures: Sequence[Leaf]) -> Iterator[Row]:
-        """All rows; of `pictures` no more is read than tells which are there."""
+    def rows(self, images: Sequence[Leaf]) -> Iterator[Row]:
+        """All rows; of `images` no more is read than tells which are there."""
 
     @abstractmethod
     def chosen(
@@ -72,9 +72,9 @@ class ParquetRows(ColumnarFile):
         )
         self.schema = self._file.schema_arrow
 
-    def rows(self, pictures: Sequence[Leaf]) -> Iterator[Row]:
+    def rows(self, images: Sequence[Leaf]) -> Iterator[Row]:
         """Rows of the columns that are small: one pass, other columns are not touched."""
-        columns, unseen = self._without_bytes(pictures)
+        columns, unseen = self._without_bytes(images)
         number = 0
         for group in range(self._file.num_row_groups):
             place = 0
@@ -121,17 +121,15 @@ class ParquetRows(ColumnarFile):
         else:
             yield [{} for _ in range(self._file.metadata.row_group(group).num_rows)]
 
-    def _without_bytes(self, pictures: Sequence[Leaf]) -> tuple[list[str], list[Leaf]]:
-        """Names of the Parquet columns to list (all but the bytes), and the pictures of which none tells.
+    def _without_bytes(self, images: Sequence[Leaf]) -> tuple[list[str], list[Leaf]]:
+        """Names of the Parquet columns to list (all but the bytes), and the images of which none tells.
 
         Where nothing but bytes lie in a list, only they themselves tell how many there are: they are read.
         """
         steps = [path for field in self.schema for path in _leaf_paths(field.type, (field.name,))]
         columns = [self._file.schema.column(at).path for at in range(len(self._file.schema))]
         light = [path for path, kind in steps if not is_bytes(kind)]
-        silent = [
-            leaf for leaf in pictures if not any(path[: len(leaf.steps)] == leaf.steps for path in light)
-        ]
+        silent = [leaf for leaf in images if not any(path[: len(leaf.steps)] == leaf.steps for path in light)]
         needed = [leaf.steps for leaf in silent if leaf.listed]
         kept = [
             column
@@ -158,9 +156,9 @@ class ArrowRows(ColumnarFile):
         self.divisible = mapped or self._file is not None
         self.schema = self._open().schema
 
-    def rows(self, pictures: Sequence[Leaf]) -> Iterator[Row]:
-        """Rows, their pictures' bytes left where they are (in a mapped file that costs nothing)."""
-        bare = {leaf.steps for leaf in pictures if leaf.kind is Kind.BYTES}
+    def rows(self, images: Sequence[Leaf]) -> Iterator[Row]:
+        """Rows, their images' bytes left where they are (in a mapped file that costs nothing)."""
+        bare = {leaf.steps for leaf in images if leaf.kind is Kind.BYTES}
         number = group = 0
         while (batch := self._batch(group)) is not None:
             parts = [
@@ -246,7 +244,7 @@ def _leaf_paths(
 
 
 def _assume(values: dict[str, Any], steps: Sequence[str | None]) -> None:
-    """Put a mark where a picture is taken to be; what turns out to be missing is told when it is read."""
+    """Put a mark where an image is taken to be; what is missing is found when it is read."""
     for step in steps[:-1]:
         values = values.setdefault(str(step), {})
         if values is None:
@@ -259,7 +257,7 @@ def _thin(
 ) -> pa.Array | None:
     """`array` without the bytes in it, copying none of them; None if nothing is left.
 
-    Bytes that are pictures by themselves (`bare`) become True, or null where there are none.
+    Bytes that are images by themselves (`bare`) become True, or null where there are none.
     """
     kind = array.type
     if is_bytes(kind):

@@ -45,7 +45,7 @@ class ColumnOptions(StrictModel):
 
     image: str | list[str] | None = Field(
         default=None,
-        description="columns with pictures, lists of them included; default: all that the data declare",
+        description="columns with images, lists of them included; default: all that the data declare",
     )
     caption: str | None = Field(default=None, description="text, or a list of texts whose first counts")
     conversations: str | None = Field(
@@ -66,10 +66,10 @@ class HuggingfaceOptions(SourceOptions):
     """A dataset on the Hugging Face hub, or the same on disk.
 
     Parquet, Arrow (`save_to_disk` included), imagefolder, webdataset, and JSON or CSV with the paths of
-    pictures. Columns that are not named go to the item's `meta`, as far as they are small.
+    images. Columns that are not named go to the item's `meta`, as far as they are small.
 
     Category fields: every column by its name, and {split}, {dataset}, {config}, {category} (the value of
-    `columns.category`), {file}, {stem} and {dir} of the data file (imagefolder: of the picture).
+    `columns.category`), {file}, {stem} and {dir} of the data file (imagefolder: of the image).
     A token for private datasets is taken from HF_TOKEN in the environment.
     """
 

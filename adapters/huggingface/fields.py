@@ -43,9 +43,9 @@ class Fields:
         source: HuggingfaceOptions,
         features: Mapping[str, Feature],
         known: Iterable[str],
-        pictures: Collection[str],
+        images: Collection[str],
     ) -> None:
-        """`known` are the columns, dotted ones of nested fields included; `pictures` hold no values.
+        """`known` are the columns, dotted ones of nested fields included; `images` hold no values.
 
         Below columns of JSON any field may be named. ConfigError for a column or a template field that
         is not there.
@@ -73,7 +73,7 @@ class Fields:
             "dataset": source.hub_id or source.dataset.rstrip("/").rpartition("/")[2],
             "config": source.config,
         }
-        self._unnoted = {*named.values(), *pictures}
+        self._unnoted = {*named.values(), *images}
         self._unnoted_inside: dict[str, set[str]] = {}
         for name in named.values():
             column, _, field = name.partition(".")

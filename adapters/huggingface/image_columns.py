@@ -1,4 +1,4 @@
-"""Where the pictures of a row are: in which columns, and at which places of their lists."""
+"""Where the images of a row are: in which columns, and at which places of their lists."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ LIST = None
 """A step into the elements of a list, where other steps name a field of a struct."""
 
 USUAL_NAMES = ("image", "images", "img", "file_name", "file_names", "image_path", "jpg", "png")
-"""Columns that hold pictures, or paths of them, where neither declaration nor type says so."""
+"""Columns that hold images, or paths of them, where neither declaration nor type says so."""
 
 
 class Kind(Enum):
-    """How a column holds a picture."""
+    """How a column holds an image."""
 
     STRUCT = "struct"  # struct of `bytes` and `path`, as `datasets` stores its Image
     BYTES = "bytes"
@@ -34,7 +34,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Leaf:
-    """A column, or a part of a nested one, that holds pictures: `steps` lead to it from the row."""
+    """A column, or a part of a nested one, that holds images: `steps` lead to it from the row."""
 
     steps: tuple[str | None, ...]
     kind: Kind
@@ -51,13 +51,13 @@ class Leaf:
 
     @cached_property
     def listed(self) -> bool:
-        """Whether a row can hold several pictures here."""
+        """Whether a row can hold several images here."""
         return LIST in self.steps
 
 
 @dataclass(slots=True)
 class Reference:
-    """One picture of a row: its leaf, its place in the lists on the way, and what the row holds there."""
+    """One image of a row: its leaf, its place in the lists on the way, and what the row holds there."""
 
     leaf: Leaf
     index: tuple[int, ...]
@@ -70,7 +70,7 @@ class Reference:
 
 
 def leaves(schema: pa.Schema, features: Mapping[str, Feature], wanted: Sequence[str] | None) -> list[Leaf]:
-    """The places of pictures in rows of `schema`; ConfigError (`columns.image`) if there is none.
+    """The places of images in rows of `schema`; ConfigError (`columns.image`) if there is none.
 
     `wanted` names columns or fields of nested ones. Without it, what the features declare as Image
     counts, else what is stored like one, else columns of a usual name that hold bytes or text.
@@ -86,12 +86,12 @@ def leaves(schema: pa.Schema, features: Mapping[str, Feature], wanted: Sequence[
         if name in schema.names and (leaf := _plain(schema.field(name).type, (name,))):
             return [leaf]
     raise ConfigError(
-        f"no column holds pictures; name one of: {', '.join(sorted(schema.names))}", key="columns.image"
+        f"no column holds images; name one of: {', '.join(sorted(schema.names))}", key="columns.image"
     )
 
 
 def references(row: Mapping[str, Any], places: Sequence[Leaf]) -> Iterator[Reference]:
-    """The pictures of a row; empty places are passed over."""
+    """The images of a row; empty places are passed over."""
     for leaf in places:
         for index, value in _walk(row.get(leaf.column), leaf.steps[1:], ()):
             yield Reference(leaf, index, value)
@@ -136,7 +136,7 @@ def _find(kind: pa.DataType, feature: Feature, steps: tuple[str | None, ...]) ->
     elif _is_list(kind):
         yield from _find(kind.value_type, _element(feature), (*steps, LIST))
     elif types.is_struct(kind):
-        if _is_picture(kind) and not (isinstance(feature, Mapping) and "_type" in feature):
+        if _is_image(kind) and not (isinstance(feature, Mapping) and "_type" in feature):
             yield Leaf(steps, Kind.STRUCT), False
             return
         for field in kind:
@@ -152,10 +152,10 @@ def _element(feature: Feature) -> Feature:
 
 
 def _plain(kind: pa.DataType, steps: tuple[str | None, ...]) -> Leaf | None:
-    """The leaf for a type that holds pictures in itself, or lists of them."""
+    """The leaf for a type that holds images in itself, or lists of them."""
     while _is_list(kind):
         kind, steps = kind.value_type, (*steps, LIST)
-    if types.is_struct(kind) and _is_picture(kind):
+    if types.is_struct(kind) and _is_image(kind):
         return Leaf(steps, Kind.STRUCT)
     if is_bytes(kind):
         return Leaf(steps, Kind.BYTES)
@@ -175,9 +175,7 @@ def _named(name: str, found: Sequence[tuple[Leaf, bool]], schema: pa.Schema) -> 
             if place and (leaf := _plain(*place)):
                 return [leaf]
             if place:
-                raise ConfigError(
-                    f"{name} is {place[0]}: no bytes, no path of a picture", key="columns.image"
-                )
+                raise ConfigError(f"{name} is {place[0]}: no bytes, no path of an image", key="columns.image")
     raise ConfigError(
         f"there is no column {name!r}{did_you_mean(name, schema.names)} "
         f"(columns: {', '.join(sorted(schema.names))})",
@@ -213,6 +211,6 @@ def _is_list(kind: pa.DataType) -> bool:
     return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
 
 
-def _is_picture(kind: pa.StructType) -> bool:
+def _is_image(kind: pa.StructType) -> bool:
     names = {field.name for field in kind}
     return "bytes" in names and names <= {"bytes", "path"} and is_bytes(kind.field("bytes").type)

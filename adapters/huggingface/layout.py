@@ -92,15 +92,15 @@ def features_of(schema: Any) -> dict[str, Feature]:
     return features
 
 
-def picture_extensions() -> frozenset[str]:
-    """Extensions of the members of a WebDataset that `datasets` takes for pictures."""
+def image_extensions() -> frozenset[str]:
+    """Extensions of the members of a WebDataset that `datasets` takes for images."""
     from datasets.packaged_modules.webdataset.webdataset import WebDataset
 
     return frozenset(WebDataset.IMAGE_EXTENSIONS)
 
 
 class Listed:
-    """The rows of a split in formats that name their pictures by path; none of those is opened.
+    """The rows of a split in formats that name their images by path; none of those is opened.
 
     Raises ConfigError for what `datasets` cannot read, and FileTrouble for what cannot be had.
     """

@@ -1,4 +1,4 @@
-"""Lists a dataset: its rows as items, without reading a picture where the format allows it."""
+"""Lists a dataset: its rows as items, without reading an image where the format allows it."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Listing:
         """Items of a WebDataset tar: one pass over its headers and the small members."""
         tar = TarFile(self._files.open(path, parts=False))
         try:
-            samples = tar.samples(layouts.picture_extensions())
+            samples = tar.samples(layouts.image_extensions())
             probed, rest = _probe(samples)
             for sample in probed:
                 self._tar_names.update(names_in(sample.values))
@@ -101,15 +101,13 @@ class Listing:
         except BadRow as problem:
             yield self._item(uri, locator, reason=Reason.BAD_ROW, detail=str(problem))
             return
-        pictures = {
-            name: spot
-            for name, spot in sample.pictures.items()
-            if self._wanted is None or name in self._wanted
+        images = {
+            name: spot for name, spot in sample.images.items() if self._wanted is None or name in self._wanted
         }
-        if not pictures:
-            yield self._item(uri, locator, said, reason=Reason.NO_VALUE, detail="the sample has no picture")
-        parent = item_id(self._source.name, uri, locator) if len(pictures) > 1 else None
-        for name, spot in pictures.items():
+        if not images:
+            yield self._item(uri, locator, said, reason=Reason.NO_VALUE, detail="the sample has no image")
+        parent = item_id(self._source.name, uri, locator) if len(images) > 1 else None
+        for name, spot in images.items():
             yield self._item(
                 uri,
                 f"{locator}/{name}" if parent else locator,
@@ -121,7 +119,7 @@ class Listing:
             )
 
     def _named(self, split: str) -> Iterator[Item]:
-        """Items of JSON or CSV files whose rows name their pictures by path."""
+        """Items of JSON or CSV files whose rows name their images by path."""
         listed = layouts.Listed(self._layout, split, self._files)
         places = leaves(listed.schema, listed.features, self._wanted)
         fields = self._fields(listed.schema, listed.features, places)
@@ -130,18 +128,18 @@ class Listing:
             yield from self._row(fields, places, uri, split, number, row, place, {}, "")
 
     def _folder(self, split: str) -> Iterator[Item]:
-        """Items of an imagefolder. Their uri is the picture's own path, so that new files move nothing."""
+        """Items of an imagefolder. Their uri is the image's own path, so that new files move nothing."""
         listed = layouts.Listed(self._layout, split, self._files)
         places = leaves(listed.schema, listed.features, self._wanted)
         fields = self._fields(listed.schema, listed.features, places)
         several = len(places) > 1 or places[0].listed
-        seen: dict[int, int] = {}  # a picture may have several rows, each with a text
+        seen: dict[int, int] = {}  # an image may have several rows, each with a text
         for _, number, row in listed.rows():
             row_id = item_id(self._source.name, "", f"{split}/{number}")
             found = list(references(row, places))
             if not found:
                 yield self._item(
-                    "", f"{split}/{number}", reason=Reason.NO_VALUE, detail="the row has no picture"
+                    "", f"{split}/{number}", reason=Reason.NO_VALUE, detail="the row has no image"
                 )
             for reference in found:
                 path, hint = self._folder_place(str(reference.value["path"]))
@@ -161,7 +159,7 @@ class Listing:
                 yield self._item(uri, locator, said, parent_id=parent, hint=hint, unit=unit)
 
     def _folder_place(self, path: str) -> tuple[str, dict[str, Any]]:
-        """A picture of an imagefolder as `datasets` names it: its path, and how to read it."""
+        """An image of an imagefolder as `datasets` names it: its path, and how to read it."""
         if path.startswith("zip://"):
             member, _, container = path.removeprefix("zip://").partition("::")
             return member, {"zip": layouts.relative(container, self._files), "member": member}
@@ -183,7 +181,7 @@ class Listing:
         hint: dict[str, Any],
         unit: str,
     ) -> Iterator[Item]:
-        """The items of a row: itself, or where columns or lists can hold several pictures, one for each."""
+        """The items of a row: itself, or where columns or lists can hold several images, one for each."""
         locator = f"{split}/{number}"
         try:
             said = fields.of(values, place)
@@ -204,7 +202,7 @@ class Listing:
                 own["index"] = list(reference.index)
             yield self._item(uri, where, said, parent_id=parent, hint=own, unit=unit)
         if empty:
-            yield self._item(uri, locator, said, reason=Reason.NO_VALUE, detail="the row has no picture")
+            yield self._item(uri, locator, said, reason=Reason.NO_VALUE, detail="the row has no image")
 
     def _path_item(
         self,
@@ -215,11 +213,11 @@ class Listing:
         reference: Reference,
         place: Mapping[str, str],
     ) -> Item:
-        """The item of a picture that a row names by path, relative to its data file or to the root."""
+        """The item of an image that a row names by path, relative to its data file or to the root."""
         value = reference.value
         named = str(value.get("path") if isinstance(value, Mapping) else value)
         if named.startswith(("http://", "https://")):
-            detail = "the picture is a URL; the `urls` adapter fetches such lists"
+            detail = "the image is a URL; the `urls` adapter fetches such lists"
             return self._item(uri, locator, said, parent_id=parent, reason=Reason.BAD_ROW, detail=detail)
         paths = candidates(named, place["dir"], self._files)
         if not paths:

@@ -1,4 +1,4 @@
-"""Reads the pictures of items: each file, and each group of rows in it, is opened once."""
+"""Reads the images of items: each file, and each group of rows in it, is opened once."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from .listing import candidates, open_columnar
 from .tars import Place, TarFile
 
 MAX_BYTES = 512 * 2**20
-"""Bytes of one picture; what claims more is not read."""
+"""Bytes of one image; what claims more is not read."""
 
 FETCHES = 8
-"""Pictures that are fetched from the hub at a time, where each is a file of its own."""
+"""Images that are fetched from the hub at a time, where each is a file of its own."""
 
 Result = tuple[str, Payload | Failure]
 
@@ -75,14 +75,14 @@ class Reader:
                 for place, row in file.chosen(group, places, columns):
                     for item in waiting.pop(place):
                         value = at(row, item.hint["column"], item.hint.get("index", ()))
-                        yield item.item_id, self._picture(files, path, value)
+                        yield item.item_id, self._image(files, path, value)
         except FileTrouble as trouble:
             failure = Failure(trouble.reason, trouble.detail)
             self._close()
         for item in (item for left in waiting.values() for item in left):
             yield item.item_id, failure
 
-    def _picture(self, files: Files, path: str, value: Any) -> Payload | Failure:
+    def _image(self, files: Files, path: str, value: Any) -> Payload | Failure:
         """What a cell holds: bytes, bytes in a struct, or there the path of a file."""
         named = None
         if isinstance(value, dict):
@@ -116,7 +116,7 @@ class Reader:
             yield item.item_id, result
 
     def _paths(self, files: Files, items: Iterable[Item]) -> Iterator[Result]:
-        """Pictures in files of their own; those on the hub are fetched several at a time."""
+        """Images in files of their own; those on the hub are fetched several at a time."""
         if isinstance(files, LocalFiles):
             for item in items:
                 yield item.item_id, _file(files, item.hint["paths"])

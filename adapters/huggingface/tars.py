@@ -1,4 +1,4 @@
-"""WebDataset tars: samples with the places of their pictures, and bytes at such places."""
+"""WebDataset tars: samples with the places of their images, and bytes at such places."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import IO, Any, NamedTuple
 import zstandard
 
 MAX_SIDECAR = 4 * 2**20
-"""Bytes of a member that is read as text; more is no caption of a picture."""
+"""Bytes of a member that is read as text; more is no caption of an image."""
 
 _TEXTS = frozenset({"txt", "text", "transcript", "caption"})
 _NUMBERS = frozenset({"cls", "cls2", "index", "inx", "id"})
@@ -34,7 +34,7 @@ class Place(NamedTuple):
 
 @dataclass(slots=True)
 class Sample:
-    """Members that share a key: texts, numbers and objects by field, pictures by field with their place.
+    """Members that share a key: texts, numbers and objects by field, images by field with their place.
 
     Members of other kinds stand in `values` as bytes, empty. `problem` says what makes the sample unusable.
     """
@@ -42,7 +42,7 @@ class Sample:
     number: int
     key: str
     values: dict[str, Any] = field(default_factory=dict)
-    pictures: dict[str, Place] = field(default_factory=dict)
+    images: dict[str, Place] = field(default_factory=dict)
     problem: str = ""
     duplicate: bool = False
 
@@ -54,8 +54,8 @@ class TarFile:
         self._raw: IO[bytes] = file.open("rb") if isinstance(file, Path) else file
         self._file = self._opened()
 
-    def samples(self, picture_fields: Collection[str]) -> Iterator[Sample]:
-        """All samples in order. `picture_fields` are extensions, of which a field's last part counts.
+    def samples(self, image_fields: Collection[str]) -> Iterator[Sample]:
+        """All samples in order. `image_fields` are extensions, of which a field's last part counts.
 
         Raises tarfile.TarError where the tar ends too early, after the samples before that.
         """
@@ -70,7 +70,7 @@ class TarFile:
                     if sample is not None:
                         yield sample
                     sample = Sample(sample.number + 1 if sample else 0, key)
-                self._add(sample, name, tar, member, picture_fields)
+                self._add(sample, name, tar, member, image_fields)
         if sample is not None:
             yield sample
 
@@ -115,14 +115,14 @@ class TarFile:
         name: str,
         tar: tarfile.TarFile,
         member: tarfile.TarInfo,
-        picture_fields: Collection[str],
+        image_fields: Collection[str],
     ) -> None:
-        if name in sample.values or name in sample.pictures:
+        if name in sample.values or name in sample.images:
             sample.problem, sample.duplicate = f"{member.name} is there twice", True
             return
         kind = name.rpartition(".")[2]
-        if kind in picture_fields:
-            sample.pictures[name] = Place(member.offset_data, member.size)
+        if kind in image_fields:
+            sample.images[name] = Place(member.offset_data, member.size)
             return
         if kind not in _TEXTS | _NUMBERS | _OBJECTS:
             sample.values[name] = b""

@@ -1,4 +1,4 @@
-"""The spider's process: reads its order from stdin, crawls, and dies with the process that started it.
+"""The spider's process: reads a CrawlSpec from stdin, crawls, exits with its parent.
 
 `python -m derlem.adapters.scrape FD PARENT`: FD is the pipe for what is found, PARENT who started it.
 """
@@ -22,8 +22,8 @@ def _die_with(parent: int) -> None:
 
 def main(descriptor: int, parent: int) -> int:
     """Crawl; the exit code is 0 when the crawl came to its end, whatever single pages did."""
-    with open(0, "rb", buffering=0, closefd=False) as order_in:  # what follows belongs to the watcher
-        line = order_in.readline()
+    with open(0, "rb", buffering=0, closefd=False) as spec_in:  # what follows belongs to the watcher
+        line = spec_in.readline()
     threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
 
     import json
@@ -37,12 +37,12 @@ def main(descriptor: int, parent: int) -> int:
         return 2
 
     from ...core.errors import ConfigError
-    from .rules import Order
+    from .rules import CrawlSpec
 
     pipe = Pipe(descriptor)
-    order = Order.model_validate_json(line)
+    spec = CrawlSpec.model_validate_json(line)
     try:
-        Crawl(order, pipe).run()
+        Crawl(spec, pipe).run()
     except ConfigError as error:
         pipe.write({"kind": "misdeclared", "message": error.message, "key": error.key})
         return 2

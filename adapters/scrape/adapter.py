@@ -19,7 +19,7 @@ from ..http.fetch_options import HostLimits, SourceLimits, limits_for
 from ..http.fetcher import Fetcher
 from ..http.urls import UrlError, host_of
 from .process import Record, SpiderProcess
-from .rules import DocumentRule, FieldRule, Order, Selection
+from .rules import CrawlSpec, DocumentRule, FieldRule, Selection
 
 logger = logging.getLogger("derlem.scrape")
 
@@ -40,11 +40,11 @@ class CrawlIncomplete(DerlemError):
 
     def __init__(self, source: str, listings: Sequence[tuple[str, str]]) -> None:
         self.source, self.listings = source, list(listings)
-        told = "".join(f"\n  {url}: {why}" for url, why in self.listings[:10])
+        listed = "".join(f"\n  {url}: {why}" for url, why in self.listings[:10])
         more = f"\n  and {len(self.listings) - 10} more" if len(self.listings) > 10 else ""
         super().__init__(
             f"{len(self.listings)} listings of source {source!r} could not be read; "
-            f"run again to go on with them:{told}{more}"
+            f"run again to go on with them:{listed}{more}"
         )
 
 
@@ -105,7 +105,7 @@ class ScrapeAdapter(Adapter[ScrapeOptions]):
         batch, when the rules or options do not fit the spider.
         """
         crawl = _Crawl(source)
-        with SpiderProcess(self._order(source)) as process:
+        with SpiderProcess(self._crawl_spec(source)) as process:
             for records in process.batches(BATCH, BATCH_SECONDS):
                 items = [item for record in records for item in crawl.items(record)]
                 if items:
@@ -124,12 +124,12 @@ class ScrapeAdapter(Adapter[ScrapeOptions]):
         fetcher = Fetcher(self.context, limits, verify_certificates=source.verify_certificates)
         yield from fetcher.fetch(items)
 
-    def _order(self, source: ScrapeOptions) -> Order:
+    def _crawl_spec(self, source: ScrapeOptions) -> CrawlSpec:
         fetch = self.context.fetch
         named = {*fetch.hosts, *source.limits.hosts, *(urlsplit(url).hostname or "" for url in source.start)}
         paces = {host: _pace(limits_for(host, fetch, source.limits)) for host in named}
         concurrency, delay = _pace(source.limits.per_host.over(fetch.per_host))
-        return Order(
+        return CrawlSpec(
             source=source.name,
             spider=source.spider,
             start=source.start,
@@ -147,7 +147,7 @@ class ScrapeAdapter(Adapter[ScrapeOptions]):
             paces=paces,
             retries=fetch.retries,
             backoff=fetch.backoff,
-            patience=fetch.patience,
+            max_wait=fetch.max_wait,
             timeout=fetch.timeouts.total,
             maximum_bytes=fetch.max_bytes,
             allow_private=tuple(map(str, fetch.allow_private)),
@@ -224,11 +224,11 @@ class _Crawl:
             self._missed.append((record["uri"], why))
             return None
         self._unread.append((record["uri"], why))
-        told = {"listing": True, "detail": record["detail"], "source_page": record["source_page"]}
+        notes = {"listing": True, "detail": record["detail"], "source_page": record["source_page"]}
         return Item(
             source=self._source.name,
             uri=record["uri"],
-            meta={name: value for name, value in told.items() if value},
+            meta={name: value for name, value in notes.items() if value},
             reason=reason,
         )
 

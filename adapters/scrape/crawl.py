@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 from ...core.errors import ConfigError
 from ..templates import Template
 from .listing_cache import CrawlMarker
-from .rules import Order
+from .rules import CrawlSpec
 from .spiders.base import ArchiveSpider
 from .spiders.documents import Document, Unread
 
@@ -52,28 +52,28 @@ def spider_class(name: str) -> type[ArchiveSpider]:
     return found
 
 
-def settings(order: Order, pace: Mapping[str, float], started: float) -> Settings:
+def settings(spec: CrawlSpec, pace: Mapping[str, float], started: float) -> Settings:
     """Scrapy's settings for a polite crawl. A spider's `custom_settings` come on top."""
     slots: dict[str, dict[str, float]] = {}
-    for host in {*order.paces, *pace}:
-        many, delay = order.paces.get(host, (order.concurrency, order.delay))
+    for host in {*spec.paces, *pace}:
+        many, delay = spec.paces.get(host, (spec.concurrency, spec.delay))
         stated = pace.get(host, 0.0)
         slots[host] = {"concurrency": 1 if stated else many, "delay": max(delay, stated), "jitter": 0}
     ours = __package__
     return Settings(
         {
-            "USER_AGENT": order.user_agent,
+            "USER_AGENT": spec.user_agent,
             # obedience: our middleware fails closed and applies crawl delays, Scrapy's does neither
             "ROBOTSTXT_OBEY": False,
-            "DERLEM_OBEY_ROBOTS": order.obey_robots,
-            "CONCURRENT_REQUESTS_PER_DOMAIN": order.concurrency,
-            "DOWNLOAD_DELAY": order.delay,
+            "DERLEM_OBEY_ROBOTS": spec.obey_robots,
+            "CONCURRENT_REQUESTS_PER_DOMAIN": spec.concurrency,
+            "DOWNLOAD_DELAY": spec.delay,
             "DOWNLOAD_DELAY_JITTER": 0,
             "DOWNLOAD_SLOTS": slots,
-            "DOWNLOAD_TIMEOUT": order.timeout,
-            "RETRY_TIMES": order.retries,
-            "DERLEM_BACKOFF": order.backoff,
-            "DERLEM_PATIENCE": order.patience,
+            "DOWNLOAD_TIMEOUT": spec.timeout,
+            "RETRY_TIMES": spec.retries,
+            "DERLEM_BACKOFF": spec.backoff,
+            "DERLEM_MAX_WAIT": spec.max_wait,
             "DOWNLOADER_MIDDLEWARES": {
                 "scrapy.downloadermiddlewares.robotstxt.RobotsTxtMiddleware": None,
                 "scrapy.downloadermiddlewares.retry.RetryMiddleware": None,
@@ -85,17 +85,17 @@ def settings(order: Order, pace: Mapping[str, float], started: float) -> Setting
             },
             "SPIDER_MIDDLEWARES": {f"{ours}.middlewares.ReportMiddleware": 900},
             "HTTPCACHE_ENABLED": True,
-            "HTTPCACHE_DIR": str(order.listings),
+            "HTTPCACHE_DIR": str(spec.listings),
             "HTTPCACHE_STORAGE": f"{ours}.listing_cache.ListingCache",
             "HTTPCACHE_POLICY": f"{ours}.listing_cache.ListingPolicy",
             "DERLEM_CRAWL_STARTED": started,
             # safety
-            "DOWNLOAD_VERIFY_CERTIFICATES": order.verify_certificates,
-            "DOWNLOAD_MAXSIZE": order.maximum_bytes,
+            "DOWNLOAD_VERIFY_CERTIFICATES": spec.verify_certificates,
+            "DOWNLOAD_MAXSIZE": spec.maximum_bytes,
             "DOWNLOAD_WARNSIZE": 0,
             "DOWNLOAD_HANDLERS": dict.fromkeys(("data", "file", "ftp", "s3")),
             "TWISTED_DNS_RESOLVER": f"{ours}.network.PublicResolver",
-            "DERLEM_ALLOW_PRIVATE": list(order.allow_private),
+            "DERLEM_ALLOW_PRIVATE": list(spec.allow_private),
             "HTTPPROXY_ENABLED": False,  # a proxy would make its own connections, unchecked
             "REMOTE_CONTROL_ENABLED": False,
             "TELNETCONSOLE_ENABLED": False,
@@ -143,24 +143,24 @@ class Pipe:
 
 
 class Crawl:
-    """One crawl: its order, its marker, and the count of what came."""
+    """One crawl: its specification, its marker, and the count of what came."""
 
-    def __init__(self, order: Order, pipe: Pipe) -> None:
-        self.order, self.pipe = order, pipe
+    def __init__(self, spec: CrawlSpec, pipe: Pipe) -> None:
+        self.spec, self.pipe = spec, pipe
         self.pages = self.documents = self.missed = 0
 
     def run(self) -> None:
-        """Crawl to the end; ConfigError, before anything is sent, if the order does not fit its spider."""
-        kind = spider_class(self.order.spider)
-        self.category = Template(self.order.category, kind(self.order).template_fields)
-        marker = CrawlMarker(self.order)
-        process = AsyncCrawlerProcess(settings(self.order, kind.pace, marker.started))
+        """Crawl to the end; ConfigError, before anything is sent, if the spec does not fit the spider."""
+        kind = spider_class(self.spec.spider)
+        self.category = Template(self.spec.category, kind(self.spec).template_fields)
+        marker = CrawlMarker(self.spec)
+        process = AsyncCrawlerProcess(settings(self.spec, kind.pace, marker.started))
         logging.getLogger("scrapy").setLevel(logging.WARNING)
         crawler = process.create_crawler(kind)
         crawler.signals.connect(self.take, signals.item_scraped)
         crawler.signals.connect(self.broken, signals.spider_error)
         crawler.signals.connect(self.read, signals.response_received)
-        process.crawl(crawler, self.order)
+        process.crawl(crawler, self.spec)
         process.start()
         self.pipe.finish()
         finished = bool(crawler._stats) and crawler.stats.get_value("finish_reason") == "finished"

@@ -1,6 +1,6 @@
 """The HTTP cache for listings: what makes a killed crawl go on, and the next crawl cheap.
 
-Two things are told apart. Pages of a crawl that was interrupted are its own and are not asked for again
+Two cases are distinguished. Pages of a crawl that was interrupted are its own and are not asked for again
 when it goes on. Pages of a finished crawl are a cache in the sense of RFC 9111: used while the server
 declared them fresh, revalidated otherwise. Nothing is assumed fresh by heuristics, and nothing stale is
 used in place of an error: either would hide what is new.
@@ -25,7 +25,7 @@ from scrapy.settings import BaseSettings
 if TYPE_CHECKING:
     from scrapy import Spider
 
-    from .rules import Order
+    from .rules import CrawlSpec
 
 MARKER_SECONDS = 7 * 24 * 3600
 """An interrupted crawl is older than this: its pages are no longer taken as they are."""
@@ -34,11 +34,11 @@ MARKER_SECONDS = 7 * 24 * 3600
 class CrawlMarker:
     """The note that a crawl has begun and not ended, with what it was a crawl of."""
 
-    def __init__(self, order: Order) -> None:
-        """Find the note of an interrupted crawl by the same order, or write a new one."""
-        told = order.model_dump(mode="json", include={"source", "spider", "start", "follow", "options"})
-        fingerprint = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
-        self._path = order.listings / "crawl.json"
+    def __init__(self, spec: CrawlSpec) -> None:
+        """Find the note of an interrupted crawl of the same specification, or write a new one."""
+        identity = spec.model_dump(mode="json", include={"source", "spider", "start", "follow", "options"})
+        fingerprint = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+        self._path = spec.listings / "crawl.json"
         self.started, self.resumed = time.time(), False
         noted = self._read()
         if noted.get("of") == fingerprint and 0 <= self.started - noted["started"] < MARKER_SECONDS:

@@ -1,4 +1,4 @@
-"""How spiders behave towards hosts: robots.txt, the rests that servers ask for, and honest encodings."""
+"""How spiders behave towards hosts: robots.txt, the pauses that servers ask for, and honest encodings."""
 
 from __future__ import annotations
 
@@ -56,10 +56,10 @@ def slow_down(crawler: Crawler, host: str, delay: float) -> None:
     kept.update(delay=max(float(kept.get("delay", 0)), delay), jitter=0)
     slot = downloader.slots.get(host)
     if slot is not None:
-        slot.delay, slot.jitter = max(slot.delay, kept["delay"]), 0  # it may be resting
+        slot.delay, slot.jitter = max(slot.delay, kept["delay"]), 0  # it may be paused
 
 
-class Rests:
+class HostPauses:
     """Times in which nothing is sent to a host."""
 
     def __init__(self, crawler: Crawler) -> None:
@@ -149,7 +149,7 @@ class RetryMiddleware:
     """Tries again what may do better another time, after the rest that the server asks for.
 
     `Retry-After` (RFC 9110, 10.2.3: seconds or a date) holds the whole host; without it, the rest doubles
-    with each try. A host that wants to be left alone for longer than `DERLEM_PATIENCE` is left alone.
+    with each try. A host that wants to be left alone for longer than `DERLEM_MAX_WAIT` is left alone.
     """
 
     RETRIED_STATUS = frozenset({408, 429, 500, 502, 503, 504, 522, 524})
@@ -163,8 +163,8 @@ class RetryMiddleware:
 
     def __init__(self, crawler: Crawler) -> None:
         self._crawler = crawler
-        self._rests = Rests(crawler)
-        self._patience = crawler.settings.getfloat("DERLEM_PATIENCE")
+        self._pauses = HostPauses(crawler)
+        self._max_wait = crawler.settings.getfloat("DERLEM_MAX_WAIT")
         self._backoff = crawler.settings.getfloat("DERLEM_BACKOFF")
         self._left_alone: dict[str, tuple[float, str]] = {}
 
@@ -173,24 +173,24 @@ class RetryMiddleware:
         """As Scrapy builds it."""
         middleware = cls(crawler)
         # This signal comes before the host's next request is sent; `process_response` would be too late.
-        crawler.signals.connect(middleware.rest, signals.response_downloaded)
+        crawler.signals.connect(middleware.pause, signals.response_downloaded)
         return middleware
 
-    def rest(self, response: Response, request: Request) -> None:
-        """Let the host rest when it answers that it cannot, before anything else is sent to it."""
+    def pause(self, response: Response, request: Request) -> None:
+        """Pause the host when it answers that it cannot, before anything else is sent to it."""
         if response.status not in self.RETRIED_STATUS:
             return
         stated = (response.headers.get("Retry-After") or b"").decode("latin-1")
         seconds = retry_after(stated, time.time())
         if seconds is None:
             seconds = self._doubled(request)
-        if seconds > self._patience:
+        if seconds > self._max_wait:
             why = f"HTTP {response.status}: the host asks to be left alone for {seconds:.0f} s"
             self._left_alone[_host(request)] = time.monotonic() + seconds, why
             self._turn_back(request, why)
         else:
-            logger.info("%s: HTTP %d; resting %.1f s", request.url, response.status, seconds)
-            self._rests.take(_host(request), seconds)
+            logger.info("%s: HTTP %d; pausing %.1f s", request.url, response.status, seconds)
+            self._pauses.take(_host(request), seconds)
 
     def _turn_back(self, request: Request, why: str) -> None:
         """Stop the requests that wait in the host's slot: they have passed the middlewares."""
@@ -220,7 +220,7 @@ class RetryMiddleware:
             raise Refused(Reason.PRIVATE_ADDRESS, f"{_host(request)} has an address that is not public")
         again = self._again(request, str(exception))
         if again is not None:
-            self._rests.take(_host(request), self._doubled(request))
+            self._pauses.take(_host(request), self._doubled(request))
         return again
 
     def _again(self, request: Request, why: str) -> Request | None:

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any
 
 from ...core.errors import DerlemError
-from .rules import Order
+from .rules import CrawlSpec
 
 logger = logging.getLogger("derlem.scrape")
 
@@ -34,8 +34,8 @@ class CrawlFailed(DerlemError):
     def __init__(self, source: str, spider: str, code: int, log: list[str]) -> None:
         self.source, self.spider, self.code, self.log = source, spider, code, log
         how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
-        told = "".join(f"\n  {line}" for line in log)
-        super().__init__(f"the spider {spider!r} of source {source!r} {how}; what it found is kept{told}")
+        lines = "".join(f"\n  {line}" for line in log)
+        super().__init__(f"the spider {spider!r} of source {source!r} {how}; what it found is kept{lines}")
 
 
 class SpiderProcess:
@@ -44,8 +44,8 @@ class SpiderProcess:
     The process ends itself when this one does, also by kill -9: its stdin closes, its parent changes.
     """
 
-    def __init__(self, order: Order) -> None:
-        self._order = order
+    def __init__(self, spec: CrawlSpec) -> None:
+        self._spec = spec
         self._log: deque[str] = deque(maxlen=20)
 
     def __enter__(self) -> SpiderProcess:
@@ -72,10 +72,10 @@ class SpiderProcess:
         self._logging.start()
         assert self._process.stdin is not None  # asked for above
         try:
-            self._process.stdin.write(self._order.model_dump_json().encode() + b"\n")
+            self._process.stdin.write(self._spec.model_dump_json().encode() + b"\n")
             self._process.stdin.flush()
         except BrokenPipeError:
-            logger.debug("the spider's process ended before it read its order")
+            logger.debug("the spider's process ended before it read its specification")
         return self
 
     def __exit__(
@@ -89,7 +89,7 @@ class SpiderProcess:
                 try:
                     stream.close()
                 except BrokenPipeError:
-                    logger.debug("the spider's process ended with its order unread")
+                    logger.debug("the spider's process ended with its specification unread")
         os.close(self._pipe)
 
     def batches(self, size: int, seconds: float) -> Iterator[list[Record]]:
@@ -112,7 +112,7 @@ class SpiderProcess:
         code = self._process.wait()
         if code:
             self._logging.join(5)
-            raise CrawlFailed(self._order.source, self._order.spider, code, list(self._log))
+            raise CrawlFailed(self._spec.source, self._spec.spider, code, list(self._log))
 
     def _lines(self) -> Iterator[bytes | None]:
         """Lines from the pipe, and None whenever none has come for a while; ends with the process."""

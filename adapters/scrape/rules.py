@@ -1,4 +1,4 @@
-"""What a crawl is told: the rules that a source declares, and the order that goes to the spider."""
+"""The rules that a source declares, and the specification that the spider's process gets."""
 
 from __future__ import annotations
 
@@ -78,8 +78,8 @@ class FieldRule(StrictModel):
         return self
 
 
-class Order(StrictModel):
-    """All that a spider's process is told. What names the crawl comes first, its manners after it."""
+class CrawlSpec(StrictModel):
+    """What a spider's process needs: first what identifies the crawl, then its request limits."""
 
     source: str
     spider: str
@@ -100,7 +100,9 @@ class Order(StrictModel):
     )
     retries: int = 2
     backoff: float = Field(default=1.0, description="seconds before the first retry; doubles")
-    patience: float = Field(default=300.0, description="seconds; a host that asks for a longer rest is left")
+    max_wait: float = Field(
+        default=300.0, description="longest pause of a host, in seconds, that the crawl waits for"
+    )
     timeout: float = 60.0
     maximum_bytes: int = 64 * 2**20
     allow_private: tuple[str, ...] = Field(default=(), description="networks of our own that may be visited")

@@ -21,7 +21,7 @@ from ..captions import language_tag
 from ..conversations import conversation
 from ..http.fetch_options import SourceLimits
 from ..http.urls import UrlError, host_of
-from ..names import readable
+from ..names import escape
 from ..templates import Template
 from ..tree import Tree
 from .lists import UNREADABLE, Format, Rows, columns, format_of, read_rows
@@ -42,7 +42,7 @@ class ColumnOptions(StrictModel):
         default=None, min_length=1, description="a path, a name, or a list of names; or use a template"
     )
     language: str | None = Field(default=None, min_length=1, description="of the caption (BCP 47)")
-    license: str | None = Field(default=None, min_length=1, description="of the picture (SPDX)")
+    license: str | None = Field(default=None, min_length=1, description="of the image (SPDX)")
     conversations: str | None = Field(
         default=None,
         min_length=1,
@@ -64,7 +64,7 @@ class UrlsOptions(SourceOptions):
     path: ResolvedPath = Field(
         min_length=1, description="a list, a folder of lists, or a glob; .gz, .bz2, .xz and .zst are unpacked"
     )
-    format: Format | None = Field(default=None, description="default: told from the names of the lists")
+    format: Format | None = Field(default=None, description="default: derived from the names of the lists")
     columns: ColumnOptions = Field(default_factory=ColumnOptions)
     limits: SourceLimits = Field(
         default_factory=SourceLimits,
@@ -226,7 +226,7 @@ def _lists(source: UrlsOptions, workspace: Path) -> list[tuple[str, Path, Format
                     f"{path} has not the name of a list: give its `format`, or a glob without it",
                     key="path",
                 )
-            lists.append((readable(os.fspath(folder.join(name))), path, form))
+            lists.append((escape(os.fspath(folder.join(name))), path, form))
     return lists
 
 

@@ -24,7 +24,7 @@ BATCH = 10_000
 """Rows at a time."""
 
 SAMPLE = 1_000
-"""Rows from which the columns of a JSON list are told."""
+"""Rows from which the columns of a JSON list are derived."""
 
 MAX_FIELD = 2**20
 """Characters of one CSV field; a longer one is a quote that was never closed."""

@@ -1,4 +1,4 @@
-"""Sidecars say what a picture shows; broken ones say that they are broken."""
+"""Sidecars say what an image shows; broken ones say that they are broken."""
 
 import json
 import unicodedata

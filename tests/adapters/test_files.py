@@ -314,7 +314,7 @@ def test_sidecars_that_the_glob_leaves_out_are_found(tmp_path: Path, root: Path)
     assert outcome.updates == {"caption": "x/a.txt"}
 
 
-def test_a_broken_sidecar_does_not_lose_the_picture(tmp_path: Path, root: Path) -> None:
+def test_a_broken_sidecar_does_not_lose_the_image(tmp_path: Path, root: Path) -> None:
     grow(root, "a.png", "a.txt", "b.png", "b.txt", "c.png", "c.txt", "d.png", "d.txt")
     (root / "a.txt").write_bytes(b"\xff\xfe\xff")
     (root / "c.txt").write_bytes(b"")

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from derlem.adapters.names import exact, readable, repeated
+from derlem.adapters.names import escape, repeated, unescape
 
 BYTES = st.lists(
     st.sampled_from([b"\\", b"x", b"ff", b"00", b"#2", b"u", b"d800", "ş".encode(), b"\xff", b"a", b"/"])
@@ -15,23 +15,23 @@ NAMES = BYTES.map(lambda raw: raw.decode("utf-8", "surrogateescape")) | st.text(
 
 def test_what_can_be_read_stays_as_it_is() -> None:
     for name in ("plain.png", "İstanbul/ığüş.png", "back\\slash", "line\nbreak", "e\u0301 is not NFC"):
-        assert readable(name) == name
+        assert escape(name) == name
 
 
 def test_bytes_that_are_no_characters() -> None:
-    assert readable(b"k\xfd\xfe.png".decode("utf-8", "surrogateescape")) == "k\\xfd\\xfe.png"
+    assert escape(b"k\xfd\xfe.png".decode("utf-8", "surrogateescape")) == "k\\xfd\\xfe.png"
 
 
 @given(NAMES)
 def test_names_come_back(name: str) -> None:
-    text = readable(name)
-    assert exact(text) == name
+    text = escape(name)
+    assert unescape(text) == name
     text.encode()
     assert "\0" not in text
 
 
 @given(NAMES, NAMES, st.integers(2, 12), st.integers(2, 12))
 def test_a_repetition_is_spelled_like_nothing_else(one: str, two: str, first: int, second: int) -> None:
-    assert repeated(readable(one), first) != readable(two)
+    assert repeated(escape(one), first) != escape(two)
     if (one, first) != (two, second):
-        assert repeated(readable(one), first) != repeated(readable(two), second)
+        assert repeated(escape(one), first) != repeated(escape(two), second)

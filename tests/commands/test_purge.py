@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from derlem.adapters.http.body_cache import Bodies
+from derlem.adapters.http.body_cache import BodyCache
 from derlem.adapters.http.body_store import BodyStore
 from derlem.adapters.http.ledger import Known, Ledger
 from derlem.catalog.connection import write_catalog
@@ -148,7 +148,7 @@ def test_small_bodies_in_packs(tmp_path: Path) -> None:
         ledger.remember(url, Known(place.sha256, place.size, place.pack, place.offset))
     ledger.close()
     gone = [place.sha256 for url, place in places.items() if url.endswith(("1", "3"))]
-    with Bodies(workspace) as found:
+    with BodyCache(workspace) as found:
         assert set(found.find([*gone, superseded.sha256])) == set(gone)
         found.erase(gone)
         assert found.find(gone) == {}
@@ -168,6 +168,6 @@ def test_packs_without_a_ledger_are_of_no_use_to_anybody(tmp_path: Path) -> None
     store = BodyStore(workspace)
     store.store(b"A" * 1000)
     store.close()
-    with Bodies(workspace) as found:
+    with BodyCache(workspace) as found:
         found.erase([])
     assert list(files(workspace.cache)) == []

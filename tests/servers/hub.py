@@ -169,8 +169,12 @@ class _Handler(BaseHTTPRequestHandler):
                     return
         try:
             status, body, headers = self._route(path, parse_qs(url.query), form)
-        except _Refused as refusal:
-            status, body, headers = refusal.status, b"{}", {"X-Error-Code": refusal.code}
+        except _Refused as refused:
+            status, body, headers = (
+                refused.status,
+                b"{}",
+                {"X-Error-Code": refused.code},
+            )
         self._send(path, status, body, headers)
 
     def _send(self, path: str, status: int, body: bytes, headers: dict[str, str]) -> None:

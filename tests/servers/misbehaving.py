@@ -89,7 +89,7 @@ class MisbehavingServer:
     """The server, in a thread of its own while it is used as a context manager.
 
     `files` answers paths literally, by (address or host name, path): (status, headers, body). `versions`
-    replaces the picture at a path of `/ok/`: another number, another picture.
+    replaces the image at a path of `/ok/`: another number, another image.
     """
 
     addresses: tuple[str, ...] = ("127.0.0.1",)
@@ -222,34 +222,35 @@ class MisbehavingServer:
             await answer.send(503, {"Retry-After": str(int(host.closed_until - time.monotonic()) + 1)})
             return
         kind = seen.path.strip("/").split("/")[0].partition("?")[0]
-        picture = jpeg(self.versions.get(seen.path, sum(seen.path.encode()) % 100))
+        image = jpeg(self.versions.get(seen.path, sum(seen.path.encode()) % 100))
         match kind.split("-"):
             case [status] if status.isdigit():
                 await answer.send(int(status))
             case ["flaky", status, count]:
-                await (answer.send(int(status)) if times <= int(count) else answer.send(200, body=picture))
+                await (answer.send(int(status)) if times <= int(count) else answer.send(200, body=image))
             case ["429", form, *rest]:
                 wait = float(rest[0]) if rest else 0.0
-                told = {"seconds": rest and rest[0], "date": formatdate(time.time() + wait, usegmt=True)}.get(
-                    form
-                )
+                headers_sent = {
+                    "seconds": rest and rest[0],
+                    "date": formatdate(time.time() + wait, usegmt=True),
+                }.get(form)
                 if times == 1:
-                    await answer.send(429, {"Retry-After": told} if told else {})
+                    await answer.send(429, {"Retry-After": headers_sent} if headers_sent else {})
                 else:
-                    await answer.send(200, body=picture)
+                    await answer.send(200, body=image)
             case ["burst", "503", seconds]:
                 if times > 1:
-                    await answer.send(200, body=picture)
+                    await answer.send(200, body=image)
                 else:
                     host.closed_until = time.monotonic() + float(seconds)
                     await answer.send(503, {"Retry-After": seconds})
             case ["limit", seconds]:
-                told = {"RateLimit": f'"default";r={int(times > 1)};t={seconds}'}
-                await answer.send(200, told, picture)
+                headers_sent = {"RateLimit": f'"default";r={int(times > 1)};t={seconds}'}
+                await answer.send(200, headers_sent, image)
             case ["bare"]:
-                await answer.chunked(picture)
+                await answer.chunked(image)
             case ["zipped"]:
-                await answer.send(200, {"Content-Encoding": "gzip"}, gzip.compress(picture))
+                await answer.send(200, {"Content-Encoding": "gzip"}, gzip.compress(image))
             case ["resume"]:
                 await self._large(answer, times)
             case ["to"]:
@@ -257,29 +258,29 @@ class MisbehavingServer:
             case ["bounce"]:
                 left = int(seen.path.rpartition("/")[2].partition("?")[0])
                 await (
-                    answer.send(301, {"Location": f"{left - 1}"}) if left else answer.send(200, body=picture)
+                    answer.send(301, {"Location": f"{left - 1}"}) if left else answer.send(200, body=image)
                 )
             case ["loop"]:
                 await answer.send(301, {"Location": seen.path})
             case ["ok"]:
-                await answer.versioned(picture)
+                await answer.versioned(image)
             case _:
-                await answer.break_off(kind, picture)
+                await answer.break_off(kind, image)
 
     async def _large(self, answer: _Answer, times: int) -> None:
-        picture = jpeg(7, 900)
-        picture += b"\0" * (2**20 - len(picture))
+        image = jpeg(7, 900)
+        image += b"\0" * (2**20 - len(image))
         validators = {"Accept-Ranges": "bytes", "ETag": '"large"'}
         asked = re.fullmatch(r"bytes=(\d+)-", answer.seen.headers.get("range", ""))
         if asked and answer.seen.headers.get("if-range") == '"large"':
             at = int(asked[1])
-            validators["Content-Range"] = f"bytes {at}-{len(picture) - 1}/{len(picture)}"
-            await answer.send(206, validators, picture[at:])
+            validators["Content-Range"] = f"bytes {at}-{len(image) - 1}/{len(image)}"
+            await answer.send(206, validators, image[at:])
         elif times == 1:
-            await answer.send(200, validators, picture[: 600 * 1024], announced=len(picture))
+            await answer.send(200, validators, image[: 600 * 1024], announced=len(image))
             answer.keep = False
         else:
-            await answer.send(200, validators, picture)
+            await answer.send(200, validators, image)
 
 
 def _is_site_file(path: str) -> bool:
@@ -304,19 +305,19 @@ class _Answer:
         length = (
             {} if status == 304 else {"Content-Length": str(len(body) if announced is None else announced)}
         )
-        told = {"Content-Type": "image/jpeg"} | length | (headers or {})
-        head = "".join(f"{name}: {value}\r\n" for name, value in told.items())
+        headers_sent = {"Content-Type": "image/jpeg"} | length | (headers or {})
+        head = "".join(f"{name}: {value}\r\n" for name, value in headers_sent.items())
         self._writer.write(f"HTTP/1.1 {status} Whatever\r\n{head}\r\n".encode() + body)
         self.seen.body += len(body)
         await self._writer.drain()
 
-    async def versioned(self, picture: bytes) -> None:
-        etag = f'"{zlib.crc32(picture):x}"'
+    async def versioned(self, image: bytes) -> None:
+        etag = f'"{zlib.crc32(image):x}"'
         validators = {"ETag": etag, "Last-Modified": LAST_MODIFIED, "Accept-Ranges": "bytes"}
         if self.seen.headers.get("if-none-match") == etag:
             await self.send(304, validators)
         else:
-            await self.send(200, validators, picture)
+            await self.send(200, validators, image)
 
     async def chunked(self, body: bytes, size: int = 700) -> None:
         self._raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -326,7 +327,7 @@ class _Answer:
         self._raw("0\r\n\r\n")
         await self._writer.drain()
 
-    async def break_off(self, kind: str, picture: bytes) -> None:
+    async def break_off(self, kind: str, image: bytes) -> None:
         """Everything after which the connection cannot be used any more, or should not be."""
         self.keep = False
         name, _, argument = kind.rpartition("-") if re.search(r"-\d+$", kind) else (kind, "", "0")
@@ -341,42 +342,42 @@ class _Answer:
                 self._writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             case "delay":
                 await self._pause(seconds)
-                await self.send(200, body=picture)
+                await self.send(200, body=image)
             case "trickle":
-                await self.send(200, body=picture[:10], announced=len(picture))
-                for at in range(10, len(picture)):
-                    await self._pause(seconds / len(picture))
-                    self._raw(picture[at : at + 1], body=1)
+                await self.send(200, body=image[:10], announced=len(image))
+                for at in range(10, len(image)):
+                    await self._pause(seconds / len(image))
+                    self._raw(image[at : at + 1], body=1)
             case "slow-headers":
-                for letter in f"HTTP/1.1 200 OK\r\nContent-Length: {len(picture)}\r\n\r\n":
+                for letter in f"HTTP/1.1 200 OK\r\nContent-Length: {len(image)}\r\n\r\n":
                     self._raw(letter)
                     await self._pause(seconds / 50)
-                self._raw(picture, body=len(picture))
+                self._raw(image, body=len(image))
             case "short":
-                await self.send(200, body=picture[:-100], announced=len(picture))
+                await self.send(200, body=image[:-100], announced=len(image))
             case "long":
-                await self.send(200, body=picture + b"more" * 100, announced=len(picture))
+                await self.send(200, body=image + b"more" * 100, announced=len(image))
             case "broken-chunks":
                 self._raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n")
-                self._raw(picture[:3])
+                self._raw(image[:3])
                 await self._writer.drain()
                 await self._pause(seconds / 10)
                 self._raw("\r\nzz\r\nnonsense")
             case "half-chunks":
                 self._raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfff\r\n")
-                self._raw(picture[:300], body=300)
+                self._raw(image[:300], body=300)
             case "truncated":
-                await self.send(200, body=picture[: len(picture) // 2])
+                await self.send(200, body=image[: len(image) // 2])
             case "html":
                 await self.send(200, body=b"<!DOCTYPE html><html><body>Not here any more.</body></html>" * 40)
             case "empty":
                 await self.send(200)
             case "huge":
                 self._raw("HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\n\r\n")
-                self._raw(picture, body=len(picture))
+                self._raw(image, body=len(image))
                 await self._forever(b"\0" * 65536)
             case "announced":
-                await self.send(200, body=picture, announced=10 * 2**30)
+                await self.send(200, body=image, announced=10 * 2**30)
                 await self._pause(5)
             case "bomb":
                 self._raw("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -385,7 +386,7 @@ class _Answer:
                     await self._writer.drain()
                 self._raw("0\r\n\r\n")
             case "cut":
-                await self.send(200, body=picture)
+                await self.send(200, body=image)
             case "garbage":
                 self._raw("Good day. This is not what you expected.\r\n\r\n")
             case "header-flood":

@@ -17,7 +17,7 @@ from ....catalog.status import Reason
 from ....core.errors import ConfigError, first_problem
 from ....core.options import StrictModel
 from ..listing_failures import reason_of
-from ..rules import DocumentRule, FieldRule, Order, Selection
+from ..rules import CrawlSpec, DocumentRule, FieldRule, Selection
 from .documents import FIELDS, Document, Unread
 from .links import absolute
 
@@ -32,7 +32,7 @@ class SpiderOptions(StrictModel):
 class ArchiveSpider(Spider):
     """Walks an archive by rules: `start` pages, links to `follow`, `documents` to name, `metadata` to read.
 
-    As it stands it is the spider `rules`, told all of this by the configuration. A subclass may set the
+    As it stands it is the spider `rules`, configured by the source. A subclass may set the
     rules as class attributes (the configuration's then take their place), or override `parse`: yield
     `self.listing(url, ...)` for a page to read and `self.document(...)` for a document. Of Scrapy
     nothing is hidden. Every page that cannot be read is reported; nothing needs to be done for it.
@@ -52,17 +52,17 @@ class ArchiveSpider(Spider):
     """Seconds between two requests to a host, where an archive states its limits; the slower pace counts."""
     Options: ClassVar[type[SpiderOptions]] = SpiderOptions
 
-    def __init__(self, order: Order) -> None:
-        """Take the order; ConfigError if its rules or options do not fit this spider."""
+    def __init__(self, spec: CrawlSpec) -> None:
+        """Take the specification; ConfigError if its rules or options do not fit this spider."""
         super().__init__()
-        self.order = order
-        self.start_urls = [self.start_url(url) for url in order.start]
-        self.encoding = order.encoding or self.encoding
-        self.follow = order.follow or self.follow
-        self.documents = order.documents or self.documents
-        self.metadata = {**self.metadata, **order.metadata}
+        self.spec = spec
+        self.start_urls = [self.start_url(url) for url in spec.start]
+        self.encoding = spec.encoding or self.encoding
+        self.follow = spec.follow or self.follow
+        self.documents = spec.documents or self.documents
+        self.metadata = {**self.metadata, **spec.metadata}
         try:
-            self.options = self.Options.model_validate(order.options)
+            self.options = self.Options.model_validate(spec.options)
         except ValidationError as error:
             raise ConfigError(first_problem(error), key="options") from error
         self._check_rules()
@@ -72,7 +72,7 @@ class ArchiveSpider(Spider):
             raise ConfigError(f"the spider {self.name!r} needs a rule for documents", key="documents")
         if not self.follows_rules:
             for key in ("follow", "documents"):
-                if getattr(self.order, key):
+                if getattr(self.spec, key):
                     raise ConfigError(f"the spider {self.name!r} knows its way; it takes no rules", key=key)
             if any(rule.value is None for rule in self.metadata.values()):
                 raise ConfigError(
@@ -145,17 +145,17 @@ class ArchiveSpider(Spider):
             url = absolute(_base_url(response), link, response.encoding)
             if url is None:
                 continue
-            told: dict[str, Any] = {}
+            fields: dict[str, Any] = {}
             for name, field in self.metadata.items():
                 value = _field(field, response, block, url)
                 if value:
-                    told["date_text" if name == "date" else name] = value
-            yield _document(url, response.url, told)
+                    fields["date_text" if name == "date" else name] = value
+            yield _document(url, response.url, fields)
 
 
-def _document(url: str, page: str, told: Mapping[str, Any]) -> Document:
-    own = {name: value for name, value in told.items() if name in Document.__dataclass_fields__}
-    extra = {name: str(value) for name, value in told.items() if name not in own and value is not None}
+def _document(url: str, page: str, fields: Mapping[str, Any]) -> Document:
+    own = {name: value for name, value in fields.items() if name in Document.__dataclass_fields__}
+    extra = {name: str(value) for name, value in fields.items() if name not in own and value is not None}
     return Document(url=url, source_page=page, **own, extra={**own.pop("extra", {}), **extra})
 
 

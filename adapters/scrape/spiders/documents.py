@@ -51,7 +51,7 @@ class Document:
     def record(self, category: Template) -> dict[str, Any]:
         """The document as one JSON object for the pipe: `uri`, `category`, and `meta` to keep."""
         read, where = self.date()
-        told = {
+        columns = {
             "title": self.title,
             "date": read.iso if read else None,
             "date_precision": read.precision if read else None,
@@ -62,7 +62,7 @@ class Document:
             "source_page": self.source_page,
             "rights": self.rights,
         }
-        meta = {name: value for name, value in (told | self.extra).items() if value not in (None, "")}
+        meta = {name: value for name, value in (columns | self.extra).items() if value not in (None, "")}
         fields: dict[str, Any] = {name: value for name, value in meta.items() if not name.startswith("date_")}
         fields["host"] = urlsplit(self.url).hostname
         if read is not None:

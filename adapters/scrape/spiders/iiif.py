@@ -70,37 +70,37 @@ class Iiif(ArchiveSpider):
 
     def _images(self, response: TextResponse, manifest: Json, collection: str | None) -> Iterator[Found]:
         attribution = manifest.get("requiredStatement") or {}
-        told = {
+        fields = {
             "title": _words(manifest.get("label")),
             "rights": first(manifest.get("rights")) or first(manifest.get("license")),
             "attribution": _words(attribution.get("value") or manifest.get("attribution")),
             "collection": collection,
             **_described(manifest),
         }
-        told["date_text"] = first(manifest.get("navDate")) or told.get("date_text")
-        told["rights"] = told["rights"] or told["attribution"]
+        fields["date_text"] = first(manifest.get("navDate")) or fields.get("date_text")
+        fields["rights"] = fields["rights"] or fields["attribution"]
         canvases = list(_canvases(manifest))
         for number, canvas in enumerate(canvases, 1):
             page = _words(canvas.get("label")) or str(number)
-            pictures = list(_pictures(canvas))
-            for picture in pictures:
-                document = self.document(response, full_size(picture), **told, page=page)
+            images = list(_images(canvas))
+            for image in images:
+                document = self.document(response, full_size(image), **fields, page=page)
                 if document is not None:
                     yield document
-            if not pictures:
+            if not images:
                 where = _id(canvas) or f"{response.url}#canvas={number}"
                 yield Unread(where, Reason.NO_IMAGE, "a canvas without an image", response.url)
         if not canvases:
             yield Unread(response.url, Reason.NO_IMAGE, "a manifest without canvases")
 
 
-def full_size(picture: Json) -> str:
+def full_size(image: Json) -> str:
     """The URL of an image resource at the full size its service gives.
 
     Image API 3 says `max`, 2 says `full`, 1 also names its quality differently. A service of level 0
     serves prepared files only: then, and without a service, the resource's own URL is what there is.
     """
-    for service in listed(picture.get("service")):
+    for service in listed(image.get("service")):
         if not isinstance(service, Mapping):
             continue
         profile = " ".join(str(part) for part in listed(service.get("profile")) if isinstance(part, str))
@@ -116,7 +116,7 @@ def full_size(picture: Json) -> str:
             return f"{base}/full/full/0/native.jpg"
         if "ImageService2" in sort or "image/2" in sort:
             return f"{base}/full/full/0/default.jpg"
-    return _id(picture)
+    return _id(image)
 
 
 def _kind(thing: Json) -> str:
@@ -133,7 +133,7 @@ def _canvases(manifest: Json) -> Iterator[Json]:
         yield from listed(sequence.get("canvases"))
 
 
-def _pictures(canvas: Json) -> Iterator[Json]:
+def _images(canvas: Json) -> Iterator[Json]:
     """The images painted on a canvas; of a choice the default, which is the first."""
     bodies = [image.get("resource") for image in listed(canvas.get("images"))]
     for page in listed(canvas.get("items")):

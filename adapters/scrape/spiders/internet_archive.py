@@ -97,7 +97,7 @@ class InternetArchive(ArchiveSpider):
             )
             yield Unread(response.url, Reason.NO_IMAGE, why, response.meta.get("source_page"))
             return
-        told = {
+        fields = {
             "title": plain(first(said.get("title"))),
             "date_text": first(said.get("date")) or first(said.get("year")),
             "issue": first(said.get("issue")) or first(said.get("number")),
@@ -108,7 +108,7 @@ class InternetArchive(ArchiveSpider):
             "identifier": identifier,
         }
         for name in names:
-            document = self.document(response, f"/download/{quote(identifier)}/{quote(name)}", **told)
+            document = self.document(response, f"/download/{quote(identifier)}/{quote(name)}", **fields)
             if document is not None:
                 yield document
 

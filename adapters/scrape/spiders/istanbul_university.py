@@ -41,15 +41,15 @@ class IstanbulUniversity(ArchiveSpider):
             link = card.attrib["href"]
             caption = card.css("span.caption") or card.xpath(_CAPTION_BESIDE)
             slug = re.search(r"[?&]gazete=([^&#]+)", link)
-            told = {"title": _text(caption), "slug": slug.group(1).strip() if slug else None}
+            fields = {"title": _text(caption), "slug": slug.group(1).strip() if slug else None}
             yield self.listing(
                 response.urljoin(link.strip()),
                 self.parse_title,
                 source_page=response.url,
-                cb_kwargs={"told": told},
+                cb_kwargs={"fields": fields},
             )
 
-    def parse_title(self, response: TextResponse, told: dict[str, str | None]) -> Iterator[Found]:
+    def parse_title(self, response: TextResponse, fields: dict[str, str | None]) -> Iterator[Found]:
         """A title: a table for each year. Date and link belong together only within one row."""
         listed = False
         for row in response.xpath("//tr"):
@@ -58,7 +58,7 @@ class IstanbulUniversity(ArchiveSpider):
                 document = self.document(
                     response,
                     link,
-                    **told,
+                    **fields,
                     date_text=date_text,
                     year=int(year.group()) if year else None,
                     date_in_name=True,

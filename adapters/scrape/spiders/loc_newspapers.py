@@ -81,7 +81,7 @@ class LocNewspapers(ArchiveSpider):
                 page for resource in record.get("resources") or () for page in resource.get("files") or ()
             ]
             pages = {str(number): page for number, page in enumerate(files, 1)}
-        told = {
+        fields = {
             "title": plain(first(item.get("newspaper_title")) or first(item.get("partof_title"))),
             "date_text": first(item.get("date")) or first(item.get("date_issued")),
             "issue": _edition(address, item),
@@ -104,7 +104,7 @@ class LocNewspapers(ArchiveSpider):
                 for file in page
                 if file.get("mimetype") == self.options.mimetype and file.get("url")
             ]
-            document = self.document(response, urls[-1], **told, page=number) if urls else None
+            document = self.document(response, urls[-1], **fields, page=number) if urls else None
             yield document or Unread(
                 f"{address}#page={number}",
                 Reason.NO_IMAGE,

@@ -1,4 +1,4 @@
-"""Archives as sources: the same pictures however they are packed, and an outcome for every entry."""
+"""Archives as sources: the same images however they are packed, and an outcome for every entry."""
 
 import bz2
 import errno
@@ -64,8 +64,8 @@ FORMS = pytest.mark.parametrize("form", ["zip", "tar", "tar.gz", "tar.bz2", "tar
 
 
 @pytest.fixture(scope="session")
-def pictures(material: Callable[[str], Path]) -> tuple[Path, list[Entry]]:
-    """A hundred real pictures with their texts, as they lie in a folder."""
+def images(material: Callable[[str], Path]) -> tuple[Path, list[Entry]]:
+    """A hundred real images with their texts, as they lie in a folder."""
     root = material("openclipart")
     paths = [path for path in sorted(root.rglob("*")) if path.suffix in (".png", ".txt")][:120]
     return root, [(path.relative_to(root).as_posix(), path.read_bytes()) for path in paths]
@@ -73,10 +73,10 @@ def pictures(material: Callable[[str], Path]) -> tuple[Path, list[Entry]]:
 
 @FORMS
 @pytest.mark.parametrize("shuffled", [False, True])
-def test_the_same_pictures_however_packed(
-    ingest: Ingest, tmp_path: Path, pictures: tuple[Path, list[Entry]], form: str, shuffled: bool
+def test_the_same_images_however_packed(
+    ingest: Ingest, tmp_path: Path, images: tuple[Path, list[Entry]], form: str, shuffled: bool
 ) -> None:
-    _, entries = pictures
+    _, entries = images
     for name, content in entries:
         (tmp_path / "loose" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "loose" / name).write_bytes(content)
@@ -97,7 +97,7 @@ def test_the_same_pictures_however_packed(
     for item_id, outcome in adapter.read(loose, items):
         assert isinstance(outcome, Payload)
         expected[categories[item_id]] = (outcome.data, outcome.updates.get("caption"))
-    if shuffled:  # sidecars far before and after their pictures
+    if shuffled:  # sidecars far before and after their images
         entries = random.Random(7).sample(entries, len(entries))
     path = pack(tmp_path / f"all.{form}", entries)
     found = ingest(path, category="clip/{dir}", caption={"language": "en"})
@@ -110,11 +110,11 @@ def test_the_same_pictures_however_packed(
 def test_webdataset(
     ingest: Ingest,
     tmp_path: Path,
-    pictures: tuple[Path, list[Entry]],
+    images: tuple[Path, list[Entry]],
     form: str,
     webdataset_option: object,
 ) -> None:
-    _, entries = pictures
+    _, entries = images
     images = [content for name, content in entries if name.endswith(".png")]
     with webdataset.TarWriter(str(tmp_path / "shard.tar"), mtime=0) as writer:
         for number, image in enumerate(images):
@@ -136,7 +136,7 @@ def test_webdataset(
         assert one.meta["cls"] == str(number % 7)
 
 
-def test_webdataset_samples_of_several_pictures_and_of_none(ingest: Ingest, tmp_path: Path) -> None:
+def test_webdataset_samples_of_several_images_and_of_none(ingest: Ingest, tmp_path: Path) -> None:
     turns = [{"from": "human", "value": "<image>?"}, {"from": "gpt", "value": "Kedi."}]
     entries = [
         ("a.input.png", PNG),
@@ -377,9 +377,9 @@ def test_a_disk_that_fails_for_a_while(
 
 
 def test_listing_twice_is_listing_once(
-    tmp_path: Path, pictures: tuple[Path, list[Entry]], declare: Declare
+    tmp_path: Path, images: tuple[Path, list[Entry]], declare: Declare
 ) -> None:
-    source = declare(pack(tmp_path / "a.tar.gz", pictures[1]), category="{dir}", caption={})
+    source = declare(pack(tmp_path / "a.tar.gz", images[1]), category="{dir}", caption={})
     adapter = ArchiveAdapter(Context(Workspace(tmp_path / "work")))
     assert list(adapter.discover(source)) == list(adapter.discover(source))
 

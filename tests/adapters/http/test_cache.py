@@ -83,7 +83,7 @@ ledger = Ledger(Path(sys.argv[1]))
 for number in range(3000):
     ledger.remember(f"http://{sys.argv[2]}/{number}", Known("ab" * 32, 7, etag=f'"{number}"'))
     if number % 100 == 0:
-        ledger.rest_host(f"{sys.argv[2]}-{number}", time.time() + 100, "http_429")
+        ledger.pause_host(f"{sys.argv[2]}-{number}", time.time() + 100, "http_429")
 ledger.close()
 """
 
@@ -103,17 +103,17 @@ def test_processes_write_at_the_same_time(tmp_path: Path) -> None:
     ledger.close()
 
 
-def test_rests_are_never_shortened(tmp_path: Path) -> None:
+def test_pauses_are_never_shortened(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "ledger.sqlite")
     now = time.time()
-    ledger.rest_host("a", now + 100, "http_429")
-    ledger.rest_host("a", now + 50, "host_down")
-    assert ledger.resting("a") == (now + 100, "http_429")
-    ledger.rest_host("a", now + 200, "host_down")
-    assert ledger.resting("a") == (now + 200, "host_down")
-    ledger.rest_host("b", now - 1, "http_429")
-    assert ledger.resting("b") is None
-    assert ledger.resting("c") is None
+    ledger.pause_host("a", now + 100, "http_429")
+    ledger.pause_host("a", now + 50, "host_down")
+    assert ledger.paused("a") == (now + 100, "http_429")
+    ledger.pause_host("a", now + 200, "host_down")
+    assert ledger.paused("a") == (now + 200, "host_down")
+    ledger.pause_host("b", now - 1, "http_429")
+    assert ledger.paused("b") is None
+    assert ledger.paused("c") is None
     ledger.close()
 
 

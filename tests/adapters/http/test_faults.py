@@ -45,7 +45,7 @@ WORKING = [
     "ok/1",
     "bare/1",
     "zipped/1",
-    "truncated/1",  # a picture's own faults are the decoder's matter
+    "truncated/1",  # an image's own faults are the decoder's matter
     "cut/1",
     "bounce/3",
     "flaky-503-2/1",

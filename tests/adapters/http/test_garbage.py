@@ -62,12 +62,12 @@ HEADERS = (
 )
 
 
-def response(chance: random.Random, picture: bytes) -> bytes:
+def response(chance: random.Random, image: bytes) -> bytes:
     """What a server should not say, or should: nearly half are sound."""
     status = 200 if chance.random() < 0.5 else chance.choice(STATUSES)
     headers = [chance.choice(HEADERS) for _ in range(chance.randrange(4))]
-    chunked = b"%x\r\n%b\r\n0\r\n\r\n" % (len(picture), picture)
-    body = chance.choice((picture, picture, b"", picture[:3], gzip.compress(picture), chunked, b"zz\r\nabc"))
+    chunked = b"%x\r\n%b\r\n0\r\n\r\n" % (len(image), image)
+    body = chance.choice((image, image, b"", image[:3], gzip.compress(image), chunked, b"zz\r\nabc"))
     if chance.random() < 0.6:
         headers.append(b"Content-Length: %d" % len(body))
     lines = [b"HTTP/1.%d %d X" % (chance.choice((1, 1, 1, 0)), status), *headers, b"", body]
@@ -83,7 +83,7 @@ def response(chance: random.Random, picture: bytes) -> bytes:
 @pytest.fixture
 def babbling(misbehaving: ModuleType) -> Iterator[str]:
     """The root of a server that says anything, but the same at the same path."""
-    picture = misbehaving.jpeg()
+    image = misbehaving.jpeg()
     listener = socket.create_server(("127.0.0.1", 0), backlog=200)
 
     def speak(connection: socket.socket) -> None:
@@ -96,7 +96,7 @@ def babbling(misbehaving: ModuleType) -> Iterator[str]:
                     connection.sendall(b"HTTP/1.1 404 X\r\nContent-Length: 0\r\n\r\n")
                     continue
                 chance = random.Random(path)
-                connection.sendall(response(chance, picture))
+                connection.sendall(response(chance, image))
                 if chance.random() < 0.5:
                     return
 
@@ -119,7 +119,7 @@ def test_every_url_ends_in_a_status(babbling: str, fetch: Any) -> None:
     options = {
         "retries": 1,
         "backoff": 0.01,
-        "patience": 1.0,
+        "max_wait": 1.0,
         "respect": [],
         "breaker": {"failures": 10**6},
         "timeouts": {"connect": 2.0, "total": 1.0},

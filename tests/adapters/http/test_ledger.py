@@ -18,7 +18,7 @@ from derlem.core.durable import DiskError
 HERE = Known(sha256="ab" * 32, size=1)
 
 
-def remember_until_told(memory: Ledger) -> None:
+def remember_until_error(memory: Ledger) -> None:
     """Have it write, again and again, for as long as it says nothing."""
     deadline = time.monotonic() + 20
     for number in range(10**9):
@@ -34,7 +34,7 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with memory._engine.connect() as connection:  # it goes back to the pool as it is
         connection.exec_driver_sql("PRAGMA max_page_count = 1")
     with pytest.raises(DiskError) as caught:
-        remember_until_told(memory)
+        remember_until_error(memory)
     assert caught.value.number == errno.ENOSPC
     with pytest.raises(DiskError):
         memory.close()
@@ -48,7 +48,7 @@ def test_another_process_that_never_lets_go(tmp_path: Path, monkeypatch: pytest.
     other = sqlite3.connect(path)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(LedgerError, match=r"ledger\.sqlite cannot be used: .*locked"):
-        remember_until_told(memory)
+        remember_until_error(memory)
     other.close()
     with pytest.raises(LedgerError):
         memory.close()
@@ -62,10 +62,10 @@ def use(path: Path) -> None:
             url = f"http://example.org/{number}"
             for ask in (
                 lambda url=url: memory.known([url]),
-                lambda number=number: memory.resting(f"host-{number}"),
+                lambda number=number: memory.paused(f"host-{number}"),
                 lambda number=number: memory.origin(f"http://host-{number}"),
                 lambda url=url: memory.remember(url, HERE._replace(etag=url, pack="p")),
-                lambda number=number: memory.rest_host(f"host-{number}", time.time() + 60, "http_429"),
+                lambda number=number: memory.pause_host(f"host-{number}", time.time() + 60, "http_429"),
                 lambda number=number: memory.remember_origin(
                     OriginRow(origin=f"http://host-{number}", robots_status=200, robots="ç", at=time.time())
                 ),
@@ -81,7 +81,7 @@ def use(path: Path) -> None:
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_damage_is_told_as_such(tmp_path: Path, seed: int) -> None:
+def test_damage_is_a_ledger_error(tmp_path: Path, seed: int) -> None:
     """Some is never met; what is met is a LedgerError, and a ledger made anew works."""
     path = tmp_path / "ledger.sqlite"
     use(path)

@@ -25,15 +25,15 @@ from derlem.adapters.http.optouts import (
 from derlem.catalog.models import Failure, Payload
 from derlem.catalog.status import Reason
 
-PICTURE = b"\xff\xd8\xff" + b"x" * 2000
+IMAGE = b"\xff\xd8\xff" + b"x" * 2000
 SIGNALS: dict[str, tuple[dict[str, tuple[dict[str, str], bytes]], Reason]] = {
     "robots": ({"/robots.txt": ({}, b"User-agent: *\nDisallow: /p\n")}, Reason.ROBOTS),
     "robots for us": (
         {"/robots.txt": ({}, b"User-agent: *\nAllow: /\n\nUser-agent: Derlem\nDisallow: /\n")},
         Reason.ROBOTS,
     ),
-    "x_robots_tag": ({"/p.jpg": ({"X-Robots-Tag": "noindex, NoAI"}, PICTURE)}, Reason.X_ROBOTS_TAG),
-    "tdm header": ({"/p.jpg": ({"tdm-reservation": "1"}, PICTURE)}, Reason.TDM_RESERVED),
+    "x_robots_tag": ({"/p.jpg": ({"X-Robots-Tag": "noindex, NoAI"}, IMAGE)}, Reason.X_ROBOTS_TAG),
+    "tdm header": ({"/p.jpg": ({"tdm-reservation": "1"}, IMAGE)}, Reason.TDM_RESERVED),
     "tdm file": (
         {"/.well-known/tdmrep.json": ({}, b'[{"location": "/p*", "tdm-reservation": 1}]')},
         Reason.TDM_RESERVED,
@@ -42,7 +42,7 @@ SIGNALS: dict[str, tuple[dict[str, tuple[dict[str, str], bytes]], Reason]] = {
         {"/p.jpg": ({}, b"%PDF-1.7\n<tdm:reservation>1</tdm:reservation>" + b"x" * 2000)},
         Reason.TDM_RESERVED,
     ),
-    "aipref header": ({"/p.jpg": ({"Content-Usage": "train-ai=n, search=y"}, PICTURE)}, Reason.AIPREF),
+    "aipref header": ({"/p.jpg": ({"Content-Usage": "train-ai=n, search=y"}, IMAGE)}, Reason.AIPREF),
     "aipref robots": (
         {"/robots.txt": ({}, b"User-Agent: *\nAllow: /\nContent-Usage: train-ai=n\n")},
         Reason.AIPREF,
@@ -52,10 +52,10 @@ SIGNALS: dict[str, tuple[dict[str, tuple[dict[str, str], bytes]], Reason]] = {
 
 @pytest.fixture
 def site(server: Any) -> Any:
-    """Serves a picture at /p.jpg, and whatever else it is given."""
+    """Serves an image at /p.jpg, and whatever else it is given."""
 
     def serve(files: dict[str, tuple[dict[str, str], bytes]]) -> str:
-        server.files["127.0.0.1", "/p.jpg"] = (200, {}, PICTURE)
+        server.files["127.0.0.1", "/p.jpg"] = (200, {}, IMAGE)
         for path, (headers, body) in files.items():
             server.files["127.0.0.1", path] = (200, headers, body)
         return str(server.url("p.jpg"))
@@ -89,7 +89,7 @@ def test_what_is_disallowed_is_not_asked_for(site: Any, server: Any, fetch: Any)
 
 
 def test_bodies_of_those_who_opt_out_are_not_read(server: Any, fetch: Any) -> None:
-    server.files["127.0.0.1", "/big"] = (200, {"X-Robots-Tag": "noimageai"}, PICTURE * 900)
+    server.files["127.0.0.1", "/big"] = (200, {"X-Robots-Tag": "noimageai"}, IMAGE * 900)
     assert fetch(server.url("big"))[server.url("big")].reason is Reason.X_ROBOTS_TAG
 
 

@@ -50,27 +50,27 @@ def schedule(limits: HostLimits, leases: Any = None) -> Schedule[int]:
     concurrency=st.integers(1, 4),
     rate=st.floats(0.2, 20),
     burst=st.integers(1, 8),
-    rests=st.lists(st.tuples(st.integers(0, 4), st.floats(0, 20), st.floats(0, 15)), max_size=5),
+    pauses=st.lists(st.tuples(st.integers(0, 4), st.floats(0, 20), st.floats(0, 15)), max_size=5),
 )
 def test_limits_hold_and_everybody_is_served(
     jobs: list[tuple[int, float, float]],
     concurrency: int,
     rate: float,
     burst: int,
-    rests: list[tuple[int, float, float]],
+    pauses: list[tuple[int, float, float]],
 ) -> None:
-    """Jobs are (host, when it comes, how long it takes); rests (host, when, how long)."""
+    """Jobs are (host, when it comes, how long it takes); pauses (host, when, how long)."""
     limits = HostLimits(concurrency=concurrency, requests_per_second=rate, burst=burst)
     plan = schedule(limits)
     events: list[tuple[float, int, str, Any]] = []
     for number, (host, at, _) in enumerate(jobs):
         events.append((at, number, "add", (f"h{host}", number)))
-    for number, (host, at, seconds) in enumerate(rests):
-        events.append((at, number, "rest", (f"h{host}", at + seconds)))
+    for number, (host, at, seconds) in enumerate(pauses):
+        events.append((at, number, "pause", (f"h{host}", at + seconds)))
     running: list[tuple[float, Any]] = []
     started: dict[str, list[float]] = {}
     active: Counter[str] = Counter()
-    resting: dict[str, float] = {}
+    paused: dict[str, float] = {}
     done = 0
     now = 0.0
     for _ in range(20_000):
@@ -81,8 +81,8 @@ def test_limits_hold_and_everybody_is_served(
             if what == "add":
                 plan.add(host, value, now)
             elif host.queue or host.active:  # a rest is what an answer asks for
-                plan.rest(host, value, now)
-                resting[name] = max(resting.get(name, 0.0), value)
+                plan.pause(host, value, now)
+                paused[name] = max(paused.get(name, 0.0), value)
         for end, host in [entry for entry in running if entry[0] <= now]:
             running.remove((end, host))
             active[host.name] -= 1
@@ -91,7 +91,7 @@ def test_limits_hold_and_everybody_is_served(
             host, job = taken
             active[host.name] += 1
             assert active[host.name] <= concurrency
-            assert now >= resting.get(host.name, 0.0)
+            assert now >= paused.get(host.name, 0.0)
             started.setdefault(host.name, []).append(now)
             running.append((now + jobs[job][2], host))
             done += 1

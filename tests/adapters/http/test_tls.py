@@ -22,17 +22,17 @@ from derlem.core.workspace import Workspace
 
 
 class Gallery(Replica):
-    """One picture under every name; under `/cut` half of it."""
+    """One image under every name; under `/cut` half of it."""
 
-    def __init__(self, picture: bytes) -> None:
-        self.picture = picture
+    def __init__(self, image: bytes) -> None:
+        self.image = image
         super().__init__()
 
     def answer(self, path: str, headers: Mapping[str, str]) -> Answer:
         if path.endswith(".json"):
             raise LookupError(path)
-        cut = len(self.picture) // 2 if path == "/cut" else None
-        return Answer(self.picture, "image/jpeg", cut=cut)
+        cut = len(self.image) // 2 if path == "/cut" else None
+        return Answer(self.image, "image/jpeg", cut=cut)
 
     def url(self, path: str) -> str:
         return f"{self.base}/{path}"

@@ -1,4 +1,4 @@
-"""Hub-like datasets made of real pictures, in every shape; the adapter in this process and in another."""
+"""Hub-like datasets made of real images, in every shape; the adapter in this process and in another."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ ROWS = 40
 
 
 @dataclasses.dataclass(frozen=True)
-class Picture:
-    """A real picture with what there is to say about it."""
+class Image:
+    """A real image with what there is to say about it."""
 
     name: str
     data: bytes
@@ -45,24 +45,24 @@ class Picture:
 
 @dataclasses.dataclass(frozen=True)
 class Example:
-    """A row: its picture, further pictures, and a conversation about them all."""
+    """A row: its image, further images, and a conversation about them all."""
 
-    picture: Picture
-    extra: list[Picture]
+    image: Image
+    extra: list[Image]
 
     @property
     def turns(self) -> list[dict[str, str]]:
         question = "<image>" * (1 + len(self.extra)) + "\nWhat is this?"
-        return [{"from": "human", "value": question}, {"from": "gpt", "value": self.picture.caption}]
+        return [{"from": "human", "value": question}, {"from": "gpt", "value": self.image.caption}]
 
 
 @pytest.fixture(scope="session")
-def pictures(material: Callable[[str], Path]) -> list[Picture]:
+def images(material: Callable[[str], Path]) -> list[Image]:
     root = material("openclipart")
     paths = sorted(root.rglob("*.png"))
     random.Random(3).shuffle(paths)
     return [
-        Picture(
+        Image(
             path.name,
             path.read_bytes(),
             path.relative_to(root).parts[0],
@@ -73,12 +73,10 @@ def pictures(material: Callable[[str], Path]) -> list[Picture]:
 
 
 @pytest.fixture(scope="session")
-def examples(pictures: list[Picture]) -> list[Example]:
-    """Rows with none, one or two further pictures."""
-    spare = iter(pictures[ROWS:])
-    return [
-        Example(picture, [next(spare) for _ in range(at % 3)]) for at, picture in enumerate(pictures[:ROWS])
-    ]
+def examples(images: list[Image]) -> list[Example]:
+    """Rows with none, one or two further images."""
+    spare = iter(images[ROWS:])
+    return [Example(image, [next(spare) for _ in range(at % 3)]) for at, image in enumerate(images[:ROWS])]
 
 
 @pytest.fixture(scope="session")
@@ -86,7 +84,7 @@ def dataset(examples: list[Example]) -> Any:
     """The rows as a `datasets.Dataset` with every kind of column that the adapter knows."""
     import datasets
 
-    names = sorted({example.picture.label for example in examples})
+    names = sorted({example.image.label for example in examples})
     features = datasets.Features(
         {
             "image": datasets.Image(),
@@ -102,11 +100,11 @@ def dataset(examples: list[Example]) -> Any:
     )
     rows = [
         {
-            "image": _cell(example.picture),
-            "label": example.picture.label,
-            "caption": example.picture.caption,
+            "image": _cell(example.image),
+            "label": example.image.label,
+            "caption": example.image.caption,
             "conversations": example.turns,
-            "extra": [_cell(picture) for picture in example.extra],
+            "extra": [_cell(image) for image in example.extra],
             "tongue": "en",
             "number": number,
         }
@@ -116,8 +114,8 @@ def dataset(examples: list[Example]) -> Any:
     return datasets.Dataset.from_dict(columns, features=features)
 
 
-def _cell(picture: Picture) -> dict[str, Any]:
-    return {"bytes": picture.data, "path": picture.name}
+def _cell(image: Image) -> dict[str, Any]:
+    return {"bytes": image.data, "path": image.name}
 
 
 @pytest.fixture(scope="session")
@@ -144,19 +142,19 @@ def shapes(
 
 
 def _imagefolder(folder: Path, examples: list[Example]) -> None:
-    (folder / "train" / "pictures").mkdir(parents=True)
+    (folder / "train" / "images").mkdir(parents=True)
     lines = []
     for number, example in enumerate(examples):
         names = []
-        for picture in (example.picture, *example.extra):
-            names.append(f"pictures/{number}-{picture.name}")
-            (folder / "train" / names[-1]).write_bytes(picture.data)
+        for image in (example.image, *example.extra):
+            names.append(f"images/{number}-{image.name}")
+            (folder / "train" / names[-1]).write_bytes(image.data)
         lines.append(
             {
                 "file_name": names[0],
                 "extra_file_names": names[1:],
-                "label": example.picture.label,
-                "caption": example.picture.caption,
+                "label": example.image.label,
+                "caption": example.image.caption,
                 "conversations": example.turns,
                 "tongue": "en",
                 "number": number,
@@ -172,14 +170,14 @@ def webdataset_tar(examples: list[tuple[int, Example]]) -> bytes:
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for number, example in examples:
             described = {
-                "label": example.picture.label,
-                "caption": example.picture.caption,
+                "label": example.image.label,
+                "caption": example.image.caption,
                 "conversations": example.turns,
                 "tongue": "en",
                 "number": number,
             }
-            members = {"image.png": example.picture.data, "json": json.dumps(described).encode()}
-            members |= {f"extra_{at}.png": picture.data for at, picture in enumerate(example.extra)}
+            members = {"image.png": example.image.data, "json": json.dumps(described).encode()}
+            members |= {f"extra_{at}.png": image.data for at, image in enumerate(example.extra)}
             for name, data in members.items():
                 info = tarfile.TarInfo(f"{number:06d}.{name}")
                 info.size = len(data)

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from derlem.adapters.huggingface.columnar import ArrowRows, ColumnarFile, ParquetRows
 
-PICTURE = pa.struct({"bytes": pa.binary(), "path": pa.string()})
+IMAGE = pa.struct({"bytes": pa.binary(), "path": pa.string()})
 SCHEMA = pa.schema(
     {
-        "image": PICTURE,
-        "nested": pa.struct({"picture": PICTURE, "words": pa.list_(pa.string())}),
-        "pages": pa.list_(PICTURE),
+        "image": IMAGE,
+        "nested": pa.struct({"image": IMAGE, "words": pa.list_(pa.string())}),
+        "pages": pa.list_(IMAGE),
     }
 )
 
@@ -25,16 +25,16 @@ def maybe(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.none() | strategy
 
 
-pictures = st.fixed_dictionaries({"bytes": maybe(st.binary(max_size=4)), "path": maybe(st.text(max_size=4))})
+images = st.fixed_dictionaries({"bytes": maybe(st.binary(max_size=4)), "path": maybe(st.text(max_size=4))})
 rows = st.fixed_dictionaries(
     {
-        "image": maybe(pictures),
+        "image": maybe(images),
         "nested": maybe(
             st.fixed_dictionaries(
-                {"picture": maybe(pictures), "words": maybe(st.lists(maybe(st.text(max_size=3)), max_size=3))}
+                {"image": maybe(images), "words": maybe(st.lists(maybe(st.text(max_size=3)), max_size=3))}
             )
         ),
-        "pages": maybe(st.lists(maybe(pictures), max_size=3)),
+        "pages": maybe(st.lists(maybe(images), max_size=3)),
     }
 )
 

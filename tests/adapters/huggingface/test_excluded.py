@@ -1,4 +1,4 @@
-"""Evaluation pictures of a dataset on the hub: asked for once per commit."""
+"""Evaluation images of a dataset on the hub: asked for once per commit."""
 
 from __future__ import annotations
 

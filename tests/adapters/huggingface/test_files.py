@@ -1,4 +1,4 @@
-"""Files of datasets: which are cheap to list, which are damaged, and how a dataset is told from a path."""
+"""Files of datasets: cheap listings, damaged files, dataset ids and paths."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Counted(io.BytesIO):
         return data
 
 
-def test_listing_parquet_reads_no_picture(shapes: dict[str, Path]) -> None:
+def test_listing_parquet_reads_no_image(shapes: dict[str, Path]) -> None:
     shard = shapes["parquet"] / "data" / "train-00000-of-00002.parquet"
     content = Counted(shard.read_bytes())
     file = ParquetRows(content)
@@ -75,7 +75,7 @@ def test_compressed_tars(
     assert all(isinstance(result, Payload) for result in backwards.values())
 
 
-def test_a_zip_of_pictures(shapes: dict[str, Path], tmp_path: Path, use: Callable[..., Any]) -> None:
+def test_a_zip_of_images(shapes: dict[str, Path], tmp_path: Path, use: Callable[..., Any]) -> None:
     with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
         for path in sorted((shapes["imagefolder"] / "train").rglob("*")):
             archive.write(path, path.relative_to(shapes["imagefolder"] / "train"))
@@ -162,7 +162,7 @@ def test_a_dataset_or_a_path(tmp_path: Path) -> None:
 def test_what_cannot_be_read_is_said_before_anything_else(tmp_path: Path, use: Callable[..., Any]) -> None:
     with pytest.raises(ConfigError, match="there is no"):
         use(dataset=tmp_path / "nowhere").items()
-    (tmp_path / "x.txt").write_text("no pictures")
+    (tmp_path / "x.txt").write_text("no images")
     with pytest.raises(ConfigError, match="text"):
         use(dataset=tmp_path).items()
     (tmp_path / "empty").mkdir()

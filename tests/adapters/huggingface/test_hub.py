@@ -79,7 +79,7 @@ def test_the_second_time_nothing_is_fetched(hub: Any, repository: tuple[str, str
     assert hub.requests[before:] == []
 
 
-def test_listing_leaves_the_pictures_where_they_are(
+def test_listing_leaves_the_images_where_they_are(
     hub: Any, repository: tuple[str, str], elsewhere: Any, shapes: dict[str, Path]
 ) -> None:
     name, _ = repository

@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-PICTURES = 79
-"""Items of the 40 rows, their further pictures included."""
+IMAGES = 79
+"""Items of the 40 rows, their further images included."""
 
 
 @pytest.fixture
@@ -74,14 +74,14 @@ def test_a_killed_run_goes_on(streaming: bool, paced: Any, shapes: dict[str, Pat
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     done = _settled(tmp_path / "work")
-    assert done and done.total() < PICTURES, (tmp_path / "stderr.log").read_text()[-2000:]
+    assert done and done.total() < IMAGES, (tmp_path / "stderr.log").read_text()[-2000:]
 
     paced.delay = lambda path: 0.0
     before = len(paced.requests)
     assert _start(config, paced.url).wait(60) == 0, (tmp_path / "stderr.log").read_text()[-2000:]
     with duckdb.connect(str(tmp_path / "work" / "catalog.duckdb"), read_only=True) as catalog:
         rows = catalog.execute("SELECT status, unit, count(*) FROM items GROUP BY ALL").fetchall()
-    assert {row[0] for row in rows} == {"ready"} and sum(row[2] for row in rows) == PICTURES
+    assert {row[0] for row in rows} == {"ready"} and sum(row[2] for row in rows) == IMAGES
     whole = {unit: count for _, unit, count in rows}
     finished = [unit for unit, count in done.items() if count == whole[unit]]
     if streaming:
@@ -97,7 +97,7 @@ def test_a_killed_run_goes_on(streaming: bool, paced: Any, shapes: dict[str, Pat
 
 
 def _assert_untouched(unit: str, asked: list[Any], root: Path) -> None:
-    """No range that was asked for touches the pictures of a row group."""
+    """No range that was asked for touches the images of a row group."""
     file = unit.partition("@")[0]
     group = pq.ParquetFile(root / file).metadata.row_group(int(unit.partition("#")[2]))
     column = next(

@@ -28,7 +28,7 @@ TURNS = [
 
 @pytest.fixture
 def rows(tmp_path: Path, use: Callable[..., Any]) -> Callable[..., list[Item]]:
-    """`rows({column: values}, features, **options)`: items of a file of these columns and a picture."""
+    """`rows({column: values}, features, **options)`: items of a file of these columns and an image."""
 
     def make(values: dict[str, Any], features: Any = None, **options: Any) -> list[Item]:
         count = max((len(column) for column in values.values()), default=1)
@@ -159,7 +159,7 @@ def test_unknown_columns_are_errors_with_a_suggestion(rows: Callable[..., list[I
         assert "did you mean" in str(raised.value) or key == "category"
 
 
-def test_rows_without_a_picture_are_told(tmp_path: Path, use: Callable[..., Any]) -> None:
+def test_rows_without_an_image_are_rejected(tmp_path: Path, use: Callable[..., Any]) -> None:
     table = pa.table(
         {
             "left": pa.array([{"bytes": b"1", "path": None}, None, None], IMAGE),

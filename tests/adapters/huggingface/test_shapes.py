@@ -1,4 +1,4 @@
-"""The same dataset in five shapes gives the same pictures, captions, categories and conversations."""
+"""The same dataset in five shapes gives the same images, captions, categories and conversations."""
 
 from __future__ import annotations
 
@@ -45,16 +45,16 @@ def test_every_shape_gives_the_same_set(
     assert all(isinstance(result, Payload) for result in results.values())
     expected = Counter()
     for example in examples:
-        for picture in (example.picture, *example.extra):
+        for image in (example.image, *example.extra):
             turns = [
                 {"role": "user", "content": example.turns[0]["value"]},
                 {"role": "assistant", "content": example.turns[1]["value"]},
             ]
             expected[
                 (
-                    sha256(picture.data).hexdigest(),
-                    example.picture.caption,
-                    example.picture.label,
+                    sha256(image.data).hexdigest(),
+                    example.image.caption,
+                    example.image.label,
                     "en",
                     json.dumps(turns),
                 )
@@ -64,7 +64,7 @@ def test_every_shape_gives_the_same_set(
 
 
 @pytest.mark.parametrize("shape", COLUMNS)
-def test_pictures_of_a_row_share_their_parent(
+def test_images_of_a_row_share_their_parent(
     shape: str, shapes: dict[str, Path], examples: list[Any], use: Callable[..., Any]
 ) -> None:
     items = use(dataset=shapes[shape], columns=COLUMNS[shape]).items()
@@ -94,7 +94,7 @@ def test_listing_is_stable_and_its_pieces_read_alone(
     assert used.read(list(reversed(some))) == {item.item_id: whole[item.item_id] for item in some}
 
 
-def test_one_picture_per_row_needs_no_parent(shapes: dict[str, Path], use: Callable[..., Any]) -> None:
+def test_one_image_per_row_needs_no_parent(shapes: dict[str, Path], use: Callable[..., Any]) -> None:
     items = use(dataset=shapes["parquet"], columns={"image": "image", "category": "label"}).items()
     assert {item.parent_id for item in items} == {None}
     assert items[0].locator == "train/0"
@@ -173,9 +173,9 @@ def _parquet(path: Path, columns: dict[str, pa.Array], said: bytes | None = None
     return path
 
 
-def _pictures(examples: list[Any]) -> pa.Array:
+def _images(examples: list[Any]) -> pa.Array:
     kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-    return pa.array([{"bytes": example.picture.data, "path": None} for example in examples[:2]], kind)
+    return pa.array([{"bytes": example.image.data, "path": None} for example in examples[:2]], kind)
 
 
 def test_columns_that_datasets_does_not_know(
@@ -183,7 +183,7 @@ def test_columns_that_datasets_does_not_know(
 ) -> None:
     """Spark writes maps."""
     counts = pa.array([[("views", 3)], None], pa.map_(pa.string(), pa.int64()))
-    folder = _parquet(tmp_path / "maps", {"image": _pictures(examples), "counts": counts})
+    folder = _parquet(tmp_path / "maps", {"image": _images(examples), "counts": counts})
     used = use(dataset=folder)
     items = used.items()
     assert [item.meta.get("counts") for item in items] == [[["views", 3]], None]
@@ -197,6 +197,6 @@ def test_columns_that_datasets_does_not_know(
 def test_features_that_cannot_be_read(
     said: bytes, examples: list[Any], tmp_path: Path, use: Callable[..., Any]
 ) -> None:
-    folder = _parquet(tmp_path / "said", {"image": _pictures(examples)}, said)
+    folder = _parquet(tmp_path / "said", {"image": _images(examples)}, said)
     with pytest.raises(ConfigError, match="cannot be read"):
         use(dataset=folder).items()

@@ -15,12 +15,12 @@ from derlem.adapters.scrape.adapter import ScrapeAdapter, ScrapeOptions
 from derlem.catalog.models import Failure, Item
 from derlem.core.workspace import Workspace
 
-told = json.loads(sys.argv[1])
-source = ScrapeOptions.model_validate(told["source"])
+arguments = json.loads(sys.argv[1])
+source = ScrapeOptions.model_validate(arguments["source"])
 adapter = ScrapeAdapter(
-    Context(Workspace(Path(told["workspace"])), FetchOptions.model_validate(told["fetch"]))
+    Context(Workspace(Path(arguments["workspace"])), FetchOptions.model_validate(arguments["fetch"]))
 )
-folder = Path(told["catalog"])
+folder = Path(arguments["catalog"])
 settled_file = folder / "settled"
 settled = (
     {line.split()[0] for line in settled_file.read_text().splitlines()} if settled_file.exists() else set()

@@ -34,16 +34,16 @@ def test_library_of_congress(served: Served, crawl: Crawl, display: str) -> None
     for url, (day, page) in expected.items():
         item = found[url]
         assert item.category == "newspapers/Evening star./1922/12"
-        told = item.meta
-        assert (told["date"], told["date_precision"], told["date_text"]) == (day, "day", day)
-        assert (told["issue"], told["page"], told["lccn"], told["language"]) == (
+        meta = item.meta
+        assert (meta["date"], meta["date_precision"], meta["date_text"]) == (day, "day", day)
+        assert (meta["issue"], meta["page"], meta["lccn"], meta["language"]) == (
             "ed-1",
             str(page),
             LCCN,
             "english",
         )
         assert (
-            told["rights"] == "The Library of Congress believes that the newspapers are in the public domain."
+            meta["rights"] == "The Library of Congress believes that the newspapers are in the public domain."
         )
     assert [item.reason for item in items if item.uri not in found] == [Reason.NO_IMAGE]
     assert max(library.count().values()) == 1
@@ -79,7 +79,7 @@ def test_iiif(served: Served, crawl: Crawl) -> None:
     assert old.category == "iiif/Older/Takvim"
     assert old.meta["rights"] == "A Museum"
     two = [item.meta for item in items if item.meta.get("title") == "Servet"]
-    assert {(told["date_text"], told["issue"]) for told in two} == {("5 Kânunusani 1936", "77")}
+    assert {(meta["date_text"], meta["issue"]) for meta in two} == {("5 Kânunusani 1936", "77")}
 
 
 def test_an_image_without_a_service_is_taken_as_it_is() -> None:

@@ -53,7 +53,7 @@ def test_the_crawl_is_polite(served: Callable[[Any], Any], crawl: Callable[..., 
     assert all(gap > 0.19 for gap in archive.gaps()[1:])
     refused = [place for place, asked in enumerate(archive.asked) if asked.status == 429]
     assert len(refused) == 2
-    assert all(archive.gaps()[place] >= 1 for place in refused)  # the whole host rests
+    assert all(archive.gaps()[place] >= 1 for place in refused)  # the whole host pauses
     assert {asked.headers["user-agent"] for asked in archive.asked} == {"derlem/0.1.0"}
     assert not archive.count(ROOT + "yasak")
 
@@ -77,7 +77,7 @@ def test_a_second_crawl_revalidates_and_sees_what_is_new(
     assert answers[f"{ROOT}gazete.php?gazete={AKSAM.slug}"] == 200
 
 
-def test_pages_that_have_changed_their_shape_are_told(
+def test_pages_that_have_changed_their_shape_are_reported(
     served: Callable[[Any], Any], crawl: Callable[..., list[Item]]
 ) -> None:
     archive = served(NewspaperArchive(busy=0))
@@ -95,13 +95,13 @@ def test_killed_again_and_again_it_goes_on_and_leaves_no_orphans(
 ) -> None:
     archive = served(NewspaperArchive(busy=1, crawl_delay=0.05))
     polite = {"per_host": {"concurrency": 1, "requests_per_second": 20}}
-    told = {
+    arguments = {
         "workspace": str(tmp_path / "work"),
         "fetch": fetch,
         "catalog": str(tmp_path),
         "source": source("istanbul_university", archive.base + ROOT, limits=polite).model_dump(mode="json"),
     }
-    command = [sys.executable, str(Path(__file__).with_name("crawl_once.py")), json.dumps(told)]
+    command = [sys.executable, str(Path(__file__).with_name("crawl_once.py")), json.dumps(arguments)]
     moments, kills, completed = random.Random(4), 0, 0
     for _ in range(10):
         begun = len(archive.asked)

@@ -20,7 +20,7 @@ from derlem.adapters.base import Context
 from derlem.adapters.scrape.adapter import CrawlIncomplete, ScrapeAdapter, ScrapeOptions
 from derlem.adapters.scrape.crawl import Crawl, Pipe
 from derlem.adapters.scrape.process import CrawlFailed
-from derlem.adapters.scrape.rules import Order
+from derlem.adapters.scrape.rules import CrawlSpec
 from derlem.adapters.scrape.spiders.values import listed
 from derlem.catalog.models import Item
 from derlem.catalog.status import Reason
@@ -130,11 +130,16 @@ def test_links_by_attribute_and_regular_expression(served: Served, crawl: Crawls
     ],
 )
 def test_what_does_not_fit_its_spider_is_said(options: dict[str, Any], message: str, tmp_path: Path) -> None:
-    told = {"source": "archive", "spider": "rules", "start": ["https://h.example/"], "user_agent": "derlem"}
+    declared = {
+        "source": "archive",
+        "spider": "rules",
+        "start": ["https://h.example/"],
+        "user_agent": "derlem",
+    }
     rules = {name: value if name == "metadata" else listed(value) for name, value in RULES.items()}
-    order = Order.model_validate({**told, **rules, "listings": tmp_path / "listings", **options})
+    spec = CrawlSpec.model_validate({**declared, **rules, "listings": tmp_path / "listings", **options})
     with pytest.raises(ConfigError, match=re.escape(message)):
-        Crawl(order, Pipe(-1)).run()
+        Crawl(spec, Pipe(-1)).run()
     assert not list(tmp_path.iterdir())
 
 
@@ -242,12 +247,12 @@ def test_a_spider_of_ones_own(titles: SmallArchive, crawl: Crawls, spiders: str)
     ]
 
 
-def test_a_page_that_the_spider_stumbles_over_is_told(
+def test_a_page_that_the_spider_fails_on_is_reported(
     titles: SmallArchive, adapter: ScrapeAdapter, source: Callable[..., ScrapeOptions], spiders: str
 ) -> None:
-    for name, told, found in (("Breaks", "KeyError: 'year'", 3), ("Wrong", "yielded dict", 1)):
+    for name, detail, found in (("Breaks", "KeyError: 'year'", 3), ("Wrong", "yielded dict", 1)):
         items: list[Item] = []
-        with pytest.raises(CrawlIncomplete, match=told) as error:
+        with pytest.raises(CrawlIncomplete, match=detail) as error:
             for batch in adapter.discover(source(f"{spiders}:{name}", titles.base)):
                 items += batch
         assert len(error.value.listings) == 2
@@ -287,7 +292,7 @@ def test_a_reader_who_stops_ends_the_spider_and_one_who_dawdles_holds_it_back(
     assert not child.is_running()
 
 
-def test_without_scrapy_the_command_to_install_it_is_told(
+def test_without_scrapy_the_error_has_the_install_command(
     titles: SmallArchive, crawl: Crawls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "scrapy.py").write_text("raise ModuleNotFoundError('no scrapy', name='scrapy')\n")

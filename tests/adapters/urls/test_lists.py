@@ -144,7 +144,7 @@ def test_templates_see_all_columns(tmp_path: Path, discover: Discover) -> None:
         discover(path, category="{lable}")
 
 
-def test_wrong_declarations_are_told_at_once(tmp_path: Path, discover: Discover) -> None:
+def test_wrong_declarations_are_errors(tmp_path: Path, discover: Discover) -> None:
     path = write(tmp_path / "l.csv", [{"URL": "http://a.example/1", "TEXT": "x"}])
     with pytest.raises(ConfigError, match=r"no column 'url'; did you mean 'URL'\? \(it has: URL, TEXT\)"):
         discover(path)

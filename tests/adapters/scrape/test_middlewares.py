@@ -118,7 +118,7 @@ def test_a_start_page_that_cannot_be_read_is_an_error(archive: Archive, discover
     assert error is not None
 
 
-def test_a_host_rests_until_the_date_that_it_names(archive: Archive, discover: Discover) -> None:
+def test_a_host_pauses_until_the_date_that_it_names(archive: Archive, discover: Discover) -> None:
     archive.say["/"] = [Answer(status=503, headers={"Retry-After": "in two seconds, as a date"})]
     items, error = discover(archive)
     assert (len(items), error) == (3, None)

@@ -65,15 +65,15 @@ def test_a_rest_outlives_the_process(server: Any, fetch: Any) -> None:
     assert seen[1].began - seen[0].ended > 2.95
 
 
-def test_a_rest_beyond_our_patience_leaves_the_host_for_another_run(server: Any, fetch: Any) -> None:
+def test_a_pause_beyond_max_wait_leaves_the_host_for_another_run(server: Any, fetch: Any) -> None:
     server.files["127.0.0.1", "/full"] = (429, {"Retry-After": "3600"}, b"")
     urls = [server.url("full"), *(server.url(f"ok/{number}") for number in range(20))]
     other = server.url("ok/1", "127.0.0.2")
     started = time.monotonic()
-    results = fetch(*urls, other, per_host={"concurrency": 1}, patience=60)
+    results = fetch(*urls, other, per_host={"concurrency": 1}, max_wait=60)
     assert {results[url].reason for url in urls} == {Reason.HTTP_429}
     assert isinstance(results[other], Payload)
-    again = fetch(*urls[1:], patience=60)  # a later run knows it from the ledger
+    again = fetch(*urls[1:], max_wait=60)  # a later run knows it from the ledger
     assert {result.reason for result in again.values()} == {Reason.HTTP_429}
     assert time.monotonic() - started < 10
     assert len(server.paths()) == 1
@@ -94,10 +94,10 @@ def test_a_burst_of_503_is_sat_out(server: Any, fetch: Any) -> None:
     assert statuses.count(503) == 1
 
 
-def test_a_host_that_is_down_rests_and_is_given_up(server: Any, fetch: Any) -> None:
+def test_a_host_that_is_down_pauses_and_is_given_up(server: Any, fetch: Any) -> None:
     urls = [server.url(f"drop/{number}") for number in range(60)]
     fine = server.url("ok/1", "127.0.0.2")
-    breaker = {"failures": 5, "rest": 0.3, "rests": 2}
+    breaker = {"failures": 5, "pause": 0.3, "pauses": 2}
     results = fetch(*urls, fine, breaker=breaker, retries=0, per_host={"concurrency": 2})
     reasons = [results[url].reason for url in urls]
     assert set(reasons) == {Reason.CONNECTION, Reason.HOST_DOWN}
@@ -108,7 +108,7 @@ def test_a_host_that_is_down_rests_and_is_given_up(server: Any, fetch: Any) -> N
 def test_a_host_that_recovers_is_used_again(server: Any, fetch: Any) -> None:
     urls = [server.url(f"drop/{number}") for number in range(5)]
     urls += [server.url(f"ok/{number}") for number in range(20)]
-    breaker = {"failures": 5, "rest": 0.3, "rests": 2}
+    breaker = {"failures": 5, "pause": 0.3, "pauses": 2}
     results = fetch(*urls, breaker=breaker, retries=0, per_host={"concurrency": 1})
     assert sum(isinstance(result, Payload) for result in results.values()) == 20
 
