@@ -39,12 +39,8 @@ class Breaker(StrictModel):
     """When a host counts as down: it pauses, is tried with one request, and pauses longer."""
 
     failures: int = Field(default=10, ge=1, description="failures of the host in a row")
-    pause: float = Field(
-        default=15.0, gt=0, description="seconds of the first pause; later pauses are longer"
-    )
-    pauses: int = Field(
-        default=3, ge=1, description="after this many pauses the host is left for another run"
-    )
+    pause: float = Field(default=15.0, gt=0, description="seconds of the first pause; later ones are longer")
+    pauses: int = Field(default=3, ge=1, description="pauses after which the host is left for another run")
 
 
 class SourceLimits(StrictModel):

@@ -101,7 +101,7 @@ class CrawlSpec(StrictModel):
     retries: int = 2
     backoff: float = Field(default=1.0, description="seconds before the first retry; doubles")
     max_wait: float = Field(
-        default=300.0, description="longest pause of a host, in seconds, that the crawl waits for"
+        default=300.0, description="longest pause of a host that a crawl waits for, in seconds"
     )
     timeout: float = 60.0
     maximum_bytes: int = 64 * 2**20
