@@ -47,12 +47,12 @@ class Context:
         return self.dry_notes or self.workspace.listings
 
 
-class Spread(Enum):
-    """How a stage may split a source's items into tasks for the workers."""
+class Partitioning(Enum):
+    """How a stage splits a source's items into tasks for the workers."""
 
-    ITEMS = "items"  # any items together, in the order of discovery
-    UNITS = "units"  # items of one unit stay in one task and in order: one pass over a stream
-    PARTITIONS = "partitions"  # one long task per worker, all items of a unit (a host) in the same one
+    FREE = "free"  # any items together, in the order of discovery
+    BY_KEY = "by_key"  # items of one partition key stay in one task and in order: one pass over a stream
+    BY_WORKER = "by_worker"  # one long task per worker; all items of a partition key (a host) are in one task
 
 
 S = TypeVar("S", bound=SourceOptions)
@@ -62,7 +62,7 @@ class Adapter(ABC, Generic[S]):
     """One kind of source. Register it under the entry point group `derlem.adapters`."""
 
     Options: ClassVar[type[SourceOptions]]
-    spread: ClassVar[Spread] = Spread.ITEMS
+    partitioning: ClassVar[Partitioning] = Partitioning.FREE
     reading: ClassVar[tuple[str, ...]] = ()
     """Modules that `read` imports when it is called; the workers' parent imports them once for all."""
 

@@ -58,9 +58,13 @@ def main() -> None:
 
         items = discover()
         for item in items:
-            item.hint = json.loads(json.dumps(item.hint))
+            item.locator_state = json.loads(json.dumps(item.locator_state))
         handle = os.open(path, os.O_RDONLY)
-        places = [place for item in items for place in (item.hint["member"], item.hint["sidecars"][0][1:])]
+        places = [
+            place
+            for item in items
+            for place in (item.locator_state["member"], item.locator_state["sidecars"][0][1:])
+        ]
 
         def listed_by_tarfile() -> None:
             with tarfile.open(path) as file:

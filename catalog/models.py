@@ -60,11 +60,11 @@ class Item:
     """One discovered thing, as an adapter names it.
 
     `uri` is relative to the source's root (or a URL), `locator` says what is meant inside it (member,
-    row, page). `hint` is the adapter's own note on how to read the item again (an offset, a row group);
-    nobody else looks at it, but for the key `document`: the sha256 of the cached document that a page
-    lies in. `unit` names what must be read in one piece, by one worker: the compressed
-    archive it lies in, the host it comes from; items that can be read alone leave it empty.
-    An item with a `reason` is settled at discovery and will not be read.
+    row, page). `locator_state` is how the adapter reads the item again (an offset, a row group); no other
+    room reads it. `partition_key` names what one worker reads in one pass: a compressed archive, a host;
+    items that can be read alone leave it empty. `document_sha256` is set for pages of a PDF alone: it names
+    the document's bytes in the cache.
+    An item with a `reason` has its final status at discovery and will not be read.
     """
 
     source: str
@@ -78,9 +78,10 @@ class Item:
     language: str | None = None
     license: str | None = None
     parent_id: str | None = None
+    document_sha256: str | None = None
     meta: dict[str, Any] = field(default_factory=dict)
-    hint: dict[str, Any] = field(default_factory=dict)
-    unit: str = ""
+    locator_state: dict[str, Any] = field(default_factory=dict)
+    partition_key: str = ""
     reason: Reason | None = None
     item_id: str = ""
 

@@ -22,7 +22,7 @@ KINDS = ("discover", "ingest", "refresh", "retry", "amend", "withdraw")
 """Why a segment was written. `discover` announces items; all others state what became of them."""
 
 
-VERSION = 1
+VERSION = 2
 """Of this format: raised with every change of the columns of `items`."""
 
 

@@ -76,7 +76,7 @@ def plan(sources: Sequence[SourceOptions], store: SegmentStore, job: Job) -> lis
             tasks += plan_items(
                 connection,
                 source,
-                job.adapters[source.name].spread,
+                job.adapters[source.name].partitioning,
                 folder,
                 stem,
                 workers=job.ingest.workers,

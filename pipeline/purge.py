@@ -33,7 +33,7 @@ log = logging.getLogger("derlem.pipeline")
 REMAINS = pa.schema([("item_id", pa.string()), ("path", pa.string()), ("what", pa.string())])
 """What is left of a purged item, and where (below the workspace)."""
 
-_BLANK: dict[str, str | None] = {"caption": None, "conversations": None, "meta": "{}", "hint": "{}"}
+_BLANK: dict[str, str | None] = {"caption": None, "conversations": None, "meta": "{}", "locator_state": "{}"}
 """Columns with content, and what they hold without."""
 
 _MARK = '{"purged":true'
@@ -101,8 +101,8 @@ def remains(workspace: Workspace) -> pa.Table:
         wanted = _bodies_of_withdrawn(workspace)
         with BodyCache(workspace) as bodies:
             places = bodies.find(wanted)
-        for item in purged.select(["item_id", "original_sha256", "document"]).to_pylist():
-            there = {item["original_sha256"], item["document"]} & places.keys()
+        for item in purged.select(["item_id", "original_sha256", "document_sha256"]).to_pylist():
+            there = {item["original_sha256"], item["document_sha256"]} & places.keys()
             found += [
                 {"item_id": item["item_id"], "path": places[digest], "what": "as fetched"} for digest in there
             ]
@@ -181,7 +181,7 @@ def _left_in_segment(path: Path, items: pa.ChunkedArray) -> Iterator[tuple[str, 
     table = pq.read_table(path, columns=["item_id", *_BLANK])
     table = table.filter(_is_in(table.column("item_id"), items))
     for row in table.to_pylist():
-        if (row["caption"], row["conversations"], row["hint"]) != (None, None, "{}"):
+        if (row["caption"], row["conversations"], row["locator_state"]) != (None, None, "{}"):
             yield row["item_id"], path, "texts"
     tar = path.with_suffix(".tar")
     if not tar.exists():

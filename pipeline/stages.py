@@ -12,7 +12,7 @@ from pathlib import Path
 
 import duckdb
 
-from ..adapters.base import Context, SourceOptions, Spread
+from ..adapters.base import Context, Partitioning, SourceOptions
 from ..adapters.registry import adapter_class
 from ..catalog.connection import read_catalog, write_catalog
 from ..catalog.queries import query
@@ -208,7 +208,9 @@ def ready(connection: duckdb.DuckDBPyConnection, sources: Sequence[SourceOptions
 
 def refreshable(sources: Sequence[SourceOptions]) -> list[SourceOptions]:
     """Those of the sources whose items are fetched one by one from their addresses."""
-    return [source for source in sources if adapter_class(source.adapter).spread is Spread.PARTITIONS]
+    return [
+        source for source in sources if adapter_class(source.adapter).partitioning is Partitioning.BY_WORKER
+    ]
 
 
 def warn_of_mixed_renderers(connection: duckdb.DuckDBPyConnection, pdf: PdfOptions) -> None:

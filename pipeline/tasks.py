@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
 
-from ..adapters.base import SourceOptions, Spread
+from ..adapters.base import Partitioning, SourceOptions
 from ..catalog.queries import query
 from ..catalog.status import Reason, Status
 
@@ -25,8 +25,8 @@ PAGES_PER_TASK = 16
 """Pages of documents in one task, at most: a page takes about a second."""
 
 
-UNITS_AT_ONCE = 10_000
-"""Names of units that are handed to the database in one statement."""
+KEYS_AT_ONCE = 10_000
+"""Partition keys that are bound to one statement."""
 
 FEWEST_TASKS = 4
 """Tasks per worker that even few items are cut into, and the parts of a batch below which none is cut."""
@@ -48,7 +48,7 @@ class Task:
     stop: int
     pages: bool = False
     partition: int | None = None
-    patient: bool = False
+    no_read_deadline: bool = False
     settled: Mapping[str, Reason] = field(default_factory=dict)
     skip: frozenset[str] = frozenset()
     condemned: Reason | None = None
@@ -60,7 +60,7 @@ def plan_pages(
 ) -> list[Task]:
     """Tasks for the waiting pages of a source's documents."""
     plan = folder / f"{stem}-pages.parquet"
-    parameters = {"source": source.name, "pages": True, "by_unit": False}
+    parameters = {"source": source.name, "pages": True, "by_key": False}
     rows, _ = _write_plan(connection, query("segments/pending"), parameters, plan)
     limits = cut(rows, None, workers, PAGES_PER_TASK)
     return [Task(source, plan, start, stop, pages=True) for start, stop in pairwise(limits)]
@@ -69,22 +69,22 @@ def plan_pages(
 def plan_items(
     connection: duckdb.DuckDBPyConnection,
     source: SourceOptions,
-    spread: Spread,
+    partitioning: Partitioning,
     folder: Path,
     stem: str,
     *,
     workers: int,
     batch: int,
 ) -> list[Task]:
-    """Tasks for the waiting items of a source, cut as its adapter's `spread` allows."""
-    if spread is Spread.PARTITIONS:
+    """Tasks for the waiting items of a source, cut as its adapter's `partitioning` allows."""
+    if partitioning is Partitioning.BY_WORKER:
         return _plan_partitions(connection, source, folder, stem, workers, Status.DISCOVERED)
     plan = folder / f"{stem}.parquet"
-    by_unit = spread is Spread.UNITS
-    parameters = {"source": source.name, "pages": False, "by_unit": by_unit}
+    by_key = partitioning is Partitioning.BY_KEY
+    parameters = {"source": source.name, "pages": False, "by_key": by_key}
     rows, boundaries = _write_plan(connection, query("segments/pending"), parameters, plan)
-    limits = cut(rows, boundaries if by_unit else None, workers, batch)
-    return [Task(source, plan, start, stop, patient=by_unit) for start, stop in pairwise(limits)]
+    limits = cut(rows, boundaries if by_key else None, workers, batch)
+    return [Task(source, plan, start, stop, no_read_deadline=by_key) for start, stop in pairwise(limits)]
 
 
 def plan_refresh(
@@ -119,36 +119,36 @@ def _plan_partitions(
     workers: int,
     status: Status,
 ) -> list[Task]:
-    """One task per worker; units go, the largest first, to the partition with the fewest items so far."""
+    """One task per worker; each partition key, the largest first, goes to the task with the fewest items."""
     parameters = {"source": source.name, "status": status}
-    units = connection.execute(query("segments/units"), parameters).fetchall()
+    keys = connection.execute(query("segments/partition_keys"), parameters).fetchall()
     loads = [0] * workers
     members: list[list[str]] = [[] for _ in range(workers)]
-    for unit, items in units:
+    for partition_key, items in keys:
         lightest = loads.index(min(loads))
         loads[lightest] += items
-        members[lightest].append(unit)
+        members[lightest].append(partition_key)
     tasks = []
     for partition, names in enumerate(members):
         if not names:
             continue
         plan = folder / f"{stem}-{partition}.parquet"
         # lists, not an Arrow table (see catalog/segments.py); in parts, as a value takes 400 bytes on its way
-        connection.execute("CREATE OR REPLACE TEMP TABLE partition_units (unit VARCHAR)")
-        for start in range(0, len(names), UNITS_AT_ONCE):
-            some = {"units": names[start : start + UNITS_AT_ONCE]}
-            connection.execute("INSERT INTO partition_units SELECT unnest(CAST($units AS VARCHAR[]))", some)
+        connection.execute("CREATE OR REPLACE TEMP TABLE partition_keys (partition_key VARCHAR)")
+        for start in range(0, len(names), KEYS_AT_ONCE):
+            some = {"keys": names[start : start + KEYS_AT_ONCE]}
+            connection.execute("INSERT INTO partition_keys SELECT unnest(CAST($keys AS VARCHAR[]))", some)
         rows, _ = _write_plan(connection, query("segments/partition"), parameters, plan)
-        tasks.append(Task(source, plan, 0, rows, partition=partition, patient=True))
+        tasks.append(Task(source, plan, 0, rows, partition=partition, no_read_deadline=True))
     return tasks
 
 
 def _write_plan(
     connection: duckdb.DuckDBPyConnection, statement: str, parameters: Mapping[str, Any], path: Path
 ) -> tuple[int, list[int]]:
-    """Write the rows to a plan file; returns their number and where in them a new unit begins (and the end).
+    """Write the rows to a plan file; returns their number, and the rows at which a partition key begins.
 
-    Items without a unit begin anew at every row.
+    The boundaries end with the number of rows. A row without a partition key counts as a key of its own.
     """
     reader = connection.execute(statement, dict(parameters)).to_arrow_reader(ROW_GROUP)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -160,10 +160,10 @@ def _write_plan(
             if not batch.num_rows:
                 continue
             writer.write_batch(batch, row_group_size=ROW_GROUP)
-            for at, unit in enumerate(batch.column("unit").to_pylist(), start=rows):
-                if at and (unit != last or not unit):
+            for at, partition_key in enumerate(batch.column("partition_key").to_pylist(), start=rows):
+                if at and (partition_key != last or not partition_key):
                     boundaries.append(at)
-                last = unit
+                last = partition_key
             rows += batch.num_rows
     if not rows:
         path.unlink()

@@ -173,10 +173,9 @@ class _Output:
         document = as_item(row)
         pages = expand(self._job.context.workspace.cached(digest), document, self._job.media.pdf)
         run = self._job.run
-        rows = []
-        for page in pages:
-            page.hint["document"] = digest
-            rows.append(announce(page, ordinal=row["ordinal"], license=row["license"], run=run, at=at))
+        rows = [
+            announce(page, ordinal=row["ordinal"], license=row["license"], run=run, at=at) for page in pages
+        ]
         for page_row in rows:  # all of them, or none
             writer.add_row(page_row)
         writer.add_row(

@@ -15,7 +15,7 @@ from ...catalog.models import Failure, Item, Payload
 from ...catalog.status import Reason
 from ...core.config_values import ResolvedPath
 from ...core.sniff import ARCHIVES, HEAD, media_type
-from ..base import Adapter, SourceOptions, Spread
+from ..base import Adapter, Partitioning, SourceOptions
 from ..captions import MAX_SIDECAR, CaptionOptions, Sidecar, bad_sidecar, decode, read_sidecar
 from ..files.adapter import FIELDS, CategoryOf
 from ..names import escape, unescape
@@ -72,7 +72,7 @@ class ArchiveAdapter(Adapter[ArchiveOptions]):
     """Members of archives; uri is the archive's path below the root, locator the member's name."""
 
     Options = ArchiveOptions
-    spread = Spread.UNITS
+    partitioning = Partitioning.BY_KEY
 
     def discover(self, source: ArchiveOptions) -> Iterator[list[Item]]:
         """List each archive in turn: zips and tars by their directories, compressed tars by unpacking."""
@@ -182,12 +182,12 @@ def _member_item(
         category=category,
         bytes=member.place.size,
         reason=member.reason,
-        unit=uri if container.one_pass else "",
+        partition_key=uri if container.one_pass else "",
     )
     if member.reason is not None:
         item.meta = {"detail": member.detail}
         return item
-    item.hint = {"member": member.place}
+    item.locator_state = {"member": member.place}
     sidecars = [(suffix, sidecar) for suffix, sidecar in sample.sidecars if _heard(source, suffix)]
     if container.one_pass:
         said = _said(source, [(suffix, _kept(sidecar)) for suffix, sidecar in sidecars])
@@ -196,7 +196,7 @@ def _member_item(
         item.language = said.updates.get("language")
         item.meta = said.meta
     elif sidecars:
-        item.hint["sidecars"] = [(suffix, *sidecar.place) for suffix, sidecar in sidecars]
+        item.locator_state["sidecars"] = [(suffix, *sidecar.place) for suffix, sidecar in sidecars]
     return item
 
 
@@ -256,20 +256,20 @@ def _portion(items: Iterator[Item]) -> list[Item]:
 def _places(items: Iterable[Item]) -> Iterator[Place]:
     """Where the members of the items lie, each followed by those of its sidecars that will be read."""
     for item in items:
-        if "member" in item.hint:
-            yield Place(*item.hint["member"])
-            for _, *place in item.hint.get("sidecars", ()):
+        if "member" in item.locator_state:
+            yield Place(*item.locator_state["member"])
+            for _, *place in item.locator_state.get("sidecars", ()):
                 if place[1] <= MAX_SIDECAR:
                     yield Place(*place)
 
 
 def _outcome(source: ArchiveOptions, item: Item, outcomes: Iterator[bytes | Failure]) -> Payload | Failure:
     """The outcome of one item, from the next ones of its portion's places."""
-    if "member" not in item.hint:
+    if "member" not in item.locator_state:
         return Failure(Reason.UNREADABLE, "a whole archive: discover the source again")
     data = next(outcomes)
     sidecars: list[tuple[str, bytes | Failure]] = []
-    for suffix, *place in item.hint.get("sidecars", ()):
+    for suffix, *place in item.locator_state.get("sidecars", ()):
         fits = place[1] <= MAX_SIDECAR
         sidecars.append((suffix, next(outcomes) if fits else Failure(Reason.BAD_SIDECAR, "too large")))
     if isinstance(data, Failure):

@@ -79,7 +79,7 @@ class FilesAdapter(Adapter[FilesOptions]):
                 yield item.item_id, data
                 continue
             said = _NOTHING
-            if source.caption and (sidecar := item.hint.get("sidecar")):
+            if source.caption and (sidecar := item.locator_state.get("sidecar")):
                 said = _read_caption(root, unescape(item.uri), unescape(sidecar), source.caption)
             yield item.item_id, Payload(data, said.updates, said.meta)
 
@@ -90,17 +90,17 @@ class FilesAdapter(Adapter[FilesOptions]):
         )
         below = CategoryOf(template)
         for name in folder.files:
-            hint = {}
+            locator_state = {}
             if sidecars is not None:
                 if sidecars.taken(name):
                     continue
                 if found := sidecars.of(name):
-                    hint = {"sidecar": escape(found)}
+                    locator_state = {"sidecar": escape(found)}
             yield Item(
                 source=source.name,
                 uri=escape(folder.join(name)),
                 category=below(folder.path, name),
-                hint=hint,
+                locator_state=locator_state,
             )
         for entry in folder.unreadable:
             yield Item(

@@ -8,7 +8,7 @@ from itertools import islice
 
 from ...catalog.models import Failure, Item, Payload
 from ...core.errors import MissingExtra
-from ..base import Adapter, Spread
+from ..base import Adapter, Partitioning
 from .dataset_options import HuggingfaceOptions
 from .layout import open_files, resolve
 from .listing import Listing
@@ -21,11 +21,11 @@ class HuggingfaceAdapter(Adapter[HuggingfaceOptions]):
     """Rows of a dataset; uri is the data file (imagefolder: the image), locator split/row(/column/index).
 
     Where a row can hold several images each is an item, and all have the row's id as their parent.
-    A unit is what is read at once: a row group on disk, a data file on the hub.
+    A partition key is what is read at once: a row group on disk, a data file on the hub.
     """
 
     Options = HuggingfaceOptions
-    spread = Spread.UNITS
+    partitioning = Partitioning.BY_KEY
 
     def discover(self, source: HuggingfaceOptions) -> Iterator[list[Item]]:
         """List the rows, file by file. Of Parquet all columns but the images are read, wherever it lies."""

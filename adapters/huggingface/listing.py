@@ -65,9 +65,11 @@ class Listing:
             uri, place = self._files.uri(path), _place(path, split)
             divisible = file.divisible and not self._files.whole
             for row in file.rows(places):
-                hint = {"format": form, "group": row.group, "place": row.place}
-                unit = f"{uri}#{row.group:06d}" if divisible else uri
-                yield from self._row(fields, places, uri, split, row.number, row.values, place, hint, unit)
+                locator_state = {"format": form, "group": row.group, "place": row.place}
+                partition_key = f"{uri}#{row.group:06d}" if divisible else uri
+                yield from self._row(
+                    fields, places, uri, split, row.number, row.values, place, locator_state, partition_key
+                )
         finally:
             file.close()
 
@@ -82,14 +84,20 @@ class Listing:
             features: dict[str, Feature] = {name: {"_type": "Json"} for name in ("json", "jsn")}
             fields = Fields(self._source, {**features, **self._layout.features}, self._tar_names, ())
             uri, place = self._files.uri(path), _place(path, split)
-            unit = "" if tar.plain and not self._files.whole else uri
+            partition_key = "" if tar.plain and not self._files.whole else uri
             for sample in chain(probed, rest):
-                yield from self._sample(fields, sample, uri, split, place, unit)
+                yield from self._sample(fields, sample, uri, split, place, partition_key)
         finally:
             tar.close()
 
     def _sample(
-        self, fields: Fields, sample: Sample, uri: str, split: str, place: Mapping[str, str], unit: str
+        self,
+        fields: Fields,
+        sample: Sample,
+        uri: str,
+        split: str,
+        place: Mapping[str, str],
+        partition_key: str,
     ) -> Iterator[Item]:
         locator = f"{split}/{sample.number}"
         if sample.problem:
@@ -114,8 +122,8 @@ class Listing:
                 said,
                 parent_id=parent,
                 bytes=spot.size,
-                hint={"format": "webdataset", "at": list(spot)},
-                unit=unit,
+                locator_state={"format": "webdataset", "at": list(spot)},
+                partition_key=partition_key,
             )
 
     def _named(self, split: str) -> Iterator[Item]:
@@ -142,9 +150,9 @@ class Listing:
                     "", f"{split}/{number}", reason=Reason.NO_VALUE, detail="the row has no image"
                 )
             for reference in found:
-                path, hint = self._folder_place(str(reference.value["path"]))
-                uri = self._files.uri(hint.get("zip", path))
-                locator = f"{split}/{path}" if "zip" in hint else split
+                path, locator_state = self._folder_place(str(reference.value["path"]))
+                uri = self._files.uri(locator_state.get("zip", path))
+                locator = f"{split}/{path}" if "zip" in locator_state else split
                 key = int(item_id(self._source.name, uri, locator)[:16], 16)
                 seen[key] = count = seen.get(key, 0) + 1
                 if count > 1:
@@ -155,8 +163,15 @@ class Listing:
                     yield self._item(uri, locator, reason=Reason.BAD_ROW, detail=str(problem))
                     continue
                 parent = row_id if several else None
-                unit = uri if "zip" in hint else ""
-                yield self._item(uri, locator, said, parent_id=parent, hint=hint, unit=unit)
+                partition_key = uri if "zip" in locator_state else ""
+                yield self._item(
+                    uri,
+                    locator,
+                    said,
+                    parent_id=parent,
+                    locator_state=locator_state,
+                    partition_key=partition_key,
+                )
 
     def _folder_place(self, path: str) -> tuple[str, dict[str, Any]]:
         """An image of an imagefolder as `datasets` names it: its path, and how to read it."""
@@ -178,8 +193,8 @@ class Listing:
         number: int,
         values: Mapping[str, Any],
         place: Mapping[str, str],
-        hint: dict[str, Any],
-        unit: str,
+        locator_state: dict[str, Any],
+        partition_key: str,
     ) -> Iterator[Item]:
         """The items of a row: itself, or where columns or lists can hold several images, one for each."""
         locator = f"{split}/{number}"
@@ -194,13 +209,15 @@ class Listing:
         for reference in references(values, places):
             empty = False
             where = f"{locator}/{reference.spot}" if several else locator
-            if reference.leaf.kind is Kind.PATH or not hint:
+            if reference.leaf.kind is Kind.PATH or not locator_state:
                 yield self._path_item(uri, where, said, parent, reference, place)
                 continue
-            own = {**hint, "column": list(reference.leaf.names)}
+            own = {**locator_state, "column": list(reference.leaf.names)}
             if reference.index:
                 own["index"] = list(reference.index)
-            yield self._item(uri, where, said, parent_id=parent, hint=own, unit=unit)
+            yield self._item(
+                uri, where, said, parent_id=parent, locator_state=own, partition_key=partition_key
+            )
         if empty:
             yield self._item(uri, locator, said, reason=Reason.NO_VALUE, detail="the row has no image")
 
@@ -223,7 +240,7 @@ class Listing:
         if not paths:
             detail = f"{named[:200]} leads out of the dataset"
             return self._item(uri, locator, said, parent_id=parent, reason=Reason.UNSAFE_PATH, detail=detail)
-        return self._item(uri, locator, said, parent_id=parent, hint={"paths": paths})
+        return self._item(uri, locator, said, parent_id=parent, locator_state={"paths": paths})
 
     def _item(
         self,
@@ -233,16 +250,16 @@ class Listing:
         *,
         reason: Reason | None = None,
         detail: str = "",
-        hint: dict[str, Any] | None = None,
+        locator_state: dict[str, Any] | None = None,
         **columns: Any,
     ) -> Item:
         item = Item(
             source=self._source.name, uri=uri, locator=locator, reason=reason, **(said or {}), **columns
         )
         item.meta = dict(item.meta)
-        item.hint = {} if hint is None else hint
+        item.locator_state = {} if locator_state is None else locator_state
         if self._files.commit:
-            item.meta["revision"] = item.hint["commit"] = self._files.commit
+            item.meta["revision"] = item.locator_state["commit"] = self._files.commit
         if detail:
             item.meta["detail"] = detail
         return item

@@ -63,8 +63,8 @@ class Reader:
     def _rows(self, files: Files, form: str, path: str, group: int, items: list[Item]) -> Iterator[Result]:
         waiting: dict[int, list[Item]] = {}
         for item in items:
-            waiting.setdefault(int(item.hint["place"]), []).append(item)
-        columns = sorted({str(item.hint["column"][0]) for item in items})
+            waiting.setdefault(int(item.locator_state["place"]), []).append(item)
+        columns = sorted({str(item.locator_state["column"][0]) for item in items})
         places = sorted(waiting)
         failure = Failure(Reason.MISSING, f"{path} no longer has this row")
         try:
@@ -74,7 +74,7 @@ class Reader:
                 )
                 for place, row in file.chosen(group, places, columns):
                     for item in waiting.pop(place):
-                        value = at(row, item.hint["column"], item.hint.get("index", ()))
+                        value = at(row, item.locator_state["column"], item.locator_state.get("index", ()))
                         yield item.item_id, self._image(files, path, value)
         except FileTrouble as trouble:
             failure = Failure(trouble.reason, trouble.detail)
@@ -119,14 +119,14 @@ class Reader:
         """Images in files of their own; those on the hub are fetched several at a time."""
         if isinstance(files, LocalFiles):
             for item in items:
-                yield item.item_id, _file(files, item.hint["paths"])
+                yield item.item_id, _file(files, item.locator_state["paths"])
             return
         stream = iter(items)
         with ThreadPoolExecutor(FETCHES) as pool:
             ahead: deque[tuple[str, Future[Payload | Failure]]] = deque()
             while True:
                 for item in islice(stream, 2 * FETCHES - len(ahead)):
-                    ahead.append((item.item_id, pool.submit(_file, files, item.hint["paths"])))
+                    ahead.append((item.item_id, pool.submit(_file, files, item.locator_state["paths"])))
                 if not ahead:
                     return
                 name, result = ahead.popleft()
@@ -156,12 +156,12 @@ class Reader:
 
 
 def _key(item: Item) -> tuple[str, str, str, int]:
-    hint = item.hint
-    commit = str(hint.get("commit", ""))
-    if "paths" in hint:
+    locator_state = item.locator_state
+    commit = str(locator_state.get("commit", ""))
+    if "paths" in locator_state:
         return "paths", commit, "", 0
-    form = "zip" if "zip" in hint else str(hint.get("format", ""))
-    return form, commit, item.uri, int(hint.get("group", 0))
+    form = "zip" if "zip" in locator_state else str(locator_state.get("format", ""))
+    return form, commit, item.uri, int(locator_state.get("group", 0))
 
 
 def _file(files: Files, paths: Iterable[str]) -> Payload | Failure:
@@ -182,7 +182,7 @@ def _file(files: Files, paths: Iterable[str]) -> Payload | Failure:
 
 
 def _member_of_tar(tar: TarFile, item: Item) -> Payload | Failure:
-    place = Place(*item.hint["at"])
+    place = Place(*item.locator_state["at"])
     if place.size > MAX_BYTES:
         return Failure(Reason.TOO_MANY_BYTES, f"the member has {place.size} bytes")
     data = tar.read(place)
@@ -193,9 +193,9 @@ def _member_of_tar(tar: TarFile, item: Item) -> Payload | Failure:
 
 def _member_of_zip(archive: zipfile.ZipFile, item: Item) -> Payload | Failure:
     try:
-        member = archive.getinfo(item.hint["member"])
+        member = archive.getinfo(item.locator_state["member"])
     except KeyError:
-        return Failure(Reason.MISSING, f"{item.uri} no longer has {item.hint['member']}")
+        return Failure(Reason.MISSING, f"{item.uri} no longer has {item.locator_state['member']}")
     if member.flag_bits & 1:
         return Failure(Reason.ENCRYPTED, "the member is encrypted")
     if member.file_size > MAX_BYTES:

@@ -14,7 +14,7 @@ from ... import __version__
 from ...catalog.models import Failure, Item, Payload
 from ...catalog.status import Reason
 from ...core.errors import ConfigError, DerlemError, MissingExtra
-from ..base import Adapter, SourceOptions, Spread
+from ..base import Adapter, Partitioning, SourceOptions
 from ..http.fetch_options import HostLimits, SourceLimits, limits_for
 from ..http.fetcher import Fetcher
 from ..http.urls import UrlError, host_of
@@ -94,7 +94,7 @@ class ScrapeAdapter(Adapter[ScrapeOptions]):
     """Discovers documents with a spider in a process of its own; reads them through the polite fetcher."""
 
     Options = ScrapeOptions
-    spread = Spread.PARTITIONS
+    partitioning = Partitioning.BY_WORKER
 
     def discover(self, source: ScrapeOptions) -> Iterator[list[Item]]:
         """Documents in batches as the spider finds them, each URL once.
@@ -162,9 +162,9 @@ def _pace(limits: HostLimits) -> tuple[int, float]:
 
 
 def _host(url: str) -> dict[str, Any]:
-    """The unit of a document, its host; or the reason why it has none."""
+    """The partition key of a document, its host; or the reason why it has none."""
     try:
-        return {"unit": host_of(url)}
+        return {"partition_key": host_of(url)}
     except UrlError:
         return {"reason": Reason.BAD_URL}
 

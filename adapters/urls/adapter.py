@@ -16,7 +16,7 @@ from ...core.config_values import ResolvedPath
 from ...core.errors import ConfigError, MissingExtra
 from ...core.options import StrictModel
 from ...core.suggest import did_you_mean
-from ..base import Adapter, SourceOptions, Spread
+from ..base import Adapter, Partitioning, SourceOptions
 from ..captions import language_tag
 from ..conversations import conversation
 from ..http.fetch_options import SourceLimits
@@ -27,7 +27,7 @@ from ..tree import Tree
 from .lists import UNREADABLE, Format, Rows, columns, format_of, read_rows
 
 BLOCK = 1_000
-"""URLs of a host in one unit: a worker that has a host of its own must not be the only one at work."""
+"""URLs of a host with one partition key: of a large host, several workers take a part."""
 
 COUNTED = 200_000
 """Hosts whose URLs are counted at a time."""
@@ -75,12 +75,12 @@ class UrlsOptions(SourceOptions):
 class UrlsAdapter(Adapter[UrlsOptions]):
     """Lists of URLs; uri is the URL as listed.
 
-    The unit is the host, so that a worker keeps its connections to it; for each further BLOCK of its URLs it
-    is another one, such as `example.org#1`. Workers share a host's limits (see fetch.leases).
+    The partition key is the host, so that a worker keeps its connections to it; each further BLOCK of its
+    URLs has another one, such as `example.org#1`. Workers share a host's limits (see fetch.leases).
     """
 
     Options = UrlsOptions
-    spread = Spread.PARTITIONS
+    partitioning = Partitioning.BY_WORKER
     reading = ("derlem.adapters.http.fetcher",)
 
     def discover(self, source: UrlsOptions) -> Iterator[list[Item]]:
@@ -88,10 +88,10 @@ class UrlsAdapter(Adapter[UrlsOptions]):
         lists = _lists(source, self.context.workspace.root)
         if not lists:
             raise ConfigError(f"there are no lists at {source.path}", key="path")
-        units = _Units()
+        partition_keys = _PartitionKeys()
         for number, (name, path, form) in enumerate(lists):
             try:
-                reader = _Reader(source, name, columns(path, form), units)
+                reader = _Reader(source, name, columns(path, form), partition_keys)
             except UNREADABLE as error:
                 yield [_damaged(source, name, str(error))]
                 continue
@@ -115,17 +115,17 @@ class UrlsAdapter(Adapter[UrlsOptions]):
         yield from Fetcher(self.context, source.limits).fetch(items)
 
 
-class _Units:
-    """Cuts the URLs of each host into units, as they come."""
+class _PartitionKeys:
+    """Gives URLs partition keys: blocks of a host, in the order of the list."""
 
     def __init__(self) -> None:
         self._counts: dict[str, int] = {}
 
     def of(self, host: str) -> str:
-        """The unit of the next URL of a host."""
+        """The partition key of the next URL of a host."""
         count = self._counts.get(host, 0)
         self._counts[host] = count + 1
-        if len(self._counts) > COUNTED:  # small hosts may be forgotten: they fill no second unit soon
+        if len(self._counts) > COUNTED:  # small hosts may be forgotten: they fill no second block soon
             self._counts = {name: seen for name, seen in self._counts.items() if seen >= BLOCK // 10}
         return host if count < BLOCK else f"{host}#{count // BLOCK}"
 
@@ -133,9 +133,11 @@ class _Units:
 class _Reader:
     """Makes items of one list's rows."""
 
-    def __init__(self, source: UrlsOptions, name: str, found: Sequence[str], units: _Units) -> None:
+    def __init__(
+        self, source: UrlsOptions, name: str, found: Sequence[str], partition_keys: _PartitionKeys
+    ) -> None:
         """ConfigError if a column that the declaration names is not among those `found`."""
-        self._source, self._name, self._units = source.name, name, units
+        self._source, self._name, self._partition_keys = source.name, name, partition_keys
         mapped = source.columns
         for column, option in mapped.named.items():
             if column not in found:
@@ -166,15 +168,21 @@ class _Reader:
             reason: Reason | None = None
             try:
                 host = host_of(url)
-                unit = self._units.of(host)
+                partition_key = self._partition_keys.of(host)
             except UrlError as error:
-                host, unit, reason, row["detail"] = "", "", Reason.BAD_URL, str(error)
+                host, partition_key, reason, row["detail"] = "", "", Reason.BAD_URL, str(error)
             category = self._fixed
             if category is None:
                 category = self._category(row, url, host)
             caption = _text(row.pop(mapped.caption, None)) if mapped.caption else None
             item = Item(
-                self._source, url, category=category, caption=caption, meta=row, unit=unit, reason=reason
+                self._source,
+                url,
+                category=category,
+                caption=caption,
+                meta=row,
+                partition_key=partition_key,
+                reason=reason,
             )
             if special:
                 self._fill(item, row)

@@ -19,9 +19,9 @@ POINTS_PER_INCH = 72
 def expand(path: Path, document: Item, options: PdfOptions) -> list[Item]:
     """The pages of a document, in order; nothing is drawn, no page's content is parsed.
 
-    `path` is the document in the workspace's cache, so that its name is its sha256, which `hint` passes
-    on to `read_pages`. Pages inherit what the document says of itself: category, caption, language,
-    licence, `meta`. A page that is known to be impossible already has its reason.
+    `path` is the document in the workspace's cache, where its name is its sha256. Pages inherit what the
+    document says of itself: category, caption, language, licence, `meta`. A page that is known to be
+    impossible already has its reason.
 
     Raises Rejected: `pdf_encrypted`, `pdf_damaged`, `pdf_empty`.
     """
@@ -92,6 +92,7 @@ def _page(
         license=document.license,
         parent_id=document.item_id,
         meta={**document.meta, "pdf": facts},
-        hint={"document": digest, "page": number},
+        document_sha256=digest,
+        locator_state={"page": number},
         reason=reason,
     )

@@ -35,7 +35,7 @@ def _batches(items: Iterable[Item]) -> Iterator[list[Item]]:
     """Neighbouring pages of one document."""
     batch: list[Item] = []
     for item in items:
-        if batch and (item.hint["document"] != batch[-1].hint["document"] or len(batch) == PAGES_AT_ONCE):
+        if batch and (item.document_sha256 != batch[-1].document_sha256 or len(batch) == PAGES_AT_ONCE):
             yield batch
             batch = []
         batch.append(item)
@@ -46,12 +46,14 @@ def _batches(items: Iterable[Item]) -> Iterator[list[Item]]:
 def _read(
     workspace: Workspace, options: PdfOptions, batch: list[Item]
 ) -> Iterator[tuple[str, Payload | Failure]]:
-    path = workspace.cached(batch[0].hint["document"])
+    digest = batch[0].document_sha256
+    assert digest is not None, "only pages are read here"
+    path = workspace.cached(digest)
     if not path.exists():
         missing = Failure(Reason.MISSING, "the document is no longer in the cache")
         yield from ((item.item_id, missing) for item in batch)
         return
-    by_number = {int(item.hint["page"]): item for item in batch}
+    by_number = {int(item.locator_state["page"]): item for item in batch}
     for answer in RENDERER.read(path, list(by_number), options):
         item = by_number[answer.number]
         yield item.item_id, _result(item, answer)

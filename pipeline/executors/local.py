@@ -263,7 +263,7 @@ class LocalExecutor:
                 continue
             deadline = self._job.ingest.deadline
             if not worker.guard.item_id:
-                deadline = float("inf") if worker.task.patient else deadline * STALL_FACTOR
+                deadline = float("inf") if worker.task.no_read_deadline else deadline * STALL_FACTOR
             if worker.guard.seconds > deadline:
                 worker.verdict = Reason.DEADLINE
                 worker.process.kill()

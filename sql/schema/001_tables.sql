@@ -24,8 +24,9 @@ CREATE TABLE items (
     uri              VARCHAR NOT NULL,   -- relative to the source's root, or a URL
     locator          VARCHAR NOT NULL,   -- member, row, page; '' where the uri says it all
     parent_id        VARCHAR,            -- the document of a page, the row of several images
+    document_sha256  VARCHAR,            -- of a page: sha256 of its document in the cache; NULL for all other items
     ordinal          BIGINT NOT NULL,    -- order of discovery within the source
-    unit             VARCHAR NOT NULL,   -- what must be read in one piece; '' where the item stands alone
+    partition_key    VARCHAR NOT NULL,   -- names what one worker reads in one pass (an archive, a host); '' for none
     category         VARCHAR NOT NULL,   -- 'a/b/c', NFC; '' is the root
     media_type       VARCHAR,            -- of the normalised bytes once ready, else as sniffed or declared
     status           VARCHAR NOT NULL,
@@ -45,7 +46,7 @@ CREATE TABLE items (
     language         VARCHAR,            -- BCP 47, of the caption
     license          VARCHAR,            -- SPDX; the source's, unless the item has its own
     meta             VARCHAR NOT NULL,   -- JSON object
-    hint             VARCHAR NOT NULL,   -- JSON object: the adapter's note on how to read the item
+    locator_state    VARCHAR NOT NULL,   -- JSON object: how the adapter reads the item again
     run              VARCHAR NOT NULL,   -- the run that wrote this row last
     discovered_at    TIMESTAMP NOT NULL,
     updated_at       TIMESTAMP NOT NULL,

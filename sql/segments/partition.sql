@@ -1,9 +1,9 @@
--- Items of a source that have a status (but for pages) and whose unit belongs to one partition, as they
--- were listed.
+-- Items of a source that have a status and a partition key of one worker, in the order of discovery.
+-- Pages are excluded: they are read by the rasteriser.
 SELECT items.*
 FROM items
-INNER JOIN partition_units USING (unit)
+INNER JOIN partition_keys USING (partition_key)
 WHERE items.source = $source
   AND items.status = $status
-  AND json_extract_string(items.hint, '$.document') IS NULL
+  AND items.document_sha256 IS NULL
 ORDER BY items.ordinal, items.item_id;

@@ -1,16 +1,16 @@
--- Items of a source that wait to be read, in the order in which they are read best: units whole.
--- Pages (their hint names the document they lie in) are read by the rasteriser, the rest by the adapter.
+-- Items of a source that wait to be read, in the order in which they are read best: partition keys whole.
+-- Pages are read by the rasteriser, all other items by the adapter.
 WITH waiting AS (
     SELECT *
     FROM items
     WHERE source = $source
       AND status = 'discovered'
-      AND (json_extract_string(hint, '$.document') IS NOT NULL) = $pages
+      AND (document_sha256 IS NOT NULL) = $pages
 )
 SELECT *
 FROM waiting
 ORDER BY
-    CASE WHEN $by_unit AND unit <> '' THEN min(ordinal) OVER (PARTITION BY unit) ELSE ordinal END,
+    CASE WHEN $by_key AND partition_key <> '' THEN min(ordinal) OVER (PARTITION BY partition_key) ELSE ordinal END,
     ordinal,
     length(locator),
     locator,

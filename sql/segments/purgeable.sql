@@ -5,8 +5,8 @@ SELECT * EXCLUDE (segment) REPLACE (
     NULL AS "length",
     NULL AS caption,
     NULL AS conversations,
-    json_object('purged', TRUE, 'document', json_extract_string(hint, '$.document')) AS meta,
-    '{}' AS hint,
+    json_object('purged', TRUE) AS meta,
+    '{}' AS locator_state,
     $run AS run,
     $at AS updated_at
 )

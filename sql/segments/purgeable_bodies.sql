@@ -8,9 +8,8 @@
 )
 UNION
 (
-    SELECT coalesce(json_extract_string(hint, '$.document'), json_extract_string(meta, '$.document')) AS sha256
-    FROM items
-    WHERE status = 'withdrawn' AND parent_id IS NOT NULL
+    SELECT document_sha256 FROM items
+    WHERE status = 'withdrawn' AND document_sha256 IS NOT NULL
     EXCEPT
-    SELECT json_extract_string(hint, '$.document') FROM items WHERE status = 'discovered'
+    SELECT document_sha256 FROM items WHERE status = 'discovered'
 );

@@ -360,7 +360,7 @@ def test_hints_survive_json(tmp_path: Path, root: Path) -> None:
     grow(root, os.fsdecode(b"\xff.png"), os.fsdecode(b"\xff.txt"))
     source = options(root, caption={})
     (item,) = listed(tmp_path, source)
-    item.hint = json.loads(json.dumps(item.hint))
+    item.locator_state = json.loads(json.dumps(item.locator_state))
     (outcome,) = read(tmp_path, source, [item]).values()
     assert isinstance(outcome, Payload)
     assert "sidecar" in outcome.meta  # its text is its name, which is not UTF-8

@@ -41,7 +41,9 @@ def workspace(tmp_path: Path) -> Workspace:
     """Two sources; of the hosted one's items three are of one commit, one of another, one was refused."""
     made = Workspace(tmp_path)
     commits = {"a": "c1", "b": "c1", "c": "c1", "d": "c2"}
-    items = [Item(source="hub", uri=name, hint={"commit": commit}) for name, commit in commits.items()]
+    items = [
+        Item(source="hub", uri=name, locator_state={"commit": commit}) for name, commit in commits.items()
+    ]
     items.append(Item(source="hub", uri="e", reason=Reason.UNSAFE_PATH))
     items.append(Item(source="loose", uri="f", meta={"commit": "mine"}))
     with write_catalog(made) as connection:

@@ -14,7 +14,7 @@ FAULTY = '''
 """An adapter whose items do what their uri says; decoding faults are injected into this process."""
 import io, os, signal, time
 from PIL import Image
-from derlem.adapters.base import Adapter, SourceOptions, Spread
+from derlem.adapters.base import Adapter, SourceOptions, Partitioning
 from derlem.catalog.models import Failure, Item, Payload
 from derlem.catalog.status import Reason
 from derlem.pipeline import worker

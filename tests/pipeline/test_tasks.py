@@ -1,4 +1,4 @@
-"""Cutting work into tasks: every waiting item lies in exactly one, units stay whole, hosts stay together."""
+"""Cutting work into tasks: every waiting item lies in exactly one, keys stay whole, hosts stay together."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from derlem.adapters.base import SourceOptions, Spread
+from derlem.adapters.base import Partitioning, SourceOptions
 from derlem.catalog.models import Item
 from derlem.pipeline.rows import announce
 from derlem.pipeline.tasks import Task, cut, plan_items, plan_pages, read_plan
@@ -35,44 +35,48 @@ def planned(tasks: list[Task]) -> list[list[str]]:
 
 @settings(max_examples=40)
 @given(
-    units=st.lists(st.sampled_from(["", "a", "b", "c"]), max_size=30),
+    keys=st.lists(st.sampled_from(["", "a", "b", "c"]), max_size=30),
     workers=st.integers(1, 3),
     batch=st.integers(1, 9),
-    spread=st.sampled_from(list(Spread)),
+    partitioning=st.sampled_from(list(Partitioning)),
 )
 def test_every_waiting_item_is_in_exactly_one_task(
-    tmp_path_factory: pytest.TempPathFactory, units: list[str], workers: int, batch: int, spread: Spread
+    tmp_path_factory: pytest.TempPathFactory,
+    keys: list[str],
+    workers: int,
+    batch: int,
+    partitioning: Partitioning,
 ) -> None:
-    items = [Item(source="s", uri=f"{place:03d}", unit=unit) for place, unit in enumerate(units)]
+    items = [Item(source="s", uri=f"{place:03d}", partition_key=key) for place, key in enumerate(keys)]
     folder = tmp_path_factory.mktemp("plans")
-    tasks = plan_items(catalog_with(items), SOURCE, spread, folder, "p", workers=workers, batch=batch)
+    tasks = plan_items(catalog_with(items), SOURCE, partitioning, folder, "p", workers=workers, batch=batch)
     found = planned(tasks)
     assert sorted(uri for task in found for uri in task) == [item.uri for item in items]
     assert all(found), "no task is empty"
-    if spread is not Spread.PARTITIONS:
+    if partitioning is not Partitioning.BY_WORKER:
         size = min(-(-batch // 4), -(-len(items) // (workers * 4)))
         assert all(len(task) >= size for task in found[:-1]), "tasks are not smaller than they need be"
 
-    unit_of = {item.uri: item.unit for item in items}
-    tasks_of_unit = Counter(unit for task in found for unit in {unit_of[uri] for uri in task} if unit)
-    if spread is not Spread.ITEMS:
-        assert set(tasks_of_unit.values()) <= {1}, "a unit is never split"
+    key_of = {item.uri: item.partition_key for item in items}
+    tasks_of_key = Counter(key for task in found for key in {key_of[uri] for uri in task} if key)
+    if partitioning is not Partitioning.FREE:
+        assert set(tasks_of_key.values()) <= {1}, "a key is never split"
     for task in found:
-        for unit in {unit_of[uri] for uri in task}:
-            mine = [uri for uri in task if unit_of[uri] == unit]
-            assert mine == sorted(mine), "within a unit, in the order of discovery"
-    if spread is Spread.PARTITIONS:
+        for key in {key_of[uri] for uri in task}:
+            mine = [uri for uri in task if key_of[uri] == key]
+            assert mine == sorted(mine), "within a key, in the order of discovery"
+    if partitioning is Partitioning.BY_WORKER:
         assert len(found) <= workers
         assert [task.partition for task in tasks] == sorted({task.partition for task in tasks})
 
 
 def test_pages_are_planned_apart_from_items(tmp_path: Path) -> None:
     pages = [
-        Item(source="s", uri="d.pdf", locator=f"page={n}", hint={"document": "00", "page": n})
+        Item(source="s", uri="d.pdf", locator=f"page={n}", document_sha256="00", locator_state={"page": n})
         for n in (1, 2, 10)
     ]
     connection = catalog_with([Item(source="s", uri="d.pdf"), *pages])
-    items = plan_items(connection, SOURCE, Spread.ITEMS, tmp_path, "i", workers=2, batch=10)
+    items = plan_items(connection, SOURCE, Partitioning.FREE, tmp_path, "i", workers=2, batch=10)
     assert planned(items) == [["d.pdf"]]
     tasks = plan_pages(connection, SOURCE, tmp_path, "p", workers=2)
     found = [row["locator"] for task in tasks for row in read_plan(task)]
@@ -99,6 +103,6 @@ def test_cuts_cover_all_rows_and_get_smaller(sizes: list[int], workers: int, bat
 
 def test_what_is_done_is_skipped(tmp_path: Path) -> None:
     items = [Item(source="s", uri=str(n)) for n in range(3)]
-    first, *_ = plan_items(catalog_with(items), SOURCE, Spread.ITEMS, tmp_path, "i", workers=1, batch=1)
+    first, *_ = plan_items(catalog_with(items), SOURCE, Partitioning.FREE, tmp_path, "i", workers=1, batch=1)
     rest = Task(SOURCE, first.plan, 0, 3, skip=frozenset({items[1].item_id}))
     assert planned([rest]) == [["0", "2"]]

@@ -47,12 +47,12 @@ def declare() -> Callable[..., ArchiveOptions]:
 
 @pytest.fixture
 def rows() -> Callable[[list[Item]], Iterator[Item]]:
-    """`rows(items)`: those of them that are read, with their hints as they come back from the catalog."""
+    """`rows(items)`: items that are read, with their locator states as the catalog returns them."""
 
     def unsettled(items: list[Item]) -> Iterator[Item]:
         for item in items:
             if item.reason is None:
-                item.hint = json.loads(json.dumps(item.hint))
+                item.locator_state = json.loads(json.dumps(item.locator_state))
                 yield item
 
     return unsettled

@@ -322,7 +322,7 @@ def test_any_part_in_any_order(tmp_path: Path, form: str, declare: Declare, rows
     source = declare(pack(tmp_path / f"a.{form}", entries))
     adapter = ArchiveAdapter(Context(Workspace(tmp_path / "work")))
     items = [item for batch in adapter.discover(source) for item in batch]
-    assert {item.unit for item in items} == ({f"a.{form}"} if form.startswith("tar.") else {""})
+    assert {item.partition_key for item in items} == ({f"a.{form}"} if form.startswith("tar.") else {""})
     some = random.Random(3).sample(items, 20)
     got = dict(adapter.read(source, rows(some)))
     for item in some:

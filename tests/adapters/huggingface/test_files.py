@@ -68,7 +68,7 @@ def test_compressed_tars(
     plain = use(dataset=shapes["webdataset"], columns=columns)
     packed = use(dataset=tmp_path, columns=columns, data_files=files)
     items = packed.items()
-    assert {item.unit for item in items} == {item.uri for item in items}
+    assert {item.partition_key for item in items} == {item.uri for item in items}
     expected = plain.read(plain.items())
     assert [r.data for r in packed.read(items).values()] == [r.data for r in expected.values()]
     backwards = packed.read(list(reversed(items[::9])))
@@ -82,7 +82,7 @@ def test_a_zip_of_images(shapes: dict[str, Path], tmp_path: Path, use: Callable[
     columns = {"caption": "caption"}
     used, plain = use(dataset=tmp_path, columns=columns), use(dataset=shapes["imagefolder"], columns=columns)
     items = used.items()
-    assert items[0].uri == "all.zip" and items[0].unit == "all.zip"
+    assert items[0].uri == "all.zip" and items[0].partition_key == "all.zip"
     zipped = sorted((i.caption, r.data) for i, r in zip(items, used.read(items).values(), strict=True))
     items = plain.items()
     assert zipped == sorted(
@@ -128,7 +128,7 @@ def test_a_tar_with_a_damaged_header_is_not_taken_for_its_end(
 ) -> None:
     shard = next(iter(sorted(shapes["webdataset"].iterdir())))
     items = use(dataset=shapes["webdataset"]).items()
-    offset = items[10].hint["at"][0] - 512
+    offset = items[10].locator_state["at"][0] - 512
     data = bytearray(shard.read_bytes())
     data[offset : offset + 512] = b"\x01" * 512
     (tmp_path / "train-00000.tar").write_bytes(data)
@@ -192,7 +192,7 @@ def test_an_arrow_stream_too_large_to_map_is_read_through_by_one_worker(
     expected = used.read(mapped)
     monkeypatch.setattr("derlem.adapters.huggingface.columnar.MAPPED_BYTES", 0)
     items = used.items()
-    assert {item.unit for item in items} == {item.uri for item in items}
+    assert {item.partition_key for item in items} == {item.uri for item in items}
     assert [item.item_id for item in items] == [item.item_id for item in mapped]
     assert used.read(items) == expected
 

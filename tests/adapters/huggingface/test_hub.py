@@ -97,7 +97,7 @@ def test_streaming_reads_only_row_groups_with_wanted_rows_and_keeps_nothing(
     listed = elsewhere.run(name, columns=COLUMNS, read=False, streaming=True)["items"]
     # Resumed in the middle: rows 0 to 15 of the first file are two finished row groups.
     left = [item for item in listed if "00000-of" in item["uri"]][16:]
-    assert {item["unit"].partition("#")[2] for item in left} == {"000002"}
+    assert {item["partition_key"].partition("#")[2] for item in left} == {"000002"}
     before = len(hub.requests)
     answer = elsewhere.run(name, columns=COLUMNS, streaming=True, items=left)
     assert set(map(len, answer["results"].values())) == {64}

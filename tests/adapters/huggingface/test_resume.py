@@ -43,11 +43,11 @@ def _start(config: Path, endpoint: str) -> subprocess.Popen[bytes]:
 
 
 def _settled(work: Path) -> Counter[str]:
-    """Ready items by unit in the segments that are finished."""
+    """Ready items by partition key in the segments that are finished."""
     found: Counter[str] = Counter()
     for path in (work / "store" / "hosted").glob("*.parquet"):
-        table = pq.read_table(path, columns=["unit", "status"])
-        found.update(row["unit"] for row in table.to_pylist() if row["status"] == "ready")
+        table = pq.read_table(path, columns=["partition_key", "status"])
+        found.update(row["partition_key"] for row in table.to_pylist() if row["status"] == "ready")
     return found
 
 
@@ -68,7 +68,7 @@ def test_a_killed_run_goes_on(streaming: bool, paced: Any, shapes: dict[str, Pat
     config.write_text(yaml.safe_dump({"workspace": "work", "sources": [source], "ingest": ingest}))
     process = _start(config, paced.url)
     deadline = time.monotonic() + 60
-    begun = 2 if streaming else 1  # units: one worker ends each before the next
+    begun = 2 if streaming else 1  # partition keys: one worker ends each before the next
     while len(_settled(tmp_path / "work")) < begun and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGKILL)
@@ -80,26 +80,26 @@ def test_a_killed_run_goes_on(streaming: bool, paced: Any, shapes: dict[str, Pat
     before = len(paced.requests)
     assert _start(config, paced.url).wait(60) == 0, (tmp_path / "stderr.log").read_text()[-2000:]
     with duckdb.connect(str(tmp_path / "work" / "catalog.duckdb"), read_only=True) as catalog:
-        rows = catalog.execute("SELECT status, unit, count(*) FROM items GROUP BY ALL").fetchall()
+        rows = catalog.execute("SELECT status, partition_key, count(*) FROM items GROUP BY ALL").fetchall()
     assert {row[0] for row in rows} == {"ready"} and sum(row[2] for row in rows) == IMAGES
-    whole = {unit: count for _, unit, count in rows}
-    finished = [unit for unit, count in done.items() if count == whole[unit]]
+    whole = {partition_key: count for _, partition_key, count in rows}
+    finished = [partition_key for partition_key, count in done.items() if count == whole[partition_key]]
     if streaming:
         assert finished
-        for unit in finished:
-            _assert_untouched(unit, paced.seen(since=before), shapes["parquet"])
+        for partition_key in finished:
+            _assert_untouched(partition_key, paced.seen(since=before), shapes["parquet"])
     else:
         fetched = Counter(r.file for r in paced.seen() if name in r.path and not r.range)
         assert set(fetched.values()) <= {1, 2} and 1 in fetched.values()
-        for unit in done:
-            assert fetched[unit.partition("@")[0]] == 1
+        for partition_key in done:
+            assert fetched[partition_key.partition("@")[0]] == 1
     assert json.loads((config.parent / "work" / "state" / "current.json").read_text())
 
 
-def _assert_untouched(unit: str, asked: list[Any], root: Path) -> None:
+def _assert_untouched(partition_key: str, asked: list[Any], root: Path) -> None:
     """No range that was asked for touches the images of a row group."""
-    file = unit.partition("@")[0]
-    group = pq.ParquetFile(root / file).metadata.row_group(int(unit.partition("#")[2]))
+    file = partition_key.partition("@")[0]
+    group = pq.ParquetFile(root / file).metadata.row_group(int(partition_key.partition("#")[2]))
     column = next(
         group.column(at)
         for at in range(group.num_columns)

@@ -104,7 +104,7 @@ def test_one_image_per_row_needs_no_parent(shapes: dict[str, Path], use: Callabl
 
 def test_units_are_row_groups(shapes: dict[str, Path], use: Callable[..., Any]) -> None:
     items = use(dataset=shapes["parquet"], columns={"image": "image"}).items()
-    assert Counter(item.unit for item in items) == {
+    assert Counter(item.partition_key for item in items) == {
         f"data/train-0000{shard}-of-00002.parquet#00000{group}": size
         for shard in range(2)
         for group, size in enumerate((8, 8, 4))

@@ -40,7 +40,7 @@ def test_every_issue_is_found_with_its_date(
         assert (item.meta.get("date"), item.meta.get("date_precision")) == (issue.date, issue.precision)
         assert item.meta["source_page"] == f"{archive.base}{ROOT}gazete.php?gazete={title.slug}"
         assert item.category == f"documents/newspapers/{title.name}/{str(issue.date)[:4]}"
-        assert item.unit == "127.0.0.1"
+        assert item.partition_key == "127.0.0.1"
         assert item.reason is None
     named = [item for item in items if item.meta["date_source"] == "file name"]
     assert [item.meta["date_text"] for item in named] == ["Haziran 1936"]

@@ -16,7 +16,7 @@ import pytest
 from pydantic import ValidationError
 from replica import Answer, Replica
 
-from derlem.adapters.base import Context
+from derlem.adapters.base import Context, Partitioning
 from derlem.adapters.scrape.adapter import CrawlIncomplete, ScrapeAdapter, ScrapeOptions
 from derlem.adapters.scrape.crawl import Crawl, Pipe
 from derlem.adapters.scrape.process import CrawlFailed
@@ -309,4 +309,4 @@ def test_scrapy_is_not_imported_here(workspace: Workspace) -> None:
         " sys.exit('scrapy' in sys.modules or 'twisted' in sys.modules)"
     )
     assert os.spawnv(os.P_WAIT, sys.executable, [sys.executable, "-c", code]) == 0
-    assert ScrapeAdapter(Context(workspace)).spread.value == "partitions"
+    assert ScrapeAdapter(Context(workspace)).partitioning is Partitioning.BY_WORKER

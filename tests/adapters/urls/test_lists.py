@@ -94,7 +94,7 @@ def test_every_format_gives_the_same_items(name: str, tmp_path: Path, discover: 
     assert [item.caption for item in items] == [row["alt"] or None for row in ROWS]
     assert [item.category for item in items] == ["kuşlar/serçe", "", "kuşlar", "müze"]
     assert [item.meta for item in items] == [{"w": row["w"]} for row in ROWS]
-    assert [item.unit for item in items] == HOSTS
+    assert [item.partition_key for item in items] == HOSTS
     assert items[0].item_id == items[2].item_id, "the same URL is the same item"
     assert not any(item.reason for item in items)
 
@@ -297,10 +297,10 @@ def test_it_is_registered() -> None:
     assert adapter_class("urls") is UrlsAdapter
 
 
-def test_big_hosts_are_cut_into_units(tmp_path: Path, discover: Discover) -> None:
+def test_big_hosts_are_cut_into_partition_keys(tmp_path: Path, discover: Discover) -> None:
     path = tmp_path / "l.txt"
     path.write_text("".join(f"http://big.example/{n}\n" for n in range(2500)) + "http://small.example/1\n")
-    units = [item.unit for item in discover(path)]
-    assert units == (
+    partition_keys = [item.partition_key for item in discover(path)]
+    assert partition_keys == (
         ["big.example"] * 1000 + ["big.example#1"] * 1000 + ["big.example#2"] * 500 + ["small.example"]
     )

@@ -38,7 +38,7 @@ def test_pages_inherit_what_the_document_says(pages_of, write_pdf, page):
         assert item.item_id == item_id("news", "issues/1936.tar", f"a b.pdf#page={number}")
         assert (item.uri, item.category, item.caption) == (document.uri, document.category, document.caption)
         assert (item.language, item.license, item.reason) == ("tr", "LicenseRef-PublicDomain", None)
-        assert item.hint["page"] == number and len(item.hint["document"]) == 64
+        assert item.locator_state["page"] == number and len(item.document_sha256 or "") == 64
         assert item.meta["title"] == "Akşam"
     assert second.meta["pdf"] == {"page": 2, "pages": 2, "size": [300.5, 200.0]}
     assert "pdf" not in document.meta

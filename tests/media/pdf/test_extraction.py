@@ -51,7 +51,7 @@ def test_real_scans_are_what_pdfimages_gives(read, material, tmp_path):
         found = read(path.read_bytes(), extract="native", dpi=36)
         for item, result in zip(found.items, found.results, strict=True):
             if isinstance(result, Payload) and result.meta["pdf"]["method"] == "extracted":
-                number = str(item.hint["page"])
+                number = str(item.locator_state["page"])
                 root = tmp_path / f"{path.stem}-{number}"
                 subprocess.run(["pdfimages", "-all", "-f", number, "-l", number, path, root], check=True)
                 assert result.data in [file.read_bytes() for file in tmp_path.glob(f"{root.name}-*")]
