@@ -47,7 +47,7 @@ BUILT = (
 
 FOUND = """
     COPY (
-        SELECT m.sample, CAST(s.shard AS INTEGER) AS shard, m.item_id AS key, m.item_id, m.repeat,
+        SELECT m.corpus, CAST(s.shard AS INTEGER) AS shard, m.item_id AS key, m.item_id, m.repeat,
             i."length" AS bytes, i.sha256, m.source AS record_source, m.category AS record_category,
             i.license AS record_license, i.sha256 AS record_sha256
         FROM manifest AS m
@@ -61,7 +61,7 @@ def inventory(connection: duckdb.DuckDBPyConnection, folder: Path) -> Inventory:
     path = folder / "samples.parquet"
     connection.execute(FOUND.format(path=path))
     files = connection.execute(
-        "SELECT sample, shard, path, samples, bytes, sha256, CAST(NULL AS VARCHAR) AS error FROM shards"
+        "SELECT corpus, shard, path, samples, bytes, sha256, CAST(NULL AS VARCHAR) AS error FROM shards"
     ).to_arrow_table()
     store = connection.execute(
         """SELECT 'store/' || segment || '.tar' AS path, tar_bytes AS bytes FROM segments

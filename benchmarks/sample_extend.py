@@ -15,7 +15,7 @@ from pathlib import Path
 
 from derlem.catalog.connection import write_catalog
 from derlem.core.workspace import Workspace
-from derlem.sampling.diff import diff_samples
+from derlem.sampling.diff import diff_manifests
 from derlem.sampling.draw import draw_sample
 from derlem.sampling.sample_options import SampleOptions
 
@@ -44,7 +44,7 @@ def main() -> None:
                 seconds = time.perf_counter() - started
                 draw_sample(connection, options.model_copy(update={"name": "anew"}), "bench")
                 for name, label in ((options.name, "extended"), ("anew", "drawn anew")):
-                    root = diff_samples(connection, earlier, name).nodes[0]
+                    root = diff_manifests(connection, earlier, name).nodes[0]
                     kept = 100 * root.stayed / (root.stayed + root.went)
                     print(f"{after:10,} rows, {label:10}: {kept:7.3f} % kept, {root.went:,} went")
                 print(f"  extended in {seconds:.2f} s")

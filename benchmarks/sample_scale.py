@@ -3,8 +3,8 @@
     python -m benchmarks.sample_scale [--rows 10000000] [--largest 100000000] [--folder DIR]
 
 Ours is the whole command from opening the catalog on: one of several duplicates chosen, seats allocated,
-items drawn, put in order, stored and fingerprinted. Which items have their bytes in common, and how many a
-stratum has, is noted in the catalog when they come in; "ours, unnoted" has to find that first. Garbage is
+items drawn, put in order, stored and fingerprinted. The catalog keeps a
+deduplication index of its items; "ours, no index" has to compute it first. Garbage is
 looked for as rarely as in derlem's commands.
 pandas and polars read the same items from Parquet (the three columns that they need) and pick the same
 numbers per stratum at random; they find no duplicates, keep no order that could be had again and store
@@ -79,9 +79,9 @@ def ours(folder: Path) -> int:
         return draw_sample(connection, options(rows), "bench").selected
 
 
-def ours_unnoted(folder: Path) -> int:
+def ours_unindexed(folder: Path) -> int:
     with write_catalog(Workspace(folder)) as connection:
-        connection.execute("DELETE FROM noted")
+        connection.execute("DELETE FROM dedup_index")
     return ours(folder)
 
 
@@ -122,7 +122,7 @@ def polars_rank(folder: Path) -> int:
 
 CONTESTANTS: dict[str, Callable[[Path], int]] = {
     "ours": ours,
-    "ours, unnoted": ours_unnoted,
+    "ours, no index": ours_unindexed,
     "pandas head": pandas_head,
     "pandas cumcount": pandas_cumcount,
     "polars rank": polars_rank,

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from derlem.catalog.connection import transaction, write_catalog
 from derlem.core.workspace import Workspace
-from derlem.sampling.noted import note
+from derlem.sampling.dedup_index import refresh
 
 CHUNK = 2_000_000
 DUPLICATES = 50
@@ -71,7 +71,7 @@ def grow(workspace: Workspace, first: int, last: int) -> None:
             with transaction(connection):
                 span = {"first": start, "last": min(start + CHUNK, last), "duplicates": DUPLICATES}
                 connection.execute(ITEMS, span)
-        note(connection)  # as `ingest` does at its end
+        refresh(connection)  # as `ingest` does at its end
 
 
 if __name__ == "__main__":

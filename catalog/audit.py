@@ -2,21 +2,21 @@
 
 An audit is a file `sql/audit/*.sql`, or one of the user's, with a header of three comments:
 
-    -- name: items_without_licence
+    -- name: items_without_license
     -- severity: error
-    -- meaning: A ready item without a licence.
+    -- meaning: A ready item without a license.
 
 Beside the catalog's tables it may read
 
-- `shard_samples` (sample, shard, key, item_id, repeat, bytes, sha256, and what its record says of itself:
+- `shard_samples` (corpus, shard, key, item_id, repeat, bytes, sha256, and what its record says of itself:
   record_source, record_category, record_license, record_sha256): every sample found in a shard file;
-- `shard_files` (sample, shard, path, samples, bytes, sha256, error): every shard file found;
+- `shard_files` (corpus, shard, path, samples, bytes, sha256, error): every shard file found;
 - `store_files` (path, bytes): every file of a segment found;
 - `remains` (item_id, path, what): what store and cache still hold of items that were purged;
 - `known_statuses` (status), `known_reasons` (reason, status): the vocabulary;
 - `category_forms` (category, normal): every category in use and how it should be written.
 
-In the first three, `sample` is the corpus, and paths are relative to the workspace.
+Paths are relative to the workspace.
 """
 
 from __future__ import annotations

@@ -30,13 +30,13 @@ from .segments import merge
 from .sources import read_provenance, restore_source
 
 TABLES = (
-    "sources", "items", "runs", "segments", "samples", "allocations", "exclusions", "numbered_samples",
-    "numbered_seats", "shards",
+    "sources", "items", "runs", "segments", "manifests", "manifest_rows", "allocations", "exclusions",
+    "shards",
 )  # fmt: skip
 """The catalog's tables, less the one that holds the schema version."""
 
-WORKED_OUT = ("duplicates", "totals", "noted")
-"""Tables that are worked out of the others where they are missed."""
+DERIVED = ("dedup_items", "stratum_sizes", "dedup_index")
+"""Tables that are computed from the others when they are missing."""
 
 Restore = Callable[[duckdb.DuckDBPyConnection, Workspace], Any]
 """Fills the tables of another room's from that room's own files."""
@@ -72,7 +72,7 @@ def compact(workspace: Workspace) -> tuple[int, int]:
         if found != SCHEMA_VERSION:
             raise CatalogVersionError(workspace.catalog, found, SCHEMA_VERSION)
         connection.execute(f"ATTACH '{_literal(workspace.catalog)}' AS old (READ_ONLY)")
-        for table in (*TABLES, *WORKED_OUT):
+        for table in (*TABLES, *DERIVED):
             order = " ORDER BY source, ordinal, item_id" if table == "items" else ""
             connection.execute(f"INSERT INTO {quoted(table)} SELECT * FROM old.{quoted(table)}{order}")
         connection.execute("DETACH old")

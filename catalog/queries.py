@@ -6,7 +6,7 @@ import re
 from functools import cache
 from importlib.resources import files
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 1
 """The number of the last file in `sql/schema/`; each is one step of the schema, in order and without gaps."""
 
 

@@ -8,7 +8,7 @@ from ..corpus.build import build_corpus
 from ..corpus.plan import plan_build
 from ..pipeline.progress import meter
 from ..pipeline.run import Session
-from ..sampling.diff import diff_samples, diff_table
+from ..sampling.diff import diff_manifests, diff_table
 from ..sampling.draw import draw_sample
 from ..sampling.plan import Plan, plan_sample, plan_table
 from ..sampling.sample_options import SampleOptions
@@ -22,7 +22,7 @@ def sample(app: App, extend: str | None, diff: tuple[str, str] | None) -> Table:
     """Draw the configured sample, or explain it, or compare two; the table to show."""
     if diff is not None:
         with read_catalog(app.workspace) as connection:
-            return diff_table(diff_samples(connection, *diff))
+            return diff_table(diff_manifests(connection, *diff))
     options = app.sample_options
     if options is None:
         raise ConfigError("no sample is configured", key="sample")

@@ -126,10 +126,10 @@ def _ingest(app: App, work: Session, sources: Sequence[SourceOptions]) -> None:
     run_ingest(work, sources, app.context, app.media, app.loaded.config.ingest)
     counts = work.state.state.counts.get("ingest", {})
     if sum(counts.get(status, 0) for status in Status) >= _MANY:
-        from ..sampling.noted import note  # of few items a draw finds it as quickly
+        from ..sampling.dedup_index import refresh  # of few items a draw finds it as quickly
 
         with write_catalog(app.workspace) as connection:
-            note(connection)
+            refresh(connection)
     lost = [f"{counts[status]:,} {status}" for status in ("rejected", "failed") if counts.get(status)]
     if lost:
         say(f'{" and ".join(lost)}: `derlem sql "FROM rejections"` says why')

@@ -120,12 +120,12 @@ class MissingExtra(DerlemError):
         super().__init__(f"{feature} needs an optional part: pip install 'derlem[{extra}]'")
 
 
-class UnknownSample(DerlemError):
-    """There is no stored sample of this name; `known` are those there are."""
+class UnknownManifest(DerlemError):
+    """No manifest of this name is stored; `known` are those that are."""
 
     exit_code = 2
 
     def __init__(self, name: str, known: Sequence[str]) -> None:
         self.name, self.known = name, tuple(known)
         there = ", ".join(known) if known else "none has been drawn yet"
-        super().__init__(f"there is no sample {name!r} in the catalog; known: {there}")
+        super().__init__(f"there is no manifest {name!r} in the catalog; known: {there}")

@@ -66,7 +66,7 @@ def build_corpus(
 ) -> BuildResult:
     """Write the corpus of the sample `name` to `corpora/<name>/`, with `workers` processes.
 
-    The caller holds the workspace's lock. Raises UnknownSample, UnbuildableSample, MixedMediaTypes,
+    The caller holds the workspace's lock. Raises UnknownManifest, UnbuildableSample, MixedMediaTypes,
     NotEnoughSpace, or MissingBytes when the store is not what the catalog says.
     """
     warm_up(workers)
@@ -198,6 +198,6 @@ def record_shards(
         )
         for shard in shards
     ]
-    connection.execute("DELETE FROM shards WHERE sample = ?", [name])
+    connection.execute("DELETE FROM shards WHERE corpus = ?", [name])
     if rows:
         connection.executemany("INSERT INTO shards VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)

@@ -186,8 +186,8 @@ def _fields(stats: Mapping[str, Any]) -> str:
 
 
 def _rebuilding(stats: Mapping[str, Any]) -> str:
-    sample, build = stats["sample"], stats["build"]
-    drawn = json.loads(sample["config"])
+    draw, build = stats["draw"], stats["build"]
+    drawn = json.loads(draw["config"])
     earlier = drawn.pop("extends", None)
     commands = "derlem -c derlem.yaml run"
     if earlier:
@@ -198,8 +198,8 @@ def _rebuilding(stats: Mapping[str, Any]) -> str:
     }
     config = yaml.safe_dump(declared, sort_keys=False, allow_unicode=True)
     return (
-        f"## Rebuilding\n\nBuilt with derlem {stats['derlem']}, seed {sample['seed']}, target "
-        f"{sample['target']:,}. With the sources above declared in `derlem.yaml`, and\n\n"
+        f"## Rebuilding\n\nBuilt with derlem {stats['derlem']}, seed {draw['seed']}, target "
+        f"{draw['target']:,}. With the sources above declared in `derlem.yaml`, and\n\n"
         f"```yaml\n{config}```\n\n"
         "the same catalog gives the same shards, byte for byte (`stats.json` has their sha256):\n\n"
         f"```sh\n{commands}\n```\n"

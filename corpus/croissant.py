@@ -79,7 +79,7 @@ def croissant(stats: Mapping[str, Any], description: str) -> dict[str, Any]:
         "conformsTo": "http://mlcommons.org/croissant/1.1",
         "name": stats["name"],
         "description": description,
-        "version": f"1.0.0+{stats['build']['sample_fingerprint'][:12]}",
+        "version": f"1.0.0+{stats['build']['manifest_fingerprint'][:12]}",
         "datePublished": max((shard["built_at"] for shard in stats["shards"]), default="")[:10],
         "license": [license_url(row["license"]) for row in stats["licenses"] if row["license"]],
         "inLanguage": [row["language"] for row in stats["languages"] if row["language"]],

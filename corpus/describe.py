@@ -50,7 +50,7 @@ def statistics(
     run: str,
 ) -> dict[str, Any]:
     """What the corpus holds, and all that a rebuilt catalog needs to know it again."""
-    values = {"sample": folder.name}
+    values = {"corpus": folder.name}
     composition = _rows(connection, query("corpus/composition"), values)
     return {
         "derlem": __version__,
@@ -61,7 +61,7 @@ def statistics(
             "format": plan.options.format,
             "shard_size": int(plan.options.shard_size),
             "extension": plan.extension,
-            "sample_fingerprint": plan.fingerprint,
+            "manifest_fingerprint": plan.fingerprint,
         },
         "totals": {
             "samples": sum(shard.samples for shard in shards),
@@ -89,12 +89,12 @@ def statistics(
             }
             for shard in shards
         ],
-        "sample": _rows(connection, "SELECT * FROM samples WHERE sample = $sample", values)[0],
+        "draw": _rows(connection, "SELECT * EXCLUDE number FROM manifests WHERE corpus = $corpus", values)[0],
         "allocations": _rows(
-            connection, "SELECT * FROM allocations WHERE sample = $sample ORDER BY node, source", values
+            connection, "SELECT * FROM allocations WHERE corpus = $corpus ORDER BY node, source", values
         ),
         "exclusions": _rows(
-            connection, "SELECT * FROM exclusions WHERE sample = $sample ORDER BY reason", values
+            connection, "SELECT * FROM exclusions WHERE corpus = $corpus ORDER BY reason", values
         ),
     }
 

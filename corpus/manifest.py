@@ -43,11 +43,11 @@ class ManifestFile:
 class ManifestWriter:
     """Writes the manifest's rows to `path` as plans of shards come by.
 
-    Columns: `sample`, `position`, `shard`, then those of MANIFEST_FIELDS; `category` is a path here.
+    Columns: `corpus`, `position`, `shard`, then those of MANIFEST_FIELDS; `category` is a path here.
     """
 
-    def __init__(self, path: Path, sample: str) -> None:
-        self._path, self._sample = path, sample
+    def __init__(self, path: Path, corpus: str) -> None:
+        self._path, self._corpus = path, corpus
         self._file = io.FileIO(path, "w")
         self._sink = HashingFile(self._file)
         self._writer: pq.ParquetWriter | None = None
@@ -58,7 +58,7 @@ class ManifestWriter:
     def add(self, plan: pa.Table, shard: int) -> None:
         """Append the samples of a shard."""
         rows = {
-            "sample": pa.array([self._sample] * plan.num_rows, pa.string()),
+            "corpus": pa.array([self._corpus] * plan.num_rows, pa.string()),
             "position": plan.column("position"),
             "shard": pa.array([shard] * plan.num_rows, pa.int32()),
         } | {column: plan.column(column) for column in MANIFEST_FIELDS.values()}

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ..catalog.queries import query
-from ..core.errors import UnknownSample
+from ..core.errors import UnknownManifest
 from ..core.workspace import Workspace
 from .corpus_options import CorpusOptions
 from .errors import MixedMediaTypes, UnbuildableSample
@@ -73,9 +73,9 @@ def plan_build(
 ) -> BuildPlan:
     """Plan the corpus of the sample `name`; reads the catalog and writes nothing.
 
-    Raises UnknownSample, UnbuildableSample or MixedMediaTypes.
+    Raises UnknownManifest, UnbuildableSample or MixedMediaTypes.
     """
-    fingerprint = sample_fingerprint(connection, name)
+    fingerprint = manifest_fingerprint(connection, name)
     extension = _checked_extension(connection, name)
     positions, sizes = _sizes(connection, name)
     limits = _kept_limits(connection, CorpusFolder(workspace, name), fingerprint, options)
@@ -84,17 +84,17 @@ def plan_build(
     return BuildPlan(name, options, fingerprint, extension, tuple(_spans(limits, positions, sizes)))
 
 
-def sample_fingerprint(connection: duckdb.DuckDBPyConnection, name: str) -> str:
-    """The fingerprint of a drawn sample; UnknownSample if there is none of this name."""
-    rows = connection.execute("SELECT sample, fingerprint FROM samples ORDER BY sample").fetchall()
+def manifest_fingerprint(connection: duckdb.DuckDBPyConnection, name: str) -> str:
+    """The fingerprint of a manifest; UnknownManifest if there is none of this name."""
+    rows = connection.execute("SELECT corpus, fingerprint FROM manifests ORDER BY corpus").fetchall()
     known: dict[str, str] = dict(rows)
     if name not in known:
-        raise UnknownSample(name, list(known))
+        raise UnknownManifest(name, list(known))
     return known[name]
 
 
 def _checked_extension(connection: duckdb.DuckDBPyConnection, name: str) -> str:
-    rows = connection.execute(query("corpus/check"), {"sample": name}).fetchall()
+    rows = connection.execute(query("corpus/check"), {"corpus": name}).fetchall()
     troubles = [(trouble, samples, example) for trouble, _, samples, example in rows if trouble]
     if troubles:
         counts: dict[str, int] = {}
@@ -109,7 +109,7 @@ def _checked_extension(connection: duckdb.DuckDBPyConnection, name: str) -> str:
 
 def _sizes(connection: duckdb.DuckDBPyConnection, name: str) -> tuple[Integers, Integers]:
     """Positions and sizes of all samples, in order: 16 bytes a sample, which is all that is held of each."""
-    reader = connection.execute(query("corpus/sizes"), {"sample": name}).to_arrow_reader(1_000_000)
+    reader = connection.execute(query("corpus/sizes"), {"corpus": name}).to_arrow_reader(1_000_000)
     positions, sizes = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     for batch in reader:
         positions.append(batch.column("position").to_numpy(zero_copy_only=False).astype(np.int64))
@@ -122,10 +122,10 @@ def _kept_limits(
 ) -> list[int] | None:
     """The boundaries of the shards that exist, if they were cut from this very sample at this size."""
     built = folder.build()
-    if built.get("sample_fingerprint") != fingerprint or built.get("shard_size") != int(options.shard_size):
+    if built.get("manifest_fingerprint") != fingerprint or built.get("shard_size") != int(options.shard_size):
         return None
     rows = connection.execute(
-        "SELECT first, last FROM shards WHERE sample = ? ORDER BY shard", [folder.name]
+        "SELECT first, last FROM shards WHERE corpus = ? ORDER BY shard", [folder.name]
     ).fetchall()
     gapless = all(before[1] == after[0] for before, after in pairwise(rows))
     return [rows[0][0], *(last for _, last in rows)] if rows and gapless else None
@@ -157,7 +157,7 @@ def planned_rows(
 ) -> Iterator[tuple[Span, pa.Table]]:
     """Each span with the rows of its samples (`sql/corpus/rows.sql`), in order."""
     for group in _groups(spans):
-        values = {"sample": name, "first": group[0].first, "last": group[-1].last}
+        values = {"corpus": name, "first": group[0].first, "last": group[-1].last}
         rows = connection.execute(query("corpus/rows"), values).to_arrow_table()
         start = 0
         for span in group:

@@ -1,4 +1,4 @@
-"""Restores the catalog's tables of samples and corpora from what a build left in `corpora/`."""
+"""Restores the catalog's manifests and shards from the files in `corpora/`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from ..catalog.manifests import manifest_number
 from ..catalog.queries import query, quoted
-from ..catalog.samples import sample_number
 from ..core.workspace import Workspace
 from .errors import UnreadableCorpus
 from .layout import CorpusFolder
@@ -21,7 +21,7 @@ log = logging.getLogger("derlem.build")
 
 
 def restore_corpora(connection: duckdb.DuckDBPyConnection, workspace: Workspace) -> list[str]:
-    """Fill the tables of samples and corpora (`samples` to `shards`) for every corpus; returns their names.
+    """Fill the tables `manifests` to `shards` for every corpus; returns the names of the corpora.
 
     The tables hold nothing of these corpora yet; the caller commits. A folder without `stats.json` is an
     unfinished build and is passed over. Raises UnreadableCorpus when files do not belong together.
@@ -30,18 +30,19 @@ def restore_corpora(connection: duckdb.DuckDBPyConnection, workspace: Workspace)
     for path in sorted(workspace.corpora.glob("[!.]*/stats.json")):
         folder = CorpusFolder(workspace, path.parent.name)
         stats = _read(folder)
-        _insert(connection, "samples", [stats["sample"]])
+        number = manifest_number(connection, folder.name)
+        _insert(connection, "manifests", [{**stats["draw"], "number": number}])
         _insert(connection, "allocations", stats["allocations"])
         _insert(connection, "exclusions", stats["exclusions"])
         _insert(connection, "shards", [_shard_row(folder, shard) for shard in stats["shards"]])
         try:
-            values = {"manifest": str(folder.manifest), "number": sample_number(connection, folder.name)}
-            connection.execute(query("corpus/restore_seats"), values)
+            values = {"manifest": str(folder.manifest), "number": number}
+            connection.execute(query("corpus/restore_rows"), values)
         except duckdb.ConstraintException as error:
             why = "its rows are of strata that stats.json does not number; build the corpus again"
             raise UnreadableCorpus(folder.manifest, why) from error
         restored.append(folder.name)
-        log.info("restored sample and corpus %s", folder.name)
+        log.info("restored corpus %s", folder.name)
     return restored
 
 
@@ -49,8 +50,8 @@ def _read(folder: CorpusFolder) -> dict[str, Any]:
     try:
         stats: dict[str, Any] = json.loads(folder.stats.read_bytes())
         wanted = stats["manifest"]["sha256"]
-        if stats["sample"]["sample"] != folder.name:
-            raise UnreadableCorpus(folder.stats, f"it describes the corpus {stats['sample']['sample']!r}")
+        if stats["draw"]["corpus"] != folder.name:
+            raise UnreadableCorpus(folder.stats, f"it describes the corpus {stats['draw']['corpus']!r}")
     except (ValueError, KeyError, TypeError) as error:
         raise UnreadableCorpus(folder.stats, f"no build wrote this ({error})") from error
     if not folder.manifest.exists() or _sha256(folder.manifest) != wanted:
@@ -61,7 +62,7 @@ def _read(folder: CorpusFolder) -> dict[str, Any]:
 def _shard_row(folder: CorpusFolder, shard: dict[str, Any]) -> dict[str, Any]:
     path = (folder.root / shard["file"]).relative_to(folder.workspace.root).as_posix()
     row = {name: value for name, value in shard.items() if name != "file"}
-    return {"sample": folder.name, "path": path, **row}
+    return {"corpus": folder.name, "path": path, **row}
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, table: str, rows: list[dict[str, Any]]) -> None:

@@ -24,7 +24,7 @@ from .workers import each
 
 SAMPLES = pa.schema(
     [
-        ("sample", pa.string()),
+        ("corpus", pa.string()),
         ("shard", pa.int32()),
         ("key", pa.string()),
         ("item_id", pa.string()),  # null: no build gives such a key
@@ -39,7 +39,7 @@ SAMPLES = pa.schema(
 )
 FILES = pa.schema(
     [
-        ("sample", pa.string()),
+        ("corpus", pa.string()),
         ("shard", pa.int32()),
         ("path", pa.string()),
         ("samples", pa.int64()),
@@ -60,7 +60,7 @@ Row = dict[str, Any]
 @dataclass(frozen=True, slots=True)
 class _Shard:
     workspace: Workspace
-    sample: str
+    corpus: str
     number: int
     path: Path
 
@@ -113,7 +113,7 @@ def _read_shard(shard: _Shard, folder: Path) -> Row:
             digest.update(block)
             size += len(block)
     reader = _tar_samples if shard.path.suffix == ".tar" else _parquet_samples
-    target = folder / f"{shard.sample}-{shard.path.name}.samples"
+    target = folder / f"{shard.corpus}-{shard.path.name}.samples"
     with pq.ParquetWriter(target, SAMPLES, compression="zstd") as writer:
         found = _Batches(writer, shard)
         try:
@@ -124,7 +124,7 @@ def _read_shard(shard: _Shard, folder: Path) -> Row:
             error = str(broken)
         found.flush()
     return {
-        "sample": shard.sample,
+        "corpus": shard.corpus,
         "shard": shard.number,
         "path": shard.path.relative_to(shard.workspace.root).as_posix(),
         "samples": samples,
@@ -144,7 +144,7 @@ class _Batches:
 
     def add(self, row: Row) -> None:
         item_id, repeat = parse_key(row["key"]) or (None, 0)
-        place = {"sample": self.shard.sample, "shard": self.shard.number}
+        place = {"corpus": self.shard.corpus, "shard": self.shard.number}
         self.rows.append(place | row | {"item_id": item_id, "repeat": repeat})
         if len(self.rows) >= _BATCH:
             self.flush()

@@ -38,8 +38,8 @@ class Withdrawn:
 def find_withdrawn(connection: duckdb.DuckDBPyConnection) -> list[Withdrawn]:
     """Withdrawn items that manifests still hold; reads only."""
     found: dict[str, dict[str, int]] = {}
-    for sample, _, source, samples in connection.execute(query("corpus/withdrawn")).fetchall():
-        counts = found.setdefault(sample, {})
+    for corpus, _, source, samples in connection.execute(query("corpus/withdrawn")).fetchall():
+        counts = found.setdefault(corpus, {})
         counts[source] = counts.get(source, 0) + samples
     return [Withdrawn(name, counts) for name, counts in found.items()]
 
@@ -67,9 +67,9 @@ def withdraw_from_corpora(
     redrawn = {
         name
         for name, _, _, fingerprint in built
-        if name in there and there[name].build().get("sample_fingerprint") != fingerprint
+        if name in there and there[name].build().get("manifest_fingerprint") != fingerprint
     }
-    changed = {name for name, samples, seats, _ in built if name in there and samples != seats}
+    changed = {name for name, samples, rows, _ in built if name in there and samples != rows}
     unrecorded = {name for name in gone if name in there and there[name].stats.exists()}
     outdated = sorted(redrawn | changed | unrecorded)
     results: list[tuple[Withdrawn, BuildResult | None]] = [
@@ -106,7 +106,7 @@ def _discard_unfinished(workspace: Workspace, complete: set[str]) -> None:
 def _leave_out(connection: duckdb.DuckDBPyConnection) -> None:
     """Bring manifests, allocations and samples to what is left."""
     connection.execute(f"CREATE OR REPLACE TEMP TABLE withdrawn_samples AS {query('corpus/withdrawn')}")
-    for name in ("withdraw_allocations", "withdraw_selected", "withdraw_seats"):
+    for name in ("withdraw_allocations", "withdraw_manifests", "withdraw_rows"):
         connection.execute(query(f"corpus/{name}"))
     connection.execute("DROP TABLE withdrawn_samples")
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 import duckdb
 
 from ..catalog.queries import query
-from ..core.errors import ConfigError, UnknownSample
+from ..core.errors import ConfigError, UnknownManifest
+from .dedup_index import load as load_dedup_index
 from .exclusion import Fingerprinter, read_hashes
 from .licensing import permitted
 from .lookalikes import fill_clusters, fill_exclusions
-from .noted import look_up
 from .relations import Relations
 from .sample_options import SampleOptions
 from .tree import Stratum
@@ -43,7 +43,7 @@ def find_candidates(
     """Put the candidates into `sample_candidates` and count them.
 
     `earlier` is a stored sample whose selections win over their duplicates and count as kept. Raises
-    ConfigError for a predicate that DuckDB does not take, and UnknownSample.
+    ConfigError for a predicate that DuckDB does not take, and UnknownManifest.
     """
     connection = made.connection
     made.table("sample_gone_sources", query("sampling/gone_sources"))
@@ -53,12 +53,12 @@ def find_candidates(
     made.view("sample_pool", query("sampling/pool"))
     made.view("sample_candidates", "SELECT * FROM sample_pool")
     if earlier is not None:
-        require_sample(connection, earlier)
-        values = {"sample": earlier, "max_repeats": options.max_repeats}
+        require_manifest(connection, earlier)
+        values = {"corpus": earlier, "max_repeats": options.max_repeats}
         made.table("sample_earlier", query("sampling/earlier"), values)
-    look_up(made)
+    load_dedup_index(made)
     # the predicate may ask for any column
-    columns = "duplicates_noted" if options.where is None else "duplicates_whole"
+    columns = "duplicate_columns" if options.where is None else "duplicate_rows"
     duplicates = f"WITH items AS ({query(f'sampling/{columns}')}) {verdicts}"
     made.view("sample_duplicate_verdicts", duplicates)
     made.view("sample_suspects", query("sampling/suspects"))
@@ -84,7 +84,9 @@ def find_candidates(
     if earlier is not None:
         found = connection.execute(query("sampling/kept_seats")).fetchall()
         kept = {(category, source): (items, seats) for category, source, items, seats in found}
-        before = connection.execute("SELECT count(*) FROM seats WHERE sample = ?", [earlier]).fetchall()
+        before = connection.execute(
+            "SELECT count(*) FROM manifest_items WHERE corpus = ?", [earlier]
+        ).fetchall()
         lost = before[0][0] - sum(seats for _, seats in kept.values())
     return _census(rows, kept, lost)
 
@@ -99,11 +101,11 @@ def _lose(made: Relations, rule: str) -> None:
         made.view("sample_candidates", query("sampling/candidates"))
 
 
-def require_sample(connection: duckdb.DuckDBPyConnection, name: str) -> None:
-    """Raise UnknownSample unless a sample of this name is stored."""
-    known = [row[0] for row in connection.execute("SELECT sample FROM samples ORDER BY sample").fetchall()]
+def require_manifest(connection: duckdb.DuckDBPyConnection, name: str) -> None:
+    """Raise UnknownManifest unless a sample of this name is stored."""
+    known = [row[0] for row in connection.execute("SELECT corpus FROM manifests ORDER BY corpus").fetchall()]
     if name not in known:
-        raise UnknownSample(name, known)
+        raise UnknownManifest(name, known)
 
 
 def _census(

@@ -1,4 +1,4 @@
-"""Compares two stored samples: what came, what went and what stayed, at every node."""
+"""Compares two stored manifests: what came, what went and what stayed, at every node."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 import duckdb
 
 from ..catalog.queries import query
-from .candidates import require_sample
+from .candidates import require_manifest
 from .tree import label
 
 
 @dataclass(frozen=True, slots=True)
 class NodeDiff:
-    """Seats of one node in two samples; an item that changed its category went here and came there."""
+    """Seats of one node in two manifests; an item that changed its category went here and came there."""
 
     category: str
     source: str
@@ -25,18 +25,18 @@ class NodeDiff:
 
 
 @dataclass(frozen=True, slots=True)
-class SampleDiff:
-    """The difference between samples `a` and `b`; `nodes` come depth first, the root first."""
+class ManifestDiff:
+    """The difference between the manifests `a` and `b`; `nodes` come depth first, the root first."""
 
     a: str
     b: str
     nodes: tuple[NodeDiff, ...]
 
 
-def diff_samples(connection: duckdb.DuckDBPyConnection, a: str, b: str) -> SampleDiff:
-    """Compare the stored samples `a` and `b`; UnknownSample for one that is not there."""
+def diff_manifests(connection: duckdb.DuckDBPyConnection, a: str, b: str) -> ManifestDiff:
+    """Compare the manifests `a` and `b`; UnknownManifest for one that is not there."""
     for name in (a, b):
-        require_sample(connection, name)
+        require_manifest(connection, name)
     strata = connection.execute(query("sampling/differences"), {"a": a, "b": b}).fetchall()
     sums: defaultdict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0, 0])
     sums["", ""] = [0, 0, 0]
@@ -50,10 +50,10 @@ def diff_samples(connection: duckdb.DuckDBPyConnection, a: str, b: str) -> Sampl
             for place, count in enumerate(counts):
                 sums[node][place] += count
     order = sorted(sums, key=lambda node: (node[0].split("/") if node[0] else [], node[1]))
-    return SampleDiff(a, b, tuple(NodeDiff(*node, *sums[node]) for node in order))
+    return ManifestDiff(a, b, tuple(NodeDiff(*node, *sums[node]) for node in order))
 
 
-def diff_table(diff: SampleDiff) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+def diff_table(diff: ManifestDiff) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
     """Columns and rows of a comparison as a table."""
     columns = ("node", "before", "went", "came", "after")
     rows = [

@@ -14,14 +14,14 @@ import numpy as np
 import pyarrow as pa
 
 from ..catalog.connection import transaction
+from ..catalog.manifests import manifest_number
 from ..catalog.models import now
 from ..catalog.queries import query
-from ..catalog.samples import sample_number
 from .batches import ahead
 from .candidates import find_candidates
 from .contenders import contend
+from .dedup_index import refresh
 from .exclusion import Fingerprinter, read_hashes
-from .noted import note
 from .order import Ids, Integers, OrderedRows
 from .plan import NodePlan, Plan, make_plan
 from .relations import Relations, relations
@@ -60,7 +60,7 @@ def draw_sample(
     of that stored sample which is still a candidate stays. Raises what `plan_sample` does, before
     anything is written; a failure while writing leaves the earlier sample.
     """
-    note(connection)
+    refresh(connection)
     with relations(connection) as made:
         census = find_candidates(made, options, extend, fingerprints)
         plan = make_plan(census, options, extend)
@@ -80,18 +80,19 @@ def _store(made: Relations, plan: Plan, strata: Sequence[NodePlan], run: str) ->
     with ahead(_tables(rows, digests)) as tables:
         made.make_room("sample_contenders")
         with transaction(connection):
-            before = connection.execute("SELECT fingerprint FROM samples WHERE sample = ?", [options.name])
+            before = connection.execute("SELECT fingerprint FROM manifests WHERE corpus = ?", [options.name])
             earlier = before.fetchall()
-            for table in ("samples", "allocations", "exclusions"):
-                connection.execute(f"DELETE FROM {table} WHERE sample = ?", [options.name])
-            number = sample_number(connection, options.name)
-            connection.execute("DELETE FROM numbered_seats WHERE number = ?", [number])
+            number = manifest_number(connection, options.name)
+            connection.execute("DELETE FROM manifest_rows WHERE manifest = ?", [number])
+            for table in ("manifests", "allocations", "exclusions"):
+                connection.execute(f"DELETE FROM {table} WHERE corpus = ?", [options.name])
             _store_rows(connection, tables, number)
             fingerprint = _fingerprint(options, strata, digests)
             connection.execute(
-                query("sampling/store_sample"),
+                query("sampling/store_manifest"),
                 {
-                    "sample": options.name,
+                    "corpus": options.name,
+                    "number": number,
                     "seed": options.seed,
                     "target": options.target,
                     "selected": len(rows),
@@ -182,7 +183,7 @@ def _store_allocations(writer: duckdb.DuckDBPyConnection, plan: Plan, strata: Se
     found = [numbers.get((node.category, node.source)) for node in plan.nodes]
     table["stratum"] = pa.array(found, pa.int32())
     writer.register("sample_nodes", pa.table(table))
-    writer.execute(query("sampling/store_allocations"), {"sample": plan.options.name})
+    writer.execute(query("sampling/store_allocations"), {"corpus": plan.options.name})
     writer.unregister("sample_nodes")
 
 
@@ -192,5 +193,5 @@ def _store_exclusions(writer: duckdb.DuckDBPyConnection, plan: Plan) -> None:
         "items": pa.array(list(plan.excluded.values()), pa.int64()),
     }
     writer.register("sample_exclusions", pa.table(table))
-    writer.execute(query("sampling/store_exclusions"), {"sample": plan.options.name})
+    writer.execute(query("sampling/store_exclusions"), {"corpus": plan.options.name})
     writer.unregister("sample_exclusions")

@@ -83,7 +83,7 @@ def plan_sample(
     """The plan of a sample, or of the one that extends the stored sample `extend`.
 
     The connection may be read-only. `fingerprints` reads excluded folders and datasets. Raises
-    InfeasibleQuotas, Shortfall, ConfigError, UnknownSample.
+    InfeasibleQuotas, Shortfall, ConfigError, UnknownManifest.
     """
     with relations(connection) as made:
         return make_plan(find_candidates(made, options, extend, fingerprints), options, extend)

@@ -1,10 +1,10 @@
 -- name: allocation_not_a_sum
 -- severity: error
--- meaning: A category whose allocation is not the sum of those below it, or a sample that holds another number
---   than its root was allocated.
+-- meaning: A category whose allocation is not the sum of its children's, or a manifest whose number of rows
+--   differs from the allocation of its root.
 WITH parts AS (
     SELECT
-        sample,
+        corpus,
         CASE
             WHEN source <> '' THEN node
             WHEN strpos(node, '/') = 0 THEN ''
@@ -15,20 +15,20 @@ WITH parts AS (
     WHERE source <> '' OR node <> ''
 ),
 sums AS (
-    SELECT sample, parent, sum(allocated) AS allocated FROM parts GROUP BY sample, parent
+    SELECT corpus, parent, sum(allocated) AS allocated FROM parts GROUP BY corpus, parent
 ),
 held AS (
-    SELECT sample, count(*) AS samples FROM seats GROUP BY sample
+    SELECT corpus, count(*) AS samples FROM manifest_items GROUP BY corpus
 )
-SELECT a.sample, a.node, a.allocated, coalesce(s.allocated, 0) AS expected
+SELECT a.corpus, a.node, a.allocated, coalesce(s.allocated, 0) AS expected
 FROM allocations AS a
-LEFT JOIN sums AS s ON s.sample = a.sample AND s.parent = a.node
+LEFT JOIN sums AS s ON s.corpus = a.corpus AND s.parent = a.node
 WHERE a.source = '' AND a.allocated <> coalesce(s.allocated, 0)
 UNION ALL
-SELECT d.sample, '(selected)', d.selected, coalesce(h.samples, 0)
-FROM samples AS d
-LEFT JOIN held AS h ON h.sample = d.sample
-LEFT JOIN allocations AS a ON a.sample = d.sample AND a.node = '' AND a.source = ''
+SELECT d.corpus, '(selected)', d.selected, coalesce(h.samples, 0)
+FROM manifests AS d
+LEFT JOIN held AS h ON h.corpus = d.corpus
+LEFT JOIN allocations AS a ON a.corpus = d.corpus AND a.node = '' AND a.source = ''
 WHERE d.selected <> coalesce(h.samples, 0)
    OR a.allocated IS DISTINCT FROM d.selected
-ORDER BY sample, node
+ORDER BY corpus, node

@@ -1,8 +1,8 @@
 -- name: bytes_without_manifest
 -- severity: error
--- meaning: A sample that lies in a shard and in no manifest of that name, or under a key that no build gives.
-SELECT f.sample, f.shard, f.key
+-- meaning: A sample in a shard that the corpus's manifest does not list, or under a key that no build writes.
+SELECT f.corpus, f.shard, f.key
 FROM shard_samples AS f
-LEFT JOIN seats AS m ON m.sample = f.sample AND m.item_id = f.item_id AND m.repeat = f.repeat
+LEFT JOIN manifest_items AS m ON m.corpus = f.corpus AND m.item_id = f.item_id AND m.repeat = f.repeat
 WHERE m.item_id IS NULL
-ORDER BY f.sample, f.shard, f.key
+ORDER BY f.corpus, f.shard, f.key

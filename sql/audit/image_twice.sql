@@ -2,15 +2,15 @@
 -- severity: error
 -- meaning: The same image (sha256) in a corpus under two items; repeats of one item are meant.
 WITH often AS (
-    SELECT sample, sha256
+    SELECT corpus, sha256
     FROM shard_samples
     WHERE sha256 IS NOT NULL
-    GROUP BY sample, sha256
+    GROUP BY corpus, sha256
     HAVING count(*) > 1
 )
-SELECT f.sample, f.sha256, count(*) AS samples, min(f.key) AS one, max(f.key) AS other
+SELECT f.corpus, f.sha256, count(*) AS samples, min(f.key) AS one, max(f.key) AS other
 FROM often AS o
-INNER JOIN shard_samples AS f ON f.sample = o.sample AND f.sha256 = o.sha256
-GROUP BY f.sample, f.sha256
+INNER JOIN shard_samples AS f ON f.corpus = o.corpus AND f.sha256 = o.sha256
+GROUP BY f.corpus, f.sha256
 HAVING coalesce(min(f.item_id), '') <> coalesce(max(f.item_id), '')
-ORDER BY f.sample, f.sha256
+ORDER BY f.corpus, f.sha256

@@ -1,14 +1,14 @@
 -- name: manifest_without_bytes
 -- severity: error
--- meaning: A sample of a built manifest that lies in no shard of its corpus.
+-- meaning: A row of a built manifest that no shard of its corpus contains.
 WITH built AS (
-    SELECT sample FROM shards
+    SELECT corpus FROM shards
     UNION
-    SELECT sample FROM shard_files
+    SELECT corpus FROM shard_files
 )
-SELECT m.sample, m.position, m.item_id, m.repeat, m.source
+SELECT m.corpus, m.position, m.item_id, m.repeat, m.source
 FROM manifest AS m
-INNER JOIN built AS b ON b.sample = m.sample
-LEFT JOIN shard_samples AS f ON f.sample = m.sample AND f.item_id = m.item_id AND f.repeat = m.repeat
+INNER JOIN built AS b ON b.corpus = m.corpus
+LEFT JOIN shard_samples AS f ON f.corpus = m.corpus AND f.item_id = m.item_id AND f.repeat = m.repeat
 WHERE f.item_id IS NULL OR f.sha256 IS NULL
-ORDER BY m.sample, m.position
+ORDER BY m.corpus, m.position

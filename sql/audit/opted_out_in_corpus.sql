@@ -1,7 +1,7 @@
 -- name: opted_out_in_corpus
 -- severity: error
--- meaning: A corpus holds a sample whose publisher objects (meta.opt_outs of the item or of its document),
---   although the sample respects opt-outs.
+-- meaning: A sample in a corpus whose publisher objects (meta.opt_outs of the item or of its document),
+--   although the corpus respects opt-outs.
 WITH objecting AS (
     SELECT item_id, json_extract_string(meta, '$.opt_outs[0]') AS signal
     FROM items
@@ -16,11 +16,11 @@ reserved AS (
     WHERE p.parent_id IN (SELECT item_id FROM objecting)
 ),
 found AS (
-    SELECT sample, shard, key, item_id FROM shard_samples WHERE item_id IN (SELECT item_id FROM reserved)
+    SELECT corpus, shard, key, item_id FROM shard_samples WHERE item_id IN (SELECT item_id FROM reserved)
 )
-SELECT f.sample, f.shard, f.key, r.signal
+SELECT f.corpus, f.shard, f.key, r.signal
 FROM found AS f
 INNER JOIN reserved AS r ON r.item_id = f.item_id
-LEFT JOIN samples AS d ON d.sample = f.sample
+LEFT JOIN manifests AS d ON d.corpus = f.corpus
 WHERE coalesce(json_extract_string(d.config, '$.respect_opt_outs'), 'true') <> 'false'
-ORDER BY f.sample, f.shard, f.key
+ORDER BY f.corpus, f.shard, f.key

@@ -1,8 +1,8 @@
 -- name: position_twice
 -- severity: error
--- meaning: A position that a manifest gives to two samples.
-SELECT sample, position, count(*) AS samples, min(item_id) AS item_id
-FROM seats
-GROUP BY sample, position
+-- meaning: A manifest position that two rows share.
+SELECT corpus, position, count(*) AS samples, min(item_id) AS item_id
+FROM manifest_items
+GROUP BY corpus, position
 HAVING count(*) > 1
-ORDER BY sample, position
+ORDER BY corpus, position

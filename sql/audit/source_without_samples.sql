@@ -1,31 +1,31 @@
 -- name: source_without_samples
 -- severity: error
--- meaning: A declared source of which a built corpus holds nothing, although every source should land
---   (min_per_source). One whose pictures are all duplicates of sources declared before it, or were all
---   withdrawn, has nothing to land with.
+-- meaning: A declared source without a sample in a built corpus, although every source has a floor
+--   (min_per_source). Sources whose images are all duplicates of earlier sources, or all withdrawn, are
+--   exempt.
 WITH built AS (
-    SELECT sample FROM shards
+    SELECT corpus FROM shards
     UNION
-    SELECT sample FROM shard_files
+    SELECT corpus FROM shard_files
 ),
 wanted AS (
-    SELECT b.sample, s.source
+    SELECT b.corpus, s.source
     FROM built AS b
-    INNER JOIN samples AS d ON d.sample = b.sample
+    INNER JOIN manifests AS d ON d.corpus = b.corpus
     CROSS JOIN sources AS s
     WHERE s.withdrawn_at IS NULL
       AND coalesce(json_extract_string(d.config, '$.min_per_source'), '1') <> '0'
 ),
 held AS (  -- what records say of their source is held against the catalog by record_differs_from_catalog
-    SELECT sample, record_source AS source, count(*) AS samples
+    SELECT corpus, record_source AS source, count(*) AS samples
     FROM shard_samples
     WHERE sha256 IS NOT NULL
-    GROUP BY sample, record_source
+    GROUP BY corpus, record_source
 ),
 lacking AS (
-    SELECT w.sample, w.source
+    SELECT w.corpus, w.source
     FROM wanted AS w
-    LEFT JOIN held AS h ON h.sample = w.sample AND h.source = w.source
+    LEFT JOIN held AS h ON h.corpus = w.corpus AND h.source = w.source
     WHERE h.source IS NULL
 ),
 taken_down AS (
@@ -61,9 +61,9 @@ duplicated AS (
     GROUP BY o.source
     HAVING count(*) = count(p.sha256)
 )
-SELECT l.sample, l.source
+SELECT l.corpus, l.source
 FROM lacking AS l
 LEFT JOIN duplicated AS d ON d.source = l.source
 LEFT JOIN taken_down AS t ON t.source = l.source
 WHERE d.source IS NULL AND t.source IS NULL
-ORDER BY l.sample, l.source
+ORDER BY l.corpus, l.source

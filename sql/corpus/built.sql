@@ -1,7 +1,7 @@
--- Corpora that were built: the samples in their shards, and the seats and the fingerprint that their sample
--- has by now.
-SELECT b.sample, b.samples, coalesce(m.seats, 0) AS seats, s.fingerprint
-FROM (SELECT sample, CAST(sum(samples) AS BIGINT) AS samples FROM shards GROUP BY sample) AS b
-LEFT JOIN (SELECT sample, count(*) AS seats FROM seats GROUP BY sample) AS m ON m.sample = b.sample
-LEFT JOIN samples AS s ON s.sample = b.sample
-ORDER BY b.sample;
+-- Built corpora: samples in their shards, rows in their manifest, and the manifest's current fingerprint.
+SELECT b.corpus, b.samples, coalesce(r.row_count, 0) AS row_count, m.fingerprint
+FROM (SELECT corpus, CAST(sum(samples) AS BIGINT) AS samples FROM shards GROUP BY corpus) AS b
+LEFT JOIN (SELECT corpus, count(*) AS row_count FROM manifest_items GROUP BY corpus) AS r
+    ON r.corpus = b.corpus
+LEFT JOIN manifests AS m ON m.corpus = b.corpus
+ORDER BY b.corpus;

@@ -1,4 +1,4 @@
--- What the rows of a sample's manifest stand for: images by media type, and rows that cannot be built.
+-- The rows of a manifest by media type, and by the reason why they cannot be built.
 SELECT
     CASE
         WHEN i.item_id IS NULL THEN 'not in the catalog'
@@ -9,8 +9,8 @@ SELECT
     coalesce(i.media_type, '') AS media_type,
     count(*)                   AS samples,
     min(m.item_id)             AS example
-FROM seats AS m
+FROM manifest_items AS m
 LEFT JOIN items AS i ON i.item_id = m.item_id
-WHERE m.sample = $sample
+WHERE m.corpus = $corpus
 GROUP BY ALL
 ORDER BY trouble, samples DESC, media_type;

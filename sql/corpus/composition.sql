@@ -1,4 +1,4 @@
--- What a corpus holds, by category and source: samples, bytes of their images, how many have texts.
+-- The content of a corpus by category and source: samples, bytes of their images, samples with texts.
 SELECT
     m.category,
     m.source,
@@ -8,6 +8,6 @@ SELECT
     count(*) FILTER (WHERE coalesce(i.conversations, '') NOT IN ('', '[]')) AS conversations
 FROM manifest AS m
 INNER JOIN items AS i ON i.item_id = m.item_id
-WHERE m.sample = $sample AND i.status = 'ready'
+WHERE m.corpus = $corpus AND i.status = 'ready'
 GROUP BY m.category, m.source
 ORDER BY m.category, m.source;

@@ -1,7 +1,7 @@
--- The languages of a corpus, sample by sample; '' where none is known.
+-- Samples of a corpus by language; '' where it is unknown.
 SELECT coalesce(i.language, '') AS language, count(*) AS samples
-FROM seats AS m
+FROM manifest_items AS m
 INNER JOIN items AS i ON i.item_id = m.item_id
-WHERE m.sample = $sample AND i.status = 'ready'
+WHERE m.corpus = $corpus AND i.status = 'ready'
 GROUP BY ALL
 ORDER BY samples DESC, language;

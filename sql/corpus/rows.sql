@@ -1,4 +1,4 @@
--- What the writer of shards needs to know of the samples from position $first to before $last, in order.
+-- The samples at the positions $first to before $last, in order, with all that their records contain.
 -- The key is the item's id, with -r1, -r2... behind it for a repeat. No nulls: a text that is not there is ''.
 SELECT
     m.position,
@@ -26,5 +26,5 @@ SELECT
     i."length"
 FROM manifest AS m
 INNER JOIN items AS i ON i.item_id = m.item_id
-WHERE m.sample = $sample AND m.position >= $first AND m.position < $last AND i.status = 'ready'
+WHERE m.corpus = $corpus AND m.position >= $first AND m.position < $last AND i.status = 'ready'
 ORDER BY m.position;

@@ -1,5 +1,5 @@
--- Position and size of each sample of a manifest, in order. The size is that of its two tar members; the
--- sidecar's is taken from its texts (540: its keys, hashes and numbers), so that it is the same everywhere.
+-- Position and size of each sample of a manifest, in order. The size is that of its two tar members. The
+-- sidecar's size is estimated from its texts (540 bytes for keys, hashes and numbers): equal on any machine.
 SELECT
     m.position,
     1024
@@ -12,5 +12,5 @@ SELECT
     ) // 512 * 512 AS size
 FROM manifest AS m
 INNER JOIN items AS i ON i.item_id = m.item_id
-WHERE m.sample = $sample AND i.status = 'ready'
+WHERE m.corpus = $corpus AND i.status = 'ready'
 ORDER BY m.position;

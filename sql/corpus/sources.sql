@@ -5,7 +5,7 @@ INNER JOIN (
     SELECT m.source, count(*) AS samples, CAST(sum(i."length") AS BIGINT) AS bytes
     FROM manifest AS m
     INNER JOIN items AS i ON i.item_id = m.item_id
-    WHERE m.sample = $sample AND i.status = 'ready'
+    WHERE m.corpus = $corpus AND i.status = 'ready'
     GROUP BY m.source
 ) AS held ON held.source = s.source
 ORDER BY s.position, s.source;

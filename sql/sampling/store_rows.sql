@@ -1,4 +1,4 @@
--- A batch of a drawn sample, as seats.
-INSERT INTO numbered_seats (number, position, item_id, stratum, repeat)
+-- Inserts a batch of rows of the manifest with this number.
+INSERT INTO manifest_rows (manifest, position, item_id, stratum, repeat)
 SELECT $number, position, item_id, stratum, repeat
 FROM sample_batch

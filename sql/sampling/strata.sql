@@ -13,7 +13,7 @@ FROM lost
 UNION ALL
 SELECT category, source, NULL AS reason, CAST(sum(items) AS BIGINT) AS items
 FROM (
-    SELECT category, source, items FROM sample_totals
+    SELECT category, source, items FROM sample_stratum_sizes
     UNION ALL
     SELECT category, source, -items AS items FROM lost
 ) AS counted

@@ -75,19 +75,30 @@ CREATE TABLE segments (
     written_at  TIMESTAMP NOT NULL
 );
 
-CREATE TABLE samples (
-    sample       VARCHAR NOT NULL,       -- its name
+CREATE TABLE manifests (                 -- one row per drawn manifest
+    corpus       VARCHAR NOT NULL,       -- name of the corpus that is built from it
+    number       INTEGER NOT NULL,       -- key of its rows, from 1; a redraw keeps it
     seed         BIGINT NOT NULL,
     target       BIGINT NOT NULL,        -- as configured
-    selected     BIGINT NOT NULL,        -- seats that it holds
+    selected     BIGINT NOT NULL,        -- rows
     config       VARCHAR NOT NULL,       -- as configured, JSON
     fingerprint  VARCHAR NOT NULL,       -- sha256 over seed, config and the ordered selection
     run          VARCHAR NOT NULL,
     drawn_at     TIMESTAMP NOT NULL
 );
 
-CREATE TABLE allocations (               -- one row per node of a sample's category tree
-    sample      VARCHAR NOT NULL,
+-- The rows name their manifest and stratum by number: with names, a draw of five million rows writes a fifth
+-- more. The view `manifest` adds the names.
+CREATE TABLE manifest_rows (
+    manifest  INTEGER NOT NULL,          -- manifests.number
+    position  BIGINT NOT NULL,           -- order of the corpus, from 0
+    item_id   VARCHAR NOT NULL,
+    stratum   INTEGER NOT NULL,          -- allocations.stratum: where the item was drawn from
+    repeat    INTEGER NOT NULL           -- 0 for the first occurrence
+);
+
+CREATE TABLE allocations (               -- one row per node of a manifest's category tree
+    corpus      VARCHAR NOT NULL,
     node        VARCHAR NOT NULL,        -- category path; '' is the root
     source      VARCHAR NOT NULL,        -- '' for the category itself, else the stratum (node, source)
     available   BIGINT NOT NULL,
@@ -95,32 +106,47 @@ CREATE TABLE allocations (               -- one row per node of a sample's categ
     cap         BIGINT NOT NULL,
     share       VARCHAR,                 -- as declared
     allocated   BIGINT NOT NULL,
-    why         VARCHAR NOT NULL,        -- what decided the number
-    stratum     INTEGER                  -- its number in the sample, where it is a stratum
+    why         VARCHAR NOT NULL,        -- the rule that decided the number
+    stratum     INTEGER                  -- number of the stratum in its manifest; NULL for a category
 );
 
-CREATE TABLE exclusions (                -- items that were no candidates for a sample
-    sample  VARCHAR NOT NULL,
-    reason  VARCHAR NOT NULL,            -- the rule that kept them out, or their status
+CREATE TABLE exclusions (                -- items that are no candidates, by reason
+    corpus  VARCHAR NOT NULL,
+    reason  VARCHAR NOT NULL,            -- the rule that excludes them, or their status
     items   BIGINT NOT NULL
 );
 
-CREATE TABLE seats (                     -- what a sample holds; the view `manifest` spells the strata out
-    sample    VARCHAR NOT NULL,
-    position  BIGINT NOT NULL,           -- order of the corpus, from 0
-    item_id   VARCHAR NOT NULL,
-    stratum   INTEGER NOT NULL,          -- from which it was drawn; of the sample's allocations
-    repeat    INTEGER NOT NULL           -- 0 for the first occurrence
-);
-
 CREATE TABLE shards (
-    sample     VARCHAR NOT NULL,
+    corpus     VARCHAR NOT NULL,
     shard      INTEGER NOT NULL,         -- number, from 0, without gaps
     path       VARCHAR NOT NULL,         -- relative to the workspace
-    first      BIGINT NOT NULL,          -- manifest positions it holds: first <= position < last
+    first      BIGINT NOT NULL,          -- manifest positions in it: first <= position < last
     last       BIGINT NOT NULL,
     samples    BIGINT NOT NULL,          -- fewer than last - first after a withdrawal
     bytes      BIGINT NOT NULL,
     sha256     VARCHAR NOT NULL,
     built_at   TIMESTAMP NOT NULL
+);
+
+-- The deduplication index: derived from `items` once, so that not every draw scans all hashes. It is valid
+-- for the state of `items` in `dedup_index`, and is computed again for any other state.
+
+CREATE TABLE dedup_items (               -- items whose bytes equal another item's
+    item_id   VARCHAR NOT NULL,
+    category  VARCHAR NOT NULL,
+    source    VARCHAR NOT NULL,
+    status    VARCHAR NOT NULL,
+    license   VARCHAR,
+    sha256    VARCHAR NOT NULL           -- of the shared bytes
+);
+
+CREATE TABLE stratum_sizes (             -- items per stratum, whatever their status
+    category  VARCHAR NOT NULL,
+    source    VARCHAR NOT NULL,
+    items     BIGINT NOT NULL
+);
+
+CREATE TABLE dedup_index (               -- one row, or none
+    segments  BIGINT NOT NULL,           -- merged segments: each change of items adds one
+    items     BIGINT NOT NULL            -- rows of items
 );

@@ -1,4 +1,4 @@
--- What is there, by category and source: samples and their bytes.
+-- Items, ready items and their bytes, by category and source.
 CREATE OR REPLACE VIEW composition AS
 SELECT
     category,

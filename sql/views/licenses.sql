@@ -1,4 +1,4 @@
--- Under which licences the samples stand, item by item.
+-- Licenses of ready items, by source.
 CREATE OR REPLACE VIEW licenses AS
 SELECT
     coalesce(license, '(none)') AS license,

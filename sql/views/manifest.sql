@@ -1,6 +1,6 @@
--- What each sample holds, in the order of its corpus (`position`), with the stratum that it was drawn from.
+-- Manifest rows by the name of their corpus, with the category and source they were drawn from.
 CREATE OR REPLACE VIEW manifest AS
-SELECT n.sample, s.position, s.item_id, a.node AS category, a.source, s.repeat
-FROM numbered_seats AS s
-LEFT JOIN numbered_samples AS n ON n.number = s.number
-LEFT JOIN allocations AS a ON a.sample = n.sample AND a.stratum = s.stratum;
+SELECT m.corpus, r.position, r.item_id, a.node AS category, a.source, r.repeat
+FROM manifest_rows AS r
+LEFT JOIN manifests AS m ON m.number = r.manifest
+LEFT JOIN allocations AS a ON a.corpus = m.corpus AND a.stratum = r.stratum;

@@ -1,12 +1,12 @@
--- What each node of a sample's category tree asked for, may hold, was given and holds in the manifest.
+-- Each node of a manifest's category tree: its share, bounds and allocation, and the rows it has now.
 CREATE OR REPLACE VIEW quota_report AS
 WITH held AS (
-    SELECT sample, category, source, count(*) AS selected
+    SELECT corpus, category, source, count(*) AS selected
     FROM manifest
-    GROUP BY sample, category, source
+    GROUP BY corpus, category, source
 ), above AS (  -- every stratum once for each category that it lies in
     SELECT
-        sample,
+        corpus,
         unnest(CASE
             WHEN category = '' THEN ['']
             ELSE [array_to_string(string_split(category, '/')[1:depth], '/')
@@ -15,15 +15,15 @@ WITH held AS (
         selected
     FROM held
 ), held_nodes AS (
-    SELECT sample, node, '' AS source, sum(selected) AS selected
+    SELECT corpus, node, '' AS source, sum(selected) AS selected
     FROM above
-    GROUP BY sample, node
+    GROUP BY corpus, node
     UNION ALL
-    SELECT sample, category AS node, source, selected
+    SELECT corpus, category AS node, source, selected
     FROM held
 )
 SELECT
-    a.sample,
+    a.corpus,
     a.node,
     a.source,
     a.share,
@@ -34,5 +34,5 @@ SELECT
     CAST(coalesce(h.selected, 0) AS BIGINT) AS selected,
     a.why
 FROM allocations AS a
-LEFT JOIN held_nodes AS h ON h.sample = a.sample AND h.node = a.node AND h.source = a.source
-ORDER BY a.sample, a.node, a.source;
+LEFT JOIN held_nodes AS h ON h.corpus = a.corpus AND h.node = a.node AND h.source = a.source
+ORDER BY a.corpus, a.node, a.source;

@@ -1,4 +1,4 @@
--- Why items did not become samples: by source, host (for URLs) and reason, with one example.
+-- Items that are rejected, failed or withdrawn, by source, host (for URLs) and reason, with one example.
 CREATE OR REPLACE VIEW rejections AS
 SELECT
     source,

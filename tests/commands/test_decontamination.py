@@ -33,7 +33,7 @@ def left_out(mine: Any) -> set[str]:
 
 
 def excluded(mine: Any) -> int:
-    rows = mine.rows("SELECT items FROM exclusions WHERE sample = 's' AND reason = 'excluded'")
+    rows = mine.rows("SELECT items FROM exclusions WHERE corpus = 's' AND reason = 'excluded'")
     return rows[0]["items"] if rows else 0
 
 
@@ -96,4 +96,4 @@ def test_an_evaluation_set_that_cannot_be_read_is_an_error(
     assert "no picture" in said and str(empty) in said
     (empty / "broken.png").write_bytes(io.BytesIO(pictures(demo)[0].read_bytes()).read(200))
     assert "no picture" in mine.derlem("sample", code=2).stderr
-    assert mine.rows("FROM samples") == []
+    assert mine.rows("FROM manifests") == []

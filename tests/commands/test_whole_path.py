@@ -167,10 +167,10 @@ def test_a_catalog_rebuilt_from_segments_is_equal(project: MakeProject, demo: Pa
         assert mine.rows(f"FROM {table} ORDER BY ALL") == before[table], table
 
 
-def test_a_draw_knows_of_every_change(
+def test_the_deduplication_index_follows_changes(
     project: MakeProject, demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is noted holds: from a rebuilt catalog, which has noted nothing, a draw is the same."""
+    """A rebuilt catalog has no index, and gives the same draw."""
     pictures = tmp_path / "pictures"
     shutil.copytree(demo / "clipart", pictures)
     source = {**demo_sources(demo)[0], "path": str(pictures)}
@@ -181,11 +181,11 @@ def test_a_draw_knows_of_every_change(
 
     def draw() -> set[str]:
         mine.derlem("sample")
-        duplicates, found = mine.rows("FROM duplicates ORDER BY ALL"), drawn()
+        duplicates, found = mine.rows("FROM dedup_items ORDER BY ALL"), drawn()
         mine.derlem("catalog", "rebuild")
-        assert mine.rows("FROM noted") == []
+        assert mine.rows("FROM dedup_index") == []
         mine.derlem("sample")
-        assert (mine.rows("FROM duplicates ORDER BY ALL"), drawn()) == (duplicates, found)
+        assert (mine.rows("FROM dedup_items ORDER BY ALL"), drawn()) == (duplicates, found)
         return found
 
     mine.derlem("discover")
@@ -198,7 +198,7 @@ def test_a_draw_knows_of_every_change(
     mine.derlem("discover")
     monkeypatch.setattr("derlem.commands.stages._MANY", 1)
     mine.derlem("ingest")
-    assert both <= {row["uri"] for row in mine.rows("SELECT uri FROM duplicates JOIN items USING (item_id)")}
+    assert both <= {row["uri"] for row in mine.rows("SELECT uri FROM dedup_items JOIN items USING (item_id)")}
     after = draw()
     [stays] = both & after
     assert after - both == before - both
@@ -404,13 +404,13 @@ def test_takedown_from_a_corpus_whose_sample_was_drawn_anew(
     mine = project(demo_sources(demo), sample={**SAMPLE, "target": 60}, corpus={"format": form})
     mine.derlem("run")
     name = SAMPLE["name"]
-    earlier = {row["item_id"] for row in mine.rows(f"FROM manifest WHERE sample = '{name}'")}
+    earlier = {row["item_id"] for row in mine.rows(f"FROM manifest WHERE corpus = '{name}'")}
     mine.derlem("--set", f"sample.seed={SAMPLE['seed'] + 1}", "sample")
-    drawn = {row["item_id"] for row in mine.rows(f"FROM manifest WHERE sample = '{name}'")}
+    drawn = {row["item_id"] for row in mine.rows(f"FROM manifest WHERE corpus = '{name}'")}
     gone = min(earlier - drawn)
     said = mine.derlem("withdraw", "--key", gone).stderr
     assert "drawn anew since it was built" in said
-    held = {row["item_id"] for row in mine.rows(f"FROM manifest WHERE sample = '{name}'")}
+    held = {row["item_id"] for row in mine.rows(f"FROM manifest WHERE corpus = '{name}'")}
     assert held == drawn
     mine.derlem("audit")
     assert "nothing is left to withdraw" in mine.derlem("withdraw", "--key", gone).stderr

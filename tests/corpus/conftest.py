@@ -1,4 +1,4 @@
-"""A small real catalog for the outbound side: pictures in segments, a drawn sample, all rows consistent."""
+"""A small real catalog for the outbound side: images in segments, a drawn manifest, consistent rows."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FORMATS = {"jpeg": ("image/jpeg", "jpg"), "png": ("image/png", "png"), "webp": (
 
 @dataclass
 class Pantry:
-    """A workspace that tests fill: `store` adds a segment, `draw` a sample of all that is ready."""
+    """A workspace that tests fill: `store` adds a segment, `draw` a manifest of all ready items."""
 
     workspace: Workspace
     pictures: Sequence[Path]
@@ -87,7 +87,7 @@ class Pantry:
         return ids
 
     def draw(self, name: str = "small", repeats: Sequence[str] = ()) -> int:
-        """Draw everything that is ready (and `repeats` once more) as the sample `name`; returns its size."""
+        """Draw all ready items (and `repeats` once more) as the manifest `name`; returns its size."""
         with write_catalog(self.workspace) as connection, transaction(connection):
             ready = connection.execute("SELECT item_id FROM items WHERE status = 'ready'").fetchall()
             rows = [(item, 0) for (item,) in ready] + [(item, 1) for item in repeats]
@@ -189,7 +189,7 @@ def templates(tmp_path_factory: pytest.TempPathFactory, pictures: list[Path]) ->
 
 @pytest.fixture
 def pantry(templates: dict[str, Pantry], tmp_path: Path) -> Pantry:
-    """40 items of two sources, a sample `small` of all of them with one repeat."""
+    """40 items of two sources, a manifest `small` of all of them with one repeat."""
     return copied(templates["drawn"], tmp_path)
 
 

@@ -79,7 +79,7 @@ def test_clean_without_any_corpus(make_pantry):
     pantry.store("clips", [{}])
     assert firing(pantry) == set()
     pantry.draw()
-    assert firing(pantry) == {"sample_not_built"}
+    assert firing(pantry) == {"manifest_not_built"}
 
 
 PLANTED = {
@@ -93,25 +93,25 @@ PLANTED = {
     "item_twice": "INSERT INTO items SELECT * FROM items LIMIT 1",
     "manifest_without_item": "DELETE FROM items WHERE item_id = (SELECT min(item_id) FROM items)",
     "manifest_without_bytes": """
-        INSERT INTO numbered_seats
-        SELECT number, 99, item_id, stratum, 5 FROM numbered_seats WHERE position = 0""",
-    "bytes_without_manifest": "DELETE FROM numbered_seats WHERE position = 3",
+        INSERT INTO manifest_rows
+        SELECT manifest, 99, item_id, stratum, 5 FROM manifest_rows WHERE position = 0""",
+    "bytes_without_manifest": "DELETE FROM manifest_rows WHERE position = 3",
     "manifest_in_wrong_shard": """
-        UPDATE numbered_seats
+        UPDATE manifest_rows
         SET position = CASE position WHEN 0 THEN 40 ELSE 0 END WHERE position IN (0, 40)""",
-    "position_twice": "UPDATE numbered_seats SET position = 1 WHERE position = 0",
+    "position_twice": "UPDATE manifest_rows SET position = 1 WHERE position = 0",
     "shard_differs_from_catalog": "UPDATE shards SET sha256 = repeat('0', 64) WHERE shard = 1",
     "shard_numbers": "UPDATE shards SET shard = 77 WHERE shard = 1",
     "quota_off": """
         UPDATE allocations SET allocated = allocated + 1 WHERE source = 'chats' AND node = 'chats'""",
     "allocation_not_a_sum": """
         UPDATE allocations SET allocated = allocated + 1 WHERE node = 'clips' AND source = ''""",
-    "manifest_of_unknown_sample": "DELETE FROM samples",
+    "corpus_without_manifest": "DELETE FROM manifests",
     "status_unknown": "UPDATE items SET status = 'lost' WHERE source = 'chats'",
     "status_against_reason": "UPDATE items SET status = 'rejected' WHERE source = 'chats'",
     "counts_do_not_add_up": "UPDATE items SET status = 'lost' WHERE source = 'chats'",
     "ready_without_bytes": "UPDATE items SET \"offset\" = 99999999 WHERE source = 'chats'",
-    "items_without_licence": "UPDATE items SET license = NULL WHERE source = 'chats'",
+    "items_without_license": "UPDATE items SET license = NULL WHERE source = 'chats'",
     "opted_out_in_corpus": """UPDATE items SET meta = '{"opt_outs":["tdmrep"]}' WHERE source = 'chats'""",
     "withdrawn_in_corpus": """
         UPDATE items SET status = 'withdrawn', reason = 'takedown' WHERE source = 'chats'""",
@@ -140,7 +140,7 @@ NULLS = {
     "image_differs_from_catalog": "UPDATE items SET sha256 = NULL WHERE source = 'chats'",
     "ready_without_bytes": "UPDATE items SET width = NULL WHERE source = 'chats'",
     "record_differs_from_catalog": "UPDATE items SET license = NULL WHERE source = 'chats'",
-    "items_without_licence": "UPDATE items SET license = ' ' WHERE source = 'chats'",
+    "items_without_license": "UPDATE items SET license = ' ' WHERE source = 'chats'",
 }
 
 
@@ -155,20 +155,19 @@ def test_decomposed_category_is_found(built):
     assert audit(built)["category_not_normal"].examples[0]["normal"] == "i̇ğne/ciğdem"
 
 
-@pytest.mark.parametrize("gone", ["samples", "numbered_samples"])
-def test_seats_of_no_sample_are_found(built, gone):
-    built.change(f"DELETE FROM {gone}")
-    assert "manifest_of_unknown_sample" in firing(built)
+def test_rows_without_a_manifest_are_found(pantry):
+    pantry.change("DELETE FROM manifests")
+    assert "corpus_without_manifest" in firing(pantry)
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        "UPDATE numbered_seats SET stratum = 999 WHERE position = 0",
+        "UPDATE manifest_rows SET stratum = 999 WHERE position = 0",
         "UPDATE allocations SET stratum = 0 WHERE stratum = 1",
     ],
 )
-def test_seats_of_no_stratum_or_of_two_are_found(built, change):
+def test_rows_of_no_stratum_or_of_two_are_found(built, change):
     built.change(change)
     assert "quota_off" in firing(built)
 
@@ -277,7 +276,7 @@ def test_source_that_did_not_land(built):
     built.declare("late")
     built.store("late", [{}], first_picture=900)
     assert firing(built) == {"source_without_samples"}
-    built.change("""UPDATE samples SET config = '{"min_per_source":0}'""")
+    built.change("""UPDATE manifests SET config = '{"min_per_source":0}'""")
     assert firing(built) == set()
 
 
@@ -298,7 +297,7 @@ def test_source_of_nothing_but_earlier_duplicates_need_not_land(built):
 
 def test_opt_out_that_the_sample_does_not_respect(built):
     built.change(PLANTED["opted_out_in_corpus"])
-    built.change("""UPDATE samples SET config = '{"respect_opt_outs":false}'""")
+    built.change("""UPDATE manifests SET config = '{"respect_opt_outs":false}'""")
     assert audit(built)["opted_out_in_corpus"].count == 0
 
 

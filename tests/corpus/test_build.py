@@ -135,9 +135,9 @@ def test_order_of_the_catalog_does_not_change_the_bytes(pantry, make_pantry, for
     before = hashes(build(pantry, format))
     pantry.change("DELETE FROM items")
     pantry.change("INSERT INTO items SELECT * FROM turned")
-    pantry.change("CREATE TABLE turned_seats AS SELECT * FROM numbered_seats ORDER BY md5(item_id)")
-    pantry.change("DELETE FROM numbered_seats")
-    pantry.change("INSERT INTO numbered_seats SELECT * FROM turned_seats")
+    pantry.change("CREATE TABLE turned_rows AS SELECT * FROM manifest_rows ORDER BY md5(item_id)")
+    pantry.change("DELETE FROM manifest_rows")
+    pantry.change("INSERT INTO manifest_rows SELECT * FROM turned_rows")
     for path in pantry.workspace.corpora.rglob("*"):
         if path.is_file():
             path.unlink()

@@ -13,7 +13,7 @@ from collections import namedtuple
 import pytest
 
 from derlem.catalog.connection import read_catalog
-from derlem.core.errors import UnknownSample
+from derlem.core.errors import UnknownManifest
 from derlem.corpus.build import build_corpus
 from derlem.corpus.corpus_options import CorpusOptions
 from derlem.corpus.errors import MissingBytes, MixedMediaTypes, NotEnoughSpace, UnbuildableSample
@@ -170,7 +170,7 @@ def test_unbuildable_manifest(pantry, sql, state):
 
 
 def test_unknown_sample(pantry):
-    with read_catalog(pantry.workspace) as connection, pytest.raises(UnknownSample, match="small"):
+    with read_catalog(pantry.workspace) as connection, pytest.raises(UnknownManifest, match="small"):
         plan_build(connection, pantry.workspace, "large", CorpusOptions())
 
 

@@ -11,7 +11,7 @@ from derlem.corpus.errors import UnreadableCorpus
 from derlem.corpus.restore import restore_corpora
 from tests.factories.catalog import memory_catalog
 
-TABLES = ("samples", "allocations", "exclusions", "seats", "manifest", "shards")
+TABLES = ("manifests", "allocations", "exclusions", "manifest_rows", "manifest", "shards")
 
 
 def rows(connection):

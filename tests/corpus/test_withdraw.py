@@ -94,7 +94,7 @@ def test_source_taken_down(built):
     assert (found.name, found.samples) == ("small", {"chats": 20})
     withdraw(pantry)
     assert firing(pantry) == set()
-    assert pantry.ask("SELECT selected FROM samples") == [(21,)]
+    assert pantry.ask("SELECT selected FROM manifests") == [(21,)]
     assert pantry.ask("SELECT allocated, why FROM allocations WHERE node = '' AND source = ''") == [
         (21, "all there is; 20 withdrawn")
     ]

@@ -15,8 +15,8 @@ import duckdb
 import pyarrow as pa
 
 from derlem.catalog.connection import create_schema
+from derlem.catalog.manifests import manifest_number
 from derlem.catalog.models import item_id
-from derlem.catalog.samples import sample_number
 from derlem.catalog.segments import row_schema
 
 Row = dict[str, Any]
@@ -129,16 +129,16 @@ WITH strata AS (
     GROUP BY ALL
 )
 SELECT
-    $name AS sample, node, source, n AS available, 0 AS floor, n AS cap, NULL AS share,
+    $name AS corpus, node, source, n AS available, 0 AS floor, n AS cap, NULL AS share,
     n AS allocated, 'all there is' AS why, stratum
 FROM nodes
 """
 
 ROWS = """
-INSERT INTO numbered_seats BY NAME
-SELECT $number AS number, position, item_id, stratum, repeat
+INSERT INTO manifest_rows BY NAME
+SELECT $number AS manifest, position, item_id, stratum, repeat
 FROM given_rows AS held
-INNER JOIN allocations AS a ON a.sample = $name AND a.node = held.category AND a.source = held.source
+INNER JOIN allocations AS a ON a.corpus = $name AND a.node = held.category AND a.source = held.source
 ORDER BY position
 """
 
@@ -150,22 +150,23 @@ def store_manifest(
 
     An item that the catalog lacks is of the source 'unknown'. An earlier manifest of the name is replaced.
     """
-    for table in ("samples", "allocations", "exclusions"):
-        connection.execute(f"DELETE FROM {table} WHERE sample = ?", [name])
-    number = sample_number(connection, name)
-    connection.execute("DELETE FROM numbered_seats WHERE number = ?", [number])
+    number = manifest_number(connection, name)
+    connection.execute("DELETE FROM manifest_rows WHERE manifest = ?", [number])
+    for table in ("manifests", "allocations", "exclusions"):
+        connection.execute(f"DELETE FROM {table} WHERE corpus = ?", [name])
     strata = connection.execute("SELECT item_id, category, source FROM items").fetchall()
     place = {found: (category, source) for found, category, source in strata}
     held = []
     for position, (item, repeat) in enumerate(rows):
         category, source = place.get(item, ("", "unknown"))
-        seat = {"position": position, "item_id": item, "repeat": repeat}
-        held.append({**seat, "category": category, "source": source})
+        row = {"position": position, "item_id": item, "repeat": repeat}
+        held.append({**row, "category": category, "source": source})
     if held:
         connection.register("given_rows", pa.Table.from_pylist(held))
         connection.execute(ALLOCATIONS, {"name": name})
         connection.execute(ROWS, {"name": name, "number": number})
         connection.unregister("given_rows")
-    facts = {"sample": name, "seed": seed, "target": len(rows), "selected": len(rows), "config": "{}"}
+    facts = {"corpus": name, "number": number, "seed": seed, "config": "{}"}
+    facts |= {"target": len(rows), "selected": len(rows)}
     fingerprint = hashlib.sha256(repr(list(rows)).encode()).hexdigest()
-    insert(connection, "samples", [facts | {"fingerprint": fingerprint, "run": "r", "drawn_at": WHEN}])
+    insert(connection, "manifests", [facts | {"fingerprint": fingerprint, "run": "r", "drawn_at": WHEN}])

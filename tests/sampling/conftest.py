@@ -261,7 +261,7 @@ class SmallCatalog:
 
     def fill(self, rows: Sequence[Row], sources: Sequence[str], **columns: Mapping[str, Any]) -> None:
         """Replace everything by these rows, in this order; `columns` give values by item_id."""
-        for table in ("sources", "items", "samples", "allocations", "exclusions", "numbered_seats"):
+        for table in ("sources", "items", "manifests", "manifest_rows", "allocations", "exclusions"):
             self.connection.execute(f"DELETE FROM {table}")
         for source in sources:
             insert_source(self.connection, source)
@@ -300,7 +300,7 @@ class SmallCatalog:
         """(item_id, repeat, category, source) in order; positions are checked to be 0, 1, 2, ..."""
         rows = self.connection.execute(
             "SELECT position, item_id, repeat, category, source "
-            "FROM manifest WHERE sample = ? ORDER BY position",
+            "FROM manifest WHERE corpus = ? ORDER BY position",
             [name],
         ).fetchall()
         assert [row[0] for row in rows] == list(range(len(rows)))
@@ -311,7 +311,7 @@ class SmallCatalog:
         return {
             (node, source): allocated
             for node, source, allocated in self.connection.execute(
-                "SELECT node, source, allocated FROM allocations WHERE sample = ?", [name]
+                "SELECT node, source, allocated FROM allocations WHERE corpus = ?", [name]
             ).fetchall()
         }
 

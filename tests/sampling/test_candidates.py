@@ -8,8 +8,8 @@ import re
 import pytest
 
 from derlem.catalog.queries import query
-from derlem.core.errors import ConfigError, UnknownSample
-from derlem.sampling import noted
+from derlem.core.errors import ConfigError, UnknownManifest
+from derlem.sampling import dedup_index
 from derlem.sampling.draw import draw_sample
 from derlem.sampling.exclusion import Fingerprint
 from derlem.sampling.licensing import permitted
@@ -213,13 +213,13 @@ def test_which_duplicate_stays_does_not_depend_on_the_hash_of_the_database(
     expected = ({3, 4, 5, 6, 7, 8, 9}, {"duplicate": 3})
     assert drawn(small_catalog) == expected
     same = r"CAST(length(\1) AS UBIGINT)"  # all hashes in one bucket
-    monkeypatch.setattr(noted, "query", lambda name: re.sub(r"hash\((.*?)\)", same, query(name)))
-    small_catalog.merged()  # what was noted with the other hash holds no longer
+    monkeypatch.setattr(dedup_index, "query", lambda name: re.sub(r"hash\((.*?)\)", same, query(name)))
+    small_catalog.merged()  # the index with the other hash is not valid any more
     assert drawn(small_catalog) == expected
 
 
 def test_an_unknown_sample_to_extend_is_named_with_those_there_are(ten):
     catalog, _ = ten
     drawn(catalog)
-    with pytest.raises(UnknownSample, match=r"'y'.*known: x"):
+    with pytest.raises(UnknownManifest, match=r"'y'.*known: x"):
         plan_sample(catalog.connection, SampleOptions(name="x", target=5), extend="y")

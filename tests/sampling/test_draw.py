@@ -157,7 +157,9 @@ def test_the_same_draw_has_the_same_fingerprint_and_another_seed_another(make_ro
     other = draw_sample(small_catalog.connection, options.model_copy(update={"seed": 1}), "r")
     assert other.changed
     assert other.fingerprint != prints[0]
-    stored = small_catalog.connection.execute("SELECT sample, selected, fingerprint FROM samples").fetchall()
+    stored = small_catalog.connection.execute(
+        "SELECT corpus, selected, fingerprint FROM manifests"
+    ).fetchall()
     assert stored == [("x", 20, other.fingerprint)]
 
 

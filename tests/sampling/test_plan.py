@@ -8,9 +8,9 @@ import duckdb
 import pytest
 
 from derlem.catalog.connection import read_catalog, write_catalog
-from derlem.core.errors import UnknownSample
+from derlem.core.errors import UnknownManifest
 from derlem.core.workspace import Workspace
-from derlem.sampling.diff import diff_samples, diff_table
+from derlem.sampling.diff import diff_manifests, diff_table
 from derlem.sampling.draw import draw_sample
 from derlem.sampling.errors import InfeasibleQuotas, Shortfall
 from derlem.sampling.plan import plan_sample, plan_table
@@ -140,7 +140,7 @@ def test_a_plan_writes_nothing_and_works_read_only(tmp_path, make_row):
         made = plan_sample(connection, SampleOptions(name="x", target=1, allow_shortfall=True))
         assert made.total == 0
         with pytest.raises(duckdb.Error, match="read-only"):
-            connection.execute("DELETE FROM samples")
+            connection.execute("DELETE FROM manifests")
     assert workspace.catalog.read_bytes() == before
 
 
@@ -160,7 +160,7 @@ def test_a_comparison_adds_up_at_every_node(make_row, small_catalog):
         options = SampleOptions(name=name, seed=seed, target=17)
         draw_sample(small_catalog.connection, options, "r")
     x, y = set(small_catalog.manifest("x")), set(small_catalog.manifest("y"))
-    diff = diff_samples(small_catalog.connection, "x", "y")
+    diff = diff_manifests(small_catalog.connection, "x", "y")
     nodes = {(node.category, node.source): (node.went, node.came, node.stayed) for node in diff.nodes}
     assert nodes["", ""] == (len(x - y), len(y - x), len(x & y))
     assert (
@@ -171,20 +171,20 @@ def test_a_comparison_adds_up_at_every_node(make_row, small_catalog):
     columns, rows = diff_table(diff)
     assert columns == ("node", "before", "went", "came", "after")
     assert rows[0] == ("(all)", 17, len(x - y), len(y - x), 17)
-    with pytest.raises(UnknownSample):
-        diff_samples(small_catalog.connection, "x", "z")
+    with pytest.raises(UnknownManifest):
+        diff_manifests(small_catalog.connection, "x", "z")
 
 
 def test_the_quota_report_holds_what_the_manifest_holds(make_row, small_catalog):
     fill(small_catalog, make_row, a_b__s=10, a_b__t=10, a__s=3, c__s=10, __s=4)
     draw_sample(small_catalog.connection, SampleOptions(name="x", target=17), "r")
     report = small_catalog.connection.execute(
-        "SELECT node, source, allocated, selected FROM quota_report WHERE sample = 'x'"
+        "SELECT node, source, allocated, selected FROM quota_report WHERE corpus = 'x'"
     ).fetchall()
     assert all(allocated == selected for *_, allocated, selected in report)
     assert {(node, source): selected for node, source, _, selected in report} == small_catalog.seats("x")
     small_catalog.connection.execute(
-        "DELETE FROM numbered_seats WHERE item_id IN "
+        "DELETE FROM manifest_rows WHERE item_id IN "
         "(SELECT item_id FROM manifest WHERE category = 'a/b' AND source = 't')"
     )
     off = small_catalog.connection.execute(

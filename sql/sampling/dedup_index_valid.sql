@@ -1,5 +1,5 @@
--- Whether what is worked out of the items holds for them as they are.
+-- 1 if the deduplication index belongs to the current state of `items`, else 0.
 SELECT count(*)
-FROM noted
+FROM dedup_index
 WHERE segments = (SELECT count(*) FROM segments)
   AND items = (SELECT count(*) FROM items)

@@ -1,4 +1,4 @@
 -- All columns of the items that have their bytes in common with others, for a configured predicate.
 SELECT *
 FROM items
-WHERE item_id IN (SELECT item_id FROM sample_duplicates)
+WHERE item_id IN (SELECT item_id FROM sample_dedup_items)

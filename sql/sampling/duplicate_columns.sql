@@ -9,4 +9,4 @@ SELECT
     NULL AS parent_id,
     NULL AS original_sha256,
     NULL AS dhash
-FROM sample_duplicates
+FROM sample_dedup_items
