@@ -1,5 +1,5 @@
 #!/bin/sh
-# See to poppler, which rasterises PDF pages; without it derlem goes on with pdfium, which comes with pip.
+# Install poppler, which rasterizes PDF pages, where permissions allow; otherwise pdfium, a dependency, is used.
 set -u
 command -v pdftocairo >/dev/null 2>&1 && exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then

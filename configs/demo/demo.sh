@@ -1,5 +1,5 @@
 #!/bin/sh
-# The demo, from nothing to an audited corpus, and then what an audit is for.
+# The demo: builds and audits a corpus, then removes a source so that an audit fails.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 derlem=${DERLEM:-derlem}
@@ -7,25 +7,25 @@ DERLEM_DEMO_WORK=${DERLEM_DEMO_WORK:-$(pwd)/work-demo}
 export DERLEM_DEMO_WORK
 config="$here/derlem.yaml"
 
-say() { printf '\n== %s\n' "$1"; }
+title() { printf '\n== %s\n' "$1"; }
 
 rm -rf "$DERLEM_DEMO_WORK"
-say "derlem run: discover, ingest, sample, build, audit"
+title "derlem run: discover, ingest, sample, build, audit"
 "$derlem" -c "$config" run
 
-say "what there is: derlem sql 'FROM composition'"
+title "items by category and source: derlem sql 'FROM composition'"
 "$derlem" -c "$config" sql "FROM composition"
 
-say "what did not become a sample, and why: derlem sql 'FROM rejections'"
+title "rejected items and their reasons: derlem sql 'FROM rejections'"
 "$derlem" -c "$config" sql "SELECT source, status, reason, items, example FROM rejections"
 
-say "what the quotas made of it (documents asked for 30 and have 7): derlem sql 'FROM quota_report'"
+title "the allocation (documents ask for 30 and have 7): derlem sql 'FROM quota_report'"
 "$derlem" -c "$config" sql "SELECT node, source, share, available, floor, cap, allocated, why FROM quota_report"
 
-say "the audits: derlem audit"
+title "the audits: derlem audit"
 "$derlem" -c "$config" audit
 
-say "the corpus"
+title "the corpus"
 ls -l "$DERLEM_DEMO_WORK/corpora/demo"
 cat <<EOF
 
@@ -37,12 +37,12 @@ or
   samples = datasets.load_dataset("$DERLEM_DEMO_WORK/corpora/demo", split="train")
 EOF
 
-say "now somebody takes the source 'people' out of the configuration, and the corpus still holds it"
+title "the source 'people' is removed from the configuration; the corpus still contains it"
 "$derlem" -c "$here/without_people.yaml" discover
 status=0
 "$derlem" -c "$here/without_people.yaml" audit || status=$?
 if [ "$status" -ne 3 ]; then
-    echo "the audit should have failed with exit code 3, it ended with $status" >&2
+    echo "expected exit code 3 from the audit, got $status" >&2
     exit 1
 fi
-say "the audit caught it (exit code 3); the demo is done"
+title "the audit reports it (exit code 3); the demo is done"
