@@ -15,7 +15,7 @@ demo: $(VENV)/.base poppler  ## Build, audit and then spoil a small public-domai
 	@DERLEM=$(BIN)/derlem sh configs/demo/demo.sh
 
 test: $(VENV)/.dev poppler  ## Run the tests, in parallel
-	@$(BIN)/python -m pytest -q -n auto
+	@$(BIN)/python -m pytest -q -n auto --dist worksteal
 
 lint: $(VENV)/.dev  ## Check style, imports between rooms, and the types of the built wheel
 	@$(BIN)/ruff check .

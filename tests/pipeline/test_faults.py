@@ -19,7 +19,8 @@ from derlem.pipeline.run import session
 from derlem.pipeline.stages import checked_listings, run_discover, run_ingest
 
 OPTIONS = IngestOptions(workers=2, segment_items=7)
-IMPATIENT = OPTIONS.model_copy(update={"deadline": 4.0})
+IMPATIENT = OPTIONS.model_copy(update={"deadline": 2.0, "batch": 4})
+"""For items that hang: every step that narrows a task down to one of them waits for the deadline."""
 
 
 def ingest(
