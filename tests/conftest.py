@@ -6,6 +6,7 @@ import datetime
 import importlib.util
 import ipaddress
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import HealthCheck, settings
 
+from tests.factories.stamps import make_stamps
+
 ROOT = Path(__file__).resolve().parent.parent
 
 settings.register_profile(
@@ -25,6 +28,17 @@ settings.register_profile(
 )
 settings.register_profile("dev", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """`-n auto`: half as many workers again as cores, as many tests wait for a process or a server."""
+    cores = len(os.sched_getaffinity(0))
+    return cores + (cores + 1) // 2
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the longest tests first, so that no worker is left with one when the others have ended."""
+    items.sort(key=lambda item: "soak" not in item.path.parts)
 
 
 @pytest.fixture(scope="session")
@@ -50,6 +64,14 @@ def material() -> Callable[[str], Path]:
 def demo() -> Path:
     """The demo's public-domain data, which lies in the repository."""
     return ROOT / "configs" / "demo" / "data"
+
+
+@pytest.fixture(scope="session")
+def clipart(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 200 images in categories, most with a text: the demo's clip art, and images made here."""
+    folder = tmp_path_factory.mktemp("images") / "clipart"
+    shutil.copytree(demo / "clipart", folder)
+    return make_stamps(folder, 200 - len(list(folder.rglob("*.png"))))
 
 
 @pytest.fixture(scope="session")

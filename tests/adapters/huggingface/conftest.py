@@ -57,15 +57,14 @@ class Example:
 
 
 @pytest.fixture(scope="session")
-def images(material: Callable[[str], Path]) -> list[Image]:
-    root = material("openclipart")
-    paths = sorted(root.rglob("*.png"))
+def images(clipart: Path) -> list[Image]:
+    paths = sorted(clipart.rglob("*.png"))
     random.Random(3).shuffle(paths)
     return [
         Image(
             path.name,
             path.read_bytes(),
-            path.relative_to(root).parts[0],
+            path.relative_to(clipart).parts[0],
             " ".join(path.stem.replace("_", " ").split()),
         )
         for path in paths[: 3 * ROWS]
