@@ -28,13 +28,13 @@ ROUNDS = 5
 
 
 def write_tar(path: Path, members: int) -> None:
-    """Half pictures, half captions, in twenty folders."""
+    """Half images, half captions, in twenty folders."""
     noise = random.Random(1).randbytes(2**16)
     with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as file:
         for number in range(members // 2):
             stem = f"{number % 20:02}/{number:07}"
             image = b"\xff\xd8\xff" + noise[number % 997 : number % 997 + 30_000 + number % 10_000]
-            for name, content in ((f"{stem}.jpg", image), (f"{stem}.txt", b"a caption of a picture")):
+            for name, content in ((f"{stem}.jpg", image), (f"{stem}.txt", b"a caption of an image")):
                 info = tarfile.TarInfo(name)
                 info.size = len(content)
                 file.addfile(info, io.BytesIO(content))
@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--members", type=int, default=10_000)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "pictures.tar")
+        path = Path(folder, "images.tar")
         write_tar(path, arguments.members)
         adapter = ArchiveAdapter(Context(Workspace(Path(folder, "work"))))
         declared = {"name": "b", "adapter": "archive", "license": "CC0-1.0", "path": str(path)}
@@ -82,9 +82,9 @@ def main() -> None:
         best = dict.fromkeys(works, float("inf"))
         for _ in range(ROUNDS):
             for name, (work, _) in works.items():
-                begun = time.perf_counter()
+                started = time.perf_counter()
                 work()
-                best[name] = min(best[name], time.perf_counter() - begun)
+                best[name] = min(best[name], time.perf_counter() - started)
         for name, (_, count) in works.items():
             print(f"{name:24}{best[name] * 1e3:8.0f} ms   {best[name] / count * 1e6:6.1f} us each of {count}")
         extra = best["read, with captions"] - best["bare pread of the same"]

@@ -2,7 +2,7 @@
 
     python -m benchmarks.audit_speed [--items N]
 
-The shards themselves are not there: what an inventory of them would hold is made from the catalog, as the
+The shards themselves do not exist: the tables of a shard scan are made from the catalog, as the
 time that is measured is that of the queries. (Reading shards is as fast as hashing them.)
 """
 
@@ -91,9 +91,9 @@ def main() -> int:
                     connection.execute(statement)
         with read_catalog(workspace) as connection:
             found = inventory(connection, Path(folder))
-            begun = time.perf_counter()
+            started = time.perf_counter()
             results = run_audits(connection, load_audits(), found)
-            seconds = time.perf_counter() - begun
+            seconds = time.perf_counter() - started
     for result in results:
         print(f"  {result.seconds:6.2f} s  {result.audit.name}: {result.count:,} rows")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6

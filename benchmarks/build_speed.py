@@ -74,11 +74,11 @@ def copy(workspace: Workspace) -> tuple[float, float]:
     size = sum(path.stat().st_size for path in tars)
     target.mkdir()
     os.sync()
-    begun = time.perf_counter()
+    started = time.perf_counter()
     subprocess.run(["cp", "-r", *tars, target], check=True)
-    copied = time.perf_counter() - begun
+    copied = time.perf_counter() - started
     os.sync()
-    synced = time.perf_counter() - begun
+    synced = time.perf_counter() - started
     shutil.rmtree(target)
     return size / copied, size / synced
 
@@ -87,9 +87,9 @@ def build(workspace: Workspace, format: str, workers: int) -> float:
     """Bytes/s of a whole build from nothing."""
     os.sync()
     options = CorpusOptions.model_validate({"format": format})
-    begun = time.perf_counter()
+    started = time.perf_counter()
     result = build_corpus(workspace, "bench", options, "bench", workers, lambda *_: None)
-    seconds = time.perf_counter() - begun
+    seconds = time.perf_counter() - started
     assert result.rewritten == len(result.shards)
     shutil.rmtree(workspace.corpora)
     return result.bytes / seconds

@@ -1,4 +1,4 @@
-"""Fetching pictures from a web server on this machine, beside img2dataset.
+"""Fetching images from a web server on this machine, beside img2dataset.
 
     python -m benchmarks.fetch_img2dataset [--images 10000] [--sizes 35KB 1KB 1MB] [--threads 16 32 64]
 
@@ -8,8 +8,8 @@ numbers of threads; its best rate counts, from the call of `download`, without i
 process is shown beside). Ours is the best
 of as many runs in between, each the whole process `derlem run` from start to end: discovery, robots.txt and
 its kind, fetching, validation by decoding, hashes, difference hash, segments with fsync, catalog commits.
-Our limits let the server have 32 requests at a time, in
-bursts of as many. Every picture is different. On a busy machine repeat it: both suffer, and not always alike.
+Limits allow 32 concurrent requests, in bursts of as many. Every image is different. On a busy machine
+repeat it: the load does not slow both programs alike.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from PIL import Image, ImageChops
 from benchmarks.images import photo
 
 SIZES = {"35KB": (640, 480, 10_000), "1KB": (56, 42, 10_000), "1MB": (2400, 1800, 1_000)}
-"""Width, height, and how many of them at most: a thousand large ones say as much as ten thousand."""
+"""Width, height, and how many of them at most: a thousand large ones are as informative as ten thousand."""
 
 DISTINCT = 50
 TRIES = 3
@@ -81,13 +81,13 @@ arguments = dict(
     skip_reencode=sys.argv[5] == "skip", number_sample_per_shard=500, timeout=30, enable_wandb=False,
 )
 if __name__ == "__main__":
-    begun = time.perf_counter()
+    started = time.perf_counter()
     download(**arguments)
-    print("SECONDS", time.perf_counter() - begun)
+    print("SECONDS", time.perf_counter() - started)
 """
 
 
-def picture(seed: int, width: int, height: int) -> bytes:
+def jpeg(seed: int, width: int, height: int) -> bytes:
     """A JPEG; large ones are noisy, as cameras' are, about 1 MB at 2400x1800."""
     data = photo(seed, width, height)
     if width > 1000:
@@ -102,13 +102,13 @@ def picture(seed: int, width: int, height: int) -> bytes:
 def write_pictures(folder: Path, width: int, height: int, count: int) -> int:
     """Write `count` JPEGs that differ in their density fields, at least; returns their mean size in bytes."""
     folder.mkdir()
-    pictures = [picture(seed, width, height) for seed in range(DISTINCT)]
+    images = [jpeg(seed, width, height) for seed in range(DISTINCT)]
     for number in range(count):
-        data = bytearray(pictures[number % DISTINCT])
+        data = bytearray(images[number % DISTINCT])
         assert data[6:11] == b"JFIF\0"
         data[13:18] = struct.pack(">BHH", 1, 1 + number // 256, 1 + number % 256)
         (folder / f"{number}.jpg").write_bytes(data)
-    return sum(map(len, pictures)) // DISTINCT
+    return sum(map(len, images)) // DISTINCT
 
 
 @contextlib.contextmanager
@@ -152,7 +152,7 @@ def peer_rates(
 ) -> tuple[float, float]:
     """img2dataset's images/s, from the call of `download` to its return, and by its whole process.
 
-    A run that lost pictures (it does, when something on the machine stalls) does not count.
+    A run that lost images (it does, when something on the machine stalls) does not count.
     """
     script = folder / "peer.py"
     script.write_text(PEER)
@@ -160,14 +160,14 @@ def peer_rates(
     cores = str(len(os.sched_getaffinity(0)))
     for _ in range(TRIES):
         shutil.rmtree(out, ignore_errors=True)
-        begun = time.perf_counter()
+        started = time.perf_counter()
         done = subprocess.run(
             [python, script, urls, out, str(threads), cores, reencode],
             capture_output=True,
             text=True,
             env={**os.environ, "NO_ALBUMENTATIONS_UPDATE": "1"},
         )
-        whole = time.perf_counter() - begun
+        whole = time.perf_counter() - started
         found = [line for line in done.stdout.splitlines() if line.startswith("SECONDS")]
         written = sum(
             subprocess.run(["tar", "-tf", tar], capture_output=True, text=True).stdout.count(".jpg\n")
@@ -177,7 +177,7 @@ def peer_rates(
             shutil.rmtree(out)
             return count / float(found[0].split()[1]), count / whole
         print(f"  img2dataset, {threads} threads: wrote {written} of {count}, again", flush=True)
-    sys.exit(f"img2dataset keeps losing pictures:\n{done.stdout}\n{done.stderr[-2000:]}")
+    sys.exit(f"img2dataset keeps losing images:\n{done.stdout}\n{done.stderr[-2000:]}")
 
 
 def our_rate(urls: Path, count: int, folder: Path) -> float:
@@ -190,16 +190,16 @@ def our_rate(urls: Path, count: int, folder: Path) -> float:
     settings = {"workspace": str(workspace), "fetch": FETCH}
     config.write_text(yaml.safe_dump({**settings, "sources": [source]}))
     command = [sys.executable, "-m", "derlem", "-c", config]
-    begun = time.perf_counter()
+    started = time.perf_counter()
     subprocess.run([*command, "run"], check=True, capture_output=True, env=COMPILED)
-    seconds = time.perf_counter() - begun
+    seconds = time.perf_counter() - started
     query = "SELECT count(*) FROM items WHERE status = 'ready'"
     counted = subprocess.run(
         [*command, "sql", "--format", "csv", query], check=True, capture_output=True, text=True
     )
     ready = int(counted.stdout.split()[-1])
     if ready != count:
-        sys.exit(f"derlem has {ready} of {count} pictures")
+        sys.exit(f"derlem has {ready} of {count} images")
     shutil.rmtree(workspace)
     return count / seconds
 

@@ -51,7 +51,7 @@ SELECT
     'image/jpeg', 'ready', NULL, NULL, 1,
     sha256('b' || content), sha256('o' || content), substr(md5('h' || content), 1, 16),
     640, 480, 35000, n * 36352, 35000,
-    'A picture numbered ' || n, NULL, 'en', 'CC0-1.0', '{}', '{}',
+    'A image numbered ' || n, NULL, 'en', 'CC0-1.0', '{}', '{}',
     'synthetic', TIMESTAMP '2026-01-01', TIMESTAMP '2026-01-01', 'source-' || s || '/000001'
 FROM placed
 """

@@ -31,8 +31,8 @@ def write_list(path: Path, rows: int) -> None:
         for first in range(0, rows, 100_000):
             numbers = range(first, min(first + 100_000, rows))
             columns = {
-                "url": [f"https://images-{n % 1000}.example.org/{n // 9}/picture-{n}.jpg" for n in numbers],
-                "alt": [f"A caption of ordinary length for the picture with the number {n}" for n in numbers],
+                "url": [f"https://images-{n % 1000}.example.org/{n // 9}/image-{n}.jpg" for n in numbers],
+                "alt": [f"A caption of ordinary length for the image with the number {n}" for n in numbers],
                 "label": [f"kind-{n % 20}/part-{n % 300}" for n in numbers],
                 "score": [n / rows for n in numbers],
             }
@@ -55,11 +55,13 @@ def main() -> int:
         (folder / "derlem.yaml").write_text(yaml.safe_dump(config))
         command = [sys.executable, "-m", "derlem", "-c", str(folder / "derlem.yaml")]
         for name, limit in LIMITS.items():
-            begun = time.perf_counter()
-            said = subprocess.run([*command, "discover"], check=True, capture_output=True, text=True).stderr
-            seconds = time.perf_counter() - begun
+            started = time.perf_counter()
+            messages = subprocess.run(
+                [*command, "discover"], check=True, capture_output=True, text=True
+            ).stderr
+            seconds = time.perf_counter() - started
             peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
-            last = said.strip().splitlines()[-1]
+            last = messages.strip().splitlines()[-1]
             print(
                 f"{name:6} {seconds:5.1f} s (at most {limit:.0f} s), peak {peak / 1e9:.2f} GB "
                 f"(at most {MEMORY / 1e9:.0f} GB): {last}",

@@ -1,4 +1,4 @@
-"""Loads the configuration: files to a typed `Config`, or one error that says what is wrong and where."""
+"""Loads the configuration: files to a typed `Config`, or one error that names the problem and its place."""
 
 from __future__ import annotations
 
@@ -97,19 +97,21 @@ def _sources(document: Document) -> list[SourceOptions]:
 def _first_error(
     document: Document, model: type[BaseModel], prefix: Key, error: ValidationError
 ) -> ConfigError:
-    """The error that tells most, as one line: an unknown key before whatever follows from it."""
+    """The most informative error, as one line: an unknown key before the errors that follow from it."""
     errors = error.errors(include_url=False)
     first = next((found for found in errors if found["type"] == "extra_forbidden"), errors[0])
     key = (*prefix, *_real(document, prefix, first["loc"]))
     if first["type"] == "extra_forbidden":
         name = str(first["loc"][-1])
         valid = _fields(model, tuple(str(part) for part in first["loc"][:-1]))
-        if hint := did_you_mean(name, valid):
-            return document.error(key, f"unknown key{hint}")
+        if suggestion := did_you_mean(name, valid):
+            return document.error(key, f"unknown key{suggestion}")
         missing = [found["loc"] for found in errors if found["type"] == "missing"]
-        hint = "".join(f"; {place[-1]!r} is missing" for place in missing if place[:-1] == first["loc"][:-1])
-        hint += f" (valid: {', '.join(sorted(valid))})" if valid else ""
-        return document.error(key, f"unknown key{hint}")
+        suggestion = "".join(
+            f"; {place[-1]!r} is missing" for place in missing if place[:-1] == first["loc"][:-1]
+        )
+        suggestion += f" (valid: {', '.join(sorted(valid))})" if valid else ""
+        return document.error(key, f"unknown key{suggestion}")
     if first["type"] == "missing":
         return document.error(key, "this key is required")
     message = first["msg"].removeprefix("Value error, ")
@@ -136,7 +138,7 @@ def _real(document: Document, prefix: Key, location: Sequence[str | int]) -> Key
 
 
 def _fields(model: type[BaseModel], location: tuple[str, ...]) -> list[str]:
-    """Names of the keys that are valid at a location below a model, as far as its types tell."""
+    """Names of the keys that are valid at a location below a model, as far as its types show."""
     models = [model]
     for part in location:
         models = [below for owner in models for below in _models_below(owner, part)] or models

@@ -1,4 +1,4 @@
-"""Configuration: merging, interpolation, and errors that say file, line, key and the nearest valid key."""
+"""Configuration: merging, interpolation, and errors that name file, line, key and the nearest valid key."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ workspace: out
 sources:
   - name: photos
     adapter: files
-    path: pictures
+    path: images
     license: CC-BY-4.0
 sample:
   name: first
@@ -38,7 +38,7 @@ def test_paths_resolve_against_their_own_file(tmp_path: Path, write) -> None:
     overlay.write_text("workspace: elsewhere\n")
     config = load([write(GOOD), overlay]).config
     assert config.workspace == str(tmp_path / "cloud" / "elsewhere")
-    assert config.sources[0].path == str(tmp_path / "pictures")  # type: ignore[attr-defined]
+    assert config.sources[0].path == str(tmp_path / "images")  # type: ignore[attr-defined]
 
 
 def test_workspace_is_beside_the_first_file_unless_said(tmp_path: Path, write) -> None:
@@ -57,8 +57,8 @@ def test_overlays_merge_sources_by_name(write) -> None:
 
 
 def test_environment_is_interpolated(write, monkeypatch) -> None:
-    monkeypatch.setenv("PICTURES", "/data/p")
-    text = GOOD.replace("path: pictures", "path: ${PICTURES}/x").replace("target: 100", "target: ${N:-12}")
+    monkeypatch.setenv("IMAGES", "/data/p")
+    text = GOOD.replace("path: images", "path: ${IMAGES}/x").replace("target: 100", "target: ${N:-12}")
     config = load([write(text)]).config
     assert config.sources[0].path == "/data/p/x"  # type: ignore[attr-defined]
     assert config.sample is not None and config.sample.target == 12
@@ -71,7 +71,7 @@ def test_set_overrides_any_key(write) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "line", "key", "told"),
+    ("change", "line", "key", "message"),
     [
         (
             ("license: CC-BY-4.0", "licence: CC-BY-4.0"),
@@ -83,7 +83,7 @@ def test_set_overrides_any_key(write) -> None:
         (("target: 100", "taget: 100"), 9, "sample.taget", "did you mean 'target'?"),
         (("max: 20%", "mx: 20%"), 11, "sample.quotas.photos.children.birds.mx", "did you mean 'max'?"),
         (
-            ("path: pictures", "folder: pictures"),
+            ("path: images", "folder: images"),
             5,
             "sources.photos.folder",
             "unknown key; 'path' is missing (valid: adapter, ",
@@ -93,19 +93,19 @@ def test_set_overrides_any_key(write) -> None:
         (("name: photos", "name: Photos"), 3, "sources.Photos.name", "pattern"),
         (("share: 0.5", "share: 1.5"), 11, "sample.quotas.photos.share", "1.5"),
         (("workspace: out", "workspace: ${NOWHERE_SET}"), 1, "workspace", "no variable 'NOWHERE_SET'"),
-        (("path: pictures", "path: s3://bucket/x"), 5, "sources.photos.path", "copy or mount it first"),
+        (("path: images", "path: s3://bucket/x"), 5, "sources.photos.path", "copy or mount it first"),
         (("workspace: out", "workspace: 'out?'"), 1, "workspace", "question mark"),
         (("workspace: out", "workspace: out\nworkspace: twice"), 2, "workspace", "stands twice"),
         (("  name: first", "  name: [first"), 9, "", "not valid YAML"),
     ],
 )
-def test_errors_name_file_line_key_and_remedy(write, change, line, key, told) -> None:
+def test_errors_name_file_line_key_and_remedy(write, change, line, key, message) -> None:
     assert change[0] in GOOD
     path = write(GOOD.replace(*change))
     with pytest.raises(ConfigError) as caught:
         load([path])
     assert (caught.value.file, caught.value.line, caught.value.key) == (path, line, key)
-    assert told in str(caught.value)
+    assert message in str(caught.value)
     assert caught.value.exit_code == 2
 
 
