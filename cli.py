@@ -17,7 +17,7 @@ import click
 from . import __version__
 from .core.durable import disk_error
 from .core.errors import DerlemError, chain
-from .core.startup import spare_last_collection, spare_rows, spared_collections
+from .core.startup import no_collections, skip_last_collection, tune_gc
 
 if TYPE_CHECKING:
     from .commands.app import App
@@ -33,7 +33,7 @@ class DerlemGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
         _heed_endings()
-        spare_last_collection()
+        skip_last_collection()
         try:
             return super().invoke(ctx)
         except DerlemError as error:
@@ -165,11 +165,11 @@ def app(ctx: click.Context, *, workers: bool = False) -> Iterator[App]:
         from .pipeline.executors.fork_server import warm_up
 
         warm_up(document.adapters)
-    with spared_collections():
+    with no_collections():
         from .commands.app import App
 
         yield App.from_options(document, command=_command_line(), **options)
-    spare_rows()
+    tune_gc()
 
 
 def _command_line() -> str:

@@ -28,7 +28,7 @@ from benchmarks.images import photo
 from derlem.adapters.base import Context
 from derlem.adapters.huggingface.adapter import HuggingfaceAdapter, HuggingfaceOptions
 from derlem.catalog.models import Payload
-from derlem.core.startup import spare_rows
+from derlem.core.startup import tune_gc
 from derlem.core.workspace import Workspace
 
 FILES = 4
@@ -150,7 +150,7 @@ def main() -> int:
         "--formats", nargs="+", default=["parquet", "arrow", "webdataset", "imagefolder"], metavar="FORMAT"
     )
     arguments = parser.parse_args()
-    spare_rows()
+    tune_gc()
     worst = float("inf")
     with tempfile.TemporaryDirectory() as temporary:
         os.environ["HF_HOME"] = f"{temporary}/hf-home"

@@ -27,7 +27,7 @@ from pathlib import Path
 import duckdb
 
 from derlem.catalog.connection import read_catalog, write_catalog
-from derlem.core.startup import spare_rows
+from derlem.core.startup import tune_gc
 from derlem.core.workspace import Workspace
 from derlem.sampling.draw import draw_sample
 from derlem.sampling.plan import plan_sample
@@ -73,7 +73,7 @@ def export(folder: Path, rows: int) -> None:
 
 
 def ours(folder: Path) -> int:
-    spare_rows()
+    tune_gc()
     rows = json.loads((folder / "done.json").read_text())
     with write_catalog(Workspace(folder)) as connection:
         return draw_sample(connection, options(rows), "bench").selected

@@ -32,7 +32,7 @@ import duckdb
 import pyarrow as pa
 
 from ..core.errors import ConfigError, NoAudits, QueryError
-from ..core.startup import settle_pyarrow
+from ..core.startup import probe_pandas
 from .models import category_path
 from .queries import names, query, quoted
 from .status import Reason, Status
@@ -163,7 +163,7 @@ def _run(connection: duckdb.DuckDBPyConnection, audit: Audit) -> AuditResult:
 
 def _offer(connection: duckdb.DuckDBPyConnection, inventory: Inventory) -> None:
     """Make what was found, and the vocabulary, visible to SQL. The catalog itself stays as it is."""
-    settle_pyarrow()
+    probe_pandas()
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE shard_samples AS SELECT * FROM read_parquet($files)",
         {"files": [str(path) for path in inventory.shard_samples]},

@@ -14,11 +14,11 @@ import duckdb
 
 from ..core.durable import disk_error
 from ..core.errors import CatalogBusy, CatalogMissing, CatalogUnreadable, CatalogVersionError, chain
-from ..core.startup import settle_pyarrow, spare_pandas
+from ..core.startup import block_pandas, probe_pandas
 from ..core.workspace import Workspace
 from .queries import SCHEMA_VERSION, names, query
 
-spare_pandas()
+block_pandas()
 # what DuckDB 2 recommends instead takes no values, and is made by one thread in DuckDB 1 if it has any
 warnings.filterwarnings("ignore", message="Arrow output on a DB-API result")
 
@@ -48,7 +48,7 @@ def write_catalog(workspace: Workspace, wait: float = WRITE_WAIT) -> Iterator[du
     Nothing is committed by this function: use `transaction` around each change. Raises what `opened` does,
     and CatalogVersionError.
     """
-    settle_pyarrow()
+    probe_pandas()
     workspace.root.mkdir(parents=True, exist_ok=True)
     with opened(workspace, read_only=False, wait=wait) as connection:
         if not schema_version(connection):

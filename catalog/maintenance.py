@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import duckdb
 
+from ..core.durable import rename, sync_file
 from ..core.errors import CatalogMissing, CatalogVersionError
 from ..core.workspace import Workspace
 from .connection import (
@@ -112,10 +112,9 @@ def _replacement(workspace: Workspace) -> Iterator[duckdb.DuckDBPyConnection]:
             yield connection
             connection.execute("CHECKPOINT")
         connection.close()
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
+        sync_file(temporary)
         Path(f"{workspace.catalog}.wal").unlink(missing_ok=True)
-        temporary.replace(workspace.catalog)
+        rename(temporary, workspace.catalog)
     finally:
         connection.close()
         temporary.unlink(missing_ok=True)

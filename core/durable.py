@@ -1,7 +1,10 @@
-"""Tells a disk that takes no more from every other error: such a fault is no item's, and ends the run.
+"""Durable, atomic files, and the errors of a disk that accepts no more writes.
 
-Who writes, reports it in a way of its own: Python and pyarrow with an errno, SQLite with a code, DuckDB with
-the system's words in its message.
+A file that a reader may see is written under a temporary name, flushed to the disk, renamed, and its folder
+is flushed: after a kill or a power cut at any point the old file is there or the new one, whole.
+
+A refused write is no fault of an item and ends the run. Libraries report it differently: Python and pyarrow
+by an errno, SQLite by a code, DuckDB by the system's words in its message.
 """
 
 from __future__ import annotations
@@ -37,7 +40,7 @@ class DiskError(DerlemError):
 
 @contextmanager
 def writing(path: object) -> Iterator[None]:
-    """Here we write: whatever the system refuses, at `path`, is a DiskError."""
+    """Raise a DiskError at `path` for every OSError of the block."""
     try:
         yield
     except OSError as error:
@@ -45,18 +48,62 @@ def writing(path: object) -> Iterator[None]:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file that takes the place of `path` at the end, whole and durable, or leaves nothing behind."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+def creating(path: Path) -> Iterator[BinaryIO]:
+    """A new file that is whole and on the disk at the end of the block; it is removed on an exception.
+
+    Its name is not yet durable: `rename` makes it so. DiskError for what the system refuses in the block.
+    """
     try:
-        with writing(path.parent), temporary.open("wb") as file:
+        with writing(path.parent), path.open("wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file that takes the place of `path` at the end of the block; on an exception nothing is left of it.
+
+    DiskError for what the system refuses in the block.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    with creating(temporary) as file:
+        yield file
+    try:
+        rename(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def replace_file(path: Path, data: bytes | str) -> None:
+    """Replace the content of a small file; text is written as UTF-8. DiskError if that is refused."""
+    with replacing(path) as file:
+        file.write(data.encode() if isinstance(data, str) else data)
+
+
+def rename(source: Path, target: Path) -> None:
+    """Give a file that is on the disk its final name, and make the name durable. DiskError if refused."""
+    with writing(target.parent):
+        source.replace(target)
+        _sync(target.parent)
+
+
+def sync_file(path: Path) -> None:
+    """Flush a file that another library wrote to the disk. DiskError if that fails."""
+    with writing(path):
+        _sync(path)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def disk_error(error: BaseException) -> DiskError | None:

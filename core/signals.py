@@ -1,4 +1,4 @@
-"""Lets an interrupt wait for the end of what must not be left half done."""
+"""Defers signals to end until the end of a block that must not be left half done."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
-def held_back() -> Iterator[None]:
-    """A signal to end that comes in here takes effect at the end; a second one does at once."""
+def defer_signals() -> Iterator[None]:
+    """Defer a signal to end (SIGINT, SIGTERM, SIGHUP) to the end of the block; a second one acts at once."""
     if threading.current_thread() is not threading.main_thread():
         yield  # signals are the main thread's
         return
@@ -25,8 +25,8 @@ def held_back() -> Iterator[None]:
         if len(caught) > 1:
             raise KeyboardInterrupt(number)
 
-    heeded = [ending for ending in _ENDINGS if signal.getsignal(ending) is not signal.SIG_IGN]
-    before = {ending: signal.signal(ending, note) for ending in heeded}
+    handled = [ending for ending in _ENDINGS if signal.getsignal(ending) is not signal.SIG_IGN]
+    before = {ending: signal.signal(ending, note) for ending in handled}
     try:
         yield
     finally:

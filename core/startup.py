@@ -1,8 +1,10 @@
-"""Spares derlem what takes a small command most of its time and is of no use to it.
+"""Adjusts a process of derlem's own, a command or a worker, to start and end quickly.
 
-DuckDB and pyarrow import pandas with the first value that they are given, to know its objects when they see
-them: a fifth of a second, and an interrupt meanwhile is lost in DuckDB. Python looks for garbage in all that
-was imported when a process ends: another fifth; and an eighth to a quarter of importing is looking for it.
+A process that imports derlem as a library is never adjusted.
+
+DuckDB and pyarrow import pandas with the first value that they are given, to recognize its objects: this
+takes a fifth of a second, and DuckDB loses an interrupt that comes meanwhile. Collecting garbage among all
+imported objects when a process ends takes another fifth, and an eighth to a quarter of importing.
 """
 
 from __future__ import annotations
@@ -15,24 +17,25 @@ from contextlib import contextmanager
 from types import ModuleType
 
 
-def spare_pandas() -> None:
-    """From now on there is no pandas for who asks in the name of derlem; others import it as ever."""
-    if _NoPandas not in sys.meta_path:
-        sys.meta_path.insert(0, _NoPandas)
+def block_pandas() -> None:
+    """Block `import pandas` from derlem's own modules in this process, C extensions they call included."""
+    if _PandasBlocker not in sys.meta_path:
+        sys.meta_path.insert(0, _PandasBlocker)
 
 
-def settle_pyarrow() -> None:
-    """Let pyarrow look for pandas here and now, in derlem's name; what it finds is what it goes by.
+def probe_pandas() -> None:
+    """Where pandas is blocked, make pyarrow look for it now, from a module of derlem, once for all.
 
-    Else it may look when DuckDB hands it a value, in nobody's name.
+    Otherwise pyarrow may look when DuckDB hands it a value, with no module of derlem on the stack.
     """
-    import pyarrow as pa
+    if _PandasBlocker in sys.meta_path:
+        import pyarrow as pa
 
-    pa.array([None])
+        pa.array([None])
 
 
-class _NoPandas:
-    """An import from C seems to come from the Python code that called it; derlem itself imports no pandas."""
+class _PandasBlocker:
+    """Attributes an import from C to the Python code that called it; derlem itself imports no pandas."""
 
     @staticmethod
     def find_spec(name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> None:
@@ -46,8 +49,8 @@ class _NoPandas:
 
 
 @contextmanager
-def spared_collections() -> Iterator[None]:
-    """Imports happen here: garbage is not looked for meanwhile, nor in what they leave, ever."""
+def no_collections() -> Iterator[None]:
+    """Collect no garbage in the block, which imports, and never among the objects that it leaves."""
     gc.disable()
     try:
         yield
@@ -56,20 +59,20 @@ def spared_collections() -> Iterator[None]:
         gc.enable()
 
 
-def spare_rows() -> None:
-    """From now on garbage is looked for less often: rows come by the million and leave none.
+def tune_gc() -> None:
+    """Collect garbage less often: rows come by the million and leave none.
 
-    Listing them takes a sixth less time than with Python's thresholds of 700, 10 and 10.
+    Listing rows takes a sixth less time than with Python's thresholds of 700, 10 and 10.
     """
     gc.set_threshold(50_000, 20, 50)
 
 
-def spare_last_collection() -> None:
-    """At its end this process will look for no garbage."""
-    atexit.register(_last)
+def skip_last_collection() -> None:
+    """Collect no garbage when this process ends."""
+    atexit.register(_freeze)
 
 
-def _last() -> None:
+def _freeze() -> None:
     duckdb = sys.modules.get("duckdb")
     if duckdb is None or duckdb.__version__.startswith("1."):
         gc.freeze()

@@ -15,6 +15,8 @@ import duckdb
 import pyarrow as pa
 
 from ..catalog.connection import read_catalog, transaction, write_catalog
+from ..core.fork_server import start_fork_server
+from ..core.workers import map_in_workers
 from ..core.workspace import Workspace
 from .corpus_options import CorpusOptions
 from .describe import describe
@@ -24,7 +26,6 @@ from .layout import CorpusFolder
 from .manifest import ManifestWriter
 from .plan import BuildPlan, plan_build, planned_rows
 from .shard import Shard, ShardTask, finished, write_shard
-from .workers import each, warm_up
 
 log = logging.getLogger("derlem.build")
 
@@ -69,7 +70,8 @@ def build_corpus(
     The caller holds the workspace's lock. Raises UnknownManifest, UnbuildableSample, MixedMediaTypes,
     NotEnoughSpace, or MissingBytes when the store is not what the catalog says.
     """
-    warm_up(workers)
+    if workers > 1:
+        start_fork_server("derlem.corpus.shard")  # it imports beside the planning
     with read_catalog(workspace) as connection:
         plan = plan_build(connection, workspace, name, options)
     shards = write_corpus(workspace, plan, run, workers, progress)
@@ -99,7 +101,7 @@ def write_corpus(
         progress(shard.samples, shard.bytes)
 
     with ManifestWriter(folder.staging / "manifest.tmp", plan.name) as manifest:
-        for shard in each(write_shard, _unfinished(folder, plan, manifest, take), workers):
+        for shard in map_in_workers(write_shard, _unfinished(folder, plan, manifest, take), workers):
             take(shard)
         listed = manifest.close()
     shards.sort(key=lambda shard: shard.number)

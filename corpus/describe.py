@@ -11,9 +11,9 @@ import duckdb
 
 from .. import __version__
 from ..catalog.queries import query
+from ..core.durable import rename, replace_file
 from .card import card, summary
 from .croissant import croissant
-from .files import move_whole, write_whole
 from .fingerprint import LAYOUT
 from .layout import CorpusFolder
 from .manifest import ManifestFile
@@ -30,12 +30,12 @@ def describe(
     run: str,
 ) -> None:
     """Put the finished manifest in its place, and write everything else in a corpus that is not a shard."""
-    move_whole(manifest.path, folder.manifest)
+    rename(manifest.path, folder.manifest)
     stats = statistics(connection, folder, plan, shards, run)
     stats["manifest"] = {"file": folder.manifest.name, "bytes": manifest.bytes, "sha256": manifest.sha256}
-    write_whole(folder.card, card(stats))
-    write_whole(folder.croissant, _json(croissant(stats, summary(stats))))
-    write_whole(folder.stats, _json(stats))
+    replace_file(folder.card, card(stats))
+    replace_file(folder.croissant, _json(croissant(stats, summary(stats))))
+    replace_file(folder.stats, _json(stats))
 
 
 def _json(value: object) -> str:

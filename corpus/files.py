@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and the hash of what was written."""
+"""A file that hashes what is written to it, past the page cache."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import io
 import mmap
 import os
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,26 +17,6 @@ if TYPE_CHECKING:
 
 _BUFFER = 4 * 1024 * 1024
 """Bytes that are hashed and written at a time; two such buffers are held."""
-
-
-def write_whole(path: Path, data: bytes | str) -> None:
-    """Write a small file so that a reader, and a kill at any point, sees the old one or the new one."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("wb") as file:
-        file.write(data.encode() if isinstance(data, str) else data)
-        file.flush()
-        os.fsync(file.fileno())
-    move_whole(temporary, path)
-
-
-def move_whole(source: Path, target: Path) -> None:
-    """Rename a finished, fsynced file to its final name, and make the name last."""
-    source.replace(target)
-    folder = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 class HashingFile(io.RawIOBase):

@@ -17,8 +17,9 @@ from typing import Any
 import pyarrow as pa
 
 from ..catalog.models import now
+from ..core.durable import rename, replace_file
 from ..core.workspace import Workspace
-from .files import HashingFile, move_whole, write_whole
+from .files import HashingFile
 from .parquet_shard import write_parquet
 from .segment_reader import Segments
 from .tar_shard import write_tar
@@ -88,7 +89,7 @@ def write_shard(task: ShardTask) -> Shard:
     with Segments(task.workspace) as segments, io.FileIO(temporary, "w") as file, HashingFile(file) as sink:
         _WRITERS[task.format](sink, segments, plan, task.extension)
         sink.make_durable()
-    move_whole(temporary, task.target)
+    rename(temporary, task.target)
     shard = Shard(
         number=task.number,
         path=task.target,
@@ -114,4 +115,4 @@ def _mark(task: ShardTask, shard: Shard) -> None:
         "sha256": shard.sha256,
         "built_at": shard.built_at.isoformat(),
     }
-    write_whole(task.marker, json.dumps(marker))
+    replace_file(task.marker, json.dumps(marker))

@@ -18,9 +18,9 @@ import pyarrow.parquet as pq
 
 from ..catalog.audit import Inventory
 from ..core.tar import BLOCK
+from ..core.workers import map_in_workers
 from ..core.workspace import Workspace
 from .layout import EXTENSIONS, corpora, parse_key
-from .workers import each
 
 SAMPLES = pa.schema(
     [
@@ -84,7 +84,7 @@ def inventory(workspace: Workspace, remains: pa.Table, workers: int | None = Non
     holder = tempfile.TemporaryDirectory(prefix="derlem-audit-", ignore_cleanup_errors=True)
     small = sum(shard.path.stat().st_size for shard in shards) < _INLINE
     work = partial(_read_shard, folder=Path(holder.name))
-    rows = list(each(work, shards, 1 if small else workers or os.cpu_count() or 1))
+    rows = list(map_in_workers(work, shards, 1 if small else workers or os.cpu_count() or 1))
     nothing = Path(holder.name) / "nothing"
     pq.write_table(SAMPLES.empty_table(), nothing)
     return Inventory(

@@ -23,10 +23,11 @@ from ..catalog.models import now
 from ..catalog.queries import query
 from ..catalog.segment_files import BadSegment, stored
 from ..catalog.segments import row_schema
+from ..core.durable import replacing
 from ..core.tar import BLOCK, header, member_size, padding
 from ..core.workspace import Workspace
 from .segment_store import SegmentStore
-from .segment_writer import write_durably
+from .segment_writer import write_parquet
 
 log = logging.getLogger("derlem.pipeline")
 
@@ -139,9 +140,8 @@ def _purge_segment(path: Path, items: pa.ChunkedArray) -> None:
         index = blanked.schema.get_field_index(name)
         blanked = blanked.set_column(index, blanked.schema.field(index), replaced)
     if not blanked.equals(table):
-        temporary = path.with_name(f".{path.name}.tmp")
-        write_durably(blanked.replace_schema_metadata(table.schema.metadata), temporary)
-        temporary.replace(path)
+        with replacing(path) as file:
+            write_parquet(blanked.replace_schema_metadata(table.schema.metadata), file)
         log.info("%s: %d rows blanked, %d samples overwritten", path.stem, pc.sum(gone).as_py(), len(samples))
 
 

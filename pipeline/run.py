@@ -14,10 +14,11 @@ from ..catalog.connection import read_catalog, write_catalog
 from ..catalog.models import now
 from ..catalog.runs import record_run
 from ..catalog.sources import Declared, declare_sources, provenance
+from ..core.durable import replace_file
 from ..core.workspace import Workspace
 from .ingest_options import IngestOptions
 from .segment_store import SegmentStore
-from .state import RunState, StateFile, last_state, new_run_id, replace_text
+from .state import RunState, StateFile, last_state, new_run_id
 
 log = logging.getLogger("derlem.pipeline")
 
@@ -82,7 +83,7 @@ def _write_provenance(workspace: Workspace, connection: duckdb.DuckDBPyConnectio
         folder.mkdir(parents=True, exist_ok=True)
         facts = provenance(connection, name)
         text = json.dumps(facts, ensure_ascii=False, indent=2, sort_keys=True, default=_iso)
-        replace_text(folder / "provenance.json", text + "\n")
+        replace_file(folder / "provenance.json", text + "\n")
 
 
 def _iso(value: object) -> str:

@@ -11,6 +11,7 @@ import pyarrow as pa
 from ..catalog.connection import WRITE_WAIT, write_catalog
 from ..catalog.segment_files import Segment, inspect, stored
 from ..catalog.segments import merge
+from ..core.durable import rename
 from ..core.errors import CatalogBusy
 from ..core.workspace import Workspace
 from .ingest_options import IngestOptions
@@ -73,8 +74,8 @@ class SegmentStore:
         number = self._next_number(written.source)
         rows = written.rows.parent / f"{number:06d}.parquet"
         if written.tar is not None:
-            written.tar.rename(rows.with_suffix(".tar"))
-        written.rows.rename(rows)
+            rename(written.tar, rows.with_suffix(".tar"))
+        rename(written.rows, rows)
         segment = inspect(self.workspace, rows)
         self._waiting.append(segment)
         self._items += segment.items

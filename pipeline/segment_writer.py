@@ -12,14 +12,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..catalog.models import now
 from ..catalog.segment_files import describe
-from ..core.durable import writing
+from ..core.durable import creating, writing
 from ..core.tar import BLOCK, END_OF_ARCHIVE, header, padding
 
 
@@ -126,7 +126,8 @@ class SegmentWriter:
         )
         columns = [[row[name] for row in self._rows] for name in self._schema.names]
         table = pa.table(columns, schema=self._schema).replace_schema_metadata(facts)
-        write_durably(table, self._rows_path)
+        with creating(self._rows_path) as file:
+            write_parquet(table, file)
         return WrittenSegment(
             source=self._source,
             rows=self._rows_path,
@@ -186,7 +187,8 @@ def write_rows(folder: Path, rows: pa.Table, *, source: str, kind: str, run: str
         folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{_unfinished(run)}.parquet.tmp"
     facts = describe(source=source, kind=kind, run=run, tar_bytes=0, written_at=now())
-    write_durably(rows.replace_schema_metadata(facts), path)
+    with creating(path) as file:
+        write_parquet(rows.replace_schema_metadata(facts), file)
     return WrittenSegment(
         source=source,
         rows=path,
@@ -202,13 +204,6 @@ def _unfinished(run: str) -> str:
     return f".{run}-{secrets.token_hex(6)}"
 
 
-def write_durably(table: pa.Table, path: Path) -> None:
-    """Write a Parquet file and fsync it; DiskError, and no file, if that cannot be done."""
-    try:
-        with writing(path.parent), path.open("wb") as file:
-            pq.write_table(table, file, compression="zstd")
-            file.flush()
-            os.fsync(file.fileno())
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
+def write_parquet(table: pa.Table, file: BinaryIO) -> None:
+    """Write rows as segments hold them."""
+    pq.write_table(table, file, compression="zstd")

@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from .. import __version__
 from ..catalog.models import now
-from ..core.durable import replacing
+from ..core.durable import replace_file
 from ..core.errors import first_problem
 from ..core.workspace import Workspace
 
@@ -82,14 +82,8 @@ class StateFile:
         """Write both files now."""
         text = json.dumps(asdict(self.state), indent=2, sort_keys=True)
         for name in (f"{self.state.run}.json", "current.json"):
-            replace_text(self._folder / name, text + "\n")
+            replace_file(self._folder / name, text + "\n")
         self._written = time.monotonic()
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Replace a file's content atomically and durably."""
-    with replacing(path) as file:
-        file.write(text.encode())
 
 
 def read_state(path: Path) -> RunState | None:

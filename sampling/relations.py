@@ -14,7 +14,7 @@ import duckdb
 import pyarrow as pa
 
 from ..catalog.queries import quoted
-from ..core.startup import settle_pyarrow
+from ..core.startup import probe_pandas
 
 SETTINGS = {
     # zstd, fsst and dictionary analyse every string at length; on random ids they save little for it
@@ -57,7 +57,7 @@ SCHEMAS = {
 @contextmanager
 def relations(connection: duckdb.DuckDBPyConnection) -> Iterator[Relations]:
     """Empty relations for one draw, gone at the end; memory is bounded as long."""
-    settle_pyarrow()
+    probe_pandas()
     before = {name: _setting(connection, name) for name in (*SETTINGS, "memory_limit")}
     made = Relations(connection, min(MEMORY, _bytes(before["memory_limit"])))
     during = {**SETTINGS, "memory_limit": f"{made.memory}B"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from ..core.durable import replacing
+from ..core.durable import replace_file
 from ..core.workspace import Workspace
 
 
@@ -17,6 +17,5 @@ def keep(workspace: Workspace, data: bytes) -> str:
     target = workspace.cached(digest)
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(target) as file:
-            file.write(data)
+        replace_file(target, data)
     return digest

@@ -1,30 +1,21 @@
 """The spider's process: reads a CrawlSpec from stdin, crawls, exits with its parent.
 
-`python -m derlem.adapters.scrape FD PARENT`: FD is the pipe for what is found, PARENT who started it.
+`python -m derlem.adapters.scrape FD`: FD is the pipe for what is found.
 """
 
 from __future__ import annotations
 
 import os
-import select
 import sys
-import threading
+
+from ...core.processes import exit_with_parent
 
 
-def _die_with(parent: int) -> None:
-    """End this process when its starter closes stdin or is gone, whatever else it is doing."""
-    while os.getppid() == parent:
-        ready, _, _ = select.select([0], [], [], 1.0)
-        if ready and not os.read(0, 1):
-            break
-    os._exit(1)
-
-
-def main(descriptor: int, parent: int) -> int:
+def main(descriptor: int) -> int:
     """Crawl; the exit code is 0 when the crawl came to its end, whatever single pages did."""
-    with open(0, "rb", buffering=0, closefd=False) as spec_in:  # what follows belongs to the watcher
+    with open(0, "rb", buffering=0, closefd=False) as spec_in:  # the rest is for `exit_with_parent`
         line = spec_in.readline()
-    threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
+    exit_with_parent()
 
     import json
 
@@ -50,4 +41,4 @@ def main(descriptor: int, parent: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]), int(sys.argv[2])))
+    sys.exit(main(int(sys.argv[1])))

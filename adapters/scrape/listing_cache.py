@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import secrets
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +19,8 @@ from scrapy.extensions.httpcache import RFC2616Policy, parse_cachecontrol
 from scrapy.http import Headers, Request, Response
 from scrapy.responsetypes import responsetypes
 from scrapy.settings import BaseSettings
+
+from ...core.durable import replace_file
 
 if TYPE_CHECKING:
     from scrapy import Spider
@@ -44,7 +44,8 @@ class CrawlMarker:
         if noted.get("of") == fingerprint and 0 <= self.started - noted["started"] < MARKER_SECONDS:
             self.started, self.resumed = noted["started"], True
         else:
-            write_whole(self._path, json.dumps({"of": fingerprint, "started": self.started}).encode())
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            replace_file(self._path, json.dumps({"of": fingerprint, "started": self.started}))
 
     def _read(self) -> dict[str, Any]:
         try:
@@ -94,7 +95,9 @@ class ListingCache:
             for name in response.headers
         }
         kept = {"url": response.url, "status": response.status, "at": time.time(), "headers": headers}
-        write_whole(self._path(request), json.dumps(kept).encode() + b"\n" + response.body)
+        path = self._path(request)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path, json.dumps(kept).encode() + b"\n" + response.body)
 
 
 class ListingPolicy(RFC2616Policy):
@@ -134,14 +137,3 @@ class ListingCacheMiddleware(HttpCacheMiddleware):
     def process_exception(self, request: Request, exception: Exception, spider: Spider | None = None) -> None:
         """A page that could not be fetched was not fetched."""
         request.meta.pop("cached_response", None)
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that it is there whole or not at all, whatever is killed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)

@@ -41,7 +41,7 @@ class CrawlFailed(DerlemError):
 class SpiderProcess:
     """A running spider, as a context manager: leaving it ends the process, whatever it is doing.
 
-    The process ends itself when this one does, also by kill -9: its stdin closes, its parent changes.
+    The process ends itself when this one does, also by kill -9: its stdin closes.
     """
 
     def __init__(self, spec: CrawlSpec) -> None:
@@ -55,7 +55,7 @@ class SpiderProcess:
             # What this process can import, the spider's can: sources name spiders by dotted path.
             path = os.pathsep.join(entry for entry in sys.path if entry)
             self._process = subprocess.Popen(
-                [sys.executable, "-m", __package__, str(their_end), str(os.getpid())],
+                [sys.executable, "-m", __package__, str(their_end)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,

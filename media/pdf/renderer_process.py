@@ -16,7 +16,6 @@ import os
 import shutil
 import signal
 import sys
-import threading
 from functools import cached_property
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -26,6 +25,7 @@ import pypdfium2 as pdfium
 
 from ...catalog.models import Failure, Rejected
 from ...catalog.status import Reason
+from ...core.processes import exit_with_parent
 from .document import open_document, page_size, pixels
 from .drawing import Job, draw_with_pdf2image, draw_with_pdfium, poppler_agrees, version
 from .extraction import Scans
@@ -35,7 +35,13 @@ from .pdf_options import PdfOptions
 
 def main(descriptor: int, folder: Path) -> None:
     """Answer requests over the connection until its other end closes; rendered files go to `folder`."""
-    threading.Thread(target=_exit_with_parent, args=(folder,), daemon=True).start()
+
+    def remove_all() -> None:
+        """End the programs that this process started, too: they are in its group."""
+        shutil.rmtree(folder, ignore_errors=True)
+        os.killpg(0, signal.SIGKILL)
+
+    exit_with_parent(remove_all)
     try:
         _serve(Connection(descriptor), folder)
     except (EOFError, ConnectionError):  # the client is gone
@@ -58,13 +64,6 @@ def _serve(connection: Connection, folder: Path) -> None:
         except Rejected as rejection:
             answer.send(rejected=rejection.reason, detail=rejection.detail)
         answer.send(done=True)
-
-
-def _exit_with_parent(folder: Path) -> None:
-    """Standard input is a pipe without a writer: it reaches its end when the parent ends in any way."""
-    os.read(0, 1)
-    shutil.rmtree(folder, ignore_errors=True)
-    os.killpg(0, signal.SIGKILL)
 
 
 class _Document:

@@ -1,32 +1,25 @@
-"""Starts the process that workers are forked from. Imports next to nothing, so that it can come first."""
+"""Prepares the process that ingest workers are forked from. Imports next to nothing: it comes first."""
 
 from __future__ import annotations
 
-import multiprocessing
-import multiprocessing.forkserver as forkserver
-import multiprocessing.resource_tracker as resource_tracker
-import os
-import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from importlib import import_module
 
-ADAPTERS = "DERLEM_WORKERS_ADAPTERS"
-"""The variable that tells the parent for which adapters to get ready: a fork server takes no arguments."""
+from ...core.fork_server import start_fork_server
 
 
 def warm_up(adapters: Iterable[str]) -> None:
-    """Start the workers' parent, unless it runs: it imports what they need, beside whatever is done here.
+    """Start the fork server, unless it runs, for sources of these adapters, by their declared names."""
+    start_fork_server(__name__, adapters)
 
-    `adapters` are names as they are declared, those that are wrong included.
-    """
-    resource_tracker.ensure_running()  # the other process of multiprocessing's; it minds its own signals
-    os.environ[ADAPTERS] = " ".join(sorted(set(adapters)))
-    # an interrupt from the terminal is for this process; the parent is born deaf to it (see `preload`)
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        multiprocessing.get_context("forkserver").set_forkserver_preload(
-            ["derlem.pipeline.executors.preload"]
-        )
-        forkserver.ensure_running()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        del os.environ[ADAPTERS]
+
+def preload(adapters: Sequence[str]) -> None:
+    """In the fork server: import what ingest tasks need, before the first worker is forked."""
+    import_module("derlem.pipeline.worker")
+    from ...adapters.registry import adapter_class
+
+    for name in adapters:
+        with suppress(Exception):  # the coordinator reports what is wrong with an adapter
+            for module in adapter_class(name).reading:
+                import_module(module)

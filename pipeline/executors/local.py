@@ -5,10 +5,8 @@ from __future__ import annotations
 import gc
 import logging
 import multiprocessing
-import os
 import resource
 import signal
-import threading
 import time
 import traceback
 from collections import Counter, deque
@@ -22,7 +20,8 @@ from typing import Any
 from ...catalog.status import Reason, Status
 from ...core.durable import disk_error
 from ...core.errors import DerlemError
-from ...core.signals import held_back
+from ...core.processes import exit_with_parent
+from ...core.signals import defer_signals
 from ..job import Job, Tell
 from ..segment_writer import WrittenSegment
 from ..tasks import Task
@@ -113,7 +112,6 @@ class _Worker:
 
     process: ForkServerProcess
     connection: Connection
-    lifeline: int
     guard: SharedGuard
     task: Task | None = None
     done: set[str] = field(default_factory=set)
@@ -125,7 +123,7 @@ class LocalExecutor:
     """Worker processes on this machine.
 
     `run` yields finished segments; when it ends every task is done. Closing the executor ends the workers,
-    and so does the death of this process: each holds the read end of a pipe that dies with it.
+    and so does the end of this process.
     """
 
     def __init__(self, job: Job, tell: Tell = lambda _: None) -> None:
@@ -205,17 +203,14 @@ class LocalExecutor:
 
     def _start(self) -> _Worker:
         ours, theirs = self._context.Pipe()
-        lifeline_end, lifeline = os.pipe()
         guard = SharedGuard(self._context)
-        watched = Connection(lifeline_end, writable=False)
         process = self._context.Process(
-            target=_work, args=(theirs, watched, guard, self._job), daemon=True, name="derlem-worker"
+            target=_work, args=(theirs, guard, self._job), daemon=True, name="derlem-worker"
         )
-        with held_back():  # the other end of a start that breaks off would tell of it in a traceback
+        with defer_signals():  # a start that is interrupted prints a traceback in the child
             process.start()
         theirs.close()
-        watched.close()
-        return _Worker(process, ours, lifeline, guard)
+        return _Worker(process, ours, guard)
 
     def _listen(self, busy: list[_Worker], seconds: float) -> Iterator[WrittenSegment]:
         """Take what the workers say within that time; a dead worker's last words come before its end."""
@@ -303,7 +298,6 @@ class LocalExecutor:
     def _end(self, worker: _Worker) -> None:
         worker.process.kill()
         worker.process.join()  # a worker that finds its connection closed would tell of it in a traceback
-        os.close(worker.lifeline)
         worker.connection.close()
 
 
@@ -319,17 +313,17 @@ def _allow_open_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def _work(connection: Connection, lifeline: Connection, guard: SharedGuard, job: Job) -> None:
+def _work(connection: Connection, guard: SharedGuard, job: Job) -> None:
     """A worker's life: tasks in, segments out, until the coordinator is gone."""
     from ..worker import ingest_task  # with its decoders, of which the coordinator needs none
 
+    exit_with_parent()  # before the limit: where memory is short, the start of a thread never returns
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the coordinator decides what an interrupt means
     limit = int(job.ingest.memory_limit)
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _allow_open_files()
     gc.freeze()  # what is imported stays: collections need not look at it again and again
-    threading.Thread(target=_die_with, args=(lifeline,), daemon=True).start()
 
     def emit(segment: WrittenSegment, settled: list[str]) -> None:
         connection.send(("segment", segment, settled, _peak_memory()))
@@ -353,14 +347,6 @@ def _work(connection: Connection, lifeline: Connection, guard: SharedGuard, job:
                 connection.send(("error", traceback.format_exc()))
         else:
             connection.send(("done", _peak_memory()))
-
-
-def _die_with(lifeline: Connection) -> None:
-    """End this process the moment the coordinator's end of the pipe closes."""
-    try:
-        lifeline.recv_bytes()
-    except (EOFError, OSError):
-        os._exit(1)
 
 
 def _peak_memory() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from derlem.pipeline.executors.fork_server import ADAPTERS
+from derlem.core.fork_server import PRELOAD
 
 COMMAND = """
 import sys
@@ -84,8 +85,9 @@ def test_filling_the_catalog_begins_at_once(demo: Path, tmp_path: Path) -> None:
 
 
 def test_workers_need_no_database() -> None:
-    asked = "import sys, derlem.pipeline.executors.preload; print('duckdb' in sys.modules)"
-    environment = {**os.environ, ADAPTERS: "archive files urls"}
+    asked = "import sys, derlem.core.preload; print('duckdb' in sys.modules)"
+    preload = ["derlem.pipeline.executors.fork_server", ["archive", "files", "urls"]]
+    environment = {**os.environ, PRELOAD: json.dumps(preload)}
     done = subprocess.run(
         [sys.executable, "-c", asked], capture_output=True, text=True, timeout=120, env=environment
     )

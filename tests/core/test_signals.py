@@ -9,12 +9,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from derlem.core.signals import held_back
+from derlem.core.signals import defer_signals
 
 
 @pytest.fixture(autouse=True)
-def heeded() -> Iterator[None]:
-    """Interrupts are heeded; where tests run in the background, they may be ignored."""
+def handled() -> Iterator[None]:
+    """Interrupts are handled; where tests run in the background, they may be ignored."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -23,7 +23,7 @@ def heeded() -> Iterator[None]:
 def test_an_interrupt_takes_effect_at_the_end() -> None:
     done = False
     with pytest.raises(KeyboardInterrupt):
-        with held_back():
+        with defer_signals():
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(0.01)
             done = True
@@ -34,7 +34,7 @@ def test_an_interrupt_takes_effect_at_the_end() -> None:
 
 def test_a_second_interrupt_takes_effect_at_once() -> None:
     done = False
-    with pytest.raises(KeyboardInterrupt), held_back():
+    with pytest.raises(KeyboardInterrupt), defer_signals():
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGINT)
@@ -46,7 +46,7 @@ def test_a_second_interrupt_takes_effect_at_once() -> None:
 def test_what_was_ignored_stays_ignored() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with held_back():
+        with defer_signals():
             for _ in range(2):
                 os.kill(os.getpid(), signal.SIGHUP)
                 time.sleep(0.01)

@@ -1,0 +1,46 @@
+"""Runs a function on many tasks in worker processes."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from typing import TypeVar
+
+from .errors import DerlemError
+from .processes import exit_with_parent
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class WorkerLost(DerlemError):
+    """A worker process ended in the middle of its task, for instance because memory ran out."""
+
+
+def map_in_workers(work: Callable[[T], R], tasks: Iterable[T], workers: int) -> Iterator[R]:
+    """Yield the results of `work` on every task, in the order in which they are finished.
+
+    All tasks are taken from the iterable before the first result, while workers already run. One worker
+    means this process. Raises what `work` raises, and WorkerLost for a worker that was killed.
+    """
+    if workers <= 1:
+        for task in list(tasks):
+            yield work(task)
+        return
+    context = multiprocessing.get_context("forkserver")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=exit_with_parent) as pool:
+        futures: list[Future[R]] = []
+        try:
+            futures.extend(pool.submit(work, task) for task in tasks)
+            for future in as_completed(futures):
+                yield future.result()
+        except BrokenProcessPool as error:
+            raise WorkerLost(
+                "a worker process was killed, perhaps by the system for want of memory; "
+                "what is finished is kept, and the same command goes on"
+            ) from error
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
