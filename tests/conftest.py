@@ -61,6 +61,13 @@ def material() -> Callable[[str], Path]:
 
 
 @pytest.fixture(scope="session")
+def repeats() -> Callable[[int, int], int]:
+    """`repeats(short, long)`: how many times, in `make test` and in `make soak`."""
+    soak = bool(os.environ.get("DERLEM_SOAK"))
+    return lambda short, long: long if soak else short
+
+
+@pytest.fixture(scope="session")
 def demo() -> Path:
     """The demo's public-domain data, which lies in the repository."""
     return ROOT / "configs" / "demo" / "data"

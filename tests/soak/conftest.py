@@ -1,4 +1,4 @@
-"""A configuration over more than 2,000 items of real material, and how often to be unkind."""
+"""A configuration over more than 2,000 items, and the command as a process."""
 
 from __future__ import annotations
 
@@ -13,22 +13,24 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.factories.stamps import make_stamps
+
 SOAK = bool(os.environ.get("DERLEM_SOAK"))
 
 
 @pytest.fixture(scope="session")
-def repeats() -> Callable[[int, int], int]:
-    """`repeats(short, long)`: how many times, in `make test` and in `make soak`."""
-    return lambda short, long: long if SOAK else short
+def many_items(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+    """Loose stamps, the same stamps as zip and tar.gz, and clip art as tar: over 2,600 items.
 
-
-@pytest.fixture(scope="session")
-def many_items(
-    material: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, object]:
-    """Loose stamps, the same stamps as zip and tar.gz, and clip art as tar: over 2,700 items."""
+    `make soak` takes real stamps, `make test` small ones made here.
+    """
     folder = tmp_path_factory.mktemp("packed")
-    stamps, clipart = material("stamps"), material("openclipart")
+    if SOAK:
+        material = request.getfixturevalue("material")
+        stamps, clipart = material("stamps"), material("openclipart")
+    else:
+        stamps = make_stamps(tmp_path_factory.mktemp("stamps"), 800)
+        clipart = request.getfixturevalue("clipart")
     pictures = sorted(path for path in stamps.rglob("*") if path.is_file())
     with zipfile.ZipFile(folder / "stamps.zip", "w") as packed:
         for path in pictures:
@@ -48,8 +50,8 @@ def many_items(
             {"name": "clipart", "adapter": "archive", "path": str(folder / "clipart.tar"), **common},
         ],
         "ingest": {"batch": 50, "commit_seconds": 0.3},
-        "sample": {"name": "s", "seed": 1, "target": 1000, "balance": "equal"},
-        "corpus": {"format": "webdataset", "shard_size": "2MB"},
+        "sample": {"name": "s", "seed": 1, "target": 1000 if SOAK else 800, "balance": "equal"},
+        "corpus": {"format": "webdataset", "shard_size": "2MB" if SOAK else "400KB"},
     }
 
 

@@ -136,7 +136,7 @@ def test_every_url_has_one_fate_whatever_is_killed(
 def test_a_rest_survives_a_kill(
     server: Any, tmp_path: Path, start: Start, repeats: Callable[[int, int], int]
 ) -> None:
-    seconds = repeats(6, 20)
+    seconds = repeats(4, 20)
     host = "127.0.0.20"
     urls = [server.url(f"429-seconds-{seconds}/0", host), *(server.url(f"ok/{n}", host) for n in range(50))]
     config = configure(tmp_path, urls, 100.0, hosts={host: {"concurrency": 1}})

@@ -91,7 +91,11 @@ def test_pages_that_have_changed_their_shape_are_reported(
 
 
 def test_killed_again_and_again_it_goes_on_and_leaves_no_orphans(
-    served: Callable[[Any], Any], source: Callable[..., Any], fetch: dict[str, Any], tmp_path: Path
+    served: Callable[[Any], Any],
+    source: Callable[..., Any],
+    fetch: dict[str, Any],
+    tmp_path: Path,
+    repeats: Callable[[int, int], int],
 ) -> None:
     archive = served(NewspaperArchive(busy=1, crawl_delay=0.05))
     polite = {"per_host": {"concurrency": 1, "requests_per_second": 20}}
@@ -103,7 +107,8 @@ def test_killed_again_and_again_it_goes_on_and_leaves_no_orphans(
     }
     command = [sys.executable, str(Path(__file__).with_name("crawl_once.py")), json.dumps(arguments)]
     moments, kills, completed = random.Random(4), 0, 0
-    for _ in range(10):
+    times = repeats(5, 20)
+    for _ in range(times):
         begun = len(archive.asked)
         process = subprocess.Popen(command)
         while process.poll() is None and len(archive.asked) == begun:  # from its first request on,
@@ -113,10 +118,10 @@ def test_killed_again_and_again_it_goes_on_and_leaves_no_orphans(
         kills += process.poll() is None
         process.kill()
         completed += process.wait() == 0
-        _, alive = psutil.wait_procs(children, timeout=5)
+        _, alive = psutil.wait_procs(children, timeout=60)
         assert not alive
-    assert kills + completed == 10
-    assert kills >= 5
+    assert kills + completed == times
+    assert kills >= times // 2
     subprocess.run(command, check=True)
 
     assert set((tmp_path / "found").read_text().splitlines()) == set(archive.issues())

@@ -400,7 +400,7 @@ def test_no_renderer_outlives_a_killed_reader(
     finally:
         reader.kill()
         reader.wait()
-    _, alive = psutil.wait_procs(tree, timeout=10)
+    _, alive = psutil.wait_procs(tree, timeout=60)
     assert not alive
     assert list(temporary.iterdir()) == []
 
