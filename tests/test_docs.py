@@ -16,6 +16,7 @@ from derlem.settings.load import load
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 SOURCE = {"name": "x", "adapter": "files", "path": ".", "license": "CC0-1.0"}
 SAMPLE = {"name": "x", "target": 1}
 
@@ -44,10 +45,10 @@ def defined(path: str) -> set[str]:
     """Names of functions, classes and methods (`Class.method`) that a module defines."""
     found: set[str] = set()
     for node in ast.parse((ROOT / path).read_text("utf-8")).body:
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+        if isinstance(node, (*FUNCTIONS, ast.ClassDef)):
             found.add(node.name)
         if isinstance(node, ast.ClassDef):
-            found |= {f"{node.name}.{each.name}" for each in node.body if isinstance(each, ast.FunctionDef)}
+            found |= {f"{node.name}.{each.name}" for each in node.body if isinstance(each, FUNCTIONS)}
     return found
 
 
