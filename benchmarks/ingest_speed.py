@@ -23,7 +23,7 @@ from derlem.core.workspace import Workspace
 from derlem.media.media_options import MediaOptions
 from derlem.pipeline.executors.fork_server import warm_up
 from derlem.pipeline.ingest_options import IngestOptions
-from derlem.pipeline.run import session
+from derlem.pipeline.run import start_run
 from derlem.pipeline.stages import checked_listings, run_discover, run_ingest
 
 PICTURES = 10_000
@@ -54,7 +54,7 @@ def ingest_rate(tar: Path, folder: Path) -> float:
     )
     context, options = Context(workspace), IngestOptions()
     warm_up(["archive"])  # as `derlem run` does
-    with session(workspace, "benchmark", "", options) as work:
+    with start_run(workspace, "benchmark", "", options) as work:
         declared = [Declared("photos", "archive", "CC0-1.0", None, {})]
         run_discover(work, checked_listings([source], context, None), declared)
         begun = time.perf_counter()

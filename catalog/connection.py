@@ -14,13 +14,9 @@ import duckdb
 
 from ..core.durable import disk_error
 from ..core.errors import CatalogBusy, CatalogMissing, CatalogUnreadable, CatalogVersionError, chain
-from ..core.startup import block_pandas, probe_pandas
+from ..core.startup import probe_pandas
 from ..core.workspace import Workspace
 from .queries import SCHEMA_VERSION, names, query
-
-block_pandas()
-# what DuckDB 2 recommends instead takes no values, and is made by one thread in DuckDB 1 if it has any
-warnings.filterwarnings("ignore", message="Arrow output on a DB-API result")
 
 READ_WAIT = 5.0
 """Seconds that a reader waits for a commit to end."""
@@ -66,10 +62,25 @@ def opened(workspace: Workspace, *, read_only: bool, wait: float) -> Iterator[du
     """
     with (
         telling_damage(workspace),
+        _arrow_results(),
         closing(connect(workspace, read_only=read_only, wait=wait)) as connection,
         interruptible(connection),
     ):
         yield connection
+
+
+@contextmanager
+def _arrow_results() -> Iterator[None]:
+    """Ignore DuckDB 2's warning about Arrow results in the block.
+
+    The recommended call takes no bound values, and in DuckDB 1 runs in one thread.
+    """
+    if duckdb.__version__.startswith("1."):
+        yield
+        return
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Arrow output on a DB-API result")
+        yield
 
 
 @contextmanager

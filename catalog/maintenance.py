@@ -13,6 +13,7 @@ from ..core.durable import rename, sync_file
 from ..core.errors import CatalogMissing, CatalogVersionError
 from ..core.workspace import Workspace
 from .connection import (
+    READ_WAIT,
     WRITE_WAIT,
     create_schema,
     create_views,
@@ -59,11 +60,16 @@ def rebuild(workspace: Workspace, runs: list[dict[str, Any]], restore: Restore) 
         restore(connection, workspace)
 
 
-def compact(workspace: Workspace) -> tuple[int, int]:
-    """Rewrite the catalog without the space of replaced rows; returns its size before and after, in bytes."""
+def catalog_size(workspace: Workspace) -> int:
+    """Bytes of the catalog file; CatalogMissing if there is none."""
     if not workspace.catalog.exists():
         raise CatalogMissing(workspace.catalog)
-    before = workspace.catalog.stat().st_size
+    return workspace.catalog.stat().st_size
+
+
+def compact(workspace: Workspace) -> tuple[int, int]:
+    """Rewrite the catalog without the space of replaced rows; returns its size before and after, in bytes."""
+    before = catalog_size(workspace)
     with _replacement(workspace) as connection, telling_damage(workspace):
         create_schema(connection)
         # Exclusive: nobody reads the old file while it is copied and replaced.
@@ -77,6 +83,20 @@ def compact(workspace: Workspace) -> tuple[int, int]:
             connection.execute(f"INSERT INTO {quoted(table)} SELECT * FROM old.{quoted(table)}{order}")
         connection.execute("DETACH old")
     return before, workspace.catalog.stat().st_size
+
+
+def plan_migration(workspace: Workspace) -> tuple[int, int]:
+    """The schema version of the catalog, and the one that `migrate` would bring it to; writes nothing.
+
+    Raises what `migrate` does.
+    """
+    if not workspace.catalog.exists():
+        raise CatalogMissing(workspace.catalog)
+    with opened(workspace, read_only=True, wait=READ_WAIT) as connection:
+        before = schema_version(connection)
+    if before > SCHEMA_VERSION:
+        raise CatalogVersionError(workspace.catalog, before, SCHEMA_VERSION)
+    return before, SCHEMA_VERSION
 
 
 def migrate(workspace: Workspace) -> tuple[int, int]:

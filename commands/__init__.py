@@ -1,1 +1,1 @@
-"""What each command does across the rooms, and how its rows are shown; `cli.py` only names them."""
+"""The commands: each parses its arguments, calls one method of `Project` and renders the result."""

@@ -13,11 +13,9 @@ from typing import Any
 Table = tuple[Sequence[str], Sequence[Sequence[Any]]]
 """Columns and rows."""
 
-FORMATS = ("table", "json", "csv")
-
 
 def render(columns: Sequence[str], rows: Iterable[Sequence[Any]], form: str) -> None:
-    """Write rows in one of FORMATS. JSON is an array of objects, CSV has a header; NULL is null or empty."""
+    """Write rows as `table`, `json` (an array of objects) or `csv` (with a header); NULL is null or empty."""
     if form == "json":
         objects = [dict(zip(columns, map(_plain, row), strict=True)) for row in rows]
         json.dump(objects, sys.stdout, ensure_ascii=False, indent=2)

@@ -1,164 +1,183 @@
-"""What fills the catalog: `run`, `discover`, `ingest`, `refresh`, `retry`."""
+"""Commands that fill the catalog: `run`, `discover`, `ingest`, `refresh`, `retry`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-import duckdb
+import click
 
-from ..adapters.base import SourceOptions
-from ..catalog.connection import read_catalog, write_catalog
-from ..catalog.status import Reason, Status
-from ..core.errors import ConfigError, DerlemError
-from ..core.suggest import did_you_mean
-from ..pipeline.retry import retry as make_wait
-from ..pipeline.run import Session
-from ..pipeline.stages import (
-    check_sources,
-    checked_listings,
-    ready,
-    refreshable,
-    run_discover,
-    run_ingest,
-    run_refresh,
-    waiting,
-)
-from .app import App, say
-from .rendering import named
-from .status import answer
-from .work import begun, locked
+from .shared import Invocation, echo, invocation
 
-_MANY = 100_000
-"""Items settled in a run, at whose end it is worked out what draws need to know of them all."""
+if TYPE_CHECKING:
+    from ..core.errors import DerlemError
+    from ..results import BuildResult, DiscoverResult, IngestResult, RefreshResult, RunResult
 
 
-def run(app: App, refreshing: bool) -> bool:
-    """All stages to the end; whether an audit failed. If asked to, refresh what is ready first."""
-    if app.dry_run:
-        discover(app, ())
-        say("dry run: what follows (ingest, sample, build, audit) depends on what is discovered")
-        return False
-    sources, options = app.sources(()), app.sample_options
-    with locked(app):
-        listings = checked_listings(
-            sources, app.context, app.limit
-        )  # before the session: a wrong declaration writes nothing
-        with begun(app) as work:
-            troubles = run_discover(work, listings, app.loaded.declared)
-            if refreshing:
-                _refresh(app, work, refreshable(sources))
-            _ingest(app, work, sources)
-            if options is not None:
-                from .samples import build_shards, draw  # not before there are pictures to make it of
+@click.command()
+@click.option("--refresh", is_flag=True, help="Fetch images again that were fetched before.")
+@invocation
+def run(call: Invocation, refresh: bool) -> None:
+    """Take all stages to the end: discover, ingest, sample, build, audit.
 
-                draw(app, work, options, None)
-                build_shards(app, work, options.name)
-    if options is None:
-        say("no `sample:` is configured: discovered and ingested, nothing to build")
-        _raise_first(troubles)
-        return False
-    from .care import audit
+    Safe to call again at any time: it does what is missing. Exit code 3 when an audit has rows.
 
-    _, rows, failed = audit(app)
-    for name, severity, count, meaning, first in rows:
-        if count:
-            say(f"audit {name} ({severity}): {count:,} rows, such as {named(first[0])}. {meaning}")
-    say("audit: " + ("failed, see `derlem audit`" if failed else f"clean ({len(rows)} audits)"))
-    _raise_first(troubles)
-    return failed
-
-
-def discover(app: App, names: Sequence[str]) -> None:
-    """List sources into the catalog."""
-    sources = app.sources(names)
-    if app.dry_run:
-        for name, (listed, known) in check_sources(sources, app.context, app.limit).items():
-            say(f"{name}: {listed:,} items listed, {known:,} known")
+    \b
+    Example:
+      derlem run
+      derlem -c derlem.yaml -c cloud.yaml run
+    """
+    result = call.project(workers=True).run(refresh=refresh, dry_run=call.dry_run)
+    if result.dry_run:
+        _show_listing(result.discover)
+        if result.ingest is not None:
+            _show_counts(result.ingest.pending, "items wait to be read")
+        echo("dry run: what follows (ingest, sample, build, audit) depends on what is discovered")
         return
-    with locked(app):
-        listings = checked_listings(sources, app.context, app.limit)
-        with begun(app) as work:
-            troubles = run_discover(work, listings, app.loaded.declared)
-    _raise_first(troubles)
+    if result.refresh is not None:
+        show_refresh(result.refresh)
+    if result.ingest is not None:
+        show_ingest(result.ingest)
+    if result.build is not None:
+        show_build(result.build)
+    failed = _show_audits(result)
+    _raise_first(result.errors)
+    if failed:
+        sys.exit(3)
 
 
-def ingest(app: App, names: Sequence[str]) -> None:
-    """Settle what waits."""
-    sources = app.sources(names)
-    if app.dry_run:
-        _tell_counts(app, sources, waiting, "items wait to be read")
-        return
-    with locked(app), begun(app) as work:
-        _ingest(app, work, sources)
+@click.command()
+@click.argument("sources", nargs=-1)
+@invocation
+def discover(call: Invocation, sources: Sequence[str]) -> None:
+    """List sources (all, or those named) into the catalog.
+
+    \b
+    Example:
+      derlem discover
+      derlem discover stamps bundle
+    """
+    result = call.project().discover(*sources, dry_run=call.dry_run)
+    if result.dry_run:
+        _show_listing(result)
+    _raise_first(result.errors)
 
 
-def refresh(app: App, names: Sequence[str]) -> None:
-    """Ask again for what is ready, and take what has changed."""
-    sources = refreshable(app.sources(names))
-    if strangers := sorted(set(names) - {source.name for source in sources}):
-        raise ConfigError(f"{strangers[0]!r} is not fetched from addresses: there is nobody to ask again")
-    if app.dry_run:
-        _tell_counts(app, sources, ready, "items would be asked for again")
-        return
-    with locked(app), begun(app) as work:
-        _refresh(app, work, sources)
+@click.command()
+@click.argument("sources", nargs=-1)
+@invocation
+def ingest(call: Invocation, sources: Sequence[str]) -> None:
+    """Read, normalize and store pending items.
+
+    \b
+    Example:
+      derlem ingest
+      derlem --set ingest.workers=8 ingest bundle
+    """
+    result = call.project(workers=True).ingest(*sources, dry_run=call.dry_run)
+    if result.dry_run:
+        _show_counts(result.pending, "items wait to be read")
+    else:
+        show_ingest(result)
 
 
-def retry(app: App, names: Sequence[str], reason: str | None) -> None:
-    """Let failed items wait again."""
-    sources = [source.name for source in app.sources(names)]
-    if reason is not None and reason not in set(Reason):
-        raise ConfigError(f"there is no reason {reason!r}{did_you_mean(reason, Reason)}")
-    if app.dry_run:
-        _, rows = answer(app, "SELECT source, reason, items FROM rejections WHERE status = 'failed'")
-        chosen = [row for row in rows if row[0] in sources and reason in (None, row[1])]
-        say(f"{sum(row[2] for row in chosen):,} failed items would wait again")
-        return
-    with locked(app), begun(app) as work:
-        count = make_wait(
-            sources, work.store, run=work.run, reason=Reason(reason) if reason is not None else None
-        )
-    say(f"{count:,} failed items wait again")
+@click.command()
+@click.argument("sources", nargs=-1)
+@invocation
+def refresh(call: Invocation, sources: Sequence[str]) -> None:
+    """Fetch images again that were fetched by URL, and store those that changed.
+
+    Requests are conditional: what is unchanged is not transferred. An item keeps its image until there is a
+    new one, whatever its server answers.
+
+    \b
+    Example:
+      derlem refresh
+      derlem refresh web && derlem build
+    """
+    result = call.project(workers=True).refresh(*sources, dry_run=call.dry_run)
+    if result.dry_run:
+        _show_counts(result.ready, "items would be fetched again")
+    else:
+        show_refresh(result)
 
 
-def _ingest(app: App, work: Session, sources: Sequence[SourceOptions]) -> None:
-    """Settle what waits, and work out what every draw from so much would have to."""
-    run_ingest(work, sources, app.context, app.media, app.loaded.config.ingest)
-    counts = work.state.state.counts.get("ingest", {})
-    if sum(counts.get(status, 0) for status in Status) >= _MANY:
-        from ..sampling.dedup_index import refresh  # of few items a draw finds it as quickly
+@click.command()
+@click.argument("sources", nargs=-1)
+@click.option("--reason", help="Only items that failed with this reason code.")
+@invocation
+def retry(call: Invocation, sources: Sequence[str], reason: str | None) -> None:
+    """Re-queue failed items; rejections are final.
 
-        with write_catalog(app.workspace) as connection:
-            refresh(connection)
-    lost = [f"{counts[status]:,} {status}" for status in ("rejected", "failed") if counts.get(status)]
+    \b
+    Example:
+      derlem retry && derlem ingest
+      derlem retry web --reason timeout
+    """
+    result = call.project().retry(*sources, reason=reason, dry_run=call.dry_run)
+    would = "would be re-queued" if result.dry_run else "re-queued"
+    echo(f"{result.items:,} failed items {would}")
+
+
+def show_ingest(result: IngestResult) -> None:
+    """What was lost, if anything."""
+    lost = [f"{count:,} {name}" for name in ("rejected", "failed") if (count := result.statuses.get(name))]
     if lost:
-        say(f'{" and ".join(lost)}: `derlem sql "FROM rejections"` says why')
+        echo(f'{" and ".join(lost)}: `derlem sql "FROM rejections"` lists the reasons')
 
 
-def _refresh(app: App, work: Session, sources: Sequence[SourceOptions]) -> None:
-    context = app.context
-    if sources and not context.fetch.cache:
-        say("warning: with `fetch.cache: false` nothing is known of what was fetched: all is transferred")
-    new, kept = run_refresh(work, sources, context, app.media, app.loaded.config.ingest)
-    others = "".join(f", {count:,} {why}" for why, count in sorted(kept.items()) if why != "unchanged")
-    say(
-        f"refresh: {new:,} new, {kept['unchanged']:,} unchanged" + (others and f"; kept as they were{others}")
+def show_refresh(result: RefreshResult) -> None:
+    """What changed, and why the rest did not."""
+    for warning in result.warnings:
+        echo(f"warning: {warning}")
+    unchanged = result.kept.get("unchanged", 0)
+    others = "".join(f", {count:,} {why}" for why, count in sorted(result.kept.items()) if why != "unchanged")
+    echo(f"refresh: {result.new:,} new, {unchanged:,} unchanged" + (others and f"; kept{others}"))
+
+
+def show_build(result: BuildResult) -> None:
+    """The corpus and its size."""
+    if result.dry_run:
+        echo(
+            f"{result.name}: {result.samples:,} samples in {result.shards:,} shards, "
+            f"about {result.bytes:,} bytes"
+        )
+        return
+    echo(
+        f"corpus {result.name}: {result.samples:,} samples in {result.shards:,} shards, "
+        f"{result.bytes:,} bytes, in {result.folder}"
     )
 
 
-def _tell_counts(
-    app: App,
-    sources: Sequence[SourceOptions],
-    count: Callable[[duckdb.DuckDBPyConnection, Sequence[SourceOptions]], int],
-    what: str,
-) -> None:
-    """Say of each source how many of its items a command would take up."""
-    with read_catalog(app.workspace) as connection:
-        for source in sources:
-            say(f"{source.name}: {count(connection, [source]):,} {what}")
+def _show_listing(result: DiscoverResult) -> None:
+    for source in result.sources:
+        echo(f"{source.source}: {source.listed:,} items listed, {source.known:,} known")
 
 
-def _raise_first(troubles: Sequence[DerlemError]) -> None:
-    """The error of a source whose listing failed on the way: said last, when all else is done."""
-    if troubles:
-        raise troubles[0]
+def _show_counts(counts: Mapping[str, int], what: str) -> None:
+    for source, count in counts.items():
+        echo(f"{source}: {count:,} {what}")
+
+
+def _show_audits(result: RunResult) -> bool:
+    """One line per finding; whether an error audit has rows."""
+    from .rendering import named
+
+    if result.audit is None:
+        echo("no `sample:` is configured: discovered and ingested, nothing to build")
+        return False
+    for found in result.audit.findings:
+        audit = found.audit
+        first = named(found.examples[0])
+        echo(f"audit {audit.name} ({audit.severity}): {found.count:,} rows, such as {first}. {audit.meaning}")
+    failed = result.audit.failed
+    clean = f"clean ({len(result.audit.results)} audits)"
+    echo("audit: " + ("failed, see `derlem audit`" if failed else clean))
+    return failed
+
+
+def _raise_first(errors: Sequence[DerlemError]) -> None:
+    """The error of a source whose listing failed ends the command, after everything else is done."""
+    if errors:
+        raise errors[0]

@@ -1,65 +1,75 @@
-"""The hashes of pictures outside the catalog, such as an evaluation set: read as a source's items are."""
+"""Hashes of images outside the catalog, such as an evaluation set: read as the items of a source are."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
+from pydantic import ValidationError
+
 from ..adapters.base import Adapter, Context, SourceOptions
 from ..adapters.registry import adapter_class
 from ..catalog.models import Failure, Rejected
-from ..core.errors import DerlemError
+from ..core.errors import ConfigError, DerlemError, first_problem
 from ..media.image import normalize
 from ..media.image_options import ImageOptions
 
 log = logging.getLogger("derlem.adapters")
 
 
-class UnreadPictures(DerlemError):
-    """Pictures whose hashes were asked for could not be read."""
+class UnreadImages(DerlemError):
+    """Images whose hashes are needed could not be read."""
 
 
 @dataclass(frozen=True, slots=True)
-class PictureHashes:
-    """sha256 of the bytes as they lie there and as a corpus would hold them, and the difference hash."""
+class ImageHashes:
+    """sha256 of the bytes in the source and in a corpus (normalized), and the difference hash; all in hex."""
 
     original_sha256: str
     sha256: str
     dhash: str
 
 
+def evaluation_source(declaration: Mapping[str, Any], label: str) -> SourceOptions:
+    """A source that is read for its hashes and never registered; ConfigError for a wrong declaration."""
+    try:
+        return adapter_class(declaration["adapter"]).Options.model_validate(declaration)
+    except ValidationError as error:
+        raise ConfigError(f"{label}: {first_problem(error)}", key="sample.exclude") from error
+
+
 def hashed_form(image: ImageOptions) -> ImageOptions:
-    """The form in which pictures are hashed: the corpus's, whose limits are not theirs."""
+    """The form in which images are hashed: the corpus's, without its limits."""
     return ImageOptions(format=image.format, quality=image.quality)
 
 
-def picture_hashes(source: SourceOptions, context: Context, image: ImageOptions) -> Iterator[PictureHashes]:
-    """The hashes of every picture that the source lists, in no particular order.
+def image_hashes(source: SourceOptions, context: Context, image: ImageOptions) -> Iterator[ImageHashes]:
+    """The hashes of every image that the source lists, in no particular order.
 
-    What is no picture, or a broken one, is passed over and counted in the log. Raises what listing the
-    source does, and UnreadPictures when one cannot be read at all, or when there is none: whoever asks
-    for the hashes relies on having them.
+    Files that are not images, or broken ones, are skipped and counted in the log. Raises what listing the
+    source does, and UnreadImages if an item cannot be read at all or the source has no image: a sample from
+    which an evaluation set is excluded must not be drawn without its hashes.
     """
     adapter: Adapter[Any] = adapter_class(source.adapter)(context)
     options = hashed_form(image)
     items = (item for item in chain.from_iterable(adapter.discover(source)) if item.reason is None)
-    read = passed_over = 0
+    read = skipped = 0
     for item_id, result in adapter.read(source, items):
         if isinstance(result, Failure):
             why = f"{result.reason}: {result.detail}"
-            raise UnreadPictures(f"{source.name}: {item_id} cannot be read ({why})")
+            raise UnreadImages(f"{source.name}: {item_id} cannot be read ({why})")
         try:
-            picture = normalize(result.data, options)
+            normalized = normalize(result.data, options)
         except Rejected as rejection:
-            passed_over += 1
+            skipped += 1
             log.debug("%s: %s has no hashes: %s", source.name, item_id, rejection)
             continue
         read += 1
-        yield PictureHashes(picture.original_sha256, picture.sha256, picture.dhash)
-    if passed_over:
-        log.warning("%s: %d files are no pictures that can be read", source.name, passed_over)
+        yield ImageHashes(normalized.original_sha256, normalized.sha256, normalized.dhash)
+    if skipped:
+        log.warning("%s: %d files are not readable images", source.name, skipped)
     if not read:
-        raise UnreadPictures(f"{source.name}: no picture there")
+        raise UnreadImages(f"{source.name}: the source has no image")

@@ -21,7 +21,7 @@ from ..adapters.huggingface.hub import HubFiles
 from ..adapters.tree import Tree
 from ..core.durable import replacing
 from ..media.image_options import ImageOptions
-from .evaluation_hashes import PictureHashes, hashed_form, picture_hashes
+from .evaluation_hashes import ImageHashes, hashed_form, image_hashes
 
 log = logging.getLogger("derlem.adapters")
 
@@ -37,13 +37,13 @@ Stamps = list[tuple[str, int, int]]
 """Name, size in bytes and time of the last change (ns) of every file."""
 
 
-def kept_hashes(
+def cached_hashes(
     source: SourceOptions, context: Context, image: ImageOptions, *, keep: bool
-) -> Iterator[PictureHashes]:
-    """What `picture_hashes` gives, from the cache where nothing has changed since they were kept there.
+) -> Iterator[ImageHashes]:
+    """What `image_hashes` gives, from the cache where nothing has changed since they were kept there.
 
     Of a folder the names, sizes and times of its files tell; a dataset on the hub is asked for its commit,
-    and read at that. With `keep` what had to be read is kept. Raises what `picture_hashes` does.
+    and read at that. With `keep` what had to be read is kept. Raises what `image_hashes` does.
     """
     files: Stamps | None = None
     if isinstance(source, HuggingfaceOptions) and source.hub_id is not None:
@@ -54,7 +54,7 @@ def kept_hashes(
     elif isinstance(source, FilesOptions):
         files = _files(Tree(source.path, without=context.workspace.root))
     if files is None:
-        yield from picture_hashes(source, context, image)
+        yield from image_hashes(source, context, image)
         return
     path = _place(source, files, context, image)
     if (found := _read(path)) is not None:
@@ -62,7 +62,7 @@ def kept_hashes(
         yield from found
         return
     read = []
-    for hashes in picture_hashes(source, context, image):
+    for hashes in image_hashes(source, context, image):
         read.append(hashes)
         yield hashes
     if keep:
@@ -95,7 +95,7 @@ def _place(source: SourceOptions, files: Stamps, context: Context, image: ImageO
     return context.workspace.hashes / f"{digest}.parquet"
 
 
-def _read(path: Path) -> list[PictureHashes] | None:
+def _read(path: Path) -> list[ImageHashes] | None:
     """Kept hashes; None if there are none, or none that can be read."""
     try:
         table = pq.read_table(path, columns=list(_COLUMNS), page_checksum_verification=True)
@@ -104,4 +104,4 @@ def _read(path: Path) -> list[PictureHashes] | None:
     except (OSError, pa.ArrowException) as error:
         log.warning("%s is damaged, and made anew: %s", path, error)
         return None
-    return [PictureHashes(**row) for row in table.to_pylist()]
+    return [ImageHashes(**row) for row in table.to_pylist()]

@@ -1,4 +1,4 @@
-"""The retry stage: failed items, which are those that may do better another time, wait again."""
+"""The retry stage: re-queues failed items, whose cause may be transient."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from ..catalog.models import now
 from ..catalog.queries import query
 from ..catalog.segments import row_schema
 from ..catalog.status import Reason
+from ..core.workspace import Workspace
 from .segment_store import SegmentStore
 
 
@@ -24,3 +25,14 @@ def retry(sources: Sequence[str], store: SegmentStore, *, run: str, reason: Reas
             taken += rows.num_rows
     store.commit()
     return taken
+
+
+def count_retryable(sources: Sequence[str], workspace: Workspace, *, reason: Reason | None = None) -> int:
+    """How many items `retry` would re-queue; writes nothing."""
+    with read_catalog(workspace) as connection:
+        [(items,)] = connection.execute(
+            "SELECT count(*) FROM items WHERE status = 'failed' AND list_contains($sources, source)"
+            " AND ($reason IS NULL OR reason = $reason)",
+            {"sources": list(sources), "reason": reason},
+        ).fetchall()
+    return int(items)

@@ -1,4 +1,4 @@
-"""A run from start to end: the state file, recovery of a killed predecessor, the record."""
+"""A run from start to end: its state file, recovery of a killed predecessor, its row in the catalog."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from ..catalog.models import now
 from ..catalog.runs import record_run
 from ..catalog.sources import Declared, declare_sources, provenance
 from ..core.durable import replace_file
+from ..core.progress import Progress, Silent
 from ..core.workspace import Workspace
 from .ingest_options import IngestOptions
 from .segment_store import SegmentStore
@@ -24,25 +25,27 @@ log = logging.getLogger("derlem.pipeline")
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
-    """A run, and what its stages need."""
+class RunScope:
+    """A run under way, and what its stages need."""
 
     workspace: Workspace
     run: str
     store: SegmentStore
     state: StateFile
+    progress: Progress
 
 
 @contextmanager
-def session(
+def start_run(
     workspace: Workspace,
     command: str,
     config_hash: str,
     ingest: IngestOptions,
-) -> Iterator[Session]:
-    """A run under the workspace's lock, which the caller holds.
+    progress: Progress | None = None,
+) -> Iterator[RunScope]:
+    """A run for the block, which ends as done, failed or interrupted. The caller holds the workspace's lock.
 
-    What a killed run left is taken up first. However the command ends, its run says how.
+    Finished segments of a killed run are merged first.
     """
     _close_killed_run(workspace)
     for leftover in workspace.state.glob("plan-*.parquet"):
@@ -53,7 +56,7 @@ def session(
         with write_catalog(workspace) as connection:
             store.recover(connection)
             record_run(connection, asdict(state.state))
-        yield Session(workspace, state.state.run, store, state)
+        yield RunScope(workspace, state.state.run, store, state, progress or Silent())
     except BaseException as error:
         store.tidy()  # on a full disk, what follows needs the room
         state.finish("interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
@@ -102,9 +105,9 @@ def _recorded_state(workspace: Workspace, run: str) -> str | None:
 
 
 def _close_killed_run(workspace: Workspace) -> None:
-    """A run that was killed cannot say so: the next one does, in its state files and in the catalog.
+    """Record a killed run as interrupted, in its state files and in the catalog.
 
-    Only the last run can have been: one instance works at a time, and each closes its predecessor.
+    Only the last run can be one: one instance runs at a time, and each closes its predecessor.
     """
     last = last_state(workspace)
     if last is None:
@@ -116,6 +119,6 @@ def _close_killed_run(workspace: Workspace) -> None:
         return
     with write_catalog(workspace) as connection:
         record_run(connection, asdict(last))
-    if killed:  # else it was between its last two words: to the state file and to the catalog
+    if killed:  # otherwise it was killed between writing its last state and its row in the catalog
         StateFile(workspace, last)
         log.info("run %s had been killed", last.run)

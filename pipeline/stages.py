@@ -1,4 +1,4 @@
-"""The inbound stages as commands call them: what is asked for, in a session, with progress."""
+"""The inbound stages within a run, with progress: discover, ingest, refresh."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from ..catalog.segments import row_schema
 from ..catalog.sources import Declared
 from ..catalog.status import Status
 from ..core.errors import DerlemError
+from ..core.progress import Progress, meter
 from ..core.workspace import Workspace
 from ..media.media_options import MediaOptions
 from ..media.pdf import PdfOptions, resolve_renderer
@@ -28,9 +29,8 @@ from .executors.local import LocalExecutor
 from .ingest import carry_out, ingest
 from .ingest_options import IngestOptions
 from .job import Job
-from .progress import meter
 from .refresh import plan_again
-from .run import Session, declare, write_provenance
+from .run import RunScope, declare, write_provenance
 from .segment_writer import WrittenSegment
 
 log = logging.getLogger("derlem.pipeline")
@@ -58,21 +58,34 @@ def _known_sources(connection: duckdb.DuckDBPyConnection) -> dict[str, Known]:
     return {source: Known(config_hash, items, ordinal) for source, config_hash, items, ordinal in rows}
 
 
+@dataclass(frozen=True, slots=True)
+class SourceListing:
+    """The listing of one source.
+
+    `listed` counts what the source holds now (up to an error), `known` the items that the catalog held
+    before, `new` those that were added (None in a dry run). `error` is what ended the listing early.
+    """
+
+    source: str
+    listed: int
+    known: int
+    new: int | None = None
+    error: DerlemError | None = None
+
+
 def check_sources(
-    sources: Sequence[SourceOptions], context: Context, limit: int | None
-) -> dict[str, tuple[int, int]]:
-    """What discovering would do, without writing anything: (listed, already known) by source."""
+    sources: Sequence[SourceOptions], context: Context, limit: int | None, progress: Progress
+) -> list[SourceListing]:
+    """List the sources and write nothing."""
     known = known_sources(context.workspace)
-    result = {}
+    result = []
     with tempfile.TemporaryDirectory(prefix="derlem-dry-run-") as notes:
         for listing in checked_listings(sources, replace(context, dry_notes=Path(notes)), limit):
             name = listing.source.name
-            with meter(f"list {name}") as shown:
-                listed = 0
+            with meter(progress, f"list {name}") as shown:
                 for batch in listing.batches:
-                    listed += len(batch)
                     shown.advance(len(batch))
-            result[name] = (listed, known[name].items if name in known else 0)
+            result.append(SourceListing(name, shown.done, known[name].items if name in known else 0))
     return result
 
 
@@ -85,58 +98,60 @@ def checked_listings(sources: Sequence[SourceOptions], context: Context, limit: 
 
 
 def run_discover(
-    session: Session, listings: Sequence[Listing], declared: Sequence[Declared]
-) -> list[DerlemError]:
-    """Register all declared sources and list those that were begun to their end.
+    scope: RunScope, listings: Sequence[Listing], declared: Sequence[Declared]
+) -> list[SourceListing]:
+    """Register all declared sources and complete the listings.
 
-    A source whose listing fails on the way keeps what was listed; the others go on. Returns the errors.
+    A source whose listing fails keeps the items that were listed before; the others go on.
     """
-    session.state.enter("discover")
-    with write_catalog(session.workspace) as connection:
+    scope.state.enter("discover")
+    with write_catalog(scope.workspace) as connection:
         known = _known_sources(connection)
-        declare(session.workspace, connection, declared)
+        declare(scope.workspace, connection, declared)
     hashes = {source.source: source.config_hash for source in declared}
-    troubles: list[DerlemError] = []
-    for listing in listings:
-        name = listing.source.name
-        try:
-            _discover_one(session, listing, known.get(name), hashes[name])
-        except DerlemError as error:
-            log.error("%s: %s", name, error)
-            troubles.append(error)
-    return troubles
+    return [
+        _discover_one(scope, listing, known.get(listing.source.name), hashes[listing.source.name])
+        for listing in listings
+    ]
 
 
-def _discover_one(session: Session, listing: Listing, before: Known | None, config_hash: str) -> None:
+def _discover_one(scope: RunScope, listing: Listing, before: Known | None, config_hash: str) -> SourceListing:
     name = listing.source.name
-    with meter(f"discover {name}") as shown:
+    failure: DerlemError | None = None
+    with meter(scope.progress, f"discover {name}") as shown:
 
         def progress(listed: int, new: int) -> None:
             shown.advance(listed, new=new)
-            session.state.count("discover", {name: new})
+            scope.state.count("discover", {name: new})
 
-        discover(
-            listing,
-            session.store,
-            run=session.run,
-            first_ordinal=before.next_ordinal if before else 0,
-            amend=before is not None and before.config_hash != config_hash,
-            progress=progress,
-        )
+        try:
+            discover(
+                listing,
+                scope.store,
+                run=scope.run,
+                first_ordinal=before.next_ordinal if before else 0,
+                amend=before is not None and before.config_hash != config_hash,
+                progress=progress,
+            )
+        except DerlemError as error:
+            log.error("%s: %s", name, error)
+            failure = error
+    known = before.items if before else 0
+    return SourceListing(name, shown.done, known, shown.counts.get("new", 0), failure)
 
 
 def run_ingest(
-    session: Session,
+    scope: RunScope,
     sources: Sequence[SourceOptions],
     context: Context,
     media: MediaOptions,
     options: IngestOptions,
-) -> None:
-    """Settle everything of the given sources that waits."""
-    session.state.enter("ingest")
+) -> dict[str, int]:
+    """Read and store all pending items of the sources; returns items by status, and their `bytes`."""
+    scope.state.enter("ingest")
     media = with_renderer(media)
     job = Job(
-        run=session.run,
+        run=scope.run,
         context=context,
         media=media,
         ingest=options,
@@ -144,48 +159,49 @@ def run_ingest(
         adapters={source.name: adapter_class(source.adapter) for source in sources},
     )
     with LocalExecutor(job) as executor, ExitStack() as stack:
-        with read_catalog(session.workspace) as connection:
-            items = waiting(connection, sources)
+        with read_catalog(scope.workspace) as connection:
+            items = sum(count_items(connection, sources, Status.DISCOVERED).values())
             executor.start(items)  # beside the planning
             warn_of_mixed_renderers(connection, media.pdf)
-        shown = stack.enter_context(meter("ingest", items))
+        shown = stack.enter_context(meter(scope.progress, "ingest", items))
 
         def progress(segment: WrittenSegment) -> None:
             pages = segment.statuses.get("discovered", 0)
             counts = {status: count for status, count in segment.statuses.items() if status != "discovered"}
             shown.grow(pages)
             shown.advance(segment.items - pages, **counts)
-            state = session.state
+            state = scope.state
             state.state.worker_memory_peak = executor.peak_memory
             state.state.worker_deaths = executor.deaths
             state.count("ingest", {**counts, "bytes": segment.payload_bytes})
 
-        ingest(sources, session.store, executor, job, progress)
-        session.state.state.worker_memory_peak = executor.peak_memory
-        session.state.state.worker_deaths = executor.deaths
-    write_provenance(session.workspace)
+        ingest(sources, scope.store, executor, job, progress)
+        scope.state.state.worker_memory_peak = executor.peak_memory
+        scope.state.state.worker_deaths = executor.deaths
+    write_provenance(scope.workspace)
+    return dict(scope.state.state.counts.get("ingest", {}))
 
 
 def run_refresh(
-    session: Session,
+    scope: RunScope,
     sources: Sequence[SourceOptions],
     context: Context,
     media: MediaOptions,
     options: IngestOptions,
 ) -> tuple[int, Counter[str]]:
-    """Ask again for what is ready; how many pictures are new, and how many items stay, by why."""
-    session.state.enter("refresh")
+    """Fetch ready items again; returns how many images are new, and how many items stay, by cause."""
+    scope.state.enter("refresh")
     adapters = {source.name: adapter_class(source.adapter) for source in sources}
-    job = Job(session.run, context, media, options, row_schema(), adapters)
+    job = Job(scope.run, context, media, options, row_schema(), adapters)
     new, kept = 0, Counter[str]()
-    with read_catalog(session.workspace) as connection:
-        items = ready(connection, sources)
-    with meter("refresh", items) as shown:
+    with read_catalog(scope.workspace) as connection:
+        items = sum(count_items(connection, sources, Status.READY).values())
+    with meter(scope.progress, "refresh", items) as shown:
 
-        def tell(counts: Counter[str]) -> None:
+        def report(counts: Counter[str]) -> None:
             kept.update(counts)
             shown.advance(counts.total(), **counts)
-            session.state.count("refresh", dict(counts))
+            scope.state.count("refresh", dict(counts))
 
         def progress(segment: WrittenSegment) -> None:
             nonlocal new
@@ -193,28 +209,23 @@ def run_refresh(
                 return
             new += segment.items
             shown.advance(segment.items, new=segment.items)
-            session.state.count("refresh", {"new": segment.items})
+            scope.state.count("refresh", {"new": segment.items})
 
-        with LocalExecutor(job, tell) as executor:
-            carry_out(plan_again(sources, session.store, job), session.store, executor, progress)
-    write_provenance(session.workspace)
+        with LocalExecutor(job, report) as executor:
+            carry_out(plan_again(sources, scope.store, job), scope.store, executor, progress)
+    write_provenance(scope.workspace)
     return new, kept
 
 
-def ready(connection: duckdb.DuckDBPyConnection, sources: Sequence[SourceOptions]) -> int:
-    """How many items of the sources are ready."""
-    return _count(connection, sources, Status.READY)
-
-
 def refreshable(sources: Sequence[SourceOptions]) -> list[SourceOptions]:
-    """Those of the sources whose items are fetched one by one from their addresses."""
+    """The sources whose items are fetched one by one from their URLs."""
     return [
         source for source in sources if adapter_class(source.adapter).partitioning is Partitioning.BY_WORKER
     ]
 
 
 def warn_of_mixed_renderers(connection: duckdb.DuckDBPyConnection, pdf: PdfOptions) -> None:
-    """Say so when pages of a source will be drawn by another renderer than those before."""
+    """Log a warning when a source's pages will be drawn by another renderer than its earlier pages."""
     chosen = pdf.renderer
     for source, renderer, pages in connection.execute(query("segments/renderers")).fetchall():
         if renderer not in (None, chosen):
@@ -227,17 +238,16 @@ def warn_of_mixed_renderers(connection: duckdb.DuckDBPyConnection, pdf: PdfOptio
             )
 
 
-def waiting(connection: duckdb.DuckDBPyConnection, sources: Sequence[SourceOptions]) -> int:
-    """How many items of the sources wait to be read."""
-    return _count(connection, sources, Status.DISCOVERED)
-
-
-def _count(connection: duckdb.DuckDBPyConnection, sources: Sequence[SourceOptions], status: Status) -> int:
+def count_items(
+    connection: duckdb.DuckDBPyConnection, sources: Sequence[SourceOptions], status: Status
+) -> dict[str, int]:
+    """Items of a status, by source; 0 where there is none."""
+    counts = {source.name: 0 for source in sources}
     found = connection.execute(
-        "SELECT count(*) FROM items WHERE status = ? AND list_contains(?, source)",
-        [status, [source.name for source in sources]],
-    ).fetchall()
-    return int(found[0][0])
+        "SELECT source, count(*) FROM items WHERE status = ? AND list_contains(?, source) GROUP BY source",
+        [status, list(counts)],
+    )
+    return {**counts, **dict(found.fetchall())}
 
 
 def with_renderer(media: MediaOptions) -> MediaOptions:

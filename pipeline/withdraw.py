@@ -51,6 +51,12 @@ def find(workspace: Workspace, takedown: Takedown, run: str) -> pa.Table:
     return rows.cast(row_schema())
 
 
+def count_by_source(workspace: Workspace, takedown: Takedown) -> dict[str, int]:
+    """How many items of each source the takedown would withdraw; writes nothing. Raises what `find` does."""
+    sources = find(workspace, takedown, "").column("source").value_counts().to_pylist()
+    return {counted["values"]: counted["counts"] for counted in sources}
+
+
 def withdraw(store: SegmentStore, takedown: Takedown, run: str) -> dict[str, int]:
     """Mark the items as withdrawn; returns how many of each source."""
     rows = find(store.workspace, takedown, run)

@@ -23,6 +23,11 @@ class NodeDiff:
     came: int
     stayed: int
 
+    @property
+    def label(self) -> str:
+        """The node as people read it."""
+        return label(self.category, self.source)
+
 
 @dataclass(frozen=True, slots=True)
 class ManifestDiff:

@@ -138,6 +138,23 @@ class Exclusion(StrictModel):
         """What it is, for messages."""
         return self.folder or self.hashes or f"{self.dataset}[{self.split}]"
 
+    @property
+    def declaration(self) -> dict[str, Any]:
+        """The folder or dataset as the declaration of a source that lists its images."""
+        if self.folder is not None:
+            declared: dict[str, Any] = {"adapter": "files", "path": self.folder}
+        else:
+            columns = {"image": self.column}
+            declared = {
+                "adapter": "huggingface",
+                "dataset": self.dataset,
+                "split": self.split,
+                "columns": columns,
+            }
+            if self.revision:
+                declared["revision"] = self.revision
+        return {**declared, "name": "excluded", "license": "LicenseRef-Excluded"}
+
 
 class SampleOptions(StrictModel):
     """A sample: how many items, from where, in which proportions."""

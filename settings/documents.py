@@ -28,7 +28,8 @@ class Document:
     """A configuration as read: plain values, the files, and the file and line of each key."""
 
     values: dict[str, Any] = field(default_factory=dict)
-    files: tuple[Path, ...] = ()
+    folder: Path = field(default_factory=Path.cwd)
+    """The folder of the first file; the default workspace is a folder in it."""
     marks: dict[Key, tuple[Path | str, int]] = field(default_factory=dict)
 
     @property
@@ -68,12 +69,33 @@ def read_documents(files: Iterable[Path] = (), overrides: Iterable[str] = ()) ->
     one of that name, a new one is appended); any other value is replaced. ConfigError with file and line
     for what is not a configuration.
     """
-    document = Document(files=tuple(files) or (DEFAULT_FILE,))
-    for file in document.files:
+    paths = tuple(files) or (DEFAULT_FILE,)
+    document = Document(folder=paths[0].resolve().parent)
+    for file in paths:
         _lay_over(document, _read(file))
     for override in overrides:
         _lay_over(document, _parse_override(override, document))
     return document
+
+
+def document_from(config: Mapping[str, Any], folder: Path) -> Document:
+    """A configuration given as a mapping; its relative paths are resolved against `folder`.
+
+    Strings are literal: `${ENV}` is not replaced.
+    """
+    values = _rooted(config, folder.resolve())
+    return Document(values=values, folder=folder.resolve())
+
+
+def _rooted(value: Any, folder: Path) -> Any:
+    """A copy whose strings and paths know the folder that they are relative to."""
+    if isinstance(value, Mapping):
+        return {str(name): _rooted(each, folder) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_rooted(each, folder) for each in value]
+    if isinstance(value, (str, os.PathLike)):
+        return ConfigStr.of(os.fspath(value), folder)
+    return value
 
 
 def _read(file: Path) -> Document:

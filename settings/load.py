@@ -43,7 +43,7 @@ def validated(document: Document) -> Loaded:
     ConfigError names file, line and key, and the nearest valid key for one that is unknown.
     """
     values = dict(document.values)
-    values.setdefault("workspace", ConfigStr.of("work", document.files[0].resolve().parent))
+    values.setdefault("workspace", ConfigStr.of("work", document.folder))
     values["sources"] = _sources(document)
     try:
         config = Config.model_validate(values)

@@ -93,7 +93,7 @@ def test_an_evaluation_set_that_cannot_be_read_is_an_error(
     (empty / "readme.txt").write_text("the pictures are elsewhere")
     mine = project(clipart(demo), sample=everything(exclude=[str(empty)]))
     said = mine.derlem("run", code=2).stderr
-    assert "no picture" in said and str(empty) in said
+    assert "no image" in said and str(empty) in said
     (empty / "broken.png").write_bytes(io.BytesIO(pictures(demo)[0].read_bytes()).read(200))
-    assert "no picture" in mine.derlem("sample", code=2).stderr
+    assert "no image" in mine.derlem("sample", code=2).stderr
     assert mine.rows("FROM manifests") == []

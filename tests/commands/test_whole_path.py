@@ -204,7 +204,7 @@ def test_the_deduplication_index_follows_changes(
     shutil.copy(one, other)
     both = {str(path.relative_to(pictures)) for path in (one, other)}
     mine.derlem("discover")
-    monkeypatch.setattr("derlem.commands.stages._MANY", 1)
+    monkeypatch.setattr("derlem.execution.DEDUP_INDEX_AFTER", 1)
     mine.derlem("ingest")
     assert both <= {row["uri"] for row in mine.rows("SELECT uri FROM dedup_items JOIN items USING (item_id)")}
     after = draw()
@@ -417,7 +417,7 @@ def test_takedown_from_a_corpus_whose_sample_was_drawn_anew(
     drawn = {row["item_id"] for row in mine.rows(f"FROM manifest WHERE corpus = '{name}'")}
     gone = min(earlier - drawn)
     said = mine.derlem("withdraw", "--key", gone).stderr
-    assert "drawn anew since it was built" in said
+    assert "drawn again since it was built" in said
     held = {row["item_id"] for row in mine.rows(f"FROM manifest WHERE corpus = '{name}'")}
     assert held == drawn
     mine.derlem("audit")

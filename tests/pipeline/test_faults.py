@@ -15,7 +15,7 @@ from derlem.media.media_options import MediaOptions
 from derlem.pipeline.executors.local import WorkerError
 from derlem.pipeline.ingest_options import IngestOptions
 from derlem.pipeline.retry import retry
-from derlem.pipeline.run import session
+from derlem.pipeline.run import start_run
 from derlem.pipeline.stages import checked_listings, run_discover, run_ingest
 
 OPTIONS = IngestOptions(workers=2, segment_items=7)
@@ -30,7 +30,7 @@ def ingest(
     declaration = {"name": "s", "adapter": adapter, "license": "MIT", "acts": acts}
     source = adapter_class(adapter).Options.model_validate(declaration)
     context = Context(workspace)
-    with session(workspace, "test", "hash", limits) as work:
+    with start_run(workspace, "test", "hash", limits) as work:
         if again:
             retry(["s"], work.store, run=work.run)
         listings = checked_listings([source], context, None)

@@ -15,8 +15,8 @@ from derlem.adapters.huggingface.adapter import HuggingfaceOptions
 from derlem.core.workspace import Workspace
 from derlem.media.image_options import ImageOptions
 from derlem.pipeline import evaluation_hashes as hashes
-from derlem.pipeline.evaluation_hashes import PictureHashes, UnreadPictures
-from derlem.pipeline.hash_cache import kept_hashes
+from derlem.pipeline.evaluation_hashes import ImageHashes, UnreadImages
+from derlem.pipeline.hash_cache import cached_hashes
 
 
 @pytest.fixture
@@ -41,10 +41,10 @@ def pictures(demo: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def hashed(folder: Path, *, keep: bool = True, **image: Any) -> list[PictureHashes]:
+def hashed(folder: Path, *, keep: bool = True, **image: Any) -> list[ImageHashes]:
     source = FilesOptions(name="excluded", adapter="files", license="CC0-1.0", path=str(folder))
     context = Context(Workspace(folder.parent / "work"))
-    return list(kept_hashes(source, context, ImageOptions(**image), keep=keep))
+    return list(cached_hashes(source, context, ImageOptions(**image), keep=keep))
 
 
 def kept(folder: Path) -> list[Path]:
@@ -110,13 +110,13 @@ def test_nothing_is_kept_of_what_is_not_asked_for_or_breaks_off(pictures: Path, 
     hashed(pictures, keep=False)
     assert not kept(pictures)
     source = FilesOptions(name="excluded", adapter="files", license="CC0-1.0", path=str(pictures))
-    begun = kept_hashes(source, Context(Workspace(pictures.parent / "work")), ImageOptions(), keep=True)
+    begun = cached_hashes(source, Context(Workspace(pictures.parent / "work")), ImageOptions(), keep=True)
     next(begun)
     begun.close()
     assert not kept(pictures)
     empty = pictures.parent / "empty"
     empty.mkdir()
-    with pytest.raises(UnreadPictures):
+    with pytest.raises(UnreadImages):
         hashed(empty)
     assert not kept(pictures)
 
@@ -135,11 +135,11 @@ def test_a_damaged_file_is_made_anew(pictures: Path, decoded: list[bytes]) -> No
         assert path.read_bytes() == whole and kept(pictures) == [path]
 
 
-def hosted(dataset: Path, workspace: Path) -> list[PictureHashes]:
+def hosted(dataset: Path, workspace: Path) -> list[ImageHashes]:
     source = HuggingfaceOptions(
         name="excluded", adapter="huggingface", license="CC0-1.0", dataset=str(dataset)
     )
-    return list(kept_hashes(source, Context(Workspace(workspace)), ImageOptions(), keep=True))
+    return list(cached_hashes(source, Context(Workspace(workspace)), ImageOptions(), keep=True))
 
 
 def test_a_dataset_on_disk(pictures: Path, tmp_path: Path, decoded: list[bytes]) -> None:
@@ -153,7 +153,7 @@ def test_a_dataset_on_disk(pictures: Path, tmp_path: Path, decoded: list[bytes])
     assert hosted(pictures, tmp_path / "work") == first and len(decoded) == 6
     picture.rename(tmp_path / "elsewhere.png")
     picture.symlink_to(tmp_path / "elsewhere.png")
-    with pytest.raises(UnreadPictures, match="leads out"):
+    with pytest.raises(UnreadImages, match="leads out"):
         hosted(pictures, tmp_path / "work")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from derlem.pipeline.logs import configure_logs
+from derlem.commands.logs import configure_logs
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""`derlem doctor`: what could stand in the way, found before hours of work are lost to it."""
+"""Checks of the machine, the configuration and the workspace, for problems that would end a run late."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import importlib.util
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import duckdb
@@ -18,8 +17,8 @@ import psutil
 from ..catalog.connection import read_catalog
 from ..core.errors import DerlemError
 from ..core.workspace import Workspace
-from ..media.pdf import resolve_renderer
-from ..settings.load import Loaded, load
+from ..media.pdf import PdfOptions, resolve_renderer
+from .ingest_options import IngestOptions
 
 EXTRAS = {
     "fetch": "aiohttp",
@@ -34,26 +33,15 @@ LOW_SPACE = 10 * 1024**3
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing looked at; `wrong` makes the command fail, `note` does not."""
+    """The result of one check; `wrong` makes the command fail, `note` does not."""
 
     check: str
     state: Literal["good", "note", "wrong"]
     detail: str
 
 
-def examine(files: Sequence[Path], overrides: Sequence[str]) -> list[Finding]:
-    """Look at the machine, then at the configuration, then at its workspace."""
-    findings = [*_machine()]
-    try:
-        loaded = load(files, overrides)
-    except DerlemError as error:
-        return [*findings, Finding("configuration", "wrong", str(error))]
-    names = ", ".join(source.name for source in loaded.config.sources)
-    findings.append(Finding("configuration", "good", f"{len(loaded.config.sources)} sources: {names}"))
-    return [*findings, *_configured(loaded), *_workspace(Workspace(Path(loaded.config.workspace)))]
-
-
-def _machine() -> Iterator[Finding]:
+def examine_machine() -> Iterator[Finding]:
+    """Check Python, libraries and resources."""
     version = ".".join(map(str, sys.version_info[:3]))
     yield Finding("python", "good" if sys.version_info >= (3, 11) else "wrong", version)
     yield Finding("libraries", "good", f"duckdb {duckdb.__version__}, pillow {PIL.__version__}")
@@ -73,25 +61,24 @@ def _machine() -> Iterator[Finding]:
     yield Finding("optional parts", "note" if missing else "good", detail)
 
 
-def _configured(loaded: Loaded) -> Iterator[Finding]:
-    config = loaded.config
-    needed = config.ingest.workers * int(config.ingest.memory_limit)
+def examine_options(ingest: IngestOptions, pdf: PdfOptions) -> Iterator[Finding]:
+    """Check whether the machine can do what the configuration asks for."""
+    needed = ingest.workers * int(ingest.memory_limit)
     total = psutil.virtual_memory().total
     yield Finding(
         "worker memory",
         "good" if needed <= total else "note",
-        f"{config.ingest.workers} workers of at most {int(config.ingest.memory_limit) / 2**30:.1f} GiB each, "
+        f"{ingest.workers} workers of at most {int(ingest.memory_limit) / 2**30:.1f} GiB each, "
         f"{total / 2**30:.1f} GiB in all",
     )
     try:
-        yield Finding("pdf renderer", "good", resolve_renderer(config.pdf))
+        yield Finding("pdf renderer", "good", resolve_renderer(pdf))
     except DerlemError as error:
         yield Finding("pdf renderer", "wrong", str(error))
-    if config.sample is None:
-        yield Finding("sample", "note", "none is configured: `run` ends after ingest")
 
 
-def _workspace(workspace: Workspace) -> Iterator[Finding]:
+def examine_workspace(workspace: Workspace) -> Iterator[Finding]:
+    """Check the workspace, which may not exist yet, and its catalog."""
     folder = workspace.root
     while not folder.exists():
         folder = folder.parent
@@ -104,7 +91,7 @@ def _workspace(workspace: Workspace) -> Iterator[Finding]:
     free = shutil.disk_usage(folder).free
     yield Finding("disk", "good" if free > LOW_SPACE else "note", f"{free / 2**30:.1f} GiB free")
     if not workspace.catalog.exists():
-        yield Finding("catalog", "note", "none yet: `derlem run` makes it")
+        yield Finding("catalog", "note", "none yet: `derlem run` creates it")
         return
     try:
         with read_catalog(workspace) as connection:

@@ -9,7 +9,7 @@ import pytest
 from derlem.catalog.connection import read_catalog, write_catalog
 from derlem.core.workspace import Workspace
 from derlem.pipeline.ingest_options import IngestOptions
-from derlem.pipeline.run import session
+from derlem.pipeline.run import start_run
 from derlem.pipeline.state import last_state, read_states
 
 
@@ -19,7 +19,7 @@ def states(workspace: Workspace) -> dict[str, str]:
 
 
 def one_run(workspace: Workspace) -> str:
-    with session(workspace, "test", "", IngestOptions()) as work:
+    with start_run(workspace, "test", "", IngestOptions()) as work:
         return work.run
 
 
@@ -79,6 +79,6 @@ def test_damage_in_all_state_files(workspace: Workspace, damage: bytes) -> None:
 
 
 def test_an_error_ends_a_run_as_failed(workspace: Workspace) -> None:
-    with pytest.raises(ValueError, match="stop"), session(workspace, "test", "", IngestOptions()):
+    with pytest.raises(ValueError, match="stop"), start_run(workspace, "test", "", IngestOptions()):
         raise ValueError("stop")
     assert set(states(workspace).values()) == {"failed"}

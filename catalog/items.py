@@ -1,0 +1,206 @@
+"""Items of the catalog as typed rows, with their images and where they came from."""
+
+from __future__ import annotations
+
+import builtins
+import hashlib
+import io
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+from duckdb import ColumnExpression as Column
+from duckdb import ConstantExpression as Value
+
+from ..core.errors import DerlemError
+from ..core.workspace import Workspace
+from .connection import read_catalog
+from .models import Message
+from .queries import query
+from .status import Reason, Status
+from .user_queries import user_connection
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+PAGE = 10_000
+"""Rows read at a time. Between pages the catalog is closed, so that iterating never blocks a commit."""
+
+
+class NoImage(DerlemError):
+    """An item has no stored image, or its segment does not hold the image that the catalog describes."""
+
+    def __init__(self, item_id: str, why: str) -> None:
+        self.item_id, self.why = item_id, why
+        super().__init__(f"item {item_id} has no image: {why}")
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where an item came from: its place in its source, the source as declared, and the evidence kept."""
+
+    source: str
+    adapter: str
+    declaration: Mapping[str, Any]
+    homepage: str | None
+    license: str | None
+    uri: str
+    locator: str
+    parent_id: str | None
+    original_sha256: str | None
+    discovered_at: datetime
+    updated_at: datetime
+    run: str
+    version: str | None
+    evidence: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogItem:
+    """A row of the catalog's table `items`. Times are UTC; `width` and `height` are pixels."""
+
+    workspace: Workspace = field(repr=False)
+    item_id: str
+    source: str
+    uri: str
+    locator: str
+    parent_id: str | None
+    ordinal: int
+    category: str
+    media_type: str | None
+    status: Status
+    reason: Reason | None
+    detail: str | None
+    attempts: int
+    sha256: str | None
+    original_sha256: str | None
+    dhash: str | None
+    width: int | None
+    height: int | None
+    bytes: int | None
+    caption: str | None
+    conversations: list[Message] | None
+    language: str | None
+    license: str | None
+    meta: Mapping[str, Any]
+    run: str
+    discovered_at: datetime
+    updated_at: datetime
+    segment: str
+    offset: int | None = field(repr=False)
+    length: int | None = field(repr=False)
+
+    def payload(self) -> builtins.bytes:
+        """The stored bytes of the image. Raises NoImage."""
+        if self.offset is None or self.length is None:
+            raise NoImage(self.item_id, f"its status is {self.status}")
+        path = self.workspace.segment_tar(self.segment)
+        try:
+            with path.open("rb") as file:
+                file.seek(self.offset)
+                data = file.read(self.length)
+        except FileNotFoundError:
+            raise NoImage(self.item_id, f"{path} is missing") from None
+        if hashlib.sha256(data).hexdigest() != self.sha256:
+            raise NoImage(self.item_id, f"{path} holds other bytes at {self.offset}")
+        return data
+
+    def image(self) -> Image:
+        """The stored image, decoded. Raises NoImage."""
+        from PIL import Image
+
+        image = Image.open(io.BytesIO(self.payload()))
+        image.load()
+        return image
+
+    def provenance(self) -> Provenance:
+        """Where the item came from, read from the catalog."""
+        with read_catalog(self.workspace) as connection:
+            rows = connection.execute(query("items/provenance"), {"item_id": self.item_id}).fetchall()
+        [(adapter, declaration, homepage, version)] = rows
+        return Provenance(
+            source=self.source,
+            adapter=adapter,
+            declaration=json.loads(declaration),
+            homepage=homepage,
+            license=self.license,
+            uri=self.uri,
+            locator=self.locator,
+            parent_id=self.parent_id,
+            original_sha256=self.original_sha256,
+            discovered_at=self.discovered_at,
+            updated_at=self.updated_at,
+            run=self.run,
+            version=version,
+            evidence=self.meta,
+        )
+
+
+_COLUMNS = tuple(column.name for column in fields(CatalogItem) if column.name != "workspace")
+_KEY = ("source", "ordinal", "item_id")
+
+
+def read_items(
+    workspace: Workspace,
+    *,
+    source: str | None = None,
+    status: str | None = None,
+    category: str | None = None,
+    where: str | None = None,
+    limit: int | None = None,
+) -> Iterator[CatalogItem]:
+    """Items by source and order of discovery; `category` includes the categories below it.
+
+    `where` is an SQL predicate over the columns of `items`. Rows that change while the iteration runs may be
+    seen as they were or as they are. Raises QueryError for a predicate that the database refuses.
+    """
+    left = limit
+    last: tuple[Any, ...] | None = None
+    while left is None or left > 0:
+        size = PAGE if left is None else min(PAGE, left)
+        with user_connection(workspace) as connection:
+            found = connection.table("items")
+            if source is not None:
+                found = found.filter(Column("source") == Value(source))
+            if status is not None:
+                found = found.filter(Column("status") == Value(str(status)))
+            if category is not None:
+                found = found.filter(_below(category))
+            if where is not None:
+                found = found.filter(where)
+            if last is not None:
+                found = found.filter(_after(last))
+            chosen = found.select(*map(Column, _COLUMNS)).sort(*map(Column, _KEY)).limit(size)
+            rows = chosen.fetchall()
+        items = [_item(workspace, row) for row in rows]
+        yield from items
+        if len(items) < size:
+            return
+        last = tuple(getattr(items[-1], name) for name in _KEY)
+        left = None if left is None else left - size
+
+
+def _below(category: str) -> duckdb.Expression:
+    start = duckdb.FunctionExpression("starts_with", Column("category"), Value(f"{category}/"))
+    return (Column("category") == Value(category)) | start
+
+
+def _after(last: tuple[Any, ...]) -> duckdb.Expression:
+    """The rows behind a key, in lexicographic order."""
+    source, ordinal, item_id = (Column(name) for name in _KEY)
+    behind = (ordinal == Value(last[1])) & (item_id > Value(last[2]))
+    inside = (source == Value(last[0])) & ((ordinal > Value(last[1])) | behind)
+    return (source > Value(last[0])) | inside
+
+
+def _item(workspace: Workspace, row: tuple[Any, ...]) -> CatalogItem:
+    values = dict(zip(_COLUMNS, row, strict=True))
+    values["status"] = Status(values["status"])
+    values["reason"] = None if values["reason"] is None else Reason(values["reason"])
+    values["meta"] = json.loads(values["meta"])
+    if values["conversations"] is not None:
+        values["conversations"] = json.loads(values["conversations"])
+    return CatalogItem(workspace=workspace, **values)

@@ -1,0 +1,60 @@
+"""Queries written by users: they read the catalog, and can reach nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+
+from ..core.errors import QueryError
+from ..core.workspace import Workspace
+from .connection import read_catalog
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Rows = tuple[list[str], list[tuple[Any, ...]]]
+"""Column names, and rows of Python values."""
+
+_RESTRICTIONS = (
+    "SET enable_external_access = false",  # no files, no network, no extensions
+    "SET python_enable_replacements = false",  # no Python variables as tables
+    "SET lock_configuration = true",
+)
+
+
+@contextmanager
+def user_connection(workspace: Workspace) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A read-only connection without access to files, network, extensions, or its own settings.
+
+    Raises what `read_catalog` does, and QueryError for every error of the database in the block.
+    """
+    with read_catalog(workspace) as connection:
+        for restriction in _RESTRICTIONS:
+            connection.execute(restriction)
+        try:
+            yield connection
+        except duckdb.Error as error:
+            raise QueryError(str(error)) from error
+
+
+def fetch_rows(workspace: Workspace, text: str) -> Rows:
+    """The result of one statement as Python values."""
+    with user_connection(workspace) as connection:
+        result = connection.execute(_single(connection, text))
+        return [column[0] for column in result.description or []], result.fetchall()
+
+
+def fetch_table(workspace: Workspace, text: str) -> pa.Table:
+    """The result of one statement as an Arrow table."""
+    with user_connection(workspace) as connection:
+        return connection.execute(_single(connection, text)).to_arrow_table()
+
+
+def _single(connection: duckdb.DuckDBPyConnection, text: str) -> duckdb.Statement:
+    statements = connection.extract_statements(text)
+    if len(statements) != 1:
+        raise QueryError(f"expected one SQL statement, found {len(statements) or 'none'}")
+    return statements[0]

@@ -1,0 +1,91 @@
+"""Commands that read: `status`, `sql`, `doctor`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import astuple, fields
+from typing import TYPE_CHECKING
+
+import click
+
+from .shared import Invocation, echo, invocation, listing
+
+if TYPE_CHECKING:
+    from ..results import RunStatus
+
+
+@click.command()
+@click.option("--watch", is_flag=True, help="Refresh every second until the run ends.")
+@listing
+@invocation
+def status(call: Invocation, watch: bool, form: str) -> None:
+    """Show the running or last run and the items of each source by status.
+
+    \b
+    Example:
+      derlem status --watch
+    """
+    from ..results import SourceProgress
+    from .rendering import render
+
+    project = call.project()
+    columns = [column.name for column in fields(SourceProgress)]
+    while True:
+        result = project.status()
+        if watch and sys.stdout.isatty():
+            click.clear()
+        if result.run is not None:
+            _show_run(result.run)
+        render(columns, [astuple(source) for source in result.sources], form)
+        if not watch or result.run is None or result.run.state != "running":
+            return
+        time.sleep(1.0)
+
+
+@click.command()
+@click.argument("query")
+@listing
+@invocation
+def sql(call: Invocation, query: str, form: str) -> None:
+    """Query the catalog with one SQL statement; `-` reads it from stdin.
+
+    The statement can read the catalog and nothing else: no files, no network.
+
+    \b
+    Views: composition, progress, rejections, licenses, quota_report.
+
+    \b
+    Example:
+      derlem sql "FROM composition"
+      derlem sql "SELECT reason, count(*) FROM items GROUP BY ALL" --format csv
+    """
+    from .rendering import render
+
+    render(*call.project().rows(sys.stdin.read() if query == "-" else query), form)
+
+
+@click.command()
+@listing
+@invocation
+def doctor(call: Invocation, form: str) -> None:
+    """Check the machine, the configuration and the workspace.
+
+    \b
+    Example:
+      derlem doctor
+    """
+    from ..project import doctor as examine
+    from .rendering import render
+
+    findings = examine(*call.files, overrides=call.overrides, test_mode=call.test_mode)
+    render(("check", "state", "detail"), [(f.check, f.state, f.detail) for f in findings], form)
+    if any(finding.state == "wrong" for finding in findings):
+        sys.exit(1)
+
+
+def _show_run(run: RunStatus) -> None:
+    where = f", in {run.stage}" if run.state in ("running", "killed") else ""
+    echo(f"run {run.run} ({run.command}): {run.state}{where}")
+    for stage, counts in run.counts.items():
+        echo(f"  {stage}: " + ", ".join(f"{key} {count:,}" for key, count in counts.items()))

@@ -1,0 +1,75 @@
+"""What all commands share: the options before the command, the opened project, the `--format` option."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from ..project import Project
+
+FORMATS = ("table", "json", "csv")
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """The options that stand before the command."""
+
+    files: Sequence[Path]
+    overrides: Sequence[str]
+    dry_run: bool
+    test_mode: bool
+    verbose: bool
+
+    def project(self, *, workers: bool = False) -> Project:
+        """Open the project and configure logging.
+
+        With `workers` the parent of the worker processes starts first, and imports beside this process.
+        """
+        from ..project import open as open_project
+        from .logs import configure_logs
+        from .progress import TerminalProgress
+
+        project = open_project(
+            *self.files,
+            overrides=self.overrides,
+            test_mode=self.test_mode,
+            progress=TerminalProgress(),
+            command=" ".join(["derlem", *sys.argv[1:]]),
+            warm_up=workers and not self.dry_run,
+        )
+        log = project.config.log
+        configure_logs(
+            None if self.dry_run else project.workspace.logs,
+            level=log.level,
+            levels=log.levels,
+            as_json=log.format == "json",
+            verbose=self.verbose,
+        )
+        return project
+
+
+invocation = click.make_pass_decorator(Invocation)
+"""Passes the Invocation as a command's first argument."""
+
+
+def listing(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The one `--format` option, of every command that lists rows."""
+    return click.option(
+        "--format",
+        "form",
+        type=click.Choice(FORMATS),
+        default="table",
+        show_default=True,
+        help="How rows are written to stdout.",
+    )(command)
+
+
+def echo(message: str) -> None:
+    """Write a message for people to stderr: stdout holds only data."""
+    click.echo(message, err=True)

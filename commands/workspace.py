@@ -1,0 +1,85 @@
+"""Commands that create and maintain: `init`, `catalog compact`, `catalog rebuild`, `catalog migrate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .shared import Invocation, echo, invocation
+
+
+@click.command()
+@click.argument("path", type=click.Path(path_type=Path), default="derlem.yaml")
+@invocation
+def init(call: Invocation, path: Path) -> None:
+    """Write a commented configuration to start from.
+
+    \b
+    Example:
+      derlem init
+      derlem init corpora/news.yaml
+    """
+    from ..project import init as write
+
+    result = write(path, dry_run=call.dry_run)
+    if result.dry_run:
+        echo(f"dry run: would write {result.path}")
+    else:
+        echo(f"Wrote {result.path}. Edit its sources, then: derlem -c {result.path} run")
+
+
+@click.group()
+def catalog() -> None:
+    """Maintain the catalog file.
+
+    \b
+    Example:
+      derlem catalog compact
+    """
+
+
+@catalog.command()
+@invocation
+def compact(call: Invocation) -> None:
+    """Rewrite the catalog without the space of replaced rows.
+
+    \b
+    Example:
+      derlem catalog compact
+    """
+    result = call.project().catalog.compact(dry_run=call.dry_run)
+    if result.after is None:
+        echo(f"dry run: would rewrite the catalog of {result.before:,} bytes")
+    else:
+        echo(f"{result.before:,} bytes before, {result.after:,} after")
+
+
+@catalog.command()
+@invocation
+def rebuild(call: Invocation) -> None:
+    """Create the catalog again from segments, provenance files and corpora.
+
+    \b
+    Example:
+      derlem catalog rebuild
+    """
+    result = call.project().catalog.rebuild(dry_run=call.dry_run)
+    if result.items is None:
+        echo(f"dry run: would rebuild the catalog from {result.segments:,} segments")
+    else:
+        echo(f"{result.segments:,} segments, {result.items:,} items")
+
+
+@catalog.command()
+@invocation
+def migrate(call: Invocation) -> None:
+    """Bring a catalog of an older derlem to this version's schema.
+
+    \b
+    Example:
+      derlem catalog migrate
+    """
+    result = call.project().catalog.migrate(dry_run=call.dry_run)
+    would = "would be migrated to" if result.dry_run else "before, now"
+    echo(f"schema version {result.before} {would} {result.after}")

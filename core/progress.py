@@ -1,0 +1,65 @@
+"""Progress of long work, reported to an object that the caller brings. Without one, nothing is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Protocol
+
+
+class Progress(Protocol):
+    """Receives the progress of stages, which come one after the other. All numbers are totals so far."""
+
+    def begin(self, stage: str, total: int | None) -> None:
+        """A stage begins; `total` is its number of steps, None if unknown."""
+
+    def advance(self, stage: str, done: int, total: int | None, counts: Mapping[str, int]) -> None:
+        """`done` of `total` steps are done; `counts` are outcomes by name (ready, rejected, new, ...)."""
+
+    def end(self, stage: str) -> None:
+        """The stage ends, by an exception too."""
+
+
+class Silent:
+    """Shows nothing."""
+
+    def begin(self, stage: str, total: int | None) -> None:
+        """Do nothing."""
+
+    def advance(self, stage: str, done: int, total: int | None, counts: Mapping[str, int]) -> None:
+        """Do nothing."""
+
+    def end(self, stage: str) -> None:
+        """Do nothing."""
+
+
+class Meter:
+    """Adds up the steps of one stage towards a total that may be unknown (None) or grow."""
+
+    def __init__(self, stage: str, total: int | None, progress: Progress) -> None:
+        self._stage, self._progress = stage, progress
+        self.total, self.done = total, 0
+        self.counts: dict[str, int] = {}
+
+    def advance(self, steps: int, **counts: int) -> None:
+        """`steps` more are done; `counts` are added to the outcomes (ready=3, rejected=1)."""
+        self.done += steps
+        if self.total is not None:  # the pages of a document are only known once it is opened
+            self.total = max(self.total, self.done)
+        for name, count in counts.items():
+            self.counts[name] = self.counts.get(name, 0) + count
+        self._progress.advance(self._stage, self.done, self.total, self.counts)
+
+    def grow(self, steps: int) -> None:
+        """`steps` more turned out to be to do."""
+        self.total = (self.total or 0) + steps
+
+
+@contextmanager
+def meter(progress: Progress, stage: str, total: int | None = None) -> Iterator[Meter]:
+    """Report a stage for as long as the block runs."""
+    progress.begin(stage, total)
+    try:
+        yield Meter(stage, total, progress)
+    finally:
+        progress.end(stage)

@@ -1,0 +1,238 @@
+"""Runs the stages of a project across rooms: the lock, the record of the run, and each stage within it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from . import results
+from .core.errors import ConfigError
+from .core.progress import Progress, meter
+from .core.suggest import did_you_mean
+from .core.workspace import Workspace
+
+if TYPE_CHECKING:
+    from .adapters.base import Context, SourceOptions
+    from .catalog.status import Status
+    from .media.media_options import MediaOptions
+    from .pipeline.discover import Listing
+    from .pipeline.run import RunScope
+    from .sampling.exclusion import Fingerprint, Fingerprinter
+    from .sampling.sample_options import Exclusion, SampleOptions
+    from .settings.load import Loaded
+
+DEDUP_INDEX_AFTER = 100_000
+"""Items of one ingest stage from which the index of duplicates is refreshed at once, not by the next draw."""
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """What the stages of a project's runs share."""
+
+    loaded: Loaded
+    workspace: Workspace
+    progress: Progress
+    command: str | None
+    test_mode: bool
+
+    @property
+    def context(self) -> Context:
+        """What adapters see of the workspace and the configuration."""
+        from .adapters.base import Context
+
+        return Context(self.workspace, self.loaded.config.fetch)
+
+    @property
+    def media(self) -> MediaOptions:
+        """The form of images and PDF pages."""
+        from .media.media_options import MediaOptions
+
+        return MediaOptions(self.loaded.config.image, self.loaded.config.pdf)
+
+    @property
+    def limit(self) -> int | None:
+        """Items listed per source at most."""
+        return self.loaded.config.test_mode.items if self.test_mode else None
+
+    @property
+    def sample_options(self) -> SampleOptions | None:
+        """The `sample` section, if there is one; in test mode with a target that can be reached."""
+        from .sampling.sample_options import scaled
+
+        options = self.loaded.config.sample
+        if options is None or not self.test_mode:
+            return options
+        reachable = self.loaded.config.test_mode.items * len(self.loaded.config.sources)
+        return scaled(options, min(options.target, reachable))
+
+    def configured_sample(self) -> SampleOptions:
+        """The sample's options; ConfigError if there are none."""
+        options = self.sample_options
+        if options is None:
+            raise ConfigError("no sample is configured", key="sample")
+        return options
+
+    def sources(self, names: Sequence[str]) -> list[SourceOptions]:
+        """The named sources, or all; ConfigError for a name that is not declared."""
+        declared = {source.name: source for source in self.loaded.config.sources}
+        for name in names:
+            if name not in declared:
+                hint = did_you_mean(name, declared) or f" (declared: {', '.join(declared)})"
+                raise ConfigError(f"no source is named {name!r}{hint}")
+        return [declared[name] for name in names] if names else list(declared.values())
+
+    def lock(self, method: str) -> AbstractContextManager[None]:
+        """The workspace's lock; InstanceRunning if another process holds it."""
+        from .pipeline.lock import instance_lock
+
+        return instance_lock(self.workspace, self._recorded(method))
+
+    def start(self, method: str) -> AbstractContextManager[RunScope]:
+        """A run under the lock, recorded however it ends."""
+        from .pipeline.run import start_run
+
+        ingest = self.loaded.config.ingest
+        command = self._recorded(method)
+        return start_run(self.workspace, command, self.loaded.config_hash, ingest, self.progress)
+
+    def _recorded(self, method: str) -> str:
+        return self.command or f"Project.{method}()"
+
+    def count(self, sources: Sequence[SourceOptions], status: Status) -> dict[str, int]:
+        """Items of a status, by source."""
+        from .catalog.connection import read_catalog
+        from .pipeline.stages import count_items
+
+        with read_catalog(self.workspace) as connection:
+            return count_items(connection, sources, status)
+
+    def listings(self, sources: Sequence[SourceOptions]) -> list[Listing]:
+        """Listings that began; ConfigError for a wrong declaration, before anything is written."""
+        from .pipeline.stages import checked_listings
+
+        return checked_listings(sources, self.context, self.limit)
+
+    def check(self, sources: Sequence[SourceOptions]) -> results.DiscoverResult:
+        """List sources and write nothing."""
+        from .pipeline.stages import check_sources
+
+        return results.DiscoverResult(
+            True, tuple(check_sources(sources, self.context, self.limit, self.progress))
+        )
+
+    def discover(self, scope: RunScope, listings: Sequence[Listing]) -> results.DiscoverResult:
+        """Complete the listings."""
+        from .pipeline.stages import run_discover
+
+        return results.DiscoverResult(False, tuple(run_discover(scope, listings, self.loaded.declared)))
+
+    def ingest(self, scope: RunScope, sources: Sequence[SourceOptions]) -> results.IngestResult:
+        """Read and store pending items; after many, refresh the index that every draw needs."""
+        from .catalog.connection import write_catalog
+        from .catalog.status import Status
+        from .pipeline.stages import run_ingest
+
+        pending = self.count(sources, Status.DISCOVERED)
+        options = self.loaded.config.ingest
+        counts = run_ingest(scope, sources, self.context, self.media, options)
+        size = counts.pop("bytes", 0)
+        if sum(counts.values()) >= DEDUP_INDEX_AFTER:
+            from .sampling import dedup_index
+
+            with write_catalog(self.workspace) as connection:
+                dedup_index.refresh(connection)
+        return results.IngestResult(False, pending, counts, size)
+
+    def refresh(self, scope: RunScope, sources: Sequence[SourceOptions]) -> results.RefreshResult:
+        """Fetch stored items again."""
+        from .catalog.status import Status
+        from .pipeline.stages import run_refresh
+
+        ready = self.count(sources, Status.READY)
+        options = self.loaded.config.ingest
+        new, kept = run_refresh(scope, sources, self.context, self.media, options)
+        warnings = []
+        if sources and not self.loaded.config.fetch.cache:
+            warnings.append("with `fetch.cache: false` no validators are kept: every image was transferred")
+        return results.RefreshResult(False, ready, new, kept, tuple(warnings))
+
+    def sample(self, scope: RunScope, options: SampleOptions, extend: str | None) -> results.SampleResult:
+        """Draw and store a sample."""
+        from .catalog.connection import write_catalog
+        from .sampling.draw import draw_sample
+
+        scope.state.enter("sample")
+        with write_catalog(self.workspace) as connection:
+            prints = self.fingerprinter(keep=True)
+            drawn = draw_sample(connection, options, scope.run, extend=extend, fingerprints=prints)
+        scope.state.count("sample", {"selected": drawn.selected})
+        return results.SampleResult(False, drawn.plan, drawn.selected, drawn.fingerprint, drawn.changed)
+
+    def build(self, scope: RunScope, name: str) -> results.BuildResult:
+        """Write a stored sample's shards."""
+        from .corpus.build import build_corpus
+
+        scope.state.enter("build")
+        config = self.loaded.config
+        with meter(self.progress, f"build {name}") as shown:
+
+            def progress(samples: int, size: int) -> None:
+                shown.advance(samples)
+                scope.state.count("build", {"samples": samples, "bytes": size})
+
+            workers = config.ingest.workers
+            built = build_corpus(self.workspace, name, config.corpus, scope.run, workers, progress)
+        return results.BuildResult(
+            False, name, built.folder, built.samples, len(built.shards), built.rewritten, built.bytes
+        )
+
+    def withdraw_from_corpora(self, scope: RunScope) -> tuple[results.CorpusChange, ...]:
+        """Take withdrawn items out of manifests and corpora."""
+        from .corpus.withdraw import withdraw_from_corpora
+
+        workers = self.loaded.config.ingest.workers
+        with meter(self.progress, "rebuild shards") as shown:
+            changes = withdraw_from_corpora(
+                self.workspace, scope.run, workers, lambda samples, _: shown.advance(samples)
+            )
+        return tuple(
+            results.CorpusChange(
+                name=left.name,
+                gone=sum(left.samples.values()),
+                redrawn=left.redrawn,
+                shards=None if built is None else len(built.shards),
+                rewritten=None if built is None else built.rewritten,
+            )
+            for left, built in changes
+        )
+
+    def fingerprinter(self, *, keep: bool) -> Fingerprinter:
+        """Reads the fingerprints of images that a sample excludes; with `keep` they are cached."""
+        from .sampling.exclusion import read_hashes
+
+        def fingerprints(exclusion: Exclusion) -> Iterable[Fingerprint]:
+            if exclusion.hashes is not None:
+                return read_hashes(exclusion)
+            return self._image_fingerprints(exclusion, keep)
+
+        return fingerprints
+
+    def _image_fingerprints(self, exclusion: Exclusion, keep: bool) -> Iterator[Fingerprint]:
+        from .pipeline.evaluation_hashes import UnreadImages, evaluation_source
+        from .pipeline.hash_cache import cached_hashes
+        from .sampling.exclusion import Fingerprint
+
+        image = self.loaded.config.image
+        try:
+            source = evaluation_source(exclusion.declaration, exclusion.label)
+            with meter(self.progress, f"hash {exclusion.label}") as shown:
+                for found in cached_hashes(source, self.context, image, keep=keep):
+                    yield Fingerprint(sha256=found.sha256, dhash=found.dhash)
+                    if found.original_sha256 != found.sha256:
+                        yield Fingerprint(sha256=found.original_sha256)
+                    shown.advance(1)
+        except UnreadImages as error:
+            message = f"the images of {exclusion.label} cannot be excluded: {error}"
+            raise ConfigError(message, key="sample.exclude") from error

@@ -1,0 +1,396 @@
+"""A project: a configuration, its workspace, and one method for everything that can be done with them.
+
+This module and `execution` alone know all rooms. Each method imports the rooms that it needs: a query on the
+catalog loads no decoder. Nothing prints, or changes the process: signals, logging and garbage
+collection are the application's.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import results
+from .core.errors import ConfigError, DerlemError
+from .core.progress import Progress, Silent
+from .core.suggest import did_you_mean
+from .core.workspace import Workspace
+from .execution import Execution
+from .settings.documents import DEFAULT_FILE, Document, document_from, read_documents
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from .catalog.items import CatalogItem
+    from .catalog.user_queries import Rows
+    from .pipeline.doctor import Finding
+    from .sampling.diff import ManifestDiff
+    from .sampling.plan import Plan
+    from .settings.config import Config
+
+logging.getLogger("derlem").addHandler(logging.NullHandler())  # an application that wants logs says where
+
+
+def open(
+    *files: str | PathLike[str],
+    overrides: Iterable[str] = (),
+    test_mode: bool = False,
+    progress: Progress | None = None,
+    command: str | None = None,
+    warm_up: bool = False,
+) -> Project:
+    """Open the project of configuration files (without any, `derlem.yaml`), merged from left to right.
+
+    `overrides` are `KEY=VALUE` strings. `test_mode` takes a few items per source, in a workspace of its own.
+    `command` is recorded as the command of runs. `warm_up` starts the parent of the worker processes before
+    the configuration is checked, for a program that ingests at once. Raises ConfigError, with file, line and
+    key, for anything wrong with the configuration.
+    """
+    document = read_documents(map(Path, files), overrides)
+    if warm_up:
+        from .pipeline.executors.fork_server import warm_up as start_server
+
+        start_server(document.adapters)
+    return Project(document, test_mode=test_mode, progress=progress, command=command)
+
+
+def init(path: str | PathLike[str] = DEFAULT_FILE, *, dry_run: bool = False) -> results.InitResult:
+    """Write a commented configuration to start from; ConfigError if the file exists."""
+    from importlib.resources import files
+
+    text = files("derlem.configs").joinpath("starter.yaml").read_text("utf-8")
+    target = Path(path)
+    if target.exists():
+        raise ConfigError("the file exists already and is left as it is", file=target)
+    if not dry_run:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("x", encoding="utf-8") as file:
+            file.write(text)
+    return results.InitResult(dry_run, target)
+
+
+def doctor(
+    *files: str | PathLike[str], overrides: Iterable[str] = (), test_mode: bool = False
+) -> list[Finding]:
+    """Check the machine, the configuration and its workspace; a wrong configuration is a finding, too."""
+    from .pipeline.doctor import Finding, examine_machine, examine_options, examine_workspace
+
+    findings = [*examine_machine()]
+    try:
+        project = open(*files, overrides=overrides, test_mode=test_mode)
+    except DerlemError as error:
+        return [*findings, Finding("configuration", "wrong", str(error))]
+    config = project.config
+    names = ", ".join(source.name for source in config.sources)
+    findings.append(Finding("configuration", "good", f"{len(config.sources)} sources: {names}"))
+    findings += examine_options(config.ingest, config.pdf)
+    if config.sample is None:
+        findings.append(Finding("sample", "note", "none is configured: `run` ends after ingest"))
+    return [*findings, *examine_workspace(project.workspace)]
+
+
+class Project:
+    """A configuration and its workspace.
+
+    Methods that change the workspace hold its lock (InstanceRunning if another process does), and with
+    `dry_run=True` write nothing anywhere. All raise subclasses of DerlemError.
+    """
+
+    def __init__(
+        self,
+        config: Mapping[str, Any] | Document,
+        *,
+        base: str | PathLike[str] | None = None,
+        test_mode: bool = False,
+        progress: Progress | None = None,
+        command: str | None = None,
+    ) -> None:
+        """A project of a mapping, whose relative paths are resolved against `base` (default: the working
+        directory). For the other arguments, and errors, see `open`."""
+        from .settings.load import validated
+
+        if not isinstance(config, Document):
+            config = document_from(config, Path(base) if base is not None else Path.cwd())
+        loaded = validated(config)
+        self.config: Config = loaded.config
+        self.progress: Progress = progress or Silent()
+        root = Path(loaded.config.workspace)
+        self.workspace = Workspace(root.with_name(f"{root.name}-test") if test_mode else root)
+        self.test_mode = test_mode
+        self._execution = Execution(loaded, self.workspace, self.progress, command, test_mode)
+        self.catalog = CatalogMaintenance(self._execution)
+
+    def __repr__(self) -> str:
+        return f"Project({str(self.workspace.root)!r}, {len(self.config.sources)} sources)"
+
+    # -- stages ---------------------------------------------------------------------------------------------
+
+    def run(self, *, refresh: bool = False, dry_run: bool = False) -> results.RunResult:
+        """Discover, ingest, sample, build and audit whatever is missing; safe to call again at any time.
+
+        With `refresh`, stored items are fetched again first. Without a `sample` section it ends after ingest.
+        """
+        from .pipeline import stages
+
+        sources, options = self._execution.sources(()), self._execution.sample_options
+        if dry_run:
+            pending = self.ingest(dry_run=True) if self.workspace.catalog.exists() else None
+            return results.RunResult(True, self.discover(dry_run=True), ingest=pending)
+        refreshed = sample = build = audit = None
+        with self._execution.lock("run"):
+            listings = self._execution.listings(sources)
+            with self._execution.start("run") as scope:
+                discovered = self._execution.discover(scope, listings)
+                if refresh:
+                    refreshed = self._execution.refresh(scope, stages.refreshable(sources))
+                ingested = self._execution.ingest(scope, sources)
+                if options is not None:
+                    sample = self._execution.sample(scope, options, None)
+                    build = self._execution.build(scope, options.name)
+        if options is not None:
+            audit = self.audit()
+        return results.RunResult(False, discovered, refreshed, ingested, sample, build, audit)
+
+    def discover(self, *sources: str, dry_run: bool = False) -> results.DiscoverResult:
+        """List sources (default: all) into the catalog.
+
+        A source whose listing fails on the way is an error of the result; the others are listed.
+        """
+        chosen = self._execution.sources(sources)
+        if dry_run:
+            return self._execution.check(chosen)
+        with self._execution.lock("discover"):
+            listings = self._execution.listings(chosen)
+            with self._execution.start("discover") as scope:
+                return self._execution.discover(scope, listings)
+
+    def ingest(self, *sources: str, dry_run: bool = False) -> results.IngestResult:
+        """Read, normalize and store the pending items of sources (default: all)."""
+        from .catalog.status import Status
+
+        chosen = self._execution.sources(sources)
+        if dry_run:
+            return results.IngestResult(True, self._execution.count(chosen, Status.DISCOVERED), {})
+        with self._execution.lock("ingest"), self._execution.start("ingest") as scope:
+            return self._execution.ingest(scope, chosen)
+
+    def refresh(self, *sources: str, dry_run: bool = False) -> results.RefreshResult:
+        """Fetch stored items of sources again, conditionally, and store the images that changed.
+
+        An item keeps its image until there is a new one. ConfigError for a source that is not fetched.
+        """
+        from .catalog.status import Status
+        from .pipeline import stages
+
+        chosen = stages.refreshable(self._execution.sources(sources))
+        if local := sorted(set(sources) - {source.name for source in chosen}):
+            raise ConfigError(f"{local[0]!r} is not fetched by URL: it cannot be refreshed")
+        if dry_run:
+            return results.RefreshResult(True, self._execution.count(chosen, Status.READY), 0, {})
+        with self._execution.lock("refresh"), self._execution.start("refresh") as scope:
+            return self._execution.refresh(scope, chosen)
+
+    def retry(self, *sources: str, reason: str | None = None, dry_run: bool = False) -> results.RetryResult:
+        """Re-queue the failed items of sources, of one reason code if given; rejections are final."""
+        from .catalog.status import Reason
+        from .pipeline.retry import count_retryable, retry
+
+        names = [source.name for source in self._execution.sources(sources)]
+        if reason is not None and reason not in set(Reason):
+            raise ConfigError(f"there is no reason {reason!r}{did_you_mean(reason, Reason)}")
+        only = Reason(reason) if reason is not None else None
+        if dry_run:
+            return results.RetryResult(True, count_retryable(names, self.workspace, reason=only))
+        with self._execution.lock("retry"), self._execution.start("retry") as scope:
+            return results.RetryResult(False, retry(names, scope.store, run=scope.run, reason=only))
+
+    # -- samples and corpora --------------------------------------------------------------------------------
+
+    def plan(self, *, extend: str | None = None) -> Plan:
+        """The allocation of the configured sample, or of the one that extends the stored sample `extend`."""
+        from .catalog.connection import read_catalog
+        from .sampling.plan import plan_sample
+
+        options = self._execution.configured_sample()
+        with read_catalog(self.workspace) as connection:
+            prints = self._execution.fingerprinter(keep=False)
+            return plan_sample(connection, options, extend=extend, fingerprints=prints)
+
+    def sample(self, *, extend: str | None = None, dry_run: bool = False) -> results.SampleResult:
+        """Draw and store the configured sample; with `extend`, keep the selection of a stored one."""
+        options = self._execution.configured_sample()
+        if dry_run:
+            plan = self.plan(extend=extend)
+            return results.SampleResult(True, plan, plan.total, None, True)
+        with self._execution.lock("sample"), self._execution.start("sample") as scope:
+            return self._execution.sample(scope, options, extend)
+
+    def diff(self, a: str, b: str) -> ManifestDiff:
+        """Compare two stored manifests."""
+        from .catalog.connection import read_catalog
+        from .sampling.diff import diff_manifests
+
+        with read_catalog(self.workspace) as connection:
+            return diff_manifests(connection, a, b)
+
+    def build(self, name: str | None = None, *, dry_run: bool = False) -> results.BuildResult:
+        """Write the stored sample `name` (default: the configured one) as a corpus."""
+        if name is None and self._execution.sample_options is None:
+            raise ConfigError("no sample is configured: name a stored one", key="sample")
+        chosen = name or self._execution.configured_sample().name
+        if not dry_run:
+            with self._execution.lock("build"), self._execution.start("build") as scope:
+                return self._execution.build(scope, chosen)
+        from .catalog.connection import read_catalog
+        from .corpus.layout import CorpusFolder
+        from .corpus.plan import plan_build
+
+        with read_catalog(self.workspace) as connection:
+            plan = plan_build(connection, self.workspace, chosen, self.config.corpus)
+        folder = CorpusFolder(self.workspace, chosen).root
+        return results.BuildResult(True, chosen, folder, plan.samples, plan.shards, 0, plan.bytes)
+
+    def audit(self) -> results.AuditReport:
+        """Run all audits over the catalog and the bytes of the shards."""
+        from .catalog.audit import load_audits, run_audits
+        from .catalog.connection import read_catalog
+        from .corpus.shard_scan import inventory
+        from .pipeline.purge import remains
+
+        audits = load_audits([Path(folder) for folder in self.config.audit.paths])
+        found = inventory(self.workspace, remains(self.workspace), self.config.ingest.workers)
+        with read_catalog(self.workspace) as connection:
+            return results.AuditReport(tuple(run_audits(connection, audits, found)))
+
+    def withdraw(
+        self,
+        *,
+        source: str | None = None,
+        key: str | None = None,
+        where: str | None = None,
+        purge: bool = False,
+        dry_run: bool = False,
+    ) -> results.WithdrawResult:
+        """Take items out of use, manifests and corpora: of a source, of a sample's key or of a predicate.
+
+        With `purge` the bytes and texts of all withdrawn items are erased from store and cache; `purge` alone
+        erases those of items that were withdrawn before.
+        """
+        from .corpus.layout import parse_key
+        from .pipeline import withdraw as withdrawal
+        from .pipeline.purge import find_purgeable
+        from .pipeline.purge import purge as erase
+        from .pipeline.run import write_provenance
+
+        if key is not None and (parsed := parse_key(key)):
+            key = parsed[0]  # the key of a repeat names its item, too
+        selection = None
+        if not purge or (source, key, where) != (None, None, None):
+            selection = withdrawal.Takedown(source, key, where)
+        label = None if selection is None else str(selection)
+        if dry_run:
+            chosen = withdrawal.count_by_source(self.workspace, selection) if selection else {}
+            before = {"": find_purgeable(self.workspace, "").num_rows} if purge else {}
+            return results.WithdrawResult(True, label, chosen, before)
+        with self._execution.lock("withdraw"), self._execution.start("withdraw") as scope:
+            scope.state.enter("withdraw")
+            counts = withdrawal.withdraw(scope.store, selection, scope.run) if selection else {}
+            changes = self._execution.withdraw_from_corpora(scope)
+            purged = erase(scope.store, scope.run) if purge else {}
+            write_provenance(self.workspace)
+        return results.WithdrawResult(False, label, counts, purged, changes)
+
+    # -- questions ------------------------------------------------------------------------------------------
+
+    def status(self) -> results.StatusResult:
+        """The running or last run, and the items of every source by status."""
+        from .catalog.user_queries import fetch_rows
+        from .pipeline.state import has_died, last_state
+
+        run = None
+        if (last := last_state(self.workspace)) is not None:
+            state = "killed" if has_died(last) else last.state
+            run = results.RunStatus(
+                last.run, last.command, state, last.stage, last.counts, last.started_at, last.finished_at,
+                last.host, last.pid,
+            )  # fmt: skip
+        _, rows = fetch_rows(self.workspace, "FROM progress")
+        return results.StatusResult(run, tuple(results.SourceProgress(*row) for row in rows))
+
+    def sql(self, query: str) -> pa.Table:
+        """The result of one statement as an Arrow table. It can read the catalog and nothing else."""
+        from .catalog.user_queries import fetch_table
+
+        return fetch_table(self.workspace, query)
+
+    def rows(self, query: str) -> Rows:
+        """The result of one statement as column names and rows of Python values, without loading Arrow."""
+        from .catalog.user_queries import fetch_rows
+
+        return fetch_rows(self.workspace, query)
+
+    def items(
+        self,
+        *,
+        source: str | None = None,
+        status: str | None = None,
+        category: str | None = None,
+        where: str | None = None,
+        limit: int | None = None,
+    ) -> Iterator[CatalogItem]:
+        """Items as typed rows with `.image()` and `.provenance()`, by source and order of discovery.
+
+        `category` includes the categories below it, `where` is an SQL predicate over the table `items`.
+        """
+        from .catalog.items import read_items
+
+        return read_items(
+            self.workspace, source=source, status=status, category=category, where=where, limit=limit
+        )
+
+
+class CatalogMaintenance:
+    """Maintenance of the catalog file, as `project.catalog`."""
+
+    def __init__(self, execution: Execution) -> None:
+        self._execution = execution
+        self._workspace = execution.workspace
+
+    def compact(self, *, dry_run: bool = False) -> results.CompactResult:
+        """Rewrite the catalog without the space of replaced rows; CatalogMissing if there is none."""
+        from .catalog import maintenance
+
+        if dry_run:
+            return results.CompactResult(True, maintenance.catalog_size(self._workspace), None)
+        with self._execution.lock("catalog.compact"):
+            return results.CompactResult(False, *maintenance.compact(self._workspace))
+
+    def rebuild(self, *, dry_run: bool = False) -> results.RebuildResult:
+        """Create the catalog again from segments, provenance files and corpora."""
+        from .catalog import maintenance
+        from .catalog.segment_files import stored
+        from .catalog.user_queries import fetch_rows
+        from .corpus.restore import restore_corpora
+        from .pipeline.state import read_states
+
+        if dry_run:
+            return results.RebuildResult(True, len(list(stored(self._workspace))), None)
+        with self._execution.lock("catalog.rebuild"):
+            runs = [asdict(state) for state in read_states(self._workspace)]
+            maintenance.rebuild(self._workspace, runs, restore_corpora)
+        counts = "SELECT (SELECT count(*) FROM segments), (SELECT count(*) FROM items)"
+        _, [(segments, items)] = fetch_rows(self._workspace, counts)
+        return results.RebuildResult(False, segments, items)
+
+    def migrate(self, *, dry_run: bool = False) -> results.MigrateResult:
+        """Bring the catalog to this version's schema; CatalogMissing, CatalogVersionError."""
+        from .catalog import maintenance
+
+        if dry_run:
+            return results.MigrateResult(True, *maintenance.plan_migration(self._workspace))
+        with self._execution.lock("catalog.migrate"):
+            return results.MigrateResult(False, *maintenance.migrate(self._workspace))

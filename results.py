@@ -1,0 +1,247 @@
+"""Results of the methods of `Project`. All are immutable, and in a dry run hold what would happen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .core.errors import DerlemError
+
+if TYPE_CHECKING:
+    from .catalog.audit import AuditResult
+    from .pipeline.stages import SourceListing
+    from .sampling.diff import ManifestDiff as ManifestDiff
+    from .sampling.plan import Plan as Plan
+
+
+@dataclass(frozen=True, slots=True)
+class InitResult:
+    """`derlem.init`: where the starting configuration is."""
+
+    dry_run: bool
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class DiscoverResult:
+    """`Project.discover`: the listing of each source."""
+
+    dry_run: bool
+    sources: tuple[SourceListing, ...]
+
+    @property
+    def errors(self) -> tuple[DerlemError, ...]:
+        """Errors that ended the listing of a source early; the items listed before are kept."""
+        return tuple(source.error for source in self.sources if source.error is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class IngestResult:
+    """`Project.ingest`.
+
+    `pending` counts the items to read when it began, by source; `statuses` the outcomes, PDF pages included
+    (empty in a dry run), `bytes` the stored images.
+    """
+
+    dry_run: bool
+    pending: Mapping[str, int]
+    statuses: Mapping[str, int]
+    bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshResult:
+    """`Project.refresh`.
+
+    `ready` counts the items to request again, by source; `new` the images that changed, `kept` the items that
+    stay as they are, by cause (`unchanged`, or a reason code).
+    """
+
+    dry_run: bool
+    ready: Mapping[str, int]
+    new: int
+    kept: Mapping[str, int]
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RetryResult:
+    """`Project.retry`: failed items that were re-queued."""
+
+    dry_run: bool
+    items: int
+
+
+@dataclass(frozen=True, slots=True)
+class SampleResult:
+    """`Project.sample`: the plan, and the stored sample.
+
+    `fingerprint` identifies the selection (None in a dry run); `changed` is False where the same sample was
+    stored already.
+    """
+
+    dry_run: bool
+    plan: Plan
+    selected: int
+    fingerprint: str | None
+    changed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BuildResult:
+    """`Project.build`: a corpus. `bytes` is the size of all shards, in a dry run an estimate.
+
+    `rewritten` counts the shards that were written; the others were complete.
+    """
+
+    dry_run: bool
+    name: str
+    folder: Path
+    samples: int
+    shards: int
+    rewritten: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class AuditReport:
+    """`Project.audit`: the result of every audit, by name."""
+
+    results: tuple[AuditResult, ...]
+
+    @property
+    def failed(self) -> bool:
+        """Whether an audit of severity `error` has rows."""
+        return any(result.failed for result in self.results)
+
+    @property
+    def findings(self) -> tuple[AuditResult, ...]:
+        """The audits that have rows, warnings included."""
+        return tuple(result for result in self.results if result.count)
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """`Project.run`: the results of its stages; None for a stage that did not run.
+
+    Without a `sample` section, `run` ends after ingest. In a dry run, `ingest` counts the items that the
+    catalog holds as pending, before anything is discovered.
+    """
+
+    dry_run: bool
+    discover: DiscoverResult
+    refresh: RefreshResult | None = None
+    ingest: IngestResult | None = None
+    sample: SampleResult | None = None
+    build: BuildResult | None = None
+    audit: AuditReport | None = None
+
+    @property
+    def errors(self) -> tuple[DerlemError, ...]:
+        """Errors that ended the listing of a source early."""
+        return self.discover.errors
+
+    @property
+    def ok(self) -> bool:
+        """Whether every source was listed to its end and no audit failed."""
+        return not self.errors and not (self.audit is not None and self.audit.failed)
+
+
+@dataclass(frozen=True, slots=True)
+class CorpusChange:
+    """What a withdrawal did to one corpus.
+
+    `gone` counts the withdrawn samples; `redrawn` says whether its sample was drawn again since it was built.
+    `shards` and `rewritten` are None for a sample that was not built.
+    """
+
+    name: str
+    gone: int
+    redrawn: bool
+    shards: int | None
+    rewritten: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawResult:
+    """`Project.withdraw`: items withdrawn and purged, by source, and the corpora that changed.
+
+    In a dry run `purged` counts items that were withdrawn before, under the key ''.
+    """
+
+    dry_run: bool
+    selection: str | None
+    withdrawn: Mapping[str, int]
+    purged: Mapping[str, int]
+    corpora: tuple[CorpusChange, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RunStatus:
+    """The running or last run. `state` is running, done, failed, interrupted or killed; times are UTC.
+
+    `counts` are outcomes by stage.
+    """
+
+    run: str
+    command: str
+    state: str
+    stage: str
+    counts: Mapping[str, Mapping[str, int]]
+    started_at: str
+    finished_at: str | None
+    host: str
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class SourceProgress:
+    """The items of one source by status: `discovered` is the sum of the other counts."""
+
+    source: str
+    discovered: int
+    pending: int
+    ready: int
+    expanded: int
+    rejected: int
+    failed: int
+    withdrawn: int
+    updated_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class StatusResult:
+    """`Project.status`: the last run, if there was one, and the progress of every source."""
+
+    run: RunStatus | None
+    sources: tuple[SourceProgress, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CompactResult:
+    """`Project.catalog.compact`: size of the catalog file in bytes; `after` is None in a dry run."""
+
+    dry_run: bool
+    before: int
+    after: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class RebuildResult:
+    """`Project.catalog.rebuild`: segments read, and items in the catalog (None in a dry run)."""
+
+    dry_run: bool
+    segments: int
+    items: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class MigrateResult:
+    """`Project.catalog.migrate`: schema versions."""
+
+    dry_run: bool
+    before: int
+    after: int
