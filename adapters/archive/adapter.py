@@ -23,7 +23,8 @@ from ..templates import Template
 from ..tree import Tree, failure_from_os_error, open_below, root_of
 from .containers import Container, PackedTar, open_container
 from .members import ArchiveError, ArchiveLimits, Member, Place, validated
-from .samples import WEBDATASET_SIDECARS, Sample, alone, beside, grouped, keeping, looks_grouped
+from .samples import Described, alone, beside, grouped, keeping
+from .webdataset import CLASSES, OBJECTS, SIDECARS, PairingCounts, looks_paired
 
 BATCH = 2_000
 _PORTION_ITEMS = 64
@@ -36,6 +37,9 @@ _IMAGE_STARTS = (b"\xff\xd8", b"\x89P")
 
 _TEXT = CaptionOptions(sidecar=".txt")
 _JSON = CaptionOptions(sidecar=".json")
+
+_RANK = {**dict.fromkeys(CLASSES, 0), **dict.fromkeys(OBJECTS, 1)}
+"""The order in which sidecars are applied: a later one replaces the columns of an earlier one."""
 
 log = logging.getLogger("derlem.archive")
 
@@ -62,8 +66,9 @@ class ArchiveOptions(SourceOptions):
     webdataset: bool | Literal["auto"] = Field(
         default="auto",
         description="whether neighbouring members that share a key (the name up to its first dot) are one "
-        "sample: .txt is its caption, .json holds caption and conversations, .cls goes to meta. "
-        "auto: for tars whose first samples look like it, unless `caption` says where captions stand",
+        "sample: .txt is its caption, .json holds caption and conversations, .cls goes to meta; `left.txt` "
+        "describes `left.jpg` alone. "
+        "auto: for tars with an image and a text as neighbours, unless `caption` says where captions stand",
     )
     limits: ArchiveLimits = Field(default=ArchiveLimits(), description="how much an archive may ask for")
 
@@ -78,9 +83,11 @@ class ArchiveAdapter(Adapter[ArchiveOptions]):
         """List each archive in turn: zips and tars by their directories, compressed tars by unpacking."""
         template = Template(source.category, (*FIELDS, "archive", "archive_dir"))
         tree = Tree(source.path, without=self.context.workspace.root)
-        items = self._items(source, tree, template)
+        counts = PairingCounts()
+        items = self._items(source, tree, template, counts)
         while batch := list(itertools.islice(items, BATCH)):
             yield batch
+        counts.warn(source.name, log)
 
     def read(self, source: ArchiveOptions, items: Iterable[Item]) -> Iterator[tuple[str, Payload | Failure]]:
         """Read members archive by archive; a compressed one is unpacked once for all its items in a row."""
@@ -97,7 +104,9 @@ class ArchiveAdapter(Adapter[ArchiveOptions]):
                 os.close(handle)
 
     @staticmethod
-    def _items(source: ArchiveOptions, tree: Tree, template: Template) -> Iterator[Item]:
+    def _items(
+        source: ArchiveOptions, tree: Tree, template: Template, counts: PairingCounts
+    ) -> Iterator[Item]:
         for folder in tree.folders():
             for name in folder.files:
                 uri = escape(folder.join(name))
@@ -110,7 +119,7 @@ class ArchiveAdapter(Adapter[ArchiveOptions]):
                     yield _archive_item(source, uri, category, failure.reason, failure.detail)
                     continue
                 try:
-                    yield from _list_archive(source, handle, uri, category)
+                    yield from _list_archive(source, handle, uri, category, counts)
                 finally:
                     os.close(handle)
             for entry in folder.unreadable:
@@ -139,14 +148,16 @@ def _archive_item(
     )
 
 
-def _list_archive(source: ArchiveOptions, handle: int, uri: str, category: CategoryOf) -> Iterator[Item]:
+def _list_archive(
+    source: ArchiveOptions, handle: int, uri: str, category: CategoryOf, counts: PairingCounts
+) -> Iterator[Item]:
     """The items of one archive; the last one is the archive itself if it could not be read to its end."""
     empty = True
     try:
         container = open_container(handle, source.limits)
-        for sample in _samples(source, container):
+        for described in _described(source, container, counts):
             empty = False
-            yield _member_item(source, uri, category(*_split(sample.member.name)), sample, container)
+            yield _member_item(source, uri, category(*_split(described.member.name)), described, container)
         if empty:
             yield _archive_item(source, uri, category, Reason.EMPTY, "an archive of nothing")
     except ArchiveError as error:
@@ -156,25 +167,27 @@ def _list_archive(source: ArchiveOptions, handle: int, uri: str, category: Categ
         yield _archive_item(source, uri, category, failure.reason, failure.detail)
 
 
-def _samples(source: ArchiveOptions, container: Container) -> Iterator[Sample]:
+def _described(source: ArchiveOptions, container: Container, counts: PairingCounts) -> Iterator[Described]:
     """The archive's members, each with its sidecars, by the rule that the source asks for."""
     members = validated(container.members(), source.limits)
     own = {source.caption.sidecar[1:].lower()} if source.caption else set()
     by_key = source.webdataset is True or (source.webdataset == "auto" and not own and container.is_tar)
     if isinstance(container, PackedTar):  # its sidecars are met once, now
         most = inf if by_key else _MOST_KEPT
-        members = keeping(members, container.stream, own | WEBDATASET_SIDECARS, most)
+        members = keeping(members, container.stream, own | SIDECARS, most)
     if by_key and source.webdataset == "auto":
-        by_key, members = looks_grouped(members)
+        by_key, members = looks_paired(members)
+        if not by_key:
+            return alone(members, counts)
     if by_key:
-        return grouped(members, own | WEBDATASET_SIDECARS)
+        return grouped(members, own, counts)
     return beside(members, source.caption.sidecar) if source.caption else alone(members)
 
 
 def _member_item(
-    source: ArchiveOptions, uri: str, category: str, sample: Sample, container: Container
+    source: ArchiveOptions, uri: str, category: str, described: Described, container: Container
 ) -> Item:
-    member = sample.member
+    member = described.member
     item = Item(
         source=source.name,
         uri=uri,
@@ -188,21 +201,21 @@ def _member_item(
         item.meta = {"detail": member.detail}
         return item
     item.locator_state = {"member": member.place}
-    sidecars = [(suffix, sidecar) for suffix, sidecar in sample.sidecars if _heard(source, suffix)]
+    sidecars = [(suffix, sidecar) for suffix, sidecar in described.sidecars if _is_read(source, suffix)]
     if container.one_pass:
-        said = _said(source, [(suffix, _kept(sidecar)) for suffix, sidecar in sidecars])
-        item.caption = said.updates.get("caption")
-        item.conversations = said.updates.get("conversations")
-        item.language = said.updates.get("language")
-        item.meta = said.meta
+        parsed = _parse_sidecars(source, [(suffix, _kept(sidecar)) for suffix, sidecar in sidecars])
+        item.caption = parsed.updates.get("caption")
+        item.conversations = parsed.updates.get("conversations")
+        item.language = parsed.updates.get("language")
+        item.meta = parsed.meta
     elif sidecars:
         item.locator_state["sidecars"] = [(suffix, *sidecar.place) for suffix, sidecar in sidecars]
     return item
 
 
-def _heard(source: ArchiveOptions, suffix: str) -> bool:
-    """Whether a sidecar with this suffix says anything: `caption` leaves no other say on captions."""
-    return source.caption is None or suffix == "cls" or f".{suffix}" == source.caption.sidecar.lower()
+def _is_read(source: ArchiveOptions, suffix: str) -> bool:
+    """Whether a sidecar with this suffix is read: with `caption`, no other captions count."""
+    return source.caption is None or suffix in CLASSES or f".{suffix}" == source.caption.sidecar.lower()
 
 
 def _kept(sidecar: Member) -> bytes | Failure:
@@ -280,29 +293,29 @@ def _outcome(source: ArchiveOptions, item: Item, outcomes: Iterator[bytes | Fail
         return Failure(Reason.NESTED_ARCHIVE, kind)
     if not sidecars:
         return Payload(data)
-    said = _said(source, sidecars)
-    return Payload(data, said.updates, said.meta)
+    parsed = _parse_sidecars(source, sidecars)
+    return Payload(data, parsed.updates, parsed.meta)
 
 
-def _said(source: ArchiveOptions, sidecars: list[tuple[str, bytes | Failure]]) -> Sidecar:
-    """What an item's sidecars say of it together: a text's caption goes before one in JSON."""
+def _parse_sidecars(source: ArchiveOptions, sidecars: list[tuple[str, bytes | Failure]]) -> Sidecar:
+    """The columns and notes from all sidecars of an item; a text's caption comes before one in JSON."""
     updates: dict[str, Any] = {}
     meta: dict[str, Any] = {}
-    for suffix, data in sorted(sidecars, key=lambda sidecar: sidecar[0]):  # cls, json, txt
-        said = bad_sidecar(data.detail) if isinstance(data, Failure) else _of_part(source, suffix, data)
-        updates |= said.updates
-        meta |= said.meta
+    for kind, data in sorted(sidecars, key=lambda sidecar: _RANK.get(sidecar[0], 2)):
+        parsed = bad_sidecar(data.detail) if isinstance(data, Failure) else _parse_sidecar(source, kind, data)
+        updates |= parsed.updates
+        meta |= parsed.meta
     return Sidecar(updates, meta)
 
 
-def _of_part(source: ArchiveOptions, suffix: str, data: bytes) -> Sidecar:
-    """What one sidecar says: by the source's `caption`, or by what WebDataset's users agree on."""
-    if source.caption is not None and f".{suffix}" == source.caption.sidecar.lower():
+def _parse_sidecar(source: ArchiveOptions, kind: str, data: bytes) -> Sidecar:
+    """One sidecar: by the source's `caption`, else by the conventions of WebDataset."""
+    if source.caption is not None and f".{kind}" == source.caption.sidecar.lower():
         return read_sidecar(data, source.caption)
-    if suffix != "cls":
-        return read_sidecar(data, _JSON if suffix == "json" else _TEXT)
+    if kind not in CLASSES:
+        return read_sidecar(data, _JSON if kind in OBJECTS else _TEXT)
     try:
-        return Sidecar({}, {"cls": decode(data).strip()})
+        return Sidecar({}, {kind: decode(data).strip()})
     except ValueError as error:
         return bad_sidecar(str(error))
 

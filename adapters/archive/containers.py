@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -13,7 +12,7 @@ from ...catalog.status import Reason
 from ...core.sniff import HEAD, media_type
 from . import tar, zip
 from .members import ArchiveError, ArchiveLimits, Member, Place
-from .streams import COMPRESSED, PlainFile, Unpacked
+from .streams import COMPRESSED, File, PlainFile, Stream, Unpacked, read_at, size_of
 
 SPAN = 2**20
 """Bytes that are read at once for small members that lie close together."""
@@ -40,18 +39,28 @@ class Container(Protocol):
         """The bytes at each place, in the order given; a few places at a time, they may be held together."""
 
 
-def open_container(handle: int, limits: ArchiveLimits) -> Container:
-    """The archive open as `handle`, its kind detected from its bytes; ArchiveError if it is none."""
-    size = os.fstat(handle).st_size
-    head = os.pread(handle, HEAD, 0)
+def open_tar(handle: File, limits: ArchiveLimits) -> PlainTar | PackedTar:
+    """The tar open as `handle`, compressed or not; ArchiveError if it is none."""
+    size = size_of(handle)
+    head = read_at(handle, HEAD, 0)
     kind = media_type(head)
-    if kind == "application/x-tar" or (head and not head[: tar.BLOCK].strip(b"\0")):
-        return PlainTar(handle, size)
     if kind in COMPRESSED:
         return PackedTar(handle, kind, limits)
-    if kind == "application/zip" or b"PK\5\6" in os.pread(handle, 2**16, max(0, size - 2**16)):
-        return Zip(handle, size, limits)
+    if kind == "application/x-tar" or (head and not head[: tar.BLOCK].strip(b"\0")):
+        return PlainTar(handle, size)
     raise ArchiveError(Reason.BAD_ARCHIVE, f"{kind} is no archive that can be read" if size else "empty")
+
+
+def open_container(handle: int, limits: ArchiveLimits) -> Container:
+    """The archive open as `handle`, its kind detected from its bytes; ArchiveError if it is none."""
+    try:
+        return open_tar(handle, limits)
+    except ArchiveError:
+        size = size_of(handle)
+        is_zip = media_type(read_at(handle, HEAD, 0)) == "application/zip"
+        if is_zip or b"PK\5\6" in read_at(handle, 2**16, max(0, size - 2**16)):
+            return Zip(handle, size, limits)
+        raise
 
 
 class PlainTar:
@@ -60,13 +69,14 @@ class PlainTar:
     is_tar = True
     one_pass = False
 
-    def __init__(self, handle: int, size: int) -> None:
+    def __init__(self, handle: File, size: int) -> None:
         self._handle = handle
         self._size = size
+        self.stream: Stream = PlainFile(handle, size)
 
     def members(self) -> Iterator[Member]:
-        """Walk the headers."""
-        return tar.members(PlainFile(self._handle, self._size), self._size)
+        """Walk the headers; the caller may take a member's data from `stream` on the way."""
+        return tar.members(self.stream, self._size)
 
     def read(self, places: Iterable[Place]) -> Iterator[bytes | Failure]:
         """Read neighbours together, and each member with its header, which tells if the tar changed."""
@@ -75,11 +85,11 @@ class PlainTar:
         for span in _spans(sorted(asked)):
             start = span[0].at - tar.BLOCK
             if span[0].size > _SMALL:  # alone, and not to be copied once more
-                header = os.pread(self._handle, tar.BLOCK, start)
-                data = os.pread(self._handle, span[0].size, span[0].at)
+                header = read_at(self._handle, tar.BLOCK, start)
+                data = read_at(self._handle, span[0].size, span[0].at)
                 found[span[0].at] = _checked(header, data, span[0])
                 continue
-            block = os.pread(self._handle, span[-1].at + span[-1].size - start, start)
+            block = read_at(self._handle, span[-1].at + span[-1].size - start, start)
             for place in span:
                 at = place.at - start
                 data = block[at : at + place.size]
@@ -93,9 +103,9 @@ class PackedTar:
     is_tar = True
     one_pass = True
 
-    def __init__(self, handle: int, kind: str, limits: ArchiveLimits) -> None:
+    def __init__(self, handle: File, kind: str, limits: ArchiveLimits) -> None:
         self._open: Callable[[], Unpacked] = partial(Unpacked, handle, kind, limits)
-        self.stream = self._open()
+        self.stream: Stream = self._open()
 
     def members(self) -> Iterator[Member]:
         """Unpack and walk the headers; the caller may take a member's data from `stream` on the way."""

@@ -29,6 +29,23 @@ _RATIO_FLOOR = 2**26
 _SMALL = 2**13
 
 
+File = int | IO[bytes]
+"""An open archive: a file descriptor, or a seekable stream over a remote file."""
+
+
+def read_at(file: File, count: int, at: int) -> bytes:
+    """Up to `count` bytes of a file from the position `at`."""
+    if isinstance(file, int):
+        return os.pread(file, count, at)
+    file.seek(at)
+    return file.read(count)
+
+
+def size_of(file: File) -> int:
+    """The size of a file in bytes."""
+    return os.fstat(file).st_size if isinstance(file, int) else file.seek(0, os.SEEK_END)
+
+
 class Stream(Protocol):
     """A source of bytes that is read forward."""
 
@@ -44,7 +61,7 @@ class Stream(Protocol):
 class PlainFile:
     """A file of a known size, read by position; small reads come from one window."""
 
-    def __init__(self, handle: int, size: int) -> None:
+    def __init__(self, handle: File, size: int) -> None:
         self.position = 0
         self.size = size
         self._handle = handle
@@ -56,7 +73,7 @@ class PlainFile:
         begin = self.position - self._start
         if begin < 0 or begin + count > len(self._window):
             self._start, begin = self.position, 0
-            self._window = os.pread(self._handle, max(count, _SMALL), self.position)
+            self._window = read_at(self._handle, max(count, _SMALL), self.position)
         taken = self._window[begin : begin + count]
         self.position += len(taken)
         return taken
@@ -132,7 +149,7 @@ class Unpacked:
     unpacks to more than the limits allow.
     """
 
-    def __init__(self, handle: int, kind: str, limits: ArchiveLimits) -> None:
+    def __init__(self, handle: File, kind: str, limits: ArchiveLimits) -> None:
         self.position = 0
         self._limits = limits
         self._packed = _Packed(handle)
@@ -198,13 +215,13 @@ class Unpacked:
 class _Packed:
     """The packed file, read forward by position and counted."""
 
-    def __init__(self, handle: int) -> None:
+    def __init__(self, handle: File) -> None:
         self.count = 0
         self._handle = handle
 
     def read(self, size: int = CHUNK) -> bytes:
         """The next `size` bytes, or fewer at the end."""
-        data = os.pread(self._handle, size, self.count)
+        data = read_at(self._handle, size, self.count)
         self.count += len(data)
         return data
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import logging
 import posixpath
-import tarfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import Any
@@ -13,6 +13,7 @@ from pyarrow import types
 
 from ...catalog.models import Item, item_id
 from ...catalog.status import Reason
+from ..archive.webdataset import PairingCounts
 from . import layout as layouts
 from .columnar import ArrowRows, ColumnarFile, ParquetRows
 from .dataset_files import Files, FileTrouble, LocalFiles, inside
@@ -20,10 +21,13 @@ from .dataset_options import HuggingfaceOptions
 from .fields import BadRow, Fields, names_in
 from .image_columns import Feature, Kind, Leaf, Reference, leaves, references
 from .layout import Layout
-from .tars import Sample, TarFile
+from .tars import TarFile, TarRow, keyless
 
 PROBED = 32
 """Samples of a tar from which the names of its fields are learned."""
+
+
+log = logging.getLogger("derlem.huggingface")
 
 
 class Listing:
@@ -31,6 +35,7 @@ class Listing:
 
     def __init__(self, source: HuggingfaceOptions, files: Files, layout: Layout) -> None:
         self._source, self._files, self._layout = source, files, layout
+        self._pairing = PairingCounts()
         self._tar_names = {"__key__"}  # of all tars so far: a field may be missing at the start of one
 
     def items(self) -> Iterator[Item]:
@@ -44,6 +49,7 @@ class Listing:
                 yield from self._folder(split)
             else:
                 yield from self._named(split)
+        self._pairing.warn(self._source.name, log)
 
     def _or_damage(self, path: str, split: str, items: Iterator[Item]) -> Iterator[Item]:
         try:
@@ -77,52 +83,58 @@ class Listing:
         """Items of a WebDataset tar: one pass over its headers and the small members."""
         tar = TarFile(self._files.open(path, parts=False))
         try:
-            samples = tar.samples(layouts.image_extensions())
-            probed, rest = _probe(samples)
-            for sample in probed:
-                self._tar_names.update(names_in(sample.values))
+            probed, rest = _probe(tar.rows(layouts.image_extensions(), self._pairing))
+            for row in probed:
+                self._tar_names.update(names_in(row.values))
+                for own in row.own.values():
+                    self._tar_names.update(names_in(own))
             features: dict[str, Feature] = {name: {"_type": "Json"} for name in ("json", "jsn")}
             fields = Fields(self._source, {**features, **self._layout.features}, self._tar_names, ())
             uri, place = self._files.uri(path), _place(path, split)
             partition_key = "" if tar.plain and not self._files.whole else uri
-            for sample in chain(probed, rest):
-                yield from self._sample(fields, sample, uri, split, place, partition_key)
+            for row in chain(probed, rest):
+                yield from self._tar_row(fields, row, uri, split, place, partition_key)
         finally:
             tar.close()
 
-    def _sample(
+    def _tar_row(
         self,
         fields: Fields,
-        sample: Sample,
+        row: TarRow,
         uri: str,
         split: str,
         place: Mapping[str, str],
         partition_key: str,
     ) -> Iterator[Item]:
-        locator = f"{split}/{sample.number}"
-        if sample.problem:
-            reason = Reason.DUPLICATE_NAME if sample.duplicate else Reason.BAD_ROW
-            yield self._item(uri, locator, reason=reason, detail=f"{sample.key}: {sample.problem}")
-            return
-        try:
-            said = fields.of({"__key__": sample.key, **sample.values}, place)
-        except BadRow as problem:
-            yield self._item(uri, locator, reason=Reason.BAD_ROW, detail=str(problem))
-            return
+        """The items of a sample: its images, each named by its member, and members that are not read."""
+        for member in row.rejected:
+            refused = keyless(member)
+            locator = f"{split}/{member.name}"
+            yield self._item(uri, locator, reason=refused.reason, detail=refused.detail)
         images = {
-            name: spot for name, spot in sample.images.items() if self._wanted is None or name in self._wanted
+            name: member
+            for name, member in row.images.items()
+            if self._wanted is None or name in self._wanted or name.rpartition(".")[2] in self._wanted
         }
-        if not images:
-            yield self._item(uri, locator, said, reason=Reason.NO_VALUE, detail="the sample has no image")
-        parent = item_id(self._source.name, uri, locator) if len(images) > 1 else None
-        for name, spot in images.items():
+        parent = item_id(self._source.name, uri, f"{split}/{row.key}") if len(images) > 1 else None
+        if not images and not row.rejected:
+            reason, detail = Reason.NO_IMAGE, "the sample has no image"
+            yield self._item(uri, f"{split}/{row.name}", reason=reason, detail=detail)
+        for name, member in images.items():
+            locator = f"{split}/{member.name}"
+            try:
+                said = fields.of({"__key__": row.key, **row.values, **row.own[name]}, place)
+            except BadRow as problem:
+                yield self._item(uri, locator, reason=Reason.BAD_ROW, detail=str(problem))
+                continue
+            said["meta"] |= row.notes
             yield self._item(
                 uri,
-                f"{locator}/{name}" if parent else locator,
+                locator,
                 said,
                 parent_id=parent,
-                bytes=spot.size,
-                locator_state={"format": "webdataset", "at": list(spot)},
+                bytes=member.place.size,
+                locator_state={"format": "webdataset", "at": list(member.place)},
                 partition_key=partition_key,
             )
 
@@ -270,18 +282,18 @@ class Listing:
         return [image] if isinstance(image, str) else image
 
 
-def _probe(samples: Iterator[Sample]) -> tuple[list[Sample], Iterator[Sample]]:
-    """The first samples, and an iterator over the rest; damage among the first is raised by the latter."""
-    probed: list[Sample] = []
+def _probe(rows: Iterator[TarRow]) -> tuple[list[TarRow], Iterator[TarRow]]:
+    """The first rows, and an iterator over the rest; damage among the first is raised by the latter."""
+    probed: list[TarRow] = []
     try:
-        for sample in islice(samples, PROBED):
-            probed.append(sample)  # noqa: PERF402 - what came before damage is kept
-    except tarfile.TarError as error:
+        for row in islice(rows, PROBED):
+            probed.append(row)  # noqa: PERF402 - what came before damage is kept
+    except FileTrouble as error:
         return probed, _raising(error)
-    return probed, samples
+    return probed, rows
 
 
-def _raising(error: Exception) -> Iterator[Sample]:
+def _raising(error: Exception) -> Iterator[TarRow]:
     yield from ()
     raise error
 

@@ -12,13 +12,14 @@ from typing import Any, Protocol
 
 from ...catalog.models import Failure, Item, Payload
 from ...catalog.status import Reason
+from ..archive.members import Place
 from .columnar import ColumnarFile
 from .dataset_files import Files, FileTrouble, LocalFiles
 from .dataset_options import HuggingfaceOptions
 from .hub import HubFiles
 from .image_columns import at
 from .listing import candidates, open_columnar
-from .tars import Place, TarFile
+from .tars import TarFile
 
 MAX_BYTES = 512 * 2**20
 """Bytes of one image; what claims more is not read."""
@@ -186,9 +187,7 @@ def _member_of_tar(tar: TarFile, item: Item) -> Payload | Failure:
     if place.size > MAX_BYTES:
         return Failure(Reason.TOO_MANY_BYTES, f"the member has {place.size} bytes")
     data = tar.read(place)
-    if len(data) < place.size:
-        return Failure(Reason.BAD_ARCHIVE, f"the tar ends before byte {place.offset + place.size}")
-    return Payload(data)
+    return data if isinstance(data, Failure) else Payload(data)
 
 
 def _member_of_zip(archive: zipfile.ZipFile, item: Item) -> Payload | Failure:

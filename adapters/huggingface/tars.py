@@ -1,183 +1,128 @@
-"""WebDataset tars: samples with the places of their images, and bytes at such places."""
+"""WebDataset tars of a hosted dataset: samples with the values of their fields, and images by place."""
 
 from __future__ import annotations
 
-import bz2
-import gzip
-import io
 import json
-import lzma
-import re
-import tarfile
+import os
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
-import zstandard
+from ...catalog.models import Failure
+from ...catalog.status import Reason
+from ..archive.containers import open_tar
+from ..archive.members import ArchiveError, ArchiveLimits, Member, Place, validated
+from ..archive.samples import keeping
+from ..archive.streams import File
+from ..archive.webdataset import CLASSES, OBJECTS, SIDECARS, PairingCounts, Part, Sample, paired, sidecars_of
+from ..captions import bad_sidecar, decode
+from .dataset_files import FileTrouble
 
-MAX_SIDECAR = 4 * 2**20
-"""Bytes of a member that is read as text; more is no caption of an image."""
-
-_TEXTS = frozenset({"txt", "text", "transcript", "caption"})
-_NUMBERS = frozenset({"cls", "cls2", "index", "inx", "id"})
-_OBJECTS = frozenset({"json", "jsn"})
-_NAME = re.compile(r"^((?:.*/|)[^.]+)[.]([^/]*)$", re.DOTALL)
-
-
-class Place(NamedTuple):
-    """Where a member's bytes lie in the tar, after decompression."""
-
-    offset: int
-    size: int
+LIMITS = ArchiveLimits()
 
 
 @dataclass(slots=True)
-class Sample:
-    """Members that share a key: texts, numbers and objects by field, images by field with their place.
+class TarRow:
+    """A sample as a row: values by suffix, and its images by suffix.
 
-    Members of other kinds stand in `values` as bytes, empty. `problem` says what makes the sample unusable.
+    Parts of other kinds stand in `values` as bytes, empty. `own` are values that replace those of the row for
+    one image (`left.txt` for `left.jpg`, as `txt`). `notes` go into `meta`: sidecars that cannot be read.
     """
 
-    number: int
-    key: str
+    key: str | None
+    name: str
     values: dict[str, Any] = field(default_factory=dict)
-    images: dict[str, Place] = field(default_factory=dict)
-    problem: str = ""
-    duplicate: bool = False
+    images: dict[str, Member] = field(default_factory=dict)
+    own: dict[str, dict[str, Any]] = field(default_factory=dict)
+    rejected: list[Member] = field(default_factory=list)
+    notes: dict[str, Any] = field(default_factory=dict)
 
 
 class TarFile:
     """A tar, plain or compressed. Places ascend through it; going back in a compressed one starts anew."""
 
     def __init__(self, file: Path | IO[bytes]) -> None:
-        self._raw: IO[bytes] = file.open("rb") if isinstance(file, Path) else file
-        self._file = self._opened()
+        self._file: File = os.open(file, os.O_RDONLY | os.O_CLOEXEC) if isinstance(file, Path) else file
+        try:
+            self._tar = open_tar(self._file, LIMITS)
+        except ArchiveError as error:
+            self.close()
+            raise FileTrouble(error.reason, error.detail) from error
 
-    def samples(self, image_fields: Collection[str]) -> Iterator[Sample]:
-        """All samples in order. `image_fields` are extensions, of which a field's last part counts.
+    def rows(self, image_kinds: Collection[str], counts: PairingCounts) -> Iterator[TarRow]:
+        """All samples in order. `image_kinds` are the suffixes, or last parts of them, of images.
 
-        Raises tarfile.TarError where the tar ends too early, after the samples before that.
+        Raises FileTrouble where the tar is damaged or ends too early, after the samples before that.
         """
-        sample: Sample | None = None
-        with tarfile.open(fileobj=self._file, mode="r:") as tar:
-            for member in _members(tar):
-                match = _NAME.match(member.name)
-                if match is None or not member.isreg() or member.name.rpartition("/")[2].startswith("."):
-                    continue
-                key, name = match[1], match[2].lower()
-                if sample is None or sample.key != key:
-                    if sample is not None:
-                        yield sample
-                    sample = Sample(sample.number + 1 if sample else 0, key)
-                self._add(sample, name, tar, member, image_fields)
-        if sample is not None:
-            yield sample
+        members = keeping(validated(self._tar.members(), LIMITS), self._tar.stream, SIDECARS)
+        try:
+            for sample in paired(members):
+                counts.add(sample)
+                yield _row(sample, image_kinds)
+        except ArchiveError as error:
+            raise FileTrouble(error.reason, error.detail) from error
 
-    def read(self, place: Place) -> bytes:
-        """The bytes of a member; fewer than its size if the tar ends before."""
-        if not self.plain and place.offset < self._file.tell():
-            self._raw.seek(0)
-            self._file = self._opened()
-        self._file.seek(place.offset)
-        data: bytes = self._file.read(place.size)
-        return data
+    def read(self, place: Place) -> bytes | Failure:
+        """The bytes of a member."""
+        return next(iter(self._tar.read([place])))
 
     @property
     def plain(self) -> bool:
         """Whether any place can be read without what lies before it."""
-        return self._file is self._raw
+        return not self._tar.one_pass
 
     def close(self) -> None:
         """Close the tar."""
-        self._file.close()
-        self._raw.close()
+        if isinstance(self._file, int):
+            os.close(self._file)
+        else:
+            self._file.close()
 
-    def _opened(self) -> Any:
-        head = self._raw.read(6)
-        self._raw.seek(0)
-        if head.startswith(b"\x1f\x8b"):
-            return gzip.GzipFile(fileobj=self._raw)
-        if head.startswith(b"BZh"):
-            return bz2.BZ2File(self._raw)
-        if head == b"\xfd7zXZ\0":
-            return lzma.LZMAFile(self._raw)
-        if head.startswith(b"\x28\xb5\x2f\xfd"):
-            reader = zstandard.ZstdDecompressor().stream_reader(
-                self._raw, read_across_frames=True, closefd=False
-            )
-            return io.BufferedReader(_Forward(reader))
-        return self._raw
 
-    @staticmethod
-    def _add(
-        sample: Sample,
-        name: str,
-        tar: tarfile.TarFile,
-        member: tarfile.TarInfo,
-        image_fields: Collection[str],
-    ) -> None:
-        if name in sample.values or name in sample.images:
-            sample.problem, sample.duplicate = f"{member.name} is there twice", True
-            return
-        kind = name.rpartition(".")[2]
-        if kind in image_fields:
-            sample.images[name] = Place(member.offset_data, member.size)
-            return
-        if kind not in _TEXTS | _NUMBERS | _OBJECTS:
-            sample.values[name] = b""
-            return
-        if member.size > MAX_SIDECAR:
-            sample.problem = f"{member.name} has {member.size} bytes"
-            return
-        content = tar.extractfile(member)
-        data = content.read() if content else b""
+def _row(sample: Sample, image_kinds: Collection[str]) -> TarRow:
+    row = TarRow(sample.key, sample.parts[0].member.name)
+    sidecars, others = sample.split()
+    suffix_of = {part.member.name: part.suffix for part in sample.parts}
+    for sidecar in sidecars:
+        name = suffix_of[sidecar.member.name]
         try:
-            text = data.decode("utf-8-sig")
-            sample.values[name] = (
-                json.loads(text) if kind in _OBJECTS else int(text) if kind in _NUMBERS else text
-            )
+            row.values[name] = _value(sidecar.kind, sidecar.member)
         except (ValueError, RecursionError) as error:
-            sample.problem = f"{member.name}: {error}"
+            row.notes |= bad_sidecar(f"{sidecar.member.name}: {error}").meta
+    for part in others:
+        if part.member.reason is not None or sample.key is None:
+            row.rejected.append(part.member)
+        elif part.suffix.rpartition(".")[2] not in image_kinds:
+            row.values[part.suffix] = b""
+        else:
+            row.images[part.suffix] = part.member
+            row.own[part.suffix] = _own_values(part, sidecars_of(part, sidecars), suffix_of, row.values)
+    return row
 
 
-class _Forward(io.RawIOBase):
-    """A decompressing stream on which one can seek forward, by reading."""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream, self._at = stream, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def readinto(self, buffer: Any) -> int:
-        count: int = self._stream.readinto(buffer)
-        self._at += count
-        return count
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        target = self._at + offset if whence == io.SEEK_CUR else offset
-        if whence == io.SEEK_END or target < self._at:
-            raise io.UnsupportedOperation("a compressed stream goes forward only")
-        while self._at < target:
-            part = self._stream.read(min(2**16, target - self._at))
-            if not part:
-                break
-            self._at += len(part)
-        return self._at
+def _own_values(
+    part: Part, sidecars: dict[str, Member], suffix_of: dict[str, str], values: dict[str, Any]
+) -> dict[str, Any]:
+    """The values of sidecars that describe this image alone, under the kind of the sidecar."""
+    named = {kind: suffix_of[member.name] for kind, member in sidecars.items()}
+    return {kind: values[name] for kind, name in named.items() if name != kind and name in values}
 
 
-def _members(tar: Any) -> Iterator[tarfile.TarInfo]:
-    """The members; tarfile.ReadError where the tar is damaged, which tarfile takes for its end."""
-    while (member := tar.next()) is not None:
-        yield member
-        tar.members.clear()  # tarfile keeps them all
-    tar.fileobj.seek(tar.offset)
-    if tar.fileobj.read(tarfile.BLOCKSIZE).strip(b"\0"):
-        raise tarfile.ReadError(f"damaged at byte {tar.offset}")
+def _value(kind: str, member: Member) -> Any:
+    """The value of a text, number or object; ValueError if it is none."""
+    if member.content is None:
+        raise ValueError(f"{member.place.size} bytes are too much")
+    if len(member.content) < member.place.size:
+        raise ValueError("the archive ends inside")
+    text = decode(member.content)
+    if kind in OBJECTS:
+        return json.loads(text)
+    return int(text) if kind in CLASSES else text
+
+
+def keyless(member: Member) -> Member:
+    """A member that belongs to no sample, with the reason for it."""
+    if member.reason is not None:
+        return member
+    return member._replace(reason=Reason.NO_IMAGE, detail=f"{member.name} has no key: it is in no sample")

@@ -277,10 +277,16 @@ def test_cut_short_in_a_stream_the_member_before_stands() -> None:
 
 def test_without_end_marker_or_padding() -> None:
     whole = header(b"a") + b"abc"
-    for raw in (whole, whole + bytes(100), header(b"a") + data()):
+    for raw in (whole, header(b"a") + data()):
         found, error = scan(raw)
         assert [m.name for m in found] == ["a"]
         assert error is None
+
+
+def test_a_cut_in_the_padding_is_a_cut() -> None:
+    found, error = scan(header(b"a") + b"abc" + bytes(100))
+    assert [m.name for m in found] == ["a"]
+    assert error is not None and "cut short" in error.detail
 
 
 def test_two_tars_in_one_are_not_silently_one() -> None:
