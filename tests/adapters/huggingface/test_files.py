@@ -100,8 +100,10 @@ def test_a_damaged_file_is_an_item_and_the_others_are_listed(
     last.write_bytes(last.read_bytes()[: last.stat().st_size // 3])
     items = use(dataset=copy).items()
     damaged = [item for item in items if item.reason is not None]
-    assert [item.reason for item in damaged] == [Reason.BAD_ARCHIVE]
-    assert damaged[0].uri == last.relative_to(copy).as_posix() and damaged[0].meta["detail"]
+    *cut, whole = damaged
+    assert whole.reason is Reason.BAD_ARCHIVE
+    assert [item.reason for item in cut] in ([], [Reason.TRUNCATED] if shape == "webdataset" else [])
+    assert whole.uri == last.relative_to(copy).as_posix() and whole.meta["detail"]
     assert len([item for item in items if item.uri == first.relative_to(copy).as_posix()]) > 20
 
 
