@@ -40,7 +40,8 @@ bench: $(VENV)/.dev poppler  ## Measure, each figure beside its baseline in the 
 	@$(BIN)/python -m benchmarks
 
 soak: $(VENV)/.dev poppler  ## The long tests: many kills, many faults
-	@DERLEM_SOAK=1 $(BIN)/python -m pytest -q -n auto tests/soak tests/adapters/scrape/test_istanbul_university.py
+	@DERLEM_SOAK=1 $(BIN)/python -m pytest -q -n auto tests/soak tests/corpus/test_faults.py \
+		tests/adapters/scrape/test_istanbul_university.py
 
 compat: $(VENV)/.dev  ## Run what touches the catalog on the newest DuckDB, beside the pinned one
 	@$(PIP) install --quiet --upgrade --no-deps --target build/duckdb2 'duckdb>=2,<3'

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 
-_BUFFER = 4 * 1024 * 1024
+BUFFER = 4 * 1024 * 1024
 """Bytes that are hashed and written at a time; two such buffers are held."""
 
 
@@ -34,7 +34,7 @@ class HashingFile(io.RawIOBase):
         self._digest = hashlib.sha256()
         self._hasher = ThreadPoolExecutor(1)
         self._writer = ThreadPoolExecutor(1)
-        self._buffers = [memoryview(mmap.mmap(-1, _BUFFER)) for _ in range(2)]  # aligned, as O_DIRECT demands
+        self._buffers = [memoryview(mmap.mmap(-1, BUFFER)) for _ in range(2)]  # aligned, as O_DIRECT demands
         self._filled = 0
         self._working: list[Future[None]] = []
         self.size = 0
@@ -57,11 +57,11 @@ class HashingFile(io.RawIOBase):
         view = memoryview(data).cast("B")
         done = 0
         while done < len(view):
-            part = view[done : done + _BUFFER - self._filled]
+            part = view[done : done + BUFFER - self._filled]
             self._buffers[0][self._filled : self._filled + len(part)] = part
             self._filled += len(part)
             done += len(part)
-            if self._filled == _BUFFER:
+            if self._filled == BUFFER:
                 self._pass_on()
         self.size += len(view)
         return len(view)

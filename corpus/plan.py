@@ -80,8 +80,8 @@ def plan_build(
     positions, sizes = _sizes(connection, name)
     limits = _kept_limits(connection, CorpusFolder(workspace, name), fingerprint, options)
     if limits is None or (len(positions) and positions[-1] >= limits[-1]):
-        limits = _cut(positions, sizes, int(options.shard_size))
-    return BuildPlan(name, options, fingerprint, extension, tuple(_spans(limits, positions, sizes)))
+        limits = shard_limits(positions, sizes, int(options.shard_size))
+    return BuildPlan(name, options, fingerprint, extension, tuple(shard_spans(limits, positions, sizes)))
 
 
 def manifest_fingerprint(connection: duckdb.DuckDBPyConnection, name: str) -> str:
@@ -131,7 +131,7 @@ def _kept_limits(
     return [rows[0][0], *(last for _, last in rows)] if rows and gapless else None
 
 
-def _cut(positions: Integers, sizes: Integers, shard_size: int) -> list[int]:
+def shard_limits(positions: Integers, sizes: Integers, shard_size: int) -> list[int]:
     """Boundaries of shards that hold at most `shard_size` bytes, or a single sample."""
     if len(positions) == 0:
         return [0, 0]
@@ -144,7 +144,8 @@ def _cut(positions: Integers, sizes: Integers, shard_size: int) -> list[int]:
     return limits
 
 
-def _spans(limits: Sequence[int], positions: Integers, sizes: Integers) -> Iterator[Span]:
+def shard_spans(limits: Sequence[int], positions: Integers, sizes: Integers) -> Iterator[Span]:
+    """The shards between boundaries, with the number and the bytes of their samples."""
     ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
     cuts = np.searchsorted(positions, np.asarray(limits, np.int64))
     for number, (first, last) in enumerate(pairwise(limits)):

@@ -2,185 +2,54 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
-import json
 import shutil
 import struct
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from PIL import Image
 
-from derlem.catalog.connection import read_catalog, transaction, write_catalog
-from derlem.catalog.segment_files import inspect
-from derlem.catalog.segments import merge
 from derlem.core.workspace import Workspace
 from derlem.corpus.build import build_corpus
 from derlem.corpus.corpus_options import CorpusOptions
-from tests.factories.catalog import Row, insert_source, item_row, store_manifest
-from tests.factories.segments import write_segment
-
-FORMATS = {"jpeg": ("image/jpeg", "jpg"), "png": ("image/png", "png"), "webp": ("image/webp", "webp")}
-
-
-@dataclass
-class Pantry:
-    """A workspace that tests fill: `store` adds a segment, `draw` a manifest of all ready items."""
-
-    workspace: Workspace
-    pictures: Sequence[Path]
-    kind: str = "jpeg"
-    numbers: dict[str, int] = field(default_factory=dict)
-
-    def picture(self, index: int) -> tuple[bytes, int, int]:
-        """Bytes, width and height of a picture; a different one for every index."""
-        with Image.open(self.pictures[index % len(self.pictures)]) as opened:
-            flat = Image.new("RGB", opened.size, "white")
-            rgba = opened.convert("RGBA")
-            flat.paste(rgba, mask=rgba)
-        side = 24 + index // len(self.pictures) % 40
-        flat = flat.resize((side, side + index % 7))
-        flat.putpixel((0, 0), (index % 256, index // 256 % 256, 99))
-        out = io.BytesIO()
-        flat.save(out, self.kind.upper(), quality=95)
-        return out.getvalue(), *flat.size
-
-    def declare(self, source: str, *, license: str = "CC0-1.0", homepage: str | None = None) -> None:
-        """Write a source's declaration into the catalog."""
-        config = json.dumps({"name": source, "adapter": "files"})
-        with write_catalog(self.workspace) as connection:
-            insert_source(connection, source, license=license, homepage=homepage, config=config)
-
-    def store(self, source: str, rows: Sequence[dict[str, Any]], first_picture: int = 0) -> list[str]:
-        """Write a segment of ready items, one per entry of `rows` (columns to set); returns ids."""
-        number = self.numbers.get(source, 0)
-        self.numbers[source] = number + 1
-        media_type, extension = FORMATS[self.kind]
-        stored: list[Row | tuple[Row, bytes]] = []
-        ids = []
-        for index, given in enumerate(rows):
-            data, width, height = self.picture(first_picture + index)
-            uri = given.get("uri", f"{number}/{index}.png")
-            filled = {
-                "source": source,
-                "uri": uri,
-                "ordinal": number * 1000 + index,
-                "category": "pictures",
-                "media_type": media_type,
-                "sha256": hashlib.sha256(data).hexdigest(),
-                "original_sha256": hashlib.sha256(uri.encode()).hexdigest(),
-                "dhash": "0" * 16,
-                "width": width,
-                "height": height,
-                "bytes": len(data),
-            }
-            row = item_row(**filled | given)
-            stored.append((row, data) if row["status"] == "ready" else row)
-            ids.append(row["item_id"])
-        path = write_segment(self.workspace, number, stored, source=source, extension=extension)
-        with write_catalog(self.workspace) as connection:
-            merge(connection, [inspect(self.workspace, path)])
-        return ids
-
-    def draw(self, name: str = "small", repeats: Sequence[str] = ()) -> int:
-        """Draw all ready items (and `repeats` once more) as the manifest `name`; returns its size."""
-        with write_catalog(self.workspace) as connection, transaction(connection):
-            ready = connection.execute("SELECT item_id FROM items WHERE status = 'ready'").fetchall()
-            rows = [(item, 0) for (item,) in ready] + [(item, 1) for item in repeats]
-            rows.sort(key=lambda row: hashlib.md5(f"7:order:{row[0]}:{row[1]}".encode()).hexdigest())
-            store_manifest(connection, name, rows, seed=7)
-            connection.execute("INSERT INTO exclusions VALUES (?, 'duplicate', 3)", [name])
-        return len(rows)
-
-    def change(self, sql: str, *values: object) -> None:
-        """Change the catalog as only a test may."""
-        with write_catalog(self.workspace) as connection:
-            connection.execute(sql, list(values))
-
-    def ask(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
-        """Rows of a query."""
-        with read_catalog(self.workspace) as connection:
-            return connection.execute(sql, list(values)).fetchall()
+from tests.factories.filled_workspace import FilledWorkspace, MakeFilled, copied, fill
 
 
 def opens(path: Path) -> bool:
-    """Whether it is whole: one of the demo's pictures is broken on purpose."""
+    """Whether an image is whole: one of the demo's is broken on purpose."""
     try:
-        with Image.open(path) as picture:
-            picture.load()
+        with Image.open(path) as image:
+            image.load()
     except (OSError, SyntaxError, struct.error):
         return False
     return True
 
 
 @pytest.fixture(scope="session")
-def pictures(demo: Path) -> list[Path]:
+def images(demo: Path) -> list[Path]:
     return [path for path in sorted(demo.rglob("*.png")) if opens(path)]
 
 
 @pytest.fixture
-def make_pantry(tmp_path: Path, pictures: list[Path]) -> Callable[..., Pantry]:
-    """`make_pantry(name, kind)`: an empty workspace below the test's folder."""
+def make_filled(tmp_path: Path, images: list[Path]) -> MakeFilled:
+    """`make_filled(name, kind)`: an empty workspace below the test's folder."""
 
-    def make(name: str = "work", kind: str = "jpeg") -> Pantry:
-        return Pantry(Workspace(tmp_path / name), pictures, kind)
+    def make(name: str = "work", kind: str = "jpeg") -> FilledWorkspace:
+        return FilledWorkspace(Workspace(tmp_path / name), images, kind)
 
     return make
 
 
-def fill(pantry: Pantry, *, per_source: int = 20) -> list[str]:
-    """Two sources: cliparts with Turkish captions in a tree, and chats with conversations."""
-    pantry.declare("clips", homepage="https://openclipart.org/")
-    pantry.declare("chats", license="CC-BY-4.0")
-    ids: list[str] = []
-    for half in range(2):
-        ids += pantry.store(
-            "clips",
-            [
-                {
-                    "category": f"clips/{'animals' if n % 3 else 'tools/hand'}",
-                    "caption": f'Bir "İğne" \\ çizimi {n}\n\t<ikinci satır>',
-                    "language": "tr",
-                }
-                for n in range(per_source // 2)
-            ],
-            first_picture=half * 100,
-        )
-    ids += pantry.store(
-        "chats",
-        [
-            {
-                "category": "" if n == 0 else "chats",
-                "license": "CC-BY-4.0",
-                "meta": f'{{"n":{n}}}',
-                "conversations": json.dumps(
-                    [
-                        {"role": "user", "content": "<image>\nNedir?"},
-                        {"content": f"Ş {n}", "role": "assistant"},
-                    ]
-                ),
-            }
-            for n in range(per_source)
-        ],
-        first_picture=300,
-    )
-    return ids
-
-
 @pytest.fixture(scope="session")
-def templates(tmp_path_factory: pytest.TempPathFactory, pictures: list[Path]) -> dict[str, Pantry]:
-    """What `pantry`, `built` and `built_parquet` are copied from."""
-    pantry = Pantry(Workspace(tmp_path_factory.mktemp("pantry") / "work"), pictures)
-    ids = fill(pantry)
-    pantry.draw(repeats=[ids[0]])
-    found = {"drawn": pantry}
+def templates(tmp_path_factory: pytest.TempPathFactory, images: list[Path]) -> dict[str, FilledWorkspace]:
+    """What `filled`, `built` and `built_parquet` are copied from."""
+    filled = FilledWorkspace(Workspace(tmp_path_factory.mktemp("filled") / "work"), images)
+    ids = fill(filled)
+    filled.draw(repeats=[ids[0]])
+    found = {"drawn": filled}
     for format in ("webdataset", "parquet"):
-        copy = Pantry(Workspace(tmp_path_factory.mktemp(format) / "work"), pictures)
-        shutil.copytree(pantry.workspace.root, copy.workspace.root)
+        copy = FilledWorkspace(Workspace(tmp_path_factory.mktemp(format) / "work"), images)
+        shutil.copytree(filled.workspace.root, copy.workspace.root)
         options = CorpusOptions.model_validate({"format": format, "shard_size": "20KB"})
         build_corpus(copy.workspace, "small", options, "run-3", 1, lambda *_: None)
         found[format] = copy
@@ -188,23 +57,18 @@ def templates(tmp_path_factory: pytest.TempPathFactory, pictures: list[Path]) ->
 
 
 @pytest.fixture
-def pantry(templates: dict[str, Pantry], tmp_path: Path) -> Pantry:
+def filled(templates: dict[str, FilledWorkspace], tmp_path: Path) -> FilledWorkspace:
     """40 items of two sources, a manifest `small` of all of them with one repeat."""
     return copied(templates["drawn"], tmp_path)
 
 
 @pytest.fixture
-def built(templates: dict[str, Pantry], tmp_path: Path) -> Pantry:
-    """The pantry with its corpus in small tars."""
+def built(templates: dict[str, FilledWorkspace], tmp_path: Path) -> FilledWorkspace:
+    """The filled with its corpus in small tars."""
     return copied(templates["webdataset"], tmp_path)
 
 
 @pytest.fixture
-def built_parquet(templates: dict[str, Pantry], tmp_path: Path) -> Pantry:
-    """The pantry with its corpus in small Parquet shards."""
+def built_parquet(templates: dict[str, FilledWorkspace], tmp_path: Path) -> FilledWorkspace:
+    """The filled with its corpus in small Parquet shards."""
     return copied(templates["parquet"], tmp_path)
-
-
-def copied(pantry: Pantry, folder: Path) -> Pantry:
-    shutil.copytree(pantry.workspace.root, folder / "work")
-    return replace(pantry, workspace=Workspace(folder / "work"), numbers=dict(pantry.numbers))

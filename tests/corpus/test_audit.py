@@ -16,36 +16,43 @@ import sqlglot
 from derlem.catalog.audit import AuditResult, load_audits, run_audits
 from derlem.catalog.connection import read_catalog
 from derlem.core.errors import ConfigError, NoAudits, QueryError
-from derlem.corpus.build import build_corpus
+from derlem.corpus.build import BuildResult, build_corpus
 from derlem.corpus.corpus_options import CorpusOptions
 from derlem.corpus.shard_scan import inventory
 from derlem.pipeline.purge import remains
+from tests.factories.filled_workspace import FilledWorkspace, MakeFilled
 
 
-def build(pantry, format="webdataset"):
+def build(filled: FilledWorkspace, format: str = "webdataset") -> BuildResult:
     options = CorpusOptions.model_validate({"format": format, "shard_size": "20KB"})
-    return build_corpus(pantry.workspace, "small", options, "run-3", 1, lambda *_: None)
+    return build_corpus(filled.workspace, "small", options, "run-3", 1, lambda *_: None)
 
 
-def audit(pantry) -> dict[str, AuditResult]:
-    found = inventory(pantry.workspace, remains(pantry.workspace), 1)
-    with read_catalog(pantry.workspace) as connection:
+def audit(filled: FilledWorkspace) -> dict[str, AuditResult]:
+    found = inventory(filled.workspace, remains(filled.workspace), 1)
+    with read_catalog(filled.workspace) as connection:
         results = run_audits(connection, load_audits(), found)
     return {result.audit.name: result for result in results}
 
 
-def firing(pantry) -> set[str]:
-    return {name for name, result in audit(pantry).items() if result.count}
+def firing(filled: FilledWorkspace) -> set[str]:
+    return {name for name, result in audit(filled).items() if result.count}
 
 
-def shard(pantry, number=0, suffix="tar") -> Path:
-    return pantry.workspace.corpora / "small" / f"small-{number:06d}.{suffix}"
+def shard(filled: FilledWorkspace, number: int = 0, suffix: str = "tar") -> Path:
+    return filled.workspace.corpora / "small" / f"small-{number:06d}.{suffix}"
+
+
+def content_of(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    file = tar.extractfile(member)
+    assert file is not None
+    return file.read()
 
 
 def rewrite(path: Path, change: Callable[[str, bytes], bytes | None]) -> None:
     """Write a tar anew, each member changed, or left out where `change` gives None."""
     with tarfile.open(path) as tar:
-        members = [(member, tar.extractfile(member).read()) for member in tar]
+        members = [(member, content_of(tar, member)) for member in tar]
     with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
         for member, content in members:
             changed = change(member.name, content)
@@ -54,32 +61,32 @@ def rewrite(path: Path, change: Callable[[str, bytes], bytes | None]) -> None:
                 tar.addfile(member, io.BytesIO(changed))
 
 
-def one_record(pantry, name, value, number=0):
+def one_record(filled: FilledWorkspace, name: str, value: object, number: int = 0) -> None:
     """Change a field of the first record of a shard."""
-    done = []
+    done: list[str] = []
 
-    def change(member, content):
+    def change(member: str, content: bytes) -> bytes:
         if member.endswith(".json") and not done:
             done.append(member)
             return json.dumps(json.loads(content) | {name: value}).encode()
         return content
 
-    rewrite(shard(pantry, number), change)
+    rewrite(shard(filled, number), change)
 
 
 @pytest.mark.parametrize("format", ["webdataset", "parquet"])
-def test_clean_workspace_passes_all(pantry, format):
-    build(pantry, format)
-    assert firing(pantry) == set()
+def test_clean_workspace_passes_all(filled: FilledWorkspace, format: str) -> None:
+    build(filled, format)
+    assert firing(filled) == set()
 
 
-def test_clean_without_any_corpus(make_pantry):
-    pantry = make_pantry()
-    pantry.declare("clips")
-    pantry.store("clips", [{}])
-    assert firing(pantry) == set()
-    pantry.draw()
-    assert firing(pantry) == {"manifest_not_built"}
+def test_clean_without_any_corpus(make_filled: MakeFilled) -> None:
+    filled = make_filled()
+    filled.declare("clips")
+    filled.store("clips", [{}])
+    assert firing(filled) == set()
+    filled.draw()
+    assert firing(filled) == {"manifest_not_built"}
 
 
 PLANTED = {
@@ -127,7 +134,7 @@ PLANTED = {
 
 
 @pytest.mark.parametrize("name", sorted(PLANTED))
-def test_planted_in_the_catalog(built, name):
+def test_planted_in_the_catalog(built: FilledWorkspace, name: str) -> None:
     built.change(PLANTED[name])
     result = audit(built)[name]
     assert result.count > 0
@@ -145,19 +152,19 @@ NULLS = {
 
 
 @pytest.mark.parametrize("name", sorted(NULLS))
-def test_null_never_passes(built, name):
+def test_null_never_passes(built: FilledWorkspace, name: str) -> None:
     built.change(NULLS[name])
     assert audit(built)[name].count > 0
 
 
-def test_decomposed_category_is_found(built):
+def test_decomposed_category_is_found(built: FilledWorkspace) -> None:
     built.change("UPDATE items SET category = 'i\u0307ğne/cig\u0306dem' WHERE source = 'chats'")
     assert audit(built)["category_not_normal"].examples[0]["normal"] == "i̇ğne/ciğdem"
 
 
-def test_rows_without_a_manifest_are_found(pantry):
-    pantry.change("DELETE FROM manifests")
-    assert "corpus_without_manifest" in firing(pantry)
+def test_rows_without_a_manifest_are_found(filled: FilledWorkspace) -> None:
+    filled.change("DELETE FROM manifests")
+    assert "corpus_without_manifest" in firing(filled)
 
 
 @pytest.mark.parametrize(
@@ -167,37 +174,37 @@ def test_rows_without_a_manifest_are_found(pantry):
         "UPDATE allocations SET stratum = 0 WHERE stratum = 1",
     ],
 )
-def test_rows_of_no_stratum_or_of_two_are_found(built, change):
+def test_rows_of_no_stratum_or_of_two_are_found(built: FilledWorkspace, change: str) -> None:
     built.change(change)
     assert "quota_off" in firing(built)
 
 
-def test_missing_segment_file(built):
+def test_missing_segment_file(built: FilledWorkspace) -> None:
     built.workspace.segment_tar("chats/000000").unlink()
     assert firing(built) == {"segment_file_missing"}
 
 
-def test_deleted_shard(built):
+def test_deleted_shard(built: FilledWorkspace) -> None:
     shard(built, 1).unlink()
     assert firing(built) == {"shard_differs_from_catalog", "manifest_without_bytes"}
 
 
-def test_deleted_corpus(pantry):
-    for path in build(pantry).folder.iterdir():
+def test_deleted_corpus(filled: FilledWorkspace) -> None:
+    for path in build(filled).folder.iterdir():
         path.unlink()
     assert {"shard_differs_from_catalog", "manifest_without_bytes", "source_without_samples"} <= firing(
-        pantry
+        filled
     )
 
 
-def test_changed_image(built):
+def test_changed_image(built: FilledWorkspace) -> None:
     data = bytearray(shard(built).read_bytes())
     data[512 + 300] ^= 1
     shard(built).write_bytes(data)
     assert firing(built) == {"shard_differs_from_catalog", "image_differs_from_catalog"}
 
 
-def test_truncated_shard(built):
+def test_truncated_shard(built: FilledWorkspace) -> None:
     data = shard(built).read_bytes()
     shard(built).write_bytes(data[: len(data) // 2])
     found = audit(built)
@@ -206,26 +213,26 @@ def test_truncated_shard(built):
 
 
 @pytest.mark.parametrize("garbage", [b"", b"x" * 5000, b"\0" * 512])
-def test_garbage_for_a_shard(built, garbage):
+def test_garbage_for_a_shard(built: FilledWorkspace, garbage: bytes) -> None:
     shard(built).write_bytes(garbage)
     found = audit(built)
     assert found["shard_differs_from_catalog"].count == 1
     assert found["manifest_without_bytes"].count > 0
 
 
-def test_garbage_for_a_parquet_shard(built_parquet):
+def test_garbage_for_a_parquet_shard(built_parquet: FilledWorkspace) -> None:
     shard(built_parquet, suffix="parquet").write_bytes(b"PAR1 and nothing else")
     assert {"shard_unreadable", "manifest_without_bytes"} <= firing(built_parquet)
 
 
-def test_foreign_shard(built):
+def test_foreign_shard(built: FilledWorkspace) -> None:
     shard(built, 99).write_bytes(shard(built).read_bytes())
     found = audit(built)
     assert found["sample_twice"].count > 0
     assert found["shard_differs_from_catalog"].examples[0]["trouble"] == "unknown to the catalog"
 
 
-def test_foreign_member(built):
+def test_foreign_member(built: FilledWorkspace) -> None:
     rewrite(shard(built), lambda name, content: content)
     with tarfile.open(shard(built), "a", format=tarfile.USTAR_FORMAT) as tar:
         for suffix in ("jpg", "json"):
@@ -236,7 +243,7 @@ def test_foreign_member(built):
     assert {"shard_differs_from_catalog", "shard_unreadable"} <= firing(built)
 
 
-def test_image_left_out(built):
+def test_image_left_out(built: FilledWorkspace) -> None:
     with tarfile.open(shard(built)) as tar:
         gone = next(member.name for member in tar if member.name.endswith(".jpg"))
     rewrite(shard(built), lambda name, content: None if name == gone else content)
@@ -246,62 +253,62 @@ def test_image_left_out(built):
 
 
 @pytest.mark.parametrize(("field", "value"), [("license", "MIT"), ("category", ["x"]), ("source", "clips2")])
-def test_record_that_lies(built, field, value):
+def test_record_that_lies(built: FilledWorkspace, field: str, value: object) -> None:
     one_record(built, field, value)
     assert "record_differs_from_catalog" in firing(built)
 
 
-def test_record_with_another_hash(built):
+def test_record_with_another_hash(built: FilledWorkspace) -> None:
     one_record(built, "sha256", "0" * 64)
     assert "image_differs_from_catalog" in firing(built)
 
 
-def test_same_image_twice(make_pantry):
-    pantry = make_pantry()
-    pantry.declare("clips")
-    pantry.declare("more")
-    pantry.store("clips", [{}])
-    pantry.store("more", [{}])
-    pantry.draw()
-    build(pantry)
-    assert firing(pantry) == {"image_twice"}
+def test_same_image_twice(make_filled: MakeFilled) -> None:
+    filled = make_filled()
+    filled.declare("clips")
+    filled.declare("more")
+    filled.store("clips", [{}])
+    filled.store("more", [{}])
+    filled.draw()
+    build(filled)
+    assert firing(filled) == {"image_twice"}
 
 
-def test_repeats_are_no_duplicates(built):
+def test_repeats_are_no_duplicates(built: FilledWorkspace) -> None:
     assert built.ask("SELECT count(*) FROM manifest WHERE repeat = 1") == [(1,)]
     assert audit(built)["image_twice"].count == 0
 
 
-def test_source_that_did_not_land(built):
+def test_source_that_did_not_land(built: FilledWorkspace) -> None:
     built.declare("late")
-    built.store("late", [{}], first_picture=900)
+    built.store("late", [{}], first_image=900)
     assert firing(built) == {"source_without_samples"}
     built.change("""UPDATE manifests SET config = '{"min_per_source":0}'""")
     assert firing(built) == set()
 
 
-def test_source_that_was_taken_down_need_not_land(built):
+def test_source_that_was_taken_down_need_not_land(built: FilledWorkspace) -> None:
     built.declare("late")
-    built.store("late", [{}], first_picture=900)
+    built.store("late", [{}], first_image=900)
     built.change("UPDATE items SET status = 'withdrawn', reason = 'takedown' WHERE source = 'late'")
     assert firing(built) == set()
 
 
-def test_source_of_nothing_but_earlier_duplicates_need_not_land(built):
+def test_source_of_nothing_but_earlier_duplicates_need_not_land(built: FilledWorkspace) -> None:
     built.declare("copies")
-    built.store("copies", [{}, {}])  # the same two pictures as the first of `clips`
+    built.store("copies", [{}, {}])  # the same two images as the first of `clips`
     assert firing(built) == set()
-    built.store("copies", [{}], first_picture=900)
+    built.store("copies", [{}], first_image=900)
     assert firing(built) == {"source_without_samples"}
 
 
-def test_opt_out_that_the_sample_does_not_respect(built):
+def test_opt_out_that_the_sample_does_not_respect(built: FilledWorkspace) -> None:
     built.change(PLANTED["opted_out_in_corpus"])
     built.change("""UPDATE manifests SET config = '{"respect_opt_outs":false}'""")
     assert audit(built)["opted_out_in_corpus"].count == 0
 
 
-def test_purged_in_name_only(built):
+def test_purged_in_name_only(built: FilledWorkspace) -> None:
     built.change(
         """UPDATE items SET status = 'withdrawn', reason = 'takedown', meta = '{"purged":true}'
         WHERE item_id = (SELECT min(item_id) FROM items)"""
@@ -310,14 +317,14 @@ def test_purged_in_name_only(built):
     assert {row["what"] for row in found.examples} == {"image", "record", "texts"}
 
 
-def test_every_audit_has_a_test():
+def test_every_audit_has_a_test() -> None:
     """Each is planted above, or asserted by name in a test of its own."""
     text = Path(__file__).read_text("utf-8")
     for found in load_audits():
         assert f'"{found.name}"' in text, found.name
 
 
-def test_all_audits_transpile_to_spark():
+def test_all_audits_transpile_to_spark() -> None:
     for found in load_audits():
         (text,) = sqlglot.transpile(
             found.sql, read="duckdb", write="spark", unsupported_level=sqlglot.ErrorLevel.RAISE
@@ -325,19 +332,19 @@ def test_all_audits_transpile_to_spark():
         sqlglot.parse_one(text, read="spark")
 
 
-def test_audits_of_ones_own(built, tmp_path):
+def test_audits_of_ones_own(built: FilledWorkspace, tmp_path: Path) -> None:
     own = tmp_path / "own"
     own.mkdir()
     with pytest.raises(NoAudits):
         load_audits([own])
     (own / "wide.sql").write_text(
-        "-- name: wide\n-- severity: warn\n-- meaning: Wide pictures,\n--   all of them.\nSELECT * FROM items"
+        "-- name: wide\n-- severity: warn\n-- meaning: Wide images,\n--   all of them.\nSELECT * FROM items"
     )
     audits = [found for found in load_audits([own]) if found.name == "wide"]
     with read_catalog(built.workspace) as connection:
         (result,) = run_audits(connection, audits, inventory(built.workspace, remains(built.workspace)))
     assert (result.count, len(result.examples), result.failed) == (40, 5, False)
-    assert result.audit.meaning == "Wide pictures, all of them."
+    assert result.audit.meaning == "Wide images, all of them."
 
 
 @pytest.mark.parametrize(
@@ -349,36 +356,36 @@ def test_audits_of_ones_own(built, tmp_path):
         ("-- name: item_twice\n-- severity: warn\n-- meaning: b\nSELECT 1", "two audits"),
     ],
 )
-def test_bad_headers(tmp_path, text, told):
+def test_bad_headers(tmp_path: Path, text: str, told: str) -> None:
     (tmp_path / "a.sql").write_text(text)
     with pytest.raises(ConfigError, match=told):
         load_audits([tmp_path])
 
 
-def test_missing_folder(tmp_path):
+def test_missing_folder(tmp_path: Path) -> None:
     with pytest.raises(ConfigError):
         load_audits([tmp_path / "nowhere"])
 
 
-def test_no_audit_is_an_error(pantry):
-    with read_catalog(pantry.workspace) as connection, pytest.raises(NoAudits):
-        run_audits(connection, [], inventory(pantry.workspace, remains(pantry.workspace)))
+def test_no_audit_is_an_error(filled: FilledWorkspace) -> None:
+    with read_catalog(filled.workspace) as connection, pytest.raises(NoAudits):
+        run_audits(connection, [], inventory(filled.workspace, remains(filled.workspace)))
 
 
-def test_audit_with_wrong_sql_is_an_error(pantry, tmp_path):
+def test_audit_with_wrong_sql_is_an_error(filled: FilledWorkspace, tmp_path: Path) -> None:
     (tmp_path / "a.sql").write_text(
         "-- name: a\n-- severity: warn\n-- meaning: b\nSELECT nothing FROM nowhere"
     )
     audits = [found for found in load_audits([tmp_path]) if found.name == "a"]
-    with read_catalog(pantry.workspace) as connection, pytest.raises(QueryError, match="audit a"):
-        run_audits(connection, audits, inventory(pantry.workspace, remains(pantry.workspace)))
+    with read_catalog(filled.workspace) as connection, pytest.raises(QueryError, match="audit a"):
+        run_audits(connection, audits, inventory(filled.workspace, remains(filled.workspace)))
 
 
-def test_inventory_reads_both_formats_alike(pantry):
+def test_inventory_reads_both_formats_alike(filled: FilledWorkspace) -> None:
     found = []
     for format in ("webdataset", "parquet"):
-        build(pantry, format)
-        held = inventory(pantry.workspace, remains(pantry.workspace), 1)
+        build(filled, format)
+        held = inventory(filled.workspace, remains(filled.workspace), 1)
         found.append(pa.concat_tables(pq.read_table(path) for path in held.shard_samples).to_pylist())
     by_key = [sorted(rows, key=lambda row: row["key"]) for rows in found]
     assert by_key[0] == by_key[1]

@@ -12,21 +12,28 @@ import pyarrow.parquet as pq
 import pytest
 
 from derlem.catalog.connection import read_catalog, write_catalog
-from derlem.corpus.build import build_corpus
+from derlem.corpus.build import BuildResult, build_corpus
 from derlem.corpus.corpus_options import CorpusOptions
 from derlem.corpus.plan import plan_build
 from derlem.sampling.draw import draw_sample
 from derlem.sampling.sample_options import SampleOptions
+from tests.factories.filled_workspace import FilledWorkspace, MakeFilled
 
 
 def options(format: str = "webdataset", size: str = "20KB") -> CorpusOptions:
     return CorpusOptions.model_validate({"format": format, "shard_size": size})
 
 
-def build(pantry, format="webdataset", size="20KB", workers=1, name="small"):
-    seen = []
+def build(
+    filled: FilledWorkspace,
+    format: str = "webdataset",
+    size: str = "20KB",
+    workers: int = 1,
+    name: str = "small",
+) -> BuildResult:
+    seen: list[tuple[int, int]] = []
     result = build_corpus(
-        pantry.workspace,
+        filled.workspace,
         name,
         options(format, size),
         "run-3",
@@ -38,17 +45,23 @@ def build(pantry, format="webdataset", size="20KB", workers=1, name="small"):
     return result
 
 
-def hashes(result):
+def hashes(result: BuildResult) -> list[str]:
     return [shard.sha256 for shard in result.shards]
+
+
+def content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    file = tar.extractfile(member)
+    assert file is not None
+    return file.read()
 
 
 def members(path: Path) -> dict[str, bytes]:
     with tarfile.open(path) as tar:
-        return {member.name: tar.extractfile(member).read() for member in tar}
+        return {member.name: content(tar, member) for member in tar}
 
 
-def test_tar_holds_the_manifest_in_order(pantry):
-    result = build(pantry)
+def test_tar_holds_the_manifest_in_order(filled: FilledWorkspace) -> None:
+    result = build(filled)
     assert len(result.shards) > 3
     keys, texts = [], {}
     for shard in result.shards:
@@ -66,9 +79,9 @@ def test_tar_holds_the_manifest_in_order(pantry):
             assert None not in record.values()
             keys.append(key)
             texts[key] = record
-    wanted = pantry.ask("SELECT item_id, repeat FROM manifest ORDER BY position")
+    wanted = filled.ask("SELECT item_id, repeat FROM manifest ORDER BY position")
     assert keys == [item if not repeat else f"{item}-r1" for item, repeat in wanted]
-    rows = pantry.ask("SELECT item_id, caption, category, conversations FROM items")
+    rows = filled.ask("SELECT item_id, caption, category, conversations FROM items")
     for item, caption, category, conversations in rows:
         record = texts[item]
         assert record["caption"] == (caption or "")
@@ -76,18 +89,18 @@ def test_tar_holds_the_manifest_in_order(pantry):
         assert record["conversations"] == json.loads(conversations or "[]")
 
 
-def test_tar_members_carry_no_accident(pantry):
-    with tarfile.open(build(pantry).shards[0].path) as tar:
+def test_tar_members_carry_no_accident(filled: FilledWorkspace) -> None:
+    with tarfile.open(build(filled).shards[0].path) as tar:
         for member in tar:
             assert (member.mtime, member.uid, member.gid, member.uname, member.gname) == (0, 0, 0, "", "")
             assert member.mode == 0o644
             assert member.isreg()
 
 
-def test_parquet_holds_the_manifest_in_order(pantry):
-    result = build(pantry, "parquet")
+def test_parquet_holds_the_manifest_in_order(filled: FilledWorkspace) -> None:
+    result = build(filled, "parquet")
     rows = [row for shard in result.shards for row in pq.read_table(shard.path).to_pylist()]
-    wanted = pantry.ask("SELECT item_id, repeat FROM manifest ORDER BY position")
+    wanted = filled.ask("SELECT item_id, repeat FROM manifest ORDER BY position")
     assert [(row["id"], row["repeat"]) for row in rows] == wanted
     assert len({row["image"]["path"] for row in rows}) == len(rows)
     for row in rows:
@@ -97,98 +110,102 @@ def test_parquet_holds_the_manifest_in_order(pantry):
     assert any(row["conversations"] for row in rows)
 
 
-def test_the_shards_are_fixed_for_ever(make_pantry, monkeypatch):
+def test_the_shards_are_fixed_for_ever(make_filled: MakeFilled, monkeypatch: pytest.MonkeyPatch) -> None:
     """Golden bytes: other hashes here mean that no corpus out there can be rebuilt as it is.
 
     Only of tars: a Parquet file names the library that wrote it.
     """
-    pantry = make_pantry()
-    monkeypatch.setattr(pantry, "picture", lambda index: (b"picture %d" % index * 40, 8, 8))
-    pantry.declare("clips", homepage="https://openclipart.org/")
-    pantry.declare("chats", license="CC-BY-4.0")
+    filled = make_filled()
+    monkeypatch.setattr(filled, "image", lambda index: (b"picture %d" % index * 40, 8, 8))
+    filled.declare("clips", homepage="https://openclipart.org/")
+    filled.declare("chats", license="CC-BY-4.0")
     clips = [{"category": f"clips/{n % 3}", "caption": f"çizim {n}", "language": "tr"} for n in range(14)]
     turns = json.dumps(
         [{"role": "user", "content": "<image>\nNedir?"}, {"role": "assistant", "content": "Ş"}]
     )
-    pantry.store("clips", clips)
-    pantry.store("chats", [{"conversations": turns, "license": "CC-BY-4.0"}] * 3, first_picture=100)
-    with write_catalog(pantry.workspace) as connection:
+    filled.store("clips", clips)
+    filled.store("chats", [{"conversations": turns, "license": "CC-BY-4.0"}] * 3, first_image=100)
+    with write_catalog(filled.workspace) as connection:
         draw_sample(connection, SampleOptions(name="small", seed=7, target=12), "run-2")
-    assert hashes(build(pantry)) == [
+    assert hashes(build(filled)) == [
         "d6c12c3b735f7cbe2221788815ad23970edd477a088500a6b0aaa2fd54dfba31",
         "7b7d2f5d8d27c7b73371e0c2050633499cf4c4067e0a0e9c4d33caff33cecd5d",
     ]
 
 
 @pytest.mark.parametrize("format", ["webdataset", "parquet"])
-def test_workers_do_not_change_the_bytes(pantry, make_pantry, format):
-    alone = build(pantry, format)
-    for path in pantry.workspace.corpora.rglob("*"):
+def test_workers_do_not_change_the_bytes(
+    filled: FilledWorkspace, make_filled: MakeFilled, format: str
+) -> None:
+    alone = build(filled, format)
+    for path in filled.workspace.corpora.rglob("*"):
         if path.is_file():
             path.unlink()
-    assert hashes(build(pantry, format, workers=2)) == hashes(alone)
+    assert hashes(build(filled, format, workers=2)) == hashes(alone)
 
 
 @pytest.mark.parametrize("format", ["webdataset", "parquet"])
-def test_order_of_the_catalog_does_not_change_the_bytes(pantry, make_pantry, format):
-    pantry.change("CREATE TABLE turned AS SELECT * FROM items ORDER BY md5(item_id || 'x')")
-    before = hashes(build(pantry, format))
-    pantry.change("DELETE FROM items")
-    pantry.change("INSERT INTO items SELECT * FROM turned")
-    pantry.change("CREATE TABLE turned_rows AS SELECT * FROM manifest_rows ORDER BY md5(item_id)")
-    pantry.change("DELETE FROM manifest_rows")
-    pantry.change("INSERT INTO manifest_rows SELECT * FROM turned_rows")
-    for path in pantry.workspace.corpora.rglob("*"):
+def test_order_of_the_catalog_does_not_change_the_bytes(
+    filled: FilledWorkspace, make_filled: MakeFilled, format: str
+) -> None:
+    filled.change("CREATE TABLE turned AS SELECT * FROM items ORDER BY md5(item_id || 'x')")
+    before = hashes(build(filled, format))
+    filled.change("DELETE FROM items")
+    filled.change("INSERT INTO items SELECT * FROM turned")
+    filled.change("CREATE TABLE turned_rows AS SELECT * FROM manifest_rows ORDER BY md5(item_id)")
+    filled.change("DELETE FROM manifest_rows")
+    filled.change("INSERT INTO manifest_rows SELECT * FROM turned_rows")
+    for path in filled.workspace.corpora.rglob("*"):
         if path.is_file():
             path.unlink()
-    assert hashes(build(pantry, format)) == before
+    assert hashes(build(filled, format)) == before
 
 
-def test_second_build_writes_nothing(pantry):
-    first = build(pantry)
+def test_second_build_writes_nothing(filled: FilledWorkspace) -> None:
+    first = build(filled)
     times = [shard.path.stat().st_mtime_ns for shard in first.shards]
-    second = build(pantry)
+    second = build(filled)
     assert second.rewritten == 0
     assert [shard.path.stat().st_mtime_ns for shard in second.shards] == times
     assert [shard.built_at for shard in second.shards] == [shard.built_at for shard in first.shards]
 
 
-def test_damaged_and_missing_shards_are_written_again(pantry):
-    first = build(pantry)
+def test_damaged_and_missing_shards_are_written_again(filled: FilledWorkspace) -> None:
+    first = build(filled)
     data = bytearray(first.shards[1].path.read_bytes())
     data[700] ^= 1
     first.shards[1].path.write_bytes(data)
     first.shards[2].path.unlink()
-    second = build(pantry)
+    second = build(filled)
     assert [shard.number for shard in second.shards if shard.rewritten] == [1, 2]
     assert hashes(second) == hashes(first)
 
 
-def test_changed_caption_rewrites_its_shard_only(pantry):
-    first = build(pantry)
-    (item,) = pantry.ask("SELECT item_id FROM manifest WHERE position = 0")[0]
-    pantry.change("UPDATE items SET caption = 'başka' WHERE item_id = ?", item)
-    second = build(pantry)
+def test_changed_caption_rewrites_its_shard_only(filled: FilledWorkspace) -> None:
+    first = build(filled)
+    (item,) = filled.ask("SELECT item_id FROM manifest WHERE position = 0")[0]
+    filled.change("UPDATE items SET caption = 'başka' WHERE item_id = ?", item)
+    second = build(filled)
     assert second.shards[0].rewritten
     assert hashes(second)[0] != hashes(first)[0]
     assert second.rewritten <= 2  # the item is repeated somewhere, perhaps
 
 
-def test_shards_of_another_shape_are_removed(pantry):
-    small = build(pantry)
+def test_shards_of_another_shape_are_removed(filled: FilledWorkspace) -> None:
+    small = build(filled)
     assert len(small.shards) > 1
-    large = build(pantry, size="1GB")
+    large = build(filled, size="1GB")
     assert [path.name for path in large.folder.glob("small-*")] == ["small-000000.tar"]
-    columns = build(pantry, "parquet", size="1GB")
+    columns = build(filled, "parquet", size="1GB")
     assert [path.name for path in columns.folder.glob("small-*")] == ["small-000000.parquet"]
-    assert pantry.ask("SELECT shard, path, samples FROM shards") == [
+    assert filled.ask("SELECT shard, path, samples FROM shards") == [
         (0, "corpora/small/small-000000.parquet", 41)
     ]
 
 
-def test_shards_table_says_what_was_built(pantry):
-    result = build(pantry)
-    rows = pantry.ask(
+def test_shards_table_says_what_was_built(filled: FilledWorkspace) -> None:
+    result = build(filled)
+    rows = filled.ask(
         "SELECT shard, path, first, last, samples, bytes, sha256, built_at FROM shards ORDER BY shard"
     )
     assert rows == [
@@ -200,18 +217,18 @@ def test_shards_table_says_what_was_built(pantry):
     assert all(before[3] == after[2] for before, after in pairwise(rows))
 
 
-def test_plan_foretells_the_build(pantry):
-    with read_catalog(pantry.workspace) as connection:
-        plan = plan_build(connection, pantry.workspace, "small", options())
-    assert not pantry.workspace.corpora.exists()
-    result = build(pantry)
+def test_plan_foretells_the_build(filled: FilledWorkspace) -> None:
+    with read_catalog(filled.workspace) as connection:
+        plan = plan_build(connection, filled.workspace, "small", options())
+    assert not filled.workspace.corpora.exists()
+    result = build(filled)
     assert (plan.shards, plan.samples) == (len(result.shards), result.samples)
     assert plan.bytes == pytest.approx(result.bytes, rel=0.1)
     assert all(shard.bytes < 25_000 for shard in result.shards)
 
 
-def test_manifest_file_names_each_samples_shard(pantry):
-    result = build(pantry)
+def test_manifest_file_names_each_samples_shard(filled: FilledWorkspace) -> None:
+    result = build(filled)
     rows = pq.read_table(result.folder / "manifest.parquet").to_pylist()
     assert [row["position"] for row in rows] == list(range(41))
     for row in rows:
@@ -220,10 +237,10 @@ def test_manifest_file_names_each_samples_shard(pantry):
 
 
 @pytest.mark.parametrize("kind", ["png", "webp"])
-def test_other_image_formats_keep_their_extension(make_pantry, kind):
-    pantry = make_pantry(kind=kind)
-    pantry.declare("clips")
-    pantry.store("clips", [{}, {}])
-    pantry.draw()
-    names = list(members(build(pantry).shards[0].path))
+def test_other_image_formats_keep_their_extension(make_filled: MakeFilled, kind: str) -> None:
+    filled = make_filled(kind=kind)
+    filled.declare("clips")
+    filled.store("clips", [{}, {}])
+    filled.draw()
+    names = list(members(build(filled).shards[0].path))
     assert [name.rpartition(".")[2] for name in names] == [kind, "json"] * 2

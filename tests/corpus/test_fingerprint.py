@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,7 +26,10 @@ row = st.fixed_dictionaries(
 )
 
 
-def plan(rows):
+Row = dict[str, Any]
+
+
+def plan(rows: list[Row]) -> pa.Table:
     return pa.table(
         {
             name: pa.array(
@@ -37,7 +42,7 @@ def plan(rows):
 
 
 @given(st.lists(row, max_size=6), st.lists(row, max_size=3), st.data())
-def test_memory_does_not_matter(rows, others, data):
+def test_memory_does_not_matter(rows: list[Row], others: list[Row], data: st.DataObject) -> None:
     whole = fingerprint(plan(rows), "webdataset", "jpg")
     surrounded = plan([*others, *rows, *others]).slice(len(others), len(rows))
     assert fingerprint(surrounded, "webdataset", "jpg") == whole
@@ -47,11 +52,11 @@ def test_memory_does_not_matter(rows, others, data):
 
 
 @given(st.lists(row, max_size=4), st.lists(row, max_size=4))
-def test_values_do(rows, others):
+def test_values_do(rows: list[Row], others: list[Row]) -> None:
     same = fingerprint(plan(rows), "parquet", "jpg") == fingerprint(plan(others), "parquet", "jpg")
     assert same == (rows == others)
 
 
-def test_format_and_extension_do():
+def test_format_and_extension_do() -> None:
     forms = [(form, ext) for form in ("webdataset", "parquet") for ext in ("jpg", "png")]
     assert len({fingerprint(plan([]), form, ext) for form, ext in forms}) == 4

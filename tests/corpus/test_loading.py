@@ -5,16 +5,20 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
 
 import pytest
 from etils import epath
 
-from derlem.corpus.build import build_corpus
+from derlem.corpus.build import BuildResult, build_corpus
 from derlem.corpus.corpus_options import CorpusOptions
+from tests.factories.filled_workspace import FilledWorkspace, MakeFilled
 
 
 @pytest.fixture(autouse=True)
-def _own_caches(tmp_path, monkeypatch):
+def _own_caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "hf")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setattr(
@@ -22,13 +26,13 @@ def _own_caches(tmp_path, monkeypatch):
     )
 
 
-def build(pantry, format="webdataset", size="25KB"):
+def build(filled: FilledWorkspace, format: str = "webdataset", size: str = "25KB") -> BuildResult:
     options = CorpusOptions.model_validate({"format": format, "shard_size": size})
-    return build_corpus(pantry.workspace, "small", options, "run-3", 1, lambda *_: None)
+    return build_corpus(filled.workspace, "small", options, "run-3", 1, lambda *_: None)
 
 
-def wanted(pantry):
-    rows = pantry.ask("""
+def wanted(filled: FilledWorkspace) -> dict[str, dict[str, Any]]:
+    rows = filled.ask("""
         SELECT item_id || CASE WHEN repeat > 0 THEN '-r' || repeat ELSE '' END, i.caption, m.category,
                i.conversations, i.sha256, i.width, i.height
         FROM manifest m JOIN items i USING (item_id)""")
@@ -47,28 +51,28 @@ def wanted(pantry):
     }
 
 
-def seen(record, image):
+def seen(record: dict[str, Any], image: Any) -> dict[str, Any]:
     return {name: record[name] for name in ("caption", "category", "conversations", "sha256")} | {
         "size": image.size
     }
 
 
-def check_datasets(samples, pantry, format):
+def check_datasets(samples: Iterable[dict[str, Any]], filled: FilledWorkspace, format: str) -> None:
     found = {}
     for sample in samples:
         record = sample["json"] if format == "webdataset" else sample
         image = sample["jpg"] if format == "webdataset" else sample["image"]
         assert record["key"] not in found
         found[record["key"]] = seen(record, image)
-    assert found == wanted(pantry)
+    assert found == wanted(filled)
 
 
 @pytest.mark.parametrize("streaming", [True, False])
 @pytest.mark.parametrize("format", ["webdataset", "parquet"])
-def test_folder_loads_with_datasets(pantry, format, streaming):
+def test_folder_loads_with_datasets(filled: FilledWorkspace, format: str, streaming: bool) -> None:
     import datasets
 
-    folder = build(pantry, format).folder
+    folder = build(filled, format).folder
     samples = datasets.load_dataset(str(folder), split="train", streaming=streaming)
     features = samples.features["json"] if format == "webdataset" else samples.features
     assert features["category"] == datasets.List(datasets.Value("string"))
@@ -76,68 +80,68 @@ def test_folder_loads_with_datasets(pantry, format, streaming):
         "role": datasets.Value("string"),
         "content": datasets.Value("string"),
     }
-    check_datasets(samples, pantry, format)
+    check_datasets(samples, filled, format)
 
 
 @pytest.mark.parametrize("streaming", [True, False])
 @pytest.mark.parametrize("format", ["webdataset", "parquet"])
-def test_bare_shards_load_with_datasets(pantry, format, streaming):
+def test_bare_shards_load_with_datasets(filled: FilledWorkspace, format: str, streaming: bool) -> None:
     import datasets
 
-    result = build(pantry, format)
+    result = build(filled, format)
     files = [str(shard.path) for shard in result.shards]
     samples = datasets.load_dataset(format, data_files=files, split="train", streaming=streaming)
-    check_datasets(samples, pantry, format)
+    check_datasets(samples, filled, format)
 
 
 @pytest.mark.parametrize("format", ["webdataset", "parquet"])
-def test_one_conversation_among_many_captions(make_pantry, format):
+def test_one_conversation_among_many_captions(make_filled: MakeFilled, format: str) -> None:
     """The bare tars tell the types of all lists, however few of them are filled."""
     import datasets
 
-    pantry = make_pantry()
-    pantry.declare("clips")
+    filled = make_filled()
+    filled.declare("clips")
     turns = '[{"role":"user","content":"<image>"}]'
     rows = [{"category": "", "caption": "a"} for _ in range(30)]
-    pantry.store("clips", [*rows, {"conversations": turns}, {"category": "a/b"}])
-    pantry.draw()
-    result = build(pantry, format, "1GB")
+    filled.store("clips", [*rows, {"conversations": turns}, {"category": "a/b"}])
+    filled.draw()
+    result = build(filled, format, "1GB")
     files = [str(shard.path) for shard in result.shards]
     samples = datasets.load_dataset(format, data_files=files, split="train")
-    check_datasets(samples, pantry, format)
+    check_datasets(samples, filled, format)
 
 
-def test_no_conversation_at_all(make_pantry):
+def test_no_conversation_at_all(make_filled: MakeFilled) -> None:
     import datasets
 
-    pantry = make_pantry()
-    pantry.declare("clips")
-    pantry.store("clips", [{"caption": "a"} for _ in range(8)])
-    pantry.draw()
-    check_datasets(datasets.load_dataset(str(build(pantry).folder), split="train"), pantry, "webdataset")
+    filled = make_filled()
+    filled.declare("clips")
+    filled.store("clips", [{"caption": "a"} for _ in range(8)])
+    filled.draw()
+    check_datasets(datasets.load_dataset(str(build(filled).folder), split="train"), filled, "webdataset")
 
 
 @pytest.mark.parametrize("shuffle", [0, 100])
-def test_webdataset_reads_the_tars(pantry, shuffle):
+def test_webdataset_reads_the_tars(filled: FilledWorkspace, shuffle: bool) -> None:
     import webdataset
 
-    result = build(pantry)
+    result = build(filled)
     shards = f"{result.folder}/small-{{000000..{len(result.shards) - 1:06d}}}.tar"
     dataset = webdataset.WebDataset(shards, shardshuffle=shuffle or False, seed=1)
     if shuffle:
         dataset = dataset.shuffle(shuffle)
     found = {sample["__key__"]: seen(sample["json"], sample["jpg"]) for sample in dataset.decode("pil")}
-    assert found == wanted(pantry)
+    assert found == wanted(filled)
 
 
 @pytest.mark.parametrize("format", ["webdataset", "parquet"])
-def test_croissant_is_valid_and_gives_records(pantry, format):
+def test_croissant_is_valid_and_gives_records(filled: FilledWorkspace, format: str) -> None:
     import mlcroissant
 
-    folder = build(pantry, format).folder
+    folder = build(filled, format).folder
     dataset = mlcroissant.Dataset(folder / "croissant.json")
     assert not dataset.metadata.issues.errors
-    expected = wanted(pantry)
+    expected = wanted(filled)
     records = list(dataset.records("samples"))
     assert len(records) == len(expected)
     for record in records:
@@ -157,8 +161,8 @@ def test_croissant_is_valid_and_gives_records(pantry, format):
     assert not expected
 
 
-def test_croissant_names_every_shard_with_its_hash(pantry):
-    result = build(pantry)
+def test_croissant_names_every_shard_with_its_hash(filled: FilledWorkspace) -> None:
+    result = build(filled)
     description = json.loads((result.folder / "croissant.json").read_text())
     assert description["conformsTo"] == "http://mlcommons.org/croissant/1.1"
     assert description["license"] == [
@@ -170,8 +174,8 @@ def test_croissant_names_every_shard_with_its_hash(pantry):
     assert named == {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def test_card_tells_what_is_in_it(pantry):
-    text = (build(pantry).folder / "README.md").read_text()
+def test_card_tells_what_is_in_it(filled: FilledWorkspace) -> None:
+    text = (build(filled).folder / "README.md").read_text()
     for told in (
         "41 image-text samples from 2 sources",
         "| `clips/animals` |",
@@ -184,13 +188,13 @@ def test_card_tells_what_is_in_it(pantry):
         assert told in text, told
 
 
-def test_parquet_is_an_image_column_to_any_reader(pantry):
+def test_parquet_is_an_image_column_to_any_reader(filled: FilledWorkspace) -> None:
     import pyarrow.parquet as pq
     from PIL import Image
 
-    shard = build(pantry, "parquet").shards[0]
+    shard = build(filled, "parquet").shards[0]
     schema = pq.read_schema(shard.path)
     assert json.loads(schema.metadata[b"huggingface"])["info"]["features"]["image"] == {"_type": "Image"}
     row = pq.read_table(shard.path).to_pylist()[0]
-    with Image.open(io.BytesIO(row["image"]["bytes"])) as picture:
-        assert picture.size == (row["width"], row["height"])
+    with Image.open(io.BytesIO(row["image"]["bytes"])) as image:
+        assert image.size == (row["width"], row["height"])

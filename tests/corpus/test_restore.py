@@ -4,44 +4,46 @@ from __future__ import annotations
 
 import json
 
+import duckdb
 import pytest
 
 from derlem.catalog.connection import read_catalog
 from derlem.corpus.errors import UnreadableCorpus
 from derlem.corpus.restore import restore_corpora
 from tests.factories.catalog import memory_catalog
+from tests.factories.filled_workspace import FilledWorkspace
 
 TABLES = ("manifests", "allocations", "exclusions", "manifest_rows", "manifest", "shards")
 
 
-def rows(connection):
+def rows(connection: duckdb.DuckDBPyConnection) -> dict[str, list[tuple[object, ...]]]:
     return {table: connection.execute(f"FROM {table} ORDER BY ALL").fetchall() for table in TABLES}
 
 
 @pytest.mark.parametrize("fixture", ["built", "built_parquet"])
-def test_restored_tables_are_equal(request, fixture):
-    pantry = request.getfixturevalue(fixture)
-    with read_catalog(pantry.workspace) as connection:
+def test_restored_tables_are_equal(request: pytest.FixtureRequest, fixture: str) -> None:
+    filled = request.getfixturevalue(fixture)
+    with read_catalog(filled.workspace) as connection:
         before = rows(connection)
     fresh = memory_catalog()
-    assert restore_corpora(fresh, pantry.workspace) == ["small"]
+    assert restore_corpora(fresh, filled.workspace) == ["small"]
     assert rows(fresh) == before
     assert all(before.values())
 
 
-def test_nothing_to_restore(pantry):
+def test_nothing_to_restore(filled: FilledWorkspace) -> None:
     fresh = memory_catalog()
-    assert restore_corpora(fresh, pantry.workspace) == []
+    assert restore_corpora(fresh, filled.workspace) == []
 
 
-def test_unfinished_build_is_passed_over(built):
+def test_unfinished_build_is_passed_over(built: FilledWorkspace) -> None:
     (built.workspace.corpora / "small" / "stats.json").unlink()
     fresh = memory_catalog()
     assert restore_corpora(fresh, built.workspace) == []
 
 
 @pytest.mark.parametrize("name", ["stats.json", "manifest.parquet"])
-def test_files_that_do_not_belong_together(built, name):
+def test_files_that_do_not_belong_together(built: FilledWorkspace, name: str) -> None:
     path = built.workspace.corpora / "small" / name
     path.write_bytes(b"{}")
     fresh = memory_catalog()
@@ -49,7 +51,7 @@ def test_files_that_do_not_belong_together(built, name):
         restore_corpora(fresh, built.workspace)
 
 
-def test_strata_without_numbers(built):
+def test_strata_without_numbers(built: FilledWorkspace) -> None:
     path = built.workspace.corpora / "small" / "stats.json"
     stats = json.loads(path.read_bytes())
     for row in stats["allocations"]:
