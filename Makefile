@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test lint format docs release bench soak compat material constraints poppler clean
+.PHONY: help demo test lint format docs release bench soak compat material constraints poppler packages clean
 
 help:  ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -14,7 +14,7 @@ help:  ## Show this help
 demo: $(VENV)/.base poppler  ## Build, audit and then spoil a small public-domain corpus
 	@DERLEM=$(BIN)/derlem sh configs/demo/demo.sh
 
-test: $(VENV)/.dev poppler  ## Run the tests, in parallel
+test: $(VENV)/.dev packages  ## Run the tests, in parallel
 	@$(BIN)/python -m pytest -q -n auto --dist worksteal
 
 lint: $(VENV)/.dev  ## Check style, imports between rooms, and the types of the built wheel
@@ -56,7 +56,10 @@ constraints: $(VENV)/.dev  ## Move to the newest libraries (DuckDB: the maintain
 	@$(PIP) freeze --exclude-editable | grep -E '^[A-Za-z0-9_.-]+==' > constraints.txt
 
 poppler:
-	@sh configs/poppler.sh
+	@sh configs/system_packages.sh
+
+packages:
+	@sh configs/system_packages.sh tests
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "derlem needs Python 3.11 or newer")'

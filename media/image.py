@@ -3,37 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import re
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
-from PIL import (
-    AvifImagePlugin,
-    BmpImagePlugin,
-    GifImagePlugin,
-    IcoImagePlugin,
-    Image,
-    ImageFile,
-    Jpeg2KImagePlugin,
-    JpegImagePlugin,
-    PngImagePlugin,
-    PpmImagePlugin,
-    PsdImagePlugin,
-    TiffImagePlugin,
-    WebPImagePlugin,
-)
+from PIL import Image
 
 from ..catalog.models import Rejected
 from ..catalog.status import Reason
-from ..core import sniff
-from . import jpeg, png
+from . import color, jpeg, png, tiff
+from .decoding import decodable_type, decoding, open_image
 from .dhash import COARSE, difference_hash
 from .image_options import ImageOptions
-from .pixels import flatten, to_srgb
+from .pixels import Samples, flatten
 
 
 @dataclass(slots=True)
@@ -43,7 +25,8 @@ class NormalizedImage:
     `width` and `height` are in pixels, upright. `sha256` is the hash of `data`, `original_sha256` the hash
     of the original bytes. `dhash` is a 64-bit difference hash, 16 hex digits: similar images differ in few
     bits. `meta` is merged into the item's: {"image": {"media_type": of the original, "mode": the
-    original's pixel format, "changed": [what normalization changed, if anything]}}.
+    original's pixel format, "changed": [what normalization changed, if anything], "frames": their number,
+    if there are several (animations, pages of a TIFF): the first one is stored}}.
     """
 
     data: bytes
@@ -57,20 +40,18 @@ class NormalizedImage:
     meta: dict[str, Any]
 
 
-_DECODERS: dict[str, Any] = {
-    # An explicit list: Pillow's other decoders are never used, among them those that pass the bytes to
-    # another program (EPS to Ghostscript).
-    "image/png": PngImagePlugin.PngImageFile,
-    "image/gif": GifImagePlugin.GifImageFile,
-    "image/webp": WebPImagePlugin.WebPImageFile,
-    "image/tiff": TiffImagePlugin.TiffImageFile,
-    "image/bmp": BmpImagePlugin.BmpImageFile,
-    "image/x-icon": IcoImagePlugin.IcoImageFile,
-    "image/jp2": Jpeg2KImagePlugin.Jpeg2KImageFile,
-    "image/avif": AvifImagePlugin.AvifImageFile,
-    "image/vnd.adobe.photoshop": PsdImagePlugin.PsdImageFile,
-    "image/x-portable-anymap": PpmImagePlugin.PpmImageFile,
-}
+@dataclass(slots=True)
+class _Decoded:
+    """A decoded file: its pixels, the profile that it holds, and what `meta` tells of it."""
+
+    pixels: Image.Image | Samples
+    mode: str
+    size: tuple[int, int]
+    media_type: str
+    orientation: int = 1
+    profile: bytes | None = None
+    frames: int = 1
+
 
 _OUTPUT: dict[str, tuple[str, str, int, dict[str, Any]]] = {
     # format: media type, extension, longest side that it can hold, settings of the encoder
@@ -105,12 +86,12 @@ def normalize(data: bytes, options: ImageOptions = _DEFAULTS) -> NormalizedImage
     """
     if not data:
         raise Rejected(Reason.EMPTY, "no bytes")
-    # A global of Pillow's that other libraries switch on.
-    ImageFile.LOAD_TRUNCATED_IMAGES = False
     try:
         if data.startswith(jpeg.START):
             return _from_jpeg(data, options)
-        return _from_other(data, options)
+        media_type = decodable_type(data)
+        with decoding(media_type, options.max_pixels):
+            return _reencode(_decode(data, media_type, options), data, options, [])
     except MemoryError as error:
         raise Rejected(Reason.OUT_OF_MEMORY, "the image's pixels do not fit the worker's memory") from error
 
@@ -119,16 +100,21 @@ def _from_jpeg(data: bytes, options: ImageOptions) -> NormalizedImage:
     parsed = jpeg.parse(data)
     _check_pixels(parsed.width, parsed.height, options)
     changed = [] if parsed.data is data else ["metadata"]
-    if not (parsed.conforming and options.format == "jpeg"):
-        with _decoding("image/jpeg"):
-            image: Image.Image = JpegImagePlugin.JpegImageFile(BytesIO(parsed.data))
-            if image.size != (parsed.width, parsed.height):
-                raise Rejected(Reason.CORRUPT, "the JPEG's headers contradict each other")
-            image.load()
-            return _reencode(image, parsed.orientation, data, "image/jpeg", options, changed)
+    profile = None
+    if parsed.profile is not None:
+        notes: list[str] = []
+        mode = {1: "L", 3: "RGB", 4: "CMYK"}.get(parsed.components, "")
+        profile = color.usable(parsed.profile or b"incomplete", mode, notes)
+        if notes:  # the stored JPEG must not keep a profile that no decoder can use
+            parsed, changed = jpeg.parse(data, keep_profile=False), notes
+    converts = profile is not None and options.color == "srgb"
+    fits = options.resize is None or options.resize.scaled(parsed.width, parsed.height) is None
+    if not parsed.conforming or converts or not fits or options.format != "jpeg":
+        with decoding("image/jpeg", options.max_pixels):
+            return _reencode(_decoded_jpeg(parsed, profile), data, options, changed)
     _check_shape(parsed.width, parsed.height, options)
-    with _decoding("image/jpeg"):
-        image, box = _coarse_luma(parsed)
+    with decoding("image/jpeg", options.max_pixels):
+        luma, box = jpeg.coarse_luma(parsed, COARSE)
     original = hashlib.sha256(data).hexdigest()
     digest = original if parsed.data is data else hashlib.sha256(parsed.data).hexdigest()
     _check_bytes(parsed.data, options)
@@ -140,69 +126,91 @@ def _from_jpeg(data: bytes, options: ImageOptions) -> NormalizedImage:
         height=parsed.height,
         sha256=digest,
         original_sha256=original,
-        dhash=difference_hash(image, box),
+        dhash=difference_hash(luma, box),
         meta=_evidence("image/jpeg", "L" if parsed.components == 1 else "RGB", changed),
     )
 
 
-def _coarse_luma(parsed: jpeg.Jpeg) -> tuple[Image.Image, tuple[int, int, float, float]]:
-    """The luma of a conforming JPEG, up to eight times smaller, and the part of it that the image covers.
-
-    All coefficients are decoded, so it finds what a full decode finds, at twice the speed: only the inverse
-    transform is cut short. The decoder is called without Pillow's own reading of the headers, which
-    `jpeg.parse` has done.
-    """
-    width, height = parsed.width, parsed.height
-    least = min(width // max(width // 8, COARSE), height // max(height // 8, COARSE))
-    scale = next((factor for factor in (8, 4, 2) if least >= factor), 1)
-    size = (-(-width // scale), -(-height // scale))
-    image = Image.new("L", size, None)  # not `Image.frombytes`, which paints it black before
-    image.frombytes(parsed.data, "jpeg", ("L", "", scale, 0))
-    return image, (0, 0, width / scale, height / scale)
+def _decoded_jpeg(parsed: jpeg.Jpeg, profile: color.Profile | None) -> _Decoded:
+    if parsed.precision == 8:
+        jpeg.coarse_luma(parsed, 1)  # finds damage that Pillow passes over
+    image = open_image(parsed.data, "image/jpeg")
+    if image.size != (parsed.width, parsed.height):
+        raise Rejected(Reason.CORRUPT, "the JPEG's headers contradict each other")
+    image.load()
+    data = profile.data if profile else None
+    return _Decoded(image, image.mode, image.size, "image/jpeg", parsed.orientation, data)
 
 
-def _from_other(data: bytes, options: ImageOptions) -> NormalizedImage:
-    media_type = sniff.media_type(data[: sniff.HEAD])
-    decoder = _DECODERS.get(media_type)
-    if decoder is None:
-        image_like = media_type.startswith("image/")
-        raise Rejected(Reason.UNSUPPORTED_FORMAT if image_like else Reason.NOT_IMAGE, media_type)
-    content = png.clean(data) if media_type == "image/png" else data
-    with _decoding(media_type), _pillow_limits(options):
-        image = decoder(BytesIO(content), "")
-        _check_pixels(image.width, image.height, options)
-        image.load()
-        _check_pixels(image.width, image.height, options)  # the size of icons is known only after loading
-        return _reencode(image, _orientation(image), data, media_type, options, [])
+def _decode(data: bytes, media_type: str, options: ImageOptions) -> _Decoded:
+    """Decode a file of any format but JPEG."""
+    if media_type == "image/png":
+        return _decoded_png(data, options)
+    found = tiff.directory(data) if media_type == "image/tiff" else None
+    if found is not None and found.is_beyond_pillow:
+        _check_pixels(*found.size, options)
+        samples = tiff.read(data, found)
+        turned, profile = found.orientation, found.profile
+        return _Decoded(samples, found.mode, found.size, media_type, turned, profile, found.pages)
+    image = open_image(data, media_type)
+    _check_pixels(image.width, image.height, options)
+    frames = found.pages if found else _frames(image)
+    image.load()
+    _check_pixels(image.width, image.height, options)  # the size of icons is known only after loading
+    profile = image.info.get("icc_profile") or color.in_container(data, media_type, image.mode)
+    return _Decoded(image, image.mode, image.size, media_type, _orientation(image), profile, frames)
 
 
-def _reencode(
-    image: Image.Image,
-    orientation: int,
-    data: bytes,
-    media_type: str,
-    options: ImageOptions,
-    changed: list[str],
-) -> NormalizedImage:
-    """Convert, turn and encode a decoded image."""
-    mode = image.mode
-    upright = _UPRIGHT.get(orientation)
-    width, height = image.size if upright is None or orientation < 5 else image.size[::-1]
+def _decoded_png(data: bytes, options: ImageOptions) -> _Decoded:
+    found = png.parse(data)
+    size = (found.width, found.height)
+    _check_pixels(*size, options)
+    profile = found.profile()
+    if found.depth == 16:
+        samples = Samples(*found.deep_samples())
+        return _Decoded(samples, found.mode, size, "image/png", found.orientation, profile, found.frames)
+    image = open_image(found.data, "image/png")
+    image.load()
+    found.check_rows(image)
+    return _Decoded(image, image.mode, size, "image/png", found.orientation, profile, found.frames)
+
+
+def _frames(image: Image.Image) -> int:
+    """The number of frames in the file; 1 where those after the first cannot be found."""
+    try:
+        count = int(getattr(image, "n_frames", 1))
+        image.seek(0)
+    except (EOFError, OSError, SyntaxError, ValueError):
+        return 1
+    return count
+
+
+def _reencode(decoded: _Decoded, data: bytes, options: ImageOptions, changed: list[str]) -> NormalizedImage:
+    """Convert, turn, scale and encode a decoded image."""
+    upright = _UPRIGHT.get(decoded.orientation)
+    width, height = decoded.size if upright is None or decoded.orientation < 5 else decoded.size[::-1]
     _check_shape(width, height, options)
+    scaled = options.resize.scaled(width, height) if options.resize else None
     output, extension, longest, settings = _OUTPUT[options.format]
-    if max(width, height) > longest:
+    if max(scaled or (width, height)) > longest:
         raise Rejected(
             Reason.TOO_LARGE, f"{output} holds at most {longest} pixels a side, not {width}x{height}"
         )
-    plain = to_srgb(flatten(image, changed), image.info.get("icc_profile"), changed)
+    plain = flatten(decoded.pixels, decoded.profile, changed, keep_color=options.color == "keep")
+    image = plain.image
     if upright is not None:
-        plain = plain.transpose(upright)
+        image = image.transpose(upright)
         changed.append("orientation")
-    plain.info = {}  # encoders would write comments and profiles from it
+    if scaled is not None:
+        image = image.resize(scaled, Image.Resampling.LANCZOS)
+        changed.append("size")
+    image.info = {}  # encoders would write comments and profiles from it
     if options.format != "png":
         settings = settings | {"quality": options.quality}
+    if plain.profile is not None:
+        settings = settings | {"icc_profile": plain.profile}
     buffer = BytesIO()
-    plain.save(buffer, options.format.upper(), **settings)
+    image.save(buffer, options.format.upper(), **settings)
     encoded = buffer.getvalue()
     changed.append("encoding")
     _check_bytes(encoded, options)
@@ -210,20 +218,29 @@ def _reencode(
         data=encoded,
         media_type=output,
         extension=extension,
-        width=width,
-        height=height,
+        width=image.width,
+        height=image.height,
         sha256=hashlib.sha256(encoded).hexdigest(),
         original_sha256=hashlib.sha256(data).hexdigest(),
-        dhash=difference_hash(plain),
-        meta=_evidence(media_type, mode, changed),
+        dhash=difference_hash(image),
+        meta=_evidence(decoded.media_type, decoded.mode, changed, decoded.frames),
     )
 
 
-def _evidence(media_type: str, mode: str, changed: list[str]) -> dict[str, Any]:
+def _evidence(media_type: str, mode: str, changed: list[str], frames: int = 1) -> dict[str, Any]:
     found: dict[str, Any] = {"media_type": media_type, "mode": mode}
     if changed:
         found["changed"] = changed
+    if frames > 1:
+        found["frames"] = frames
     return {"image": found}
+
+
+def _orientation(image: Image.Image) -> int:
+    """The Exif orientation of an image decoded by Pillow, which applies a TIFF's while loading."""
+    for name in ("xmp", "XML:com.adobe.xmp"):
+        image.info.pop(name, None)  # Pillow would read the orientation from XMP
+    return int(image.getexif().get(0x0112, 1))
 
 
 # --- limits ---------------------------------------------------------------------------------------
@@ -249,57 +266,3 @@ def _check_shape(width: int, height: int, options: ImageOptions) -> None:
 def _check_bytes(data: bytes, options: ImageOptions) -> None:
     if options.max_bytes is not None and len(data) > options.max_bytes:
         raise Rejected(Reason.TOO_MANY_BYTES, f"{len(data):,} bytes, {options.max_bytes:,} are allowed")
-
-
-@contextmanager
-def _decoding(media_type: str) -> Iterator[None]:
-    """Map a decoder's exceptions to a reason.
-
-    Pillow's parsers raise any exception on malformed files (KeyError, TypeError, OverflowError, ...), so
-    no narrower class can be caught.
-    """
-    try:
-        yield
-    except (Rejected, MemoryError):
-        raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise Rejected(Reason.TOO_MANY_PIXELS, str(error)) from error
-    except Exception as error:
-        text = f"{error}".lower()
-        if "memory" in text:
-            reason = Reason.OUT_OF_MEMORY
-        elif (
-            "truncated" in text
-            or "not enough image data" in text
-            or isinstance(error, EOFError)
-            or isinstance(error.__cause__, EOFError)
-        ):
-            reason = Reason.TRUNCATED
-        elif isinstance(error, NotImplementedError) or re.search(
-            r"unsupported|not supported|cannot handle", text
-        ):
-            reason = Reason.UNSUPPORTED_FORMAT
-        else:
-            reason = Reason.CORRUPT
-        raise Rejected(reason, f"{media_type}: {error or type(error).__name__}") from error
-
-
-@contextmanager
-def _pillow_limits(options: ImageOptions) -> Iterator[None]:
-    """Apply the pixel limit to images inside a file (icons, frames); silence Pillow's warnings."""
-    before = Image.MAX_IMAGE_PIXELS
-    Image.MAX_IMAGE_PIXELS = options.max_pixels
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            yield
-    finally:
-        Image.MAX_IMAGE_PIXELS = before
-
-
-def _orientation(image: Image.Image) -> int:
-    """The Exif orientation of a decoded image that is not a JPEG (TIFF applies its own while loading)."""
-    for name in ("xmp", "XML:com.adobe.xmp"):
-        image.info.pop(name, None)  # Pillow would read the orientation from XMP
-    return int(image.getexif().get(0x0112, 1))

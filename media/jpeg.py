@@ -9,8 +9,12 @@ import re
 import struct
 from dataclasses import dataclass
 
+import simplejpeg
+from PIL import Image
+
 from ..catalog.models import Rejected
 from ..catalog.status import Reason
+from . import exif as exif_data
 
 START = b"\xff\xd8\xff"
 """The first bytes of every JPEG file: the start marker and the first byte of the next one."""
@@ -19,11 +23,19 @@ START = b"\xff\xd8\xff"
 # stuffed zero or by a restart marker (d0-d7); anything else, fill bytes aside, ends the scan.
 _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 
+_NEVER = 16
+"""Bits left of a coefficient that no scan has sent."""
+
+_END = b"\xff\xd9"
+_EXTRANEOUS = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
+
 _EOI, _SOI, _SOS, _COM, _TEM = 0xD9, 0xD8, 0xDA, 0xFE, 0x01
 _APPLICATION = range(0xE0, 0xF0)
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _COMMON_PROCESSES = frozenset({0xC0, 0xC1, 0xC2})  # baseline, extended sequential, progressive; Huffman coded
-_KEPT = {0xE0: b"JFIF\0", 0xE2: b"ICC_PROFILE\0", 0xEE: b"Adobe"}
+_PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
+_ICC = b"ICC_PROFILE\0"
+_KEPT = {0xE0: b"JFIF\0", 0xE2: _ICC, 0xEE: b"Adobe"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +43,8 @@ class Jpeg:
     """A JPEG file taken apart.
 
     `width` and `height` are in pixels as coded, before `orientation` (1 to 8, as in Exif) is applied.
-    `data` is the file with nothing in it but what decoding needs: its coded data are untouched.
+    `profile` are the bytes of its ICC profile, b"" if parts of it are missing. `data` is the file with
+    nothing in it but what decoding needs: its coded data are untouched.
     """
 
     width: int
@@ -40,6 +53,7 @@ class Jpeg:
     precision: int
     process: int
     orientation: int
+    profile: bytes | None
     data: bytes
 
     @property
@@ -53,18 +67,21 @@ class Jpeg:
         )
 
 
-def parse(data: bytes) -> Jpeg:
+def parse(data: bytes, *, keep_profile: bool = True) -> Jpeg:
     """Take a JPEG file apart; nothing is decoded.
 
     Comments, Exif, XMP, thumbnails, further images and whatever follows the end marker are left out
-    of the result; JFIF, ICC profiles and Adobe's color marker stay. When there is nothing to leave
-    out, `data` is returned itself, not a copy. Raises Rejected (`truncated`, `corrupt`).
+    of the result; JFIF, ICC profiles (with `keep_profile`) and Adobe's color marker stay. When there is
+    nothing to leave out, `data` is returned itself, not a copy. Raises Rejected (`truncated`, `corrupt`).
     """
     kept: list[bytes] = []  # whole segments to write, each with its marker
     start = 0  # of the run of bytes that is kept as it stands
     position = 2
     frame: tuple[int, int, int, int, int] | None = None
     exif = b""
+    profile: dict[int, bytes] = {}
+    parts = 0
+    coverage: dict[int, list[int]] = {}
     has_jfif = has_scan = False
     size = len(data)
     while True:
@@ -94,6 +111,7 @@ def parse(data: bytes) -> Jpeg:
             if match.start() == end:
                 raise Rejected(Reason.TRUNCATED, "a scan of the JPEG holds no data")
             has_scan = True
+            _note_scan(data[position + 4 : end], coverage, progressive=frame and frame[0] in _PROGRESSIVE)
             end = match.start()
         elif code in _FRAMES:
             if frame:
@@ -104,10 +122,18 @@ def parse(data: bytes) -> Jpeg:
             jfif = code == 0xE0 and body.startswith(_KEPT[0xE0])
             if code == 0xE1 and body.startswith(b"Exif\0") and not exif:
                 exif = body
+            if code == 0xE2 and body.startswith(_ICC) and len(body) > 14:
+                profile.setdefault(body[12], body[14:])
+                parts = body[13]
             if jfif and not has_jfif and len(body) > 14:  # it carries a thumbnail
                 kept += [data[start:position], b"\xff\xe0\0\x10", body[:12], b"\0\0"]
                 start = end
-            elif code not in _KEPT or not body.startswith(_KEPT[code]) or (jfif and has_jfif):
+            elif (
+                code not in _KEPT
+                or not body.startswith(_KEPT[code])
+                or (jfif and has_jfif)
+                or (code == 0xE2 and not keep_profile)
+            ):
                 kept.append(data[start:position])
                 start = end
             has_jfif = has_jfif or jfif
@@ -118,7 +144,28 @@ def parse(data: bytes) -> Jpeg:
         kept.append(data[start : position + 2])
         data = b"".join(kept)
     process, precision, height, width, components = frame
-    return Jpeg(width, height, components, precision, process, exif_orientation(exif[6:]), data)
+    if len(coverage) < components or any(map(any, coverage.values())):
+        raise Rejected(Reason.TRUNCATED, "scans of the JPEG are missing")
+    icc = None
+    if profile:
+        icc = b"".join(profile.get(number, b"") for number in range(1, parts + 1))
+        icc = icc if len(profile) == parts else b""
+    orientation = exif_data.orientation(exif[6:])
+    return Jpeg(width, height, components, precision, process, orientation, icc, data)
+
+
+def _note_scan(header: bytes, coverage: dict[int, list[int]], *, progressive: bool | None) -> None:
+    """Note a scan's components and, if it is progressive, the bits of coefficients left to later scans."""
+    count = header[0] if header else 0
+    if len(header) < 4 + 2 * count:
+        raise Rejected(Reason.CORRUPT, "a scan header of the JPEG is too short")
+    first, last, bits = header[1 + 2 * count : 4 + 2 * count]
+    for index in range(count):
+        left = coverage.setdefault(header[1 + 2 * index], [_NEVER] * 64 if progressive else [])
+        if not progressive:
+            continue
+        for coefficient in range(first, min(last, 63) + 1):
+            left[coefficient] = bits & 15
 
 
 def _frame(code: int, body: bytes) -> tuple[int, int, int, int, int]:
@@ -130,18 +177,42 @@ def _frame(code: int, body: bytes) -> tuple[int, int, int, int, int]:
     return code, precision, height, width, components
 
 
-def exif_orientation(tiff: bytes) -> int:
-    """The orientation, 1 to 8, that Exif data (from their TIFF header on) give; 1 if they give none."""
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
-    if order is None:
-        return 1
+def coarse_luma(parsed: Jpeg, least: int) -> tuple[Image.Image, tuple[int, int, float, float]]:
+    """The luma of an 8-bit JPEG, up to eight times smaller, and the part of it that the image covers.
+
+    All coefficients are decoded, at twice the speed of a full decode: only the inverse transform is cut
+    short. Sides keep at least `least` pixels if they have them. Raises Rejected (`truncated`, `corrupt`)
+    where the decoder finds the coded data damaged: Pillow does not pass on what libjpeg warns of. Of a
+    CMYK image the first channel is returned.
+    """
+    width, height = parsed.width, parsed.height
+    highest = min(width // max(width // 8, least), height // max(height // 8, least))
+    scale = next((factor for factor in (8, 4, 2) if highest >= factor), 1)
+    settings = {
+        "colorspace": "CMYK" if parsed.components == 4 else "GRAY",
+        "min_height": -(-height // scale),
+        "min_width": -(-width // scale),
+        "min_factor": 1,
+    }
     try:
-        (directory,) = struct.unpack_from(f"{order}I", tiff, 4)
-        (entries,) = struct.unpack_from(f"{order}H", tiff, directory)
-        for number in range(entries):
-            tag, kind, _, value = struct.unpack_from(f"{order}HHIH", tiff, directory + 2 + 12 * number)
-            if tag == 0x0112:
-                return value if kind == 3 and 1 <= value <= 8 else 1
-    except struct.error:  # damaged metadata say nothing, and cost the image nothing
-        return 1
-    return 1
+        pixels = simplejpeg.decode_jpeg(parsed.data, **settings)
+    except ValueError as error:
+        reason = _damage(str(error), parsed.data)
+        if reason is not None:
+            raise Rejected(reason, f"image/jpeg: {error}") from error
+        pixels = simplejpeg.decode_jpeg(parsed.data, strict=False, **settings)
+    luma = Image.fromarray(pixels[:, :, 0])
+    return luma, (0, 0, width / scale, height / scale)
+
+
+def _damage(warning: str, data: bytes) -> Reason | None:
+    """The reason for one of libjpeg's warnings; None if the pixels are sound."""
+    extraneous = _EXTRANEOUS.search(warning)
+    if extraneous:  # zeros in front of the end marker are padding; anything else is a scan out of step
+        tail = data[: -len(_END)][-int(extraneous[1]) :]
+        return Reason.CORRUPT if tail.strip(b"\0\xff") else None
+    if "remature end" in warning:
+        return Reason.TRUNCATED
+    if "bad ICC marker" in warning or not warning.startswith("Corrupt"):
+        return None
+    return Reason.CORRUPT

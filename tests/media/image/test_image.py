@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from derlem.catalog.models import Rejected
 from derlem.catalog.status import Reason
-from derlem.media import image as image_module
+from derlem.media import decoding
 from derlem.media.dhash import difference_hash
 from derlem.media.image import normalize
 from derlem.media.image_options import ImageOptions
@@ -338,7 +338,7 @@ def test_pillow_warns_nobody(photo, encode):
 
 
 def test_no_decoder_that_runs_other_programs_is_known():
-    assert not any("eps" in kind or "wmf" in kind for kind in image_module._DECODERS)
+    assert not any("eps" in kind or "wmf" in kind for kind in decoding.DECODERS)
     loaded = subprocess.run(
         [
             sys.executable,

@@ -9,7 +9,7 @@ from PIL import Image, ImageChops, ImageCms, ImageOps
 
 from derlem.catalog.models import Rejected
 from derlem.catalog.status import Reason
-from derlem.media import jpeg
+from derlem.media import exif
 from derlem.media.image import normalize
 
 SOI = b"\xff\xd8"
@@ -138,13 +138,23 @@ def test_orientation_is_applied(photo, encode, decode, orientation):
     ],
 )
 def test_damaged_exif_costs_nothing(plain, tiff):
-    assert jpeg.exif_orientation(tiff) == 1
+    assert exif.orientation(tiff) == 1
     assert normalize(after_soi(plain, segment(0xE1, b"Exif\0\0" + tiff))).data == plain
 
 
 def test_exif_of_both_byte_orders():
-    assert jpeg.exif_orientation(b"II*\0\x08\0\0\0\1\0\x12\1\3\0\1\0\0\0\6\0\0\0") == 6
-    assert jpeg.exif_orientation(b"MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\6\0\0") == 6
+    assert exif.orientation(b"II*\0\x08\0\0\0\1\0\x12\1\3\0\1\0\0\0\6\0\0\0") == 6
+    assert exif.orientation(b"MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\6\0\0") == 6
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("kind", ["1B", "3H", "4I", "6b", "8h", "9i"])
+@pytest.mark.parametrize("value", [3, 8])
+def test_orientation_in_every_integer_type(order, kind, value):
+    head = b"II*\0" if order == "<" else b"MM\0*"
+    entry = struct.pack(f"{order}HHI", 0x0112, int(kind[0]), 1)
+    entry += struct.pack(f"{order}{kind[1]}", value).ljust(4, b"\0")
+    assert exif.orientation(head + struct.pack(f"{order}IH", 8, 1) + entry) == value
 
 
 def test_cmyk_becomes_rgb(photo, encode, decode):
