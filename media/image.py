@@ -14,6 +14,7 @@ from ..catalog.status import Reason
 from . import color, jpeg, png, tiff
 from .decoding import decodable_type, decoding, open_image
 from .dhash import COARSE, difference_hash
+from .icc import Profile
 from .image_options import ImageOptions
 from .pixels import Samples, flatten
 
@@ -131,7 +132,7 @@ def _from_jpeg(data: bytes, options: ImageOptions) -> NormalizedImage:
     )
 
 
-def _decoded_jpeg(parsed: jpeg.Jpeg, profile: color.Profile | None) -> _Decoded:
+def _decoded_jpeg(parsed: jpeg.Jpeg, profile: Profile | None) -> _Decoded:
     if parsed.precision == 8:
         jpeg.coarse_luma(parsed, 1)  # finds damage that Pillow passes over
     image = open_image(parsed.data, "image/jpeg")

@@ -98,30 +98,23 @@ class Png:
 
         Pillow's decoder gives 8 bits, the high or the low ones by the byte order that it is asked for.
         """
+        levels: Words16
         if self.color_type == 0:
-            levels = self._words("I;16B", "I;16")
-        elif self.color_type == 4:
-            high_low = np.asarray(self._decoded("RGBA", "RGBA")).astype(np.uint16)
-            words = high_low[..., ::2] << 8 | high_low[..., 1::2]
-            return words[..., 0], words[..., 1]
+            levels = _wide(self._decoded("I;16", "I;16B"))
+        elif self.color_type == 4:  # as four bytes a pixel
+            pairs = _wide(self._decoded("RGBA", "RGBA"))
+            return _joined(pairs[..., 0], pairs[..., 1]), _joined(pairs[..., 2], pairs[..., 3])
         else:
             mode = "RGB" if self.color_type == 2 else "RGBA"
-            words = self._words_of(mode)
+            high, low = (_wide(self._decoded(mode, f"{mode};16{order}")) for order in "BL")
+            levels = _joined(high, low)
             if self.color_type == 6:
-                return words[..., :3], words[..., 3]
-            levels = words
+                return levels[..., :3], levels[..., 3]
         if self.transparent is None:
             return levels, None
         clear = levels == np.array(self.transparent, np.uint16)
         clear = clear.all(axis=-1) if levels.ndim == 3 else clear
         return levels, np.where(clear, 0, 0xFFFF).astype(np.uint16)
-
-    def _words(self, rawmode: str, mode: str) -> Words16:
-        return np.asarray(self._decoded(mode, rawmode)).astype(np.uint16)
-
-    def _words_of(self, mode: str) -> Words16:
-        high = np.asarray(self._decoded(mode, f"{mode};16B")).astype(np.uint16)
-        return high << 8 | np.asarray(self._decoded(mode, f"{mode};16L"))
 
     def _decoded(self, mode: str, rawmode: str) -> Image.Image:
         image = Image.new(mode, (self.width, self.height), None)
@@ -198,6 +191,15 @@ def parse(data: bytes) -> Png:
             found.data = b"".join(kept)
             return found
         position = end
+
+
+def _wide(image: Image.Image) -> Words16:
+    return np.asarray(image).astype(np.uint16)
+
+
+def _joined(high: Words16, low: Words16) -> Words16:
+    joined: Words16 = np.left_shift(high, np.uint16(8)) | low
+    return joined
 
 
 def _header(name: bytes, body: bytes) -> Png:

@@ -43,7 +43,7 @@ def evaluation_source(declaration: Mapping[str, Any], label: str) -> SourceOptio
 
 def hashed_form(image: ImageOptions) -> ImageOptions:
     """The form in which images are hashed: the corpus's, without its limits."""
-    return ImageOptions(format=image.format, quality=image.quality)
+    return image.without_limits()
 
 
 def image_hashes(source: SourceOptions, context: Context, image: ImageOptions) -> Iterator[ImageHashes]:
