@@ -141,7 +141,7 @@ def install_peer(folder: Path) -> Path:
     python = folder / "bin" / "python"
     if not python.exists():
         venv.create(folder, with_pip=True)
-    check = [python, "-c", "import img2dataset"]
+    check = [str(python), "-c", "import img2dataset"]
     if subprocess.call(check, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
         subprocess.check_call([python, "-m", "pip", "install", "-q", "img2dataset", "setuptools<81"])
     return python
@@ -189,7 +189,7 @@ def our_rate(urls: Path, count: int, folder: Path) -> float:
     source = {"name": "web", "adapter": "urls", "path": str(urls), "license": "CC0-1.0", "limits": limits}
     settings = {"workspace": str(workspace), "fetch": FETCH}
     config.write_text(yaml.safe_dump({**settings, "sources": [source]}))
-    command = [sys.executable, "-m", "derlem", "-c", config]
+    command = [sys.executable, "-m", "derlem", "-c", str(config)]
     started = time.perf_counter()
     subprocess.run([*command, "run"], check=True, capture_output=True, env=COMPILED)
     seconds = time.perf_counter() - started

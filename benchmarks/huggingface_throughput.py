@@ -26,7 +26,8 @@ from typing import Any
 
 from benchmarks.images import photo
 from derlem.adapters.base import Context
-from derlem.adapters.huggingface.adapter import HuggingfaceAdapter, HuggingfaceOptions
+from derlem.adapters.huggingface.adapter import HuggingfaceAdapter
+from derlem.adapters.huggingface.dataset_options import HuggingfaceOptions
 from derlem.catalog.models import Payload
 from derlem.core.startup import tune_gc
 from derlem.core.workspace import Workspace

@@ -127,7 +127,7 @@ def plain_loop(path: Path, count: int, folder: Path) -> None:
 
 def xargs(path: Path, count: int, folder: Path, workers: int) -> None:
     """(b): what the shell can do."""
-    command = ["pdftocairo", "-jpeg", "-r", "300", "-f", "{}", "-l", "{}", path, folder / "p"]
+    command = ["pdftocairo", "-jpeg", "-r", "300", "-f", "{}", "-l", "{}", str(path), str(folder / "p")]
     numbers = "\n".join(map(str, range(1, count + 1))).encode()
     subprocess.run(["xargs", "-P", str(workers), "-I{}", *command], input=numbers, check=True)
 
@@ -160,6 +160,11 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
+def rate(pages: int, work: Callable[[], float]) -> float:
+    """Pages per second of work that returns the seconds it took."""
+    return pages / work()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -185,7 +190,10 @@ def main() -> None:
 
 def compare(path: Path, count: int, loop: int, workers: int, *, scans: bool) -> None:
     """Print the pages per second of all contestants, each at its best, and ours beside the two others."""
-    options = {f"rendered, {one}": PdfOptions(renderer=one, extract="never") for one in RENDERERS}
+    options = {
+        f"rendered, {one}": PdfOptions.model_validate({"renderer": one, "extract": "never"})
+        for one in RENDERERS
+    }
     if scans:
         options["extracted"] = PdfOptions()
     with tempfile.TemporaryDirectory() as folder:
@@ -196,15 +204,15 @@ def compare(path: Path, count: int, loop: int, workers: int, *, scans: bool) -> 
         for way, chosen in options.items():
             for normalized in (False, True):
                 work = partial(ours, path, count, chosen, workers, normalized)
-                contestants[way + " + normalize" * normalized] = lambda work=work: count / work()
+                contestants[way + " + normalize" * normalized] = partial(rate, count, work)
         rates = dict.fromkeys(contestants, 0.0)
         for _ in range(ROUNDS):
-            for name, rate in contestants.items():
-                rates[name] = max(rates[name], rate())
-    for name, rate in rates.items():
-        each, both = rate / workers / rates[LOOP], rate / rates[SHELL]
+            for name, measure in contestants.items():
+                rates[name] = max(rates[name], measure())
+    for name, best in rates.items():
+        each, both = best / workers / rates[LOOP], best / rates[SHELL]
         beside = f": {each:5.2f} x (a) per core, {both:5.2f} x (b)" if name not in (LOOP, SHELL) else ""
-        print(f"  {name:32s}{rate:7.2f} pages/s{beside}")
+        print(f"  {name:32s}{best:7.2f} pages/s{beside}")
 
 
 if __name__ == "__main__":

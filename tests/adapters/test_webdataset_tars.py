@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from derlem.adapters.archive.adapter import ArchiveAdapter, ArchiveOptions
 from derlem.adapters.base import Context
-from derlem.adapters.huggingface.adapter import HuggingfaceAdapter, HuggingfaceOptions
+from derlem.adapters.huggingface.adapter import HuggingfaceAdapter
+from derlem.adapters.huggingface.dataset_options import HuggingfaceOptions
 from derlem.catalog.models import Item, Payload
 from derlem.catalog.status import Reason
 from derlem.core.workspace import Workspace

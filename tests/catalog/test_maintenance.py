@@ -7,11 +7,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from derlem.catalog import connection as catalog_connection
-from derlem.catalog import maintenance
-from derlem.catalog.connection import create_tables, read_catalog, write_catalog
+from derlem.catalog.connection import create_tables, read_catalog, schema_steps, write_catalog
 from derlem.catalog.maintenance import DERIVED, TABLES, migrate
-from derlem.catalog.queries import SCHEMA_VERSION, names
+from derlem.catalog.queries import SCHEMA_VERSION, names, query
 from derlem.core.errors import CatalogVersionError
 from derlem.core.workspace import Workspace
 
@@ -26,11 +24,11 @@ def tables(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
 @pytest.fixture
 def second_step(monkeypatch: pytest.MonkeyPatch) -> None:
     """A version of the package whose schema has one more step."""
-    steps, texts = catalog_connection.schema_steps(), catalog_connection.query
-    for module in (catalog_connection, maintenance):
-        monkeypatch.setattr(module, "SCHEMA_VERSION", SCHEMA_VERSION + 1)
-        monkeypatch.setattr(module, "schema_steps", lambda: [*steps, (SCHEMA_VERSION + 1, "step")])
-        monkeypatch.setattr(module, "query", lambda name: STEP if name == "step" else texts(name))
+    steps = [*schema_steps(), (SCHEMA_VERSION + 1, "step")]
+    for module in ("derlem.catalog.connection", "derlem.catalog.maintenance"):
+        monkeypatch.setattr(f"{module}.SCHEMA_VERSION", SCHEMA_VERSION + 1)
+        monkeypatch.setattr(f"{module}.schema_steps", lambda: steps)
+        monkeypatch.setattr(f"{module}.query", lambda name: STEP if name == "step" else query(name))
 
 
 def test_schema_steps_are_numbered_without_gaps() -> None:
@@ -80,7 +78,7 @@ def test_a_failing_step_changes_nothing(
         before = tables(connection)
         connection.execute("DELETE FROM catalog_schema WHERE version > ?", [SCHEMA_VERSION])
     monkeypatch.setattr(
-        maintenance, "query", lambda name: "CREATE TABLE half (n INTEGER); SELECT error('no')"
+        "derlem.catalog.maintenance.query", lambda name: "CREATE TABLE half (n INTEGER); SELECT error('no')"
     )
     with pytest.raises(duckdb.Error, match="no"):
         migrate(workspace)

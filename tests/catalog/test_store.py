@@ -140,6 +140,6 @@ LONG = "SELECT md5(i || 'x') AS m FROM range(8000000) AS a(i)"
 )
 def test_work_that_was_interrupted_does_not_keep_the_catalog_open(workspace: Workspace, work: str) -> None:
     script = OPENED_AGAIN.replace("{work}", work)
-    command = [sys.executable, "-c", script, workspace.root]
+    command = [sys.executable, "-c", script, str(workspace.root)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.stdout == "fine\n", done.stderr

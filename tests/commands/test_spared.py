@@ -102,9 +102,9 @@ def test_asking_the_catalog_needs_no_decoders_and_no_workers(tmp_path: Path) -> 
     (tmp_path / "pictures" / "a.jpg").write_bytes(b"")
     source = {"name": "s", "adapter": "files", "path": "pictures", "license": "CC0-1.0"}
     config.write_text(yaml.safe_dump({"workspace": "work", "sources": [source]}))
-    listed = [sys.executable, "-m", "derlem", "-c", config, "discover"]
+    listed = [sys.executable, "-m", "derlem", "-c", str(config), "discover"]
     subprocess.run(listed, check=True, capture_output=True, timeout=120)
-    asked = [sys.executable, "-c", ASKING, config]
+    asked = [sys.executable, "-c", ASKING, str(config)]
     done = subprocess.run(asked, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "heavy: []"

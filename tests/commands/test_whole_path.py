@@ -157,7 +157,7 @@ def demo_sources(demo: Path) -> list[dict[str, Any]]:
     ]
 
 
-SAMPLE = {"name": "s", "seed": 1, "target": 40, "balance": "equal"}
+SAMPLE: dict[str, Any] = {"name": "s", "seed": 1, "target": 40, "balance": "equal"}
 
 
 def test_a_catalog_rebuilt_from_segments_is_equal(project: MakeProject, demo: Path) -> None:

@@ -11,10 +11,10 @@ import pytest
 
 from derlem.adapters.base import Context
 from derlem.adapters.files.adapter import FilesOptions
-from derlem.adapters.huggingface.adapter import HuggingfaceOptions
+from derlem.adapters.huggingface.dataset_options import HuggingfaceOptions
 from derlem.core.workspace import Workspace
+from derlem.media.image import normalize
 from derlem.media.image_options import ImageOptions
-from derlem.pipeline import evaluation_hashes as hashes
 from derlem.pipeline.evaluation_hashes import ImageHashes, UnreadImages
 from derlem.pipeline.hash_cache import cached_hashes
 
@@ -23,13 +23,12 @@ from derlem.pipeline.hash_cache import cached_hashes
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """What was decoded so far."""
     seen: list[bytes] = []
-    normalize = hashes.normalize
 
     def told(data: bytes, options: Any) -> Any:
         seen.append(data)
         return normalize(data, options)
 
-    monkeypatch.setattr(hashes, "normalize", told)
+    monkeypatch.setattr("derlem.pipeline.evaluation_hashes.normalize", told)
     return seen
 
 
@@ -112,7 +111,7 @@ def test_nothing_is_kept_of_what_is_not_asked_for_or_breaks_off(pictures: Path, 
     source = FilesOptions(name="excluded", adapter="files", license="CC0-1.0", path=str(pictures))
     begun = cached_hashes(source, Context(Workspace(pictures.parent / "work")), ImageOptions(), keep=True)
     next(begun)
-    begun.close()
+    begun.close()  # type: ignore[attr-defined]  # a generator
     assert not kept(pictures)
     empty = pictures.parent / "empty"
     empty.mkdir()

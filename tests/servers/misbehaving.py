@@ -230,12 +230,10 @@ class MisbehavingServer:
                 await (answer.send(int(status)) if times <= int(count) else answer.send(200, body=image))
             case ["429", form, *rest]:
                 wait = float(rest[0]) if rest else 0.0
-                headers_sent = {
-                    "seconds": rest and rest[0],
-                    "date": formatdate(time.time() + wait, usegmt=True),
-                }.get(form)
+                date = formatdate(time.time() + wait, usegmt=True)
+                retry_after = {"seconds": "".join(rest[:1]), "date": date}.get(form)
                 if times == 1:
-                    await answer.send(429, {"Retry-After": headers_sent} if headers_sent else {})
+                    await answer.send(429, {"Retry-After": retry_after} if retry_after else {})
                 else:
                     await answer.send(200, body=image)
             case ["burst", "503", seconds]:

@@ -1,5 +1,8 @@
 """Configuration: merging, interpolation, and errors that name file, line, key and the nearest valid key."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,8 +25,11 @@ sample:
 """
 
 
+Write = Callable[..., Path]
+
+
 @pytest.fixture
-def write(tmp_path: Path):
+def write(tmp_path: Path) -> Write:
     def write_file(text: str, name: str = "derlem.yaml") -> Path:
         path = tmp_path / name
         path.write_text(text, "utf-8")
@@ -32,7 +38,7 @@ def write(tmp_path: Path):
     return write_file
 
 
-def test_paths_resolve_against_their_own_file(tmp_path: Path, write) -> None:
+def test_paths_resolve_against_their_own_file(tmp_path: Path, write: Write) -> None:
     (tmp_path / "cloud").mkdir()
     overlay = tmp_path / "cloud" / "cloud.yaml"
     overlay.write_text("workspace: elsewhere\n")
@@ -41,11 +47,11 @@ def test_paths_resolve_against_their_own_file(tmp_path: Path, write) -> None:
     assert config.sources[0].path == str(tmp_path / "images")  # type: ignore[attr-defined]
 
 
-def test_workspace_is_beside_the_first_file_unless_said(tmp_path: Path, write) -> None:
+def test_workspace_is_beside_the_first_file_unless_said(tmp_path: Path, write: Write) -> None:
     assert load([write(GOOD.replace("workspace: out\n", ""))]).config.workspace == str(tmp_path / "work")
 
 
-def test_overlays_merge_sources_by_name(write) -> None:
+def test_overlays_merge_sources_by_name(write: Write) -> None:
     overlay = write(
         "sources:\n  - {name: photos, license: CC0-1.0}\n"
         "  - {name: more, adapter: files, path: m, license: MIT}\nsample: {target: 7}\n",
@@ -56,7 +62,7 @@ def test_overlays_merge_sources_by_name(write) -> None:
     assert config.sample is not None and (config.sample.name, config.sample.target) == ("first", 7)
 
 
-def test_environment_is_interpolated(write, monkeypatch) -> None:
+def test_environment_is_interpolated(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IMAGES", "/data/p")
     text = GOOD.replace("path: images", "path: ${IMAGES}/x").replace("target: 100", "target: ${N:-12}")
     config = load([write(text)]).config
@@ -64,7 +70,7 @@ def test_environment_is_interpolated(write, monkeypatch) -> None:
     assert config.sample is not None and config.sample.target == 12
 
 
-def test_set_overrides_any_key(write) -> None:
+def test_set_overrides_any_key(write: Write) -> None:
     config = load([write(GOOD)], ["sample.seed=9", "sources.photos.license=MIT", "image.format=png"]).config
     assert config.sample is not None and config.sample.seed == 9
     assert (config.sources[0].license, config.image.format) == ("MIT", "png")
@@ -99,7 +105,9 @@ def test_set_overrides_any_key(write) -> None:
         (("  name: first", "  name: [first"), 9, "", "not valid YAML"),
     ],
 )
-def test_errors_name_file_line_key_and_remedy(write, change, line, key, message) -> None:
+def test_errors_name_file_line_key_and_remedy(
+    write: Write, change: tuple[str, str], line: int, key: str, message: str
+) -> None:
     assert change[0] in GOOD
     path = write(GOOD.replace(*change))
     with pytest.raises(ConfigError) as caught:
@@ -109,7 +117,7 @@ def test_errors_name_file_line_key_and_remedy(write, change, line, key, message)
     assert caught.value.exit_code == 2
 
 
-def test_two_sources_of_one_name(write) -> None:
+def test_two_sources_of_one_name(write: Write) -> None:
     twice = GOOD.replace("sample:", "  - {name: photos, adapter: files, path: q, license: MIT}\nsample:")
     with pytest.raises(ConfigError, match=r"two sources are named 'photos' \(the other: line 3\)"):
         load([write(twice)])

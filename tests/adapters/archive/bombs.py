@@ -1,5 +1,7 @@
 """Makes bombs in a folder and reads it as a source with 48 MiB of memory to spare; prints the outcomes."""
 
+from __future__ import annotations
+
 import bz2
 import gzip
 import lzma
@@ -7,6 +9,7 @@ import resource
 import sys
 import tarfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import zstandard
@@ -20,7 +23,7 @@ MIB = 2**20
 PNG = b"\x89PNG"
 
 
-def head(name, size):
+def head(name: str, size: int) -> bytes:
     info = tarfile.TarInfo(name)
     info.size = size
     return info.tobuf(tarfile.GNU_FORMAT)
@@ -28,7 +31,12 @@ def head(name, size):
 
 good = head("good.png", 4) + PNG + bytes(508)
 bomb = good + head("bomb.png", 96 * MIB)
-packers = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress, "zst": zstandard.compress}
+packers: dict[str, Callable[[bytes], bytes]] = {
+    "gz": gzip.compress,
+    "bz2": bz2.compress,
+    "xz": lzma.compress,
+    "zst": zstandard.compress,
+}
 for name, packer in packers.items():
     zeros = packer(bytes(16 * MIB))
     (folder / f"bomb.tar.{name}").write_bytes(packer(bomb) + zeros * 6)

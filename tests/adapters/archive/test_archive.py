@@ -114,9 +114,9 @@ def test_webdataset(
     webdataset_option: object,
 ) -> None:
     _, entries = images
-    images = [content for name, content in entries if name.endswith(".png")]
+    contents = [content for name, content in entries if name.endswith(".png")]
     with webdataset.TarWriter(str(tmp_path / "shard.tar"), mtime=0) as writer:
-        for number, image in enumerate(images):
+        for number, image in enumerate(contents):
             about = {"caption": f"resim {number}", "language": "tr", "width": 3}
             sample = {"__key__": f"{number:06d}", "png": image, "json": about, "cls": number % 7}
             if number % 2:
@@ -127,7 +127,7 @@ def test_webdataset(
         members = [(one.name, file.extractfile(one).read()) for one in file]  # type: ignore[union-attr]
     path = pack(tmp_path / f"again.{form}", members)
     found = ingest(path, webdataset=webdataset_option)
-    assert [one.data for one in found.values()] == images
+    assert [one.data for one in found.values()] == contents
     for number, one in enumerate(found.values()):
         assert one.item.locator == f"{number:06d}.png"
         assert one.caption == (f"metin {number}" if number % 2 else f"resim {number}")
@@ -388,9 +388,14 @@ def test_a_compressed_archive_is_unpacked_once_for_all_its_items(
     source = declare(pack(tmp_path / "a.tar.gz", [(f"{n:03}.png", PNG + bytes(9_000)) for n in range(300)]))
     adapter = ArchiveAdapter(Context(Workspace(tmp_path / "work")))
     items = [item for batch in adapter.discover(source) for item in batch]
-    positions = []
+    positions: list[int] = []
     pread = os.pread
-    monkeypatch.setattr(os, "pread", lambda fd, count, at: (positions.append(at), pread(fd, count, at))[1])
+
+    def watched(fd: int, count: int, at: int) -> bytes:
+        positions.append(at)
+        return pread(fd, count, at)
+
+    monkeypatch.setattr(os, "pread", watched)
     assert len(list(adapter.read(source, rows(items)))) == 300
     assert positions.count(0) <= 2  # one look at its kind, one pass
 

@@ -126,7 +126,7 @@ def test_no_value_ends_its_header(value: str) -> None:
 
 
 def test_a_validator_goes_back_as_it_came() -> None:
-    etags = []
+    etags: list[bytes] = []
 
     async def said(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while request := await heard(reader):

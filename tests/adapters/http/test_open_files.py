@@ -35,7 +35,7 @@ def derlem(config: Path, files: int | None) -> subprocess.CompletedProcess[str]:
         if files is not None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
 
-    command = [sys.executable, "-m", "derlem", "-c", config, "run"]
+    command = [sys.executable, "-m", "derlem", "-c", str(config), "run"]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, preexec_fn=limited)
 
 

@@ -266,6 +266,6 @@ def test_no_site_file_confuses_us(robots: str, tdmrep: str, tag: str) -> None:
     headers = CIMultiDictProxy(
         CIMultiDict({"X-Robots-Tag": tag, "Content-Usage": tag, "tdm-reservation": tag})
     )
-    policy.after(verdict, "/x", headers)
+    policy.after(verdict, url, headers)
     json.dumps(verdict.evidence)
     assert isinstance(verdict, Verdict)

@@ -77,23 +77,23 @@ def test_limits_hold_and_everybody_is_served(
         due = [event for event in events if event[0] <= now]
         events = [event for event in events if event[0] > now]
         for _, _, what, (name, value) in sorted(due):
-            host = plan.host(name)
+            asked_host = plan.host(name)
             if what == "add":
-                plan.add(host, value, now)
-            elif host.queue or host.active:  # a rest is what an answer asks for
-                plan.pause(host, value, now)
+                plan.add(asked_host, value, now)
+            elif asked_host.queue or asked_host.active:  # a pause is what an answer asks for
+                plan.pause(asked_host, value, now)
                 paused[name] = max(paused.get(name, 0.0), value)
-        for end, host in [entry for entry in running if entry[0] <= now]:
-            running.remove((end, host))
-            active[host.name] -= 1
-            plan.finished(host, now)
+        for end, ended in [entry for entry in running if entry[0] <= now]:
+            running.remove((end, ended))
+            active[ended.name] -= 1
+            plan.finished(ended, now)
         while (taken := plan.take(now)) is not None:
-            host, job = taken
-            active[host.name] += 1
-            assert active[host.name] <= concurrency
-            assert now >= paused.get(host.name, 0.0)
-            started.setdefault(host.name, []).append(now)
-            running.append((now + jobs[job][2], host))
+            begun, job = taken
+            active[begun.name] += 1
+            assert active[begun.name] <= concurrency
+            assert now >= paused.get(begun.name, 0.0)
+            started.setdefault(begun.name, []).append(now)
+            running.append((now + jobs[job][2], begun))
             done += 1
         times = [event[0] for event in events] + [end for end, _ in running]
         if (wake := plan.wake_at()) is not None:
@@ -116,7 +116,9 @@ def test_it_begins_empty_whatever_the_burst() -> None:
         plan.add(plan.host("a"), number, 100.0)
     assert plan.take(100.0) is None
     first = plan.wake_at()
-    assert first == pytest.approx(100.0 + 0.1 * 5 / 3)  # three of five slots come at once
+    assert first is not None and first == pytest.approx(
+        100.0 + 0.1 * 5 / 3
+    )  # three of five slots come at once
     assert plan.take(first)
     assert plan.take(first + 0.01) is None
 

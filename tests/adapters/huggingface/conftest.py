@@ -21,7 +21,8 @@ from typing import Any
 import pytest
 
 from derlem.adapters.base import Context
-from derlem.adapters.huggingface.adapter import HuggingfaceAdapter, HuggingfaceOptions
+from derlem.adapters.huggingface.adapter import HuggingfaceAdapter
+from derlem.adapters.huggingface.dataset_options import HuggingfaceOptions
 from derlem.catalog.models import Failure, Item, Payload
 from derlem.core.workspace import Workspace
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from derlem.adapters.base import Context
-from derlem.adapters.huggingface.adapter import HuggingfaceAdapter, HuggingfaceOptions
+from derlem.adapters.huggingface.adapter import HuggingfaceAdapter
+from derlem.adapters.huggingface.dataset_options import HuggingfaceOptions
 from derlem.catalog.models import Item, Payload
 from derlem.core.workspace import Workspace
 

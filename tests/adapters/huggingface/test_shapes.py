@@ -43,7 +43,7 @@ def test_every_shape_gives_the_same_set(
     items = used.items()
     results = used.read(items)
     assert all(isinstance(result, Payload) for result in results.values())
-    expected = Counter()
+    expected: Counter[Any] = Counter()
     for example in examples:
         for image in (example.image, *example.extra):
             turns = [

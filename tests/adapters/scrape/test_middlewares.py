@@ -46,7 +46,8 @@ class Archive(Replica):
 
 @pytest.fixture
 def archive(served: Served) -> Archive:
-    return served(Archive())
+    started: Archive = served(Archive())
+    return started
 
 
 @pytest.fixture

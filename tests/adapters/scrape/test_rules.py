@@ -288,7 +288,7 @@ def test_a_reader_who_stops_ends_the_spider_and_one_who_dawdles_holds_it_back(
         port.status == psutil.CONN_LISTEN for port in child.net_connections()
     )  # nobody can steer it
     assert next(batches)[0].uri == f"{titles.base}/500.pdf"
-    batches.close()
+    batches.close()  # type: ignore[attr-defined]  # a generator
     assert not child.is_running()
 
 
