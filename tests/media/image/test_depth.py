@@ -5,27 +5,31 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from typing import Any, Literal
 
 import numpy as np
 import pytest
-from image_files import png_chunk, png_file, tiff_file
 from PIL import Image
 
 from derlem.catalog.models import Rejected
 from derlem.catalog.status import Reason
 from derlem.media.image import normalize
-from derlem.media.image_options import ImageOptions
+from derlem.media.image_options import ImageOptions, Resize
+from tests.factories.image_files import png_chunk, png_file, tiff_file
+from tests.factories.images import decode, encode, photo, pixel
 
+Array = np.ndarray[Any, Any]
+Order = Literal["<", ">"]
 RAMP = np.tile(np.linspace(0, 1, 64), (16, 1))
 
 
 def corners(data: bytes) -> tuple[int, int]:
     """Levels of the upper corners, left and right."""
     image = Image.open(io.BytesIO(normalize(data).data)).convert("L")
-    return image.getpixel((0, 0)), image.getpixel((image.width - 1, 0))
+    return pixel(image, 0, 0)[0], pixel(image, image.width - 1, 0)[0]
 
 
-def gray_tiff(values: np.ndarray, photometric: int = 1, kind: int = 1, order: str = "<", **more) -> bytes:
+def gray_tiff(values: Array, photometric: int = 1, kind: int = 1, order: Order = "<", **more: Any) -> bytes:
     data = values.astype(values.dtype.newbyteorder(order)).tobytes()
     tags = {
         256: ("I", (values.shape[1],)),
@@ -59,18 +63,20 @@ def gray_tiff(values: np.ndarray, photometric: int = 1, kind: int = 1, order: st
         (np.where(RAMP == 0, np.nan, RAMP).astype("f4"), 1, 3, (0, 255)),
     ],
 )
-def test_samples_of_a_tiff(values, photometric, kind, order, expected):
+def test_samples_of_a_tiff(
+    values: Array, photometric: int, kind: int, order: Order, expected: tuple[int, int]
+) -> None:
     found = corners(gray_tiff(values, photometric, kind, order))
     assert max(abs(a - b) for a, b in zip(found, expected, strict=True)) <= 1
 
 
-def test_sixteen_bits_have_a_scale_of_their_own():
+def test_sixteen_bits_have_a_scale_of_their_own() -> None:
     """As every decoder shows them; they are not stretched."""
     assert corners(gray_tiff((RAMP * 4095).astype("u2"))) == (0, 15)
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
-def test_predictors(order):
+def test_predictors(order: Order) -> None:
     levels = (RAMP * 65535).astype("u2")
     deltas = np.diff(levels, axis=1, prepend=np.uint16(0)).astype(f"{order}u2")
     coded = zlib.compress(deltas.tobytes())
@@ -84,14 +90,14 @@ def test_predictors(order):
     assert corners(data) == (0, 255)
 
 
-def test_premultiplied_levels_are_divided():
+def test_premultiplied_levels_are_divided() -> None:
     pair = np.stack([np.full((16, 16), 0x4000), np.full((16, 16), 0x8000)], -1).astype("<u2")
     tags = {258: ("H", (16, 16)), 277: ("H", (2,)), 338: ("H", (1,)), 256: ("I", (16,))}
     left, _ = corners(gray_tiff(pair[..., 0], coded=pair.tobytes(), tags=tags))
     assert abs(left - 191) <= 2  # half of mid-gray, half of white
 
 
-def test_layouts_that_are_not_read_say_so():
+def test_layouts_that_are_not_read_say_so() -> None:
     tags = {258: ("H", (16, 16, 16)), 277: ("H", (3,)), 262: ("H", (8,))}
     with pytest.raises(Rejected) as caught:
         normalize(gray_tiff((RAMP * 65535).astype("u2"), tags=tags))
@@ -99,7 +105,7 @@ def test_layouts_that_are_not_read_say_so():
 
 
 @pytest.mark.parametrize("name", ["TIFF", "GIF", "WEBP", "PNG"])
-def test_images_of_several_frames_leave_a_trace(encode, name):
+def test_images_of_several_frames_leave_a_trace(name: str) -> None:
     frames = [Image.new("L", (40, 40), level) for level in (10, 100, 200)]
     data = encode(frames[0], name, save_all=True, append_images=frames[1:])
     assert normalize(data).meta["image"]["frames"] == 3
@@ -109,7 +115,7 @@ def test_images_of_several_frames_leave_a_trace(encode, name):
 @pytest.mark.parametrize(
     ("color_type", "depth"), [(0, 1), (0, 2), (0, 4), (0, 8), (0, 16), (2, 8), (2, 16), (6, 8), (6, 16)]
 )
-def test_a_png_with_too_few_rows_is_truncated(color_type, depth):
+def test_a_png_with_too_few_rows_is_truncated(color_type: int, depth: int) -> None:
     size = -(-24 * depth * {0: 1, 2: 3, 6: 4}[color_type] // 8)
     for level in (b"\0", b"\x99"):
         normalize(png_file(24, 24, depth, color_type, [level * size] * 24))
@@ -120,7 +126,7 @@ def test_a_png_with_too_few_rows_is_truncated(color_type, depth):
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 5), (5, 1), (9, 6), (24, 25)])
-def test_an_interlaced_png_with_too_few_rows_is_truncated(size):
+def test_an_interlaced_png_with_too_few_rows_is_truncated(size: tuple[int, int]) -> None:
     width, height = size
     passes = (
         (0, 0, 8, 8),
@@ -155,7 +161,7 @@ def test_an_interlaced_png_with_too_few_rows_is_truncated(size):
 
 @pytest.mark.parametrize("settings", [{}, {"progressive": True}])
 @pytest.mark.parametrize("orientation", [1, 3])
-def test_a_jpeg_that_is_cut_and_closed_is_damaged(photo, encode, settings, orientation):
+def test_a_jpeg_that_is_cut_and_closed_is_damaged(settings: dict[str, Any], orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     data = encode(photo(), "JPEG", quality=90, exif=exif, **settings)
@@ -165,7 +171,7 @@ def test_a_jpeg_that_is_cut_and_closed_is_damaged(photo, encode, settings, orien
         assert caught.value.reason in (Reason.TRUNCATED, Reason.CORRUPT)
 
 
-def test_a_jpeg_whose_data_are_overwritten_is_corrupt(photo, encode):
+def test_a_jpeg_whose_data_are_overwritten_is_corrupt() -> None:
     data = bytearray(encode(photo(), "JPEG", quality=90))
     half = len(data) // 2
     data[half : half + 400] = bytes(400)
@@ -174,13 +180,13 @@ def test_a_jpeg_whose_data_are_overwritten_is_corrupt(photo, encode):
     assert caught.value.reason in (Reason.TRUNCATED, Reason.CORRUPT)
 
 
-def test_padding_in_front_of_the_end_marker_is_no_damage(photo, encode):
+def test_padding_in_front_of_the_end_marker_is_no_damage() -> None:
     data = encode(photo(), "JPEG")
     padded = data[:-2] + bytes(500) + data[-2:]
     assert normalize(padded).data == padded
 
 
-def test_a_progressive_jpeg_without_its_last_scans_is_truncated(photo, encode):
+def test_a_progressive_jpeg_without_its_last_scans_is_truncated() -> None:
     data = encode(photo(), "JPEG", progressive=True)
     last = data.rindex(b"\xff\xda")
     with pytest.raises(Rejected) as caught:
@@ -204,36 +210,36 @@ def test_a_progressive_jpeg_without_its_last_scans_is_truncated(photo, encode):
     ],
 )
 @pytest.mark.parametrize("name", ["JPEG", "PNG"])
-def test_larger_images_are_scaled_down(photo, encode, decode, name, resize, size):
-    image = normalize(encode(photo(160, 120), name), ImageOptions(resize=resize))
+def test_larger_images_are_scaled_down(name: str, resize: dict[str, int], size: tuple[int, int]) -> None:
+    image = normalize(encode(photo(160, 120), name), ImageOptions(resize=Resize.model_validate(resize)))
     assert (image.width, image.height) == decode(image.data).size == size
     assert ("size" in image.meta["image"].get("changed", [])) == (size != (160, 120))
 
 
-def test_a_jpeg_that_is_small_enough_keeps_its_bytes(photo, encode):
+def test_a_jpeg_that_is_small_enough_keeps_its_bytes() -> None:
     data = encode(photo(160, 120), "JPEG")
-    assert normalize(data, ImageOptions(resize={"longer": 160})).data is data
+    assert normalize(data, ImageOptions(resize=Resize(longer=160))).data is data
 
 
-def test_scaling_follows_orientation_and_limits_precede_it(photo, encode):
+def test_scaling_follows_orientation_and_limits_precede_it() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     data = encode(photo(160, 80), "JPEG", exif=exif)
-    image = normalize(data, ImageOptions(resize={"longer": 40}, min_side=80))
+    image = normalize(data, ImageOptions(resize=Resize(longer=40), min_side=80))
     assert (image.width, image.height) == (20, 40)
     with pytest.raises(Rejected) as caught:
-        normalize(data, ImageOptions(resize={"longer": 40}, max_side=100))
+        normalize(data, ImageOptions(resize=Resize(longer=40), max_side=100))
     assert caught.value.reason is Reason.TOO_LARGE
 
 
-def test_fine_detail_does_not_alias(encode, decode):
+def test_fine_detail_does_not_alias() -> None:
     stripes = Image.fromarray(np.tile(np.array([0, 255], np.uint8), (100, 50)))
-    found = decode(normalize(encode(stripes, "PNG"), ImageOptions(resize={"longer": 25})).data)
-    low, high = found.getextrema()
+    found = decode(normalize(encode(stripes, "PNG"), ImageOptions(resize=Resize(longer=25))).data)
+    low, high = np.asarray(found).min(), np.asarray(found).max()
     assert 110 < low <= high < 145
 
 
 @pytest.mark.parametrize("resize", [{}, {"longer": 1, "shorter": 1}, {"longer": 0}, {"width": 5}])
-def test_one_measure_is_given(resize):
+def test_one_measure_is_given(resize: dict[str, int]) -> None:
     with pytest.raises(ValueError):
-        ImageOptions(resize=resize)
+        Resize.model_validate(resize)

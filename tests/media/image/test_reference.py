@@ -9,13 +9,14 @@ import subprocess
 import zlib
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from image_files import icc_profile, png_file, tiff_file
 from PIL import Image, ImageCms
 
 from derlem.media.image import normalize
+from tests.factories.image_files import icc_profile, png_file, tiff_file
 
 TOLERANCE = 6
 """Levels of 255, between the centers of flat patches: what JPEG and rounding may cost."""
@@ -116,23 +117,29 @@ def deep_tiff(pixels: np.ndarray, profile: bytes | None, order: str, planar: boo
     return tiff_file(order, tags, strips)
 
 
+SETTINGS: dict[str, dict[str, Any]] = {
+    "JPEG": {"quality": 95, "subsampling": 0},
+    "WEBP": {"lossless": True},
+}
+
+
 @pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize("name", ["JPEG", "PNG", "TIFF", "WEBP"])
-def test_profiles_in_every_container(name, profile, tmp_path):
-    settings = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"lossless": True}}.get(name, {})
+def test_profiles_in_every_container(name: str, profile: str, tmp_path: Path) -> None:
+    settings = SETTINGS.get(name, {})
     data = encoded(Image.fromarray(PIXELS), name, PROFILES[profile], **settings)
     assert_same(data, name.lower(), tmp_path)
 
 
 @pytest.mark.parametrize("profile", GRAY_PROFILES)
 @pytest.mark.parametrize("name", ["JPEG", "PNG", "TIFF"])
-def test_gray_profiles(name, profile, tmp_path):
+def test_gray_profiles(name: str, profile: str, tmp_path: Path) -> None:
     data = encoded(Image.fromarray(PIXELS[..., 1]), name, GRAY_PROFILES[profile])
     assert_same(data, name.lower(), tmp_path)
 
 
 @pytest.mark.parametrize("profile", ["none", "P3", "linear, called sRGB"])
-def test_alpha_and_palettes_with_profiles(profile, tmp_path):
+def test_alpha_and_palettes_with_profiles(profile: str, tmp_path: Path) -> None:
     image = Image.fromarray(PIXELS)
     clear = image.copy()
     clear.putalpha(Image.fromarray(PIXELS[..., 0]).point(lambda level: 255 if level > 100 else 0))
@@ -141,7 +148,7 @@ def test_alpha_and_palettes_with_profiles(profile, tmp_path):
 
 
 @pytest.mark.parametrize("profile", ["none", "P3", "linear, called sRGB"])
-def test_sixteen_bits_with_profiles(profile, tmp_path):
+def test_sixteen_bits_with_profiles(profile: str, tmp_path: Path) -> None:
     assert_same(deep_png(PIXELS, PROFILES[profile], alpha=False), "png", tmp_path)
     for order in "<>":
         for planar in (False, True):
@@ -149,18 +156,18 @@ def test_sixteen_bits_with_profiles(profile, tmp_path):
 
 
 @pytest.mark.parametrize("profile", GRAY_PROFILES)
-def test_sixteen_bit_gray_with_profiles(profile, tmp_path):
+def test_sixteen_bit_gray_with_profiles(profile: str, tmp_path: Path) -> None:
     assert_same(deep_png(PIXELS[..., 1], GRAY_PROFILES[profile], alpha=False), "png", tmp_path)
 
 
 @pytest.mark.parametrize("alpha", ["gray", "color"])
-def test_sixteen_bit_alpha(alpha, tmp_path):
+def test_sixteen_bit_alpha(alpha: str, tmp_path: Path) -> None:
     pixels = PIXELS[..., 1] if alpha == "gray" else PIXELS
     assert_same(deep_png(pixels, None, alpha=True), "png", tmp_path)
 
 
 @pytest.mark.parametrize("depth", [1, 2, 4, 8, 16])
-def test_transparent_levels_of_every_depth(depth, tmp_path):
+def test_transparent_levels_of_every_depth(depth: int, tmp_path: Path) -> None:
     highest = (1 << depth) - 1
     level = highest // 3 or 1
     packed = {1: b"\x00\xff", 2: b"\x55" * 2 + b"\xff" * 2, 4: b"\x55" * 4 + b"\x88" * 4}
@@ -172,14 +179,14 @@ def test_transparent_levels_of_every_depth(depth, tmp_path):
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("name", ["JPEG", "TIFF"])
-def test_orientations(name, orientation, tmp_path):
+def test_orientations(name: str, orientation: int, tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     assert_same(encoded(Image.fromarray(PIXELS), name, None, exif=exif), name.lower(), tmp_path)
 
 
 @pytest.mark.parametrize("name", ["GIF", "BMP", "PPM", "ICO"])
-def test_formats_without_profiles(name, tmp_path):
+def test_formats_without_profiles(name: str, tmp_path: Path) -> None:
     image = Image.fromarray(PIXELS if name != "ICO" else PIXELS[:48, :48])
     data = encoded(image, name, None, **({"sizes": [(48, 48)]} if name == "ICO" else {}))
     assert_same(data, name.lower(), tmp_path)

@@ -38,8 +38,8 @@ def icc_profile(
     if pad:
         tags.append((b"priv", b"data\0\0\0\0\0\0\0\1" + bytes(range(251)) * (pad // 251)))
     offset, table, content = 132 + 12 * len(tags), struct.pack(">I", len(tags)), b""
-    for name, value in tags:
-        table += name + struct.pack(">II", offset + len(content), len(value))
+    for tag, value in tags:
+        table += tag + struct.pack(">II", offset + len(content), len(value))
         content += value.ljust(-(-len(value) // 4) * 4, b"\0")
     space = b"GRAY" if primaries is None else b"RGB "
     header = struct.pack(">I", 128 + len(table) + len(content)) + b"test\2\x10\0\0mntr" + space + b"XYZ "
