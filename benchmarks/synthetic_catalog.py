@@ -28,7 +28,7 @@ FROM range(10) AS t(n)
 """
 
 ITEMS = """
-INSERT INTO items
+INSERT INTO items BY NAME
 WITH drawn AS (
     SELECT
         n,
@@ -43,16 +43,34 @@ WITH drawn AS (
 )
 SELECT
     item_id,
-    'source-' || s,
-    'image-' || n || '.jpg', '', NULL, n, '',
+    'source-' || s AS source,
+    'image-' || n || '.jpg' AS uri,
+    '' AS locator,
+    n AS ordinal,
+    '' AS partition_key,
     CASE WHEN c < 10 THEN 'c' || c
          WHEN c < 110 THEN 'c' || c % 10 || '/d' || (c // 10)
-         ELSE 'c' || c % 10 || '/d' || (1 + (c // 10) % 10) || '/e' || (c // 100) || c % 100 END,
-    'image/jpeg', 'ready', NULL, NULL, 1,
-    sha256('b' || content), sha256('o' || content), substr(md5('h' || content), 1, 16),
-    640, 480, 35000, n * 36352, 35000,
-    'A image numbered ' || n, NULL, 'en', 'CC0-1.0', '{}', '{}',
-    'synthetic', TIMESTAMP '2026-01-01', TIMESTAMP '2026-01-01', 'source-' || s || '/000001'
+         ELSE 'c' || c % 10 || '/d' || (1 + (c // 10) % 10) || '/e' || (c // 100) || c % 100 END AS category,
+    'image/jpeg' AS media_type,
+    'ready' AS status,
+    1 AS attempts,
+    sha256('b' || content) AS sha256,
+    sha256('o' || content) AS original_sha256,
+    substr(md5('h' || content), 1, 16) AS dhash,
+    640 AS width,
+    480 AS height,
+    35000 AS bytes,
+    n * 36352 AS "offset",
+    35000 AS "length",
+    'An image numbered ' || n AS caption,
+    'en' AS language,
+    'CC0-1.0' AS license,
+    '{}' AS meta,
+    '{}' AS locator_state,
+    'synthetic' AS run,
+    TIMESTAMP '2026-01-01' AS discovered_at,
+    TIMESTAMP '2026-01-01' AS updated_at,
+    'source-' || s || '/000001' AS segment
 FROM placed
 """
 

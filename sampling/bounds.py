@@ -1,30 +1,40 @@
-"""Floors, caps and weights of every node, and the contradictions among them."""
+"""Floors, caps and weights of every node, and the contradictions among them.
+
+Weights are whole numbers, so that every platform divides seats alike.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal, localcontext
 from fractions import Fraction
+from functools import lru_cache
+from math import lcm
 
 from .errors import InfeasibleQuotas, Problem
-from .sample_options import SampleOptions
+from .numbers import Share
+from .sample_options import Balance, SampleOptions, Temperature
 from .tree import Tree
-from .weights import sibling_weights
+
+ROOT_BITS = 32
+"""Fractional bits of a temperature weight: cap^a is taken as floor(2^32 * cap^a) / 2^32."""
 
 
 @dataclass(slots=True)
 class Bounds:
     """By node of a tree: floor, cap, and weight among its siblings.
 
-    `total` is what the root gives out: the target, or what there is if that is less (more than the
-    target only where an extension must keep more). `bent` tells at which nodes an extension could not
-    keep to a quota, and why.
+    `total` is the number of seats of the root: the target, or all there is if that is less (more than the
+    target only where an extension must keep more). `relaxed` maps the nodes whose quota an extension
+    could not keep to the reason.
     """
 
     floor: list[int]
     cap: list[int]
     weight: list[int]
     total: int = 0
-    bent: dict[int, str] = field(default_factory=dict)
+    relaxed: dict[int, str] = field(default_factory=dict)
 
 
 def bounds(tree: Tree, options: SampleOptions, *, extending: bool = False) -> Bounds:
@@ -42,7 +52,7 @@ def bounds(tree: Tree, options: SampleOptions, *, extending: bool = False) -> Bo
             _weigh(tree, node, result, problems)
     if result.floor[0] > options.target:
         if extending:
-            result.bent[0] = f"the floors need {result.floor[0]}, over the target of {options.target}"
+            result.relaxed[0] = f"the floors need {result.floor[0]}, over the target of {options.target}"
         else:
             text = f"all floors together need {result.floor[0]}, over the target of {options.target}"
             problems.append(Problem("", "", text, result.floor[0], options.target))
@@ -72,9 +82,9 @@ def _bound(
     if extending:
         floor = max(min(minimum, cap), below, tree.kept[node] if tree.source[node] else 0)
         if floor > cap:
-            result.bent[node] = f"{floor} must stay or are floors below it, over max {maximum}"
+            result.relaxed[node] = f"{floor} must stay or are floors below it, over max {maximum}"
         elif minimum > floor:
-            result.bent[node] = f"{wanted} is over the {cap} that can be had"
+            result.relaxed[node] = f"{wanted} is over the {cap} that can be had"
         cap = max(cap, floor)
     elif floor > cap:
         if minimum >= below:
@@ -113,3 +123,56 @@ def _weigh(tree: Tree, node: int, result: Bounds, problems: list[Problem]) -> No
         return
     weights = sibling_weights(shares, [result.cap[child] for child in children], tree.balance[node])
     result.weight[children.start : children.stop] = weights
+
+
+def sibling_weights(shares: Sequence[Share | None], caps: Sequence[int], balance: Balance) -> list[int]:
+    """Weights of the children of one node, scaled to integers by a common factor.
+
+    A child with a share weighs its share. The others divide what the shares leave in proportion to
+    `balance_weight` of their caps; one that can hold nothing takes no part in that.
+    """
+    base = [0 if share else balance_weight(cap, balance) for share, cap in zip(shares, caps, strict=True)]
+    declared = [share.value for share in shares if share]
+    if not declared:
+        return base
+    denominator = lcm(*(value.denominator for value in declared))
+    rest = int((1 - sum(declared)) * denominator)
+    total = sum(base) or 1
+    return [
+        int(share.value * denominator) * total if share else rest * weight
+        for share, weight in zip(shares, base, strict=True)
+    ]
+
+
+def balance_weight(cap: int, balance: Balance) -> int:
+    """What a sibling with this cap weighs among those without a share."""
+    if cap == 0:
+        return 0
+    if balance == "natural":
+        return cap
+    if balance == "equal":
+        return 1
+    assert isinstance(balance, Temperature)
+    exponent = balance.temperature
+    return power(cap, exponent.numerator, exponent.denominator)
+
+
+@lru_cache(maxsize=1 << 18)
+def power(base: int, numerator: int, denominator: int) -> int:
+    """floor(2^32 * base^(numerator/denominator)), exactly.
+
+    The result is defined by integers alone: it is the largest r with
+    r^denominator <= base^numerator * 2^(32 * denominator). A decimal estimate only says where to look.
+    """
+    if denominator == 1:
+        return int(base**numerator) << ROOT_BITS
+    bound = int(base**numerator) << (ROOT_BITS * denominator)
+    with localcontext() as context:
+        context.prec = 60
+        exponent = Decimal(numerator) / Decimal(denominator)
+        estimate = int((Decimal(base).ln() * exponent).exp() * (1 << ROOT_BITS))
+    while estimate**denominator > bound:
+        estimate -= 1
+    while (estimate + 1) ** denominator <= bound:
+        estimate += 1
+    return estimate

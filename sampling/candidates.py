@@ -1,34 +1,30 @@
-"""Finds what can be drawn, and counts what cannot by reason."""
+"""Finds the candidates of a draw, and counts the items that are none by reason."""
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import duckdb
 
 from ..catalog.queries import query
-from ..core.errors import ConfigError, UnknownManifest
+from ..core.errors import UnknownManifest
 from .dedup_index import load as load_dedup_index
-from .exclusion import Fingerprinter, read_hashes
+from .exclusion import Fingerprinter, fill_exclusions, read_hashes
 from .licensing import permitted
-from .lookalikes import fill_clusters, fill_exclusions
-from .relations import Relations
+from .near_duplicates import fill_clusters
+from .predicate import evaluate_predicate
 from .sample_options import SampleOptions
+from .temp_tables import TempTables
 from .tree import Stratum
-
-_CLOCK = {"current_date", "current_time", "current_timestamp", "localtime", "localtimestamp"}
-"""What SQL lets one write without parentheses."""
 
 
 @dataclass(frozen=True, slots=True)
-class Census:
+class CandidateCounts:
     """The candidates by stratum, and the items that are none by reason.
 
-    `kept_items` are the items per (category, source) that an earlier sample holds; a stratum's `kept`
-    counts their seats. `lost` seats of the earlier sample are no candidates any more.
+    `kept_items` counts the items per (category, source) that an extended manifest holds; a stratum's `kept`
+    counts their rows. `lost` rows of the extended manifest are no candidates any more.
     """
 
     strata: list[Stratum]
@@ -38,125 +34,77 @@ class Census:
 
 
 def find_candidates(
-    made: Relations, options: SampleOptions, earlier: str | None, fingerprints: Fingerprinter = read_hashes
-) -> Census:
-    """Put the candidates into `sample_candidates` and count them.
+    temp: TempTables, options: SampleOptions, extend: str | None, fingerprints: Fingerprinter = read_hashes
+) -> CandidateCounts:
+    """Make `draw_candidates` and count it.
 
-    `earlier` is a stored sample whose selections win over their duplicates and count as kept. Raises
-    ConfigError for a predicate that DuckDB does not take, and UnknownManifest.
+    An item is eligible by its own row (status, source, license). The rules then exclude eligible items, in
+    this order: the predicate, opt-outs, exclusion lists, exact duplicates, near duplicates. Of duplicates an
+    item of the manifest `extend` stays. Raises ConfigError for a predicate or an exclusion list that cannot
+    be used, and UnknownManifest.
     """
-    connection = made.connection
-    made.table("sample_gone_sources", query("sampling/gone_sources"))
-    _refuse_licenses(made, options)
-    verdicts = _verdicts(connection, options)
-    made.view("sample_verdicts", verdicts)
-    made.view("sample_pool", query("sampling/pool"))
-    made.view("sample_candidates", "SELECT * FROM sample_pool")
-    if earlier is not None:
-        require_manifest(connection, earlier)
-        values = {"corpus": earlier, "max_repeats": options.max_repeats}
-        made.table("sample_earlier", query("sampling/earlier"), values)
-    load_dedup_index(made)
-    # the predicate may ask for any column
-    columns = "duplicate_columns" if options.where is None else "duplicate_rows"
-    duplicates = f"WITH items AS ({query(f'sampling/{columns}')}) {verdicts}"
-    made.view("sample_duplicate_verdicts", duplicates)
-    made.view("sample_suspects", query("sampling/suspects"))
-    try:
-        if options.respect_opt_outs:
-            made.table("sample_objecting", query("sampling/objecting"))
-            if made.count("sample_objecting"):
-                _lose(made, "opted_out")
-        if options.exclude:
-            fill_exclusions(made, options, fingerprints)
-            _lose(made, "excluded")
-        _lose(made, "duplicates")
-        if options.near_duplicates is not None:
-            fill_clusters(made, options.near_duplicates)
-            _lose(made, "near_duplicates")
-        rows = connection.execute(query("sampling/strata")).fetchall()
-    except (duckdb.ConversionException, duckdb.InvalidInputException, duckdb.OutOfRangeException) as error:
-        if options.where is None:
-            raise
-        raise ConfigError(f"the predicate fails on some item: {error}", key="sample.where") from error
-    kept: dict[tuple[str, str], tuple[int, int]] = {}
-    lost = 0
-    if earlier is not None:
-        found = connection.execute(query("sampling/kept_seats")).fetchall()
-        kept = {(category, source): (items, seats) for category, source, items, seats in found}
-        before = connection.execute(
-            "SELECT count(*) FROM manifest_items WHERE corpus = ?", [earlier]
-        ).fetchall()
-        lost = before[0][0] - sum(seats for _, seats in kept.values())
-    return _census(rows, kept, lost)
-
-
-def _lose(made: Relations, rule: str) -> None:
-    """Take those that a rule finds out of the candidates.
-
-    As long as there are none, the candidates are not compared with them: reading all ids for that would
-    cost as much as the rule.
-    """
-    if made.add("sample_losers", query(f"sampling/{rule}")):
-        made.view("sample_candidates", query("sampling/candidates"))
+    connection = temp.connection
+    load_dedup_index(temp)
+    temp.table("draw_gone_sources", query("sampling/gone_sources"))
+    _list_refused_licenses(temp, options)
+    temp.view("draw_eligibility", query("sampling/eligibility"))
+    temp.view("draw_candidates", query("sampling/candidates"))
+    temp.view("draw_duplicate_candidates", query("sampling/duplicate_candidates"))
+    if extend is not None:
+        require_manifest(connection, extend)
+        values = {"corpus": extend, "max_repeats": options.max_repeats}
+        temp.table("draw_earlier", query("sampling/earlier"), values)
+    if options.where is not None:
+        evaluate_predicate(temp, options.where)
+        temp.add("draw_excluded", query("sampling/unmatched"))
+    if options.respect_opt_outs:
+        temp.table("draw_objecting", query("sampling/objecting"))
+        if temp.count("draw_objecting"):
+            temp.add("draw_excluded", query("sampling/opted_out"))
+    if options.exclude:
+        fill_exclusions(temp, options, fingerprints)
+        temp.add("draw_excluded", query("sampling/excluded_images"))
+    temp.add("draw_excluded", query("sampling/duplicates"))
+    if options.near_duplicates is not None:
+        fill_clusters(temp, options.near_duplicates)
+        temp.add("draw_excluded", query("sampling/near_duplicates"))
+    return _count(temp, extend)
 
 
 def require_manifest(connection: duckdb.DuckDBPyConnection, name: str) -> None:
-    """Raise UnknownManifest unless a sample of this name is stored."""
-    known = [row[0] for row in connection.execute("SELECT corpus FROM manifests ORDER BY corpus").fetchall()]
+    """Raise UnknownManifest unless a manifest of this name is stored."""
+    found = connection.execute("SELECT corpus FROM manifests ORDER BY corpus").fetchall()
+    known = [corpus for (corpus,) in found]
     if name not in known:
         raise UnknownManifest(name, known)
 
 
-def _census(
-    rows: Sequence[tuple[str, str, str | None, int]], kept: dict[tuple[str, str], tuple[int, int]], lost: int
-) -> Census:
+def _list_refused_licenses(temp: TempTables, options: SampleOptions) -> None:
+    """Put the licenses of ready items that the rules refuse into `draw_refused_licenses`."""
+    if options.licenses.allow is None and not options.licenses.deny:
+        return
+    found = temp.connection.execute("SELECT DISTINCT license FROM items WHERE status = 'ready'").fetchall()
+    refused = [name or "" for (name,) in found if not permitted(name, options.licenses)]
+    temp.fill("draw_refused_licenses", {"license": refused})
+
+
+def _count(temp: TempTables, extend: str | None) -> CandidateCounts:
+    connection = temp.connection
+    kept_items: dict[tuple[str, str], int] = {}
+    kept_rows: dict[tuple[str, str], int] = {}
+    lost = 0
+    if extend is not None:
+        for category, source, items, copies in connection.execute(query("sampling/kept_strata")).fetchall():
+            kept_items[category, source], kept_rows[category, source] = items, copies
+        [(before,)] = connection.execute(
+            "SELECT count(*) FROM manifest_items WHERE corpus = ?", [extend]
+        ).fetchall()
+        lost = before - sum(kept_rows.values())
     excluded: Counter[str] = Counter()
     strata = []
-    for category, source, reason, items in rows:
+    for category, source, reason, items in connection.execute(query("sampling/strata")).fetchall():
         if reason is not None:
             excluded[reason] += items
         elif items:
-            seats = kept.get((category, source), (0, 0))[1]
-            strata.append(Stratum(category, source, items, seats))
-    return Census(
-        strata, dict(sorted(excluded.items())), {place: items for place, (items, _) in kept.items()}, lost
-    )
-
-
-def _refuse_licenses(made: Relations, options: SampleOptions) -> None:
-    """List the licences among ready items that the rules refuse."""
-    if options.licenses.allow is None and not options.licenses.deny:
-        return
-    found = made.connection.execute("SELECT DISTINCT license FROM items WHERE status = 'ready'").fetchall()
-    refused = [name or "" for (name,) in found if not permitted(name, options.licenses)]
-    made.fill("sample_refused_licenses", {"license": refused})
-
-
-def _verdicts(connection: duckdb.DuckDBPyConnection, options: SampleOptions) -> str:
-    text = query("sampling/verdicts")
-    if options.where is not None:
-        _check_predicate(connection, options.where)
-        text = text.replace("/* where */ TRUE", options.where)
-    return text
-
-
-def _check_predicate(connection: duckdb.DuckDBPyConnection, predicate: str) -> None:
-    """Raise ConfigError unless the predicate is one expression over `items` that is always the same."""
-    try:
-        statements = connection.extract_statements(f"SELECT 1 FROM items WHERE (\n{predicate}\n)")
-        if len(statements) != 1:
-            raise ConfigError("one SQL predicate over `items`, not several statements", key="sample.where")
-        connection.execute(f"EXPLAIN SELECT coalesce((\n{predicate}\n), FALSE) FROM items")
-    except duckdb.Error as error:
-        raise ConfigError(f"not a predicate over `items`: {error}", key="sample.where") from error
-    changing = connection.execute(
-        "SELECT DISTINCT function_name FROM duckdb_functions() WHERE stability <> 'CONSISTENT'"
-    ).fetchall()
-    words = set(re.findall(r"\w+", predicate.lower()))
-    called = set(re.findall(r"(\w+)\s*\(", predicate.lower()))
-    fickle = sorted(called & {name for (name,) in changing} | words & _CLOCK)
-    if fickle:
-        raise ConfigError(
-            f"{fickle[0]} gives another answer each time; a sample must be reproducible", key="sample.where"
-        )
+            strata.append(Stratum(category, source, items, kept_rows.get((category, source), 0)))
+    return CandidateCounts(strata, dict(sorted(excluded.items())), kept_items, lost)

@@ -19,46 +19,52 @@ import pyarrow as pa
 
 from ..catalog.connection import transaction
 from ..catalog.queries import query, quoted
-from .relations import Relations, relations
+from .temp_tables import TempTables, temp_tables
 
 _TABLES = ("dedup_items", "stratum_sizes")
 
 
 def refresh(connection: duckdb.DuckDBPyConnection) -> None:
-    """Bring the index up to date with `items`; the connection writes."""
-    if _is_valid(connection):
-        return
-    with relations(connection) as made:
-        load(made)
-        with transaction(connection):
-            for table in _TABLES:
-                connection.execute(f"DELETE FROM {quoted(table)}")
-                connection.execute(f"INSERT INTO {quoted(table)} BY NAME SELECT * FROM sample_{table}")
-            connection.execute("DELETE FROM dedup_index")
-            connection.execute(query("sampling/dedup_index_mark"))
+    """Bring the stored index up to date with `items`; the connection writes."""
+    with temp_tables(connection) as temp:
+        load(temp)
+        save(temp)
 
 
-def load(made: Relations) -> None:
-    """Provide `sample_dedup_items` and `sample_stratum_sizes`: the stored index, or a computed one."""
-    if _is_valid(made.connection):
+def load(temp: TempTables) -> None:
+    """Make `draw_dedup_items` and `draw_stratum_sizes`: the stored index, or a computed one."""
+    if _is_valid(temp.connection):
         for table in _TABLES:
-            made.view(f"sample_{table}", f"SELECT * FROM {quoted(table)}")
+            temp.view(f"draw_{table}", f"SELECT * FROM {quoted(table)}")
         return
-    buckets = _buckets(made)
+    buckets = _buckets(temp)
     buckets.sort()
     twice = buckets[1:] == buckets[:-1]
     first = twice & ~np.insert(twice[:-1], 0, False)  # of each run of equal ones
-    made.fill("sample_buckets", {"bucket": pa.array(buckets[1:][first])})
-    made.table("sample_dedup_items", query("duckdb/duplicates"))
-    made.table("sample_stratum_sizes", query("sampling/stratum_sizes"))
+    temp.fill("draw_buckets", {"bucket": pa.array(buckets[1:][first])})
+    temp.table("draw_dedup_items", query("duckdb/duplicates"))
+    temp.table("draw_stratum_sizes", query("sampling/stratum_sizes"))
+
+
+def save(temp: TempTables) -> None:
+    """Store the loaded index; the connection writes."""
+    connection = temp.connection
+    if _is_valid(connection):
+        return
+    with transaction(connection):
+        for table in _TABLES:
+            connection.execute(f"DELETE FROM {quoted(table)}")
+            connection.execute(f"INSERT INTO {quoted(table)} BY NAME SELECT * FROM draw_{table}")
+        connection.execute("DELETE FROM dedup_index")
+        connection.execute(f"INSERT INTO dedup_index BY NAME {query('sampling/dedup_index_state')}")
 
 
 def _is_valid(connection: duckdb.DuckDBPyConnection) -> bool:
-    [(valid,)] = connection.execute(query("sampling/dedup_index_valid")).fetchall()
-    return bool(valid)
+    state = connection.execute(query("sampling/dedup_index_state")).fetchall()
+    return connection.execute("SELECT segments, items FROM dedup_index").fetchall() == state
 
 
-def _buckets(made: Relations) -> npt.NDArray[np.uint32]:
+def _buckets(temp: TempTables) -> npt.NDArray[np.uint32]:
     """An integer for each item that has bytes, in no particular order."""
-    fetched = made.fetch(query("duckdb/buckets")).column("bucket")
+    fetched = temp.fetch(query("duckdb/buckets")).column("bucket")
     return np.concatenate([np.empty(0, np.uint32), *(chunk.to_numpy() for chunk in fetched.chunks)])

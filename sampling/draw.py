@@ -1,13 +1,17 @@
-"""Draws a sample and stores it: allocation, manifest and fingerprint in one transaction."""
+"""Draws a manifest and stores it: allocation, rows and fingerprint in one transaction.
+
+The rows are those that `sql/sampling/draw.sql` defines; `fast_draw` finds them sooner.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import duckdb
 import numpy as np
@@ -16,17 +20,14 @@ import pyarrow as pa
 from ..catalog.connection import transaction
 from ..catalog.manifests import manifest_number
 from ..catalog.models import now
-from ..catalog.queries import query
-from .batches import ahead
-from .candidates import find_candidates
-from .contenders import contend
-from .dedup_index import refresh
+from ..catalog.queries import query, quoted
+from .candidates import CandidateCounts, find_candidates
+from .dedup_index import save as save_dedup_index
 from .exclusion import Fingerprinter, read_hashes
-from .order import Ids, Integers, OrderedRows
+from .fast_draw import ID_DIGITS, Ids, Integers, OrderedRows, digits, fast_draw
 from .plan import NodePlan, Plan, make_plan
-from .relations import Relations, relations
 from .sample_options import SampleOptions
-from .winners import drawn_rows
+from .temp_tables import TempTables, temp_tables
 
 log = logging.getLogger("derlem.sample")
 
@@ -35,10 +36,13 @@ _ROW_GROUP = 122_880
 _STORED = 16
 """Row groups that are stored at a time; the first are fewer, so that storing begins soon."""
 
+Part: TypeAlias = tuple[Ids, Integers, Integers]
+"""Item ids, repeats and strata of consecutive rows."""
+
 
 @dataclass(frozen=True, slots=True)
 class SampleResult:
-    """A stored sample; `changed` is False where the same sample was there already."""
+    """A stored manifest; `changed` is False where the same manifest was stored before."""
 
     plan: Plan
     selected: int
@@ -54,144 +58,207 @@ def draw_sample(
     extend: str | None = None,
     fingerprints: Fingerprinter = read_hashes,
 ) -> SampleResult:
-    """Draw the sample and store it under its name, in place of an earlier one of that name.
+    """Draw a manifest and store it under its name, in place of an earlier one of that name.
 
-    The same catalog, seed and options give the same sample and fingerprint. With `extend` every selection
-    of that stored sample which is still a candidate stays. Raises what `plan_sample` does, before
-    anything is written; a failure while writing leaves the earlier sample.
+    The same catalog, seed and options give the same manifest and fingerprint. With `extend` every row of
+    that stored manifest whose item is still a candidate stays. Raises what `plan_sample` does, before
+    anything is written; a failure while writing leaves the earlier manifest.
     """
-    refresh(connection)
-    with relations(connection) as made:
-        census = find_candidates(made, options, extend, fingerprints)
-        plan = make_plan(census, options, extend)
-        # those that are given seats; their places in this list are their numbers
+    with temp_tables(connection) as temp:
+        counts = find_candidates(temp, options, extend, fingerprints)
+        save_dedup_index(temp)
+        plan = make_plan(counts, options, extend)
+        # the strata that have seats; their places in this list are their numbers
         strata = [node for node in plan.nodes if node.source and node.allocated]
-        contend(made, strata, census, options)
-        return _store(made, plan, strata, run)
+        rows = select_rows(temp, strata, counts, options)
+        return _store(connection, plan, strata, rows, run)
 
 
-def _store(made: Relations, plan: Plan, strata: Sequence[NodePlan], run: str) -> SampleResult:
-    """Put the drawn rows in order and write the sample."""
-    connection, options = made.connection, plan.options
-    seats = sum(node.allocated for node in strata)
-    rows = OrderedRows(drawn_rows(made, options.seed), seats, options.seed)
-    # a digest for each column: rows may be stored in batches of any size
-    digests = [hashlib.sha256() for _ in range(3)]
-    with ahead(_tables(rows, digests)) as tables:
-        made.make_room("sample_contenders")
-        with transaction(connection):
-            before = connection.execute("SELECT fingerprint FROM manifests WHERE corpus = ?", [options.name])
-            earlier = before.fetchall()
-            number = manifest_number(connection, options.name)
-            connection.execute("DELETE FROM manifest_rows WHERE manifest = ?", [number])
-            for table in ("manifests", "allocations", "exclusions"):
-                connection.execute(f"DELETE FROM {table} WHERE corpus = ?", [options.name])
-            _store_rows(connection, tables, number)
-            fingerprint = _fingerprint(options, strata, digests)
-            connection.execute(
-                query("sampling/store_manifest"),
-                {
-                    "corpus": options.name,
-                    "number": number,
-                    "seed": options.seed,
-                    "target": options.target,
-                    "selected": len(rows),
-                    "config": _config(plan),
-                    "fingerprint": fingerprint,
-                    "run": run,
-                    "drawn_at": now(),
-                },
-            )
-            _store_allocations(connection, plan, strata)
-            _store_exclusions(connection, plan)
-    changed = [(fingerprint,)] != earlier
-    log.info("sample %s: %d of %d, fingerprint %s", options.name, len(rows), options.target, fingerprint[:12])
-    return SampleResult(plan, len(rows), fingerprint, changed)
+def select_rows(
+    temp: TempTables, strata: Sequence[NodePlan], counts: CandidateCounts, options: SampleOptions
+) -> OrderedRows | None:
+    """Select the manifest's rows; None where they are in `draw_rows`, as the definition gives them."""
+    declare_strata(temp, strata, counts, options)
+    seats, items = _remaining(strata, counts)
+    categories, sources = [node.category for node in strata], [node.source for node in strata]
+    rows = fast_draw(temp, categories, sources, seats, items, options.seed)
+    if rows is None:
+        temp.table("draw_rows", query("sampling/draw"), {"seed": options.seed})
+    return rows
 
 
-def _store_rows(connection: duckdb.DuckDBPyConnection, tables: Iterator[pa.Table], number: int) -> None:
-    """Store the rows of the sample with this number, in their order."""
-    connection.execute("SET preserve_insertion_order = true")  # so that positions lie in order
-    for table in tables:
-        connection.register("sample_batch", table)
-        connection.execute(query("sampling/store_rows"), {"number": number})
-        connection.unregister("sample_batch")
+def declare_strata(
+    temp: TempTables, strata: Sequence[NodePlan], counts: CandidateCounts, options: SampleOptions
+) -> None:
+    """Make the relations that `draw.sql` reads beside `draw_candidates`."""
+    seats, items = _remaining(strata, counts)
+    available = np.array([node.available for node in strata], dtype=np.int64)
+    allocated = np.array([node.allocated for node in strata], dtype=np.int64)
+    # a round begins once every item is in: as many as can be needed, whatever the kept rows are
+    rounds = np.where(seats > items, allocated // np.maximum(available, 1) + 1, 1)
+    temp.fill("draw_rounds", {"repeat": np.arange(options.max_repeats, dtype=np.int32)})
+    columns = {
+        "stratum": np.arange(len(strata), dtype=np.int32),
+        "category": [node.category for node in strata],
+        "source": [node.source for node in strata],
+        "seats": seats,
+        "rounds": rounds.astype(np.int32),
+    }
+    temp.fill("draw_strata", columns)
+    if counts.kept_items:
+        temp.table("draw_kept", query("sampling/kept"))
 
 
-def _fingerprint(options: SampleOptions, strata: Sequence[NodePlan], digests: Sequence[hashlib._Hash]) -> str:
-    """What tells this selection from any other: a hash of seed, options, strata and the rows' digests."""
-    places = [[node.category, node.source] for node in strata]
-    whole = hashlib.sha256(json.dumps([options.seed, options.canonical(), places]).encode())
-    for digest in digests:
-        whole.update(digest.digest())
-    return whole.hexdigest()
+def _remaining(strata: Sequence[NodePlan], counts: CandidateCounts) -> tuple[Any, Any]:
+    """Seats and items of each stratum beside those of the extended manifest, as int64 arrays."""
+    kept_items = [counts.kept_items.get((node.category, node.source), 0) for node in strata]
+    seats = np.array([node.allocated - node.kept for node in strata], dtype=np.int64)
+    items = np.array([node.available for node in strata], dtype=np.int64) - np.array(kept_items, np.int64)
+    return seats, items
 
 
-def _tables(rows: OrderedRows, digests: Sequence[hashlib._Hash]) -> Iterator[pa.Table]:
-    """The rows as they are stored, some row groups at a time; the digests are fed with them."""
+def _store(
+    connection: duckdb.DuckDBPyConnection,
+    plan: Plan,
+    strata: Sequence[NodePlan],
+    rows: OrderedRows | None,
+    run: str,
+) -> SampleResult:
+    """Write the manifest in place of an earlier one."""
+    options = plan.options
+    name, selected = options.name, sum(node.allocated for node in strata)
+    with transaction(connection):
+        earlier = connection.execute("SELECT fingerprint FROM manifests WHERE corpus = ?", [name]).fetchall()
+        number = manifest_number(connection, name)
+        connection.execute("DELETE FROM manifest_rows WHERE manifest = ?", [number])
+        for table in ("manifests", "allocations", "exclusions"):
+            connection.execute(f"DELETE FROM {quoted(table)} WHERE corpus = ?", [name])
+        connection.execute("SET preserve_insertion_order = true")  # so that positions lie in order
+        digest = _Digest(options, strata)
+        if rows is None:
+            _store_defined(connection, number, digest)
+        else:
+            _store_ordered(connection, number, rows, digest)
+        fingerprint = digest.hexdigest()
+        manifest: dict[str, Any] = {
+            "number": number,
+            "seed": options.seed,
+            "target": options.target,
+            "selected": selected,
+            "config": _config(plan),
+            "fingerprint": fingerprint,
+            "run": run,
+            "drawn_at": now(),
+        }
+        _insert(connection, "manifests", name, {key: [value] for key, value in manifest.items()})
+        _insert(connection, "allocations", name, _allocations(plan, strata))
+        excluded: dict[str, Any] = {"reason": list(plan.excluded), "items": list(plan.excluded.values())}
+        _insert(connection, "exclusions", name, excluded)
+    log.info("manifest %s: %d of %d, fingerprint %s", name, selected, options.target, fingerprint[:12])
+    return SampleResult(plan, selected, fingerprint, [(fingerprint,)] != earlier)
+
+
+class _Digest:
+    """The fingerprint of a manifest: a hash of seed, options and strata, and of the rows column by column."""
+
+    def __init__(self, options: SampleOptions, strata: Sequence[NodePlan]) -> None:
+        places = [[node.category, node.source] for node in strata]
+        self._whole = hashlib.sha256(json.dumps([options.seed, options.canonical(), places]).encode())
+        # one for each column: rows may come in parts of any size
+        self._columns = [hashlib.sha256() for _ in range(3)]
+
+    def update(self, part: Part) -> None:
+        for digest, column in zip(self._columns, part, strict=True):
+            digest.update(column.view(np.uint8).data)
+
+    def hexdigest(self) -> str:
+        for digest in self._columns:
+            self._whole.update(digest.digest())
+        return self._whole.hexdigest()
+
+
+def _store_defined(connection: duckdb.DuckDBPyConnection, number: int, digest: _Digest) -> None:
+    """Store `draw_rows`, however many there are."""
+    insert = (
+        "INSERT INTO manifest_rows BY NAME SELECT $number AS manifest, * FROM draw_rows ORDER BY position"
+    )
+    connection.execute(insert, {"number": number})
+    stored = connection.execute(
+        "SELECT item_id, repeat, stratum FROM manifest_rows WHERE manifest = ? ORDER BY position", [number]
+    )
+    for batch in stored.to_arrow_reader(_ROW_GROUP):
+        ids = np.ascontiguousarray(digits(batch.column("item_id"), ID_DIGITS)).reshape(-1)
+        repeats, strata = (batch.column(name).to_numpy() for name in ("repeat", "stratum"))
+        digest.update((ids.view(f"S{ID_DIGITS}"), repeats, strata))
+
+
+def _store_ordered(
+    connection: duckdb.DuckDBPyConnection, number: int, rows: OrderedRows, digest: _Digest
+) -> None:
+    """Store rows some row groups at a time, the next ones being gathered while DuckDB stores."""
+    with ThreadPoolExecutor(max_workers=1) as maker, ThreadPoolExecutor(max_workers=1) as hasher:
+        tables = _tables(rows, number, digest, hasher)
+        coming = maker.submit(next, tables, None)
+        while (table := coming.result()) is not None:
+            coming = maker.submit(next, tables, None)
+            connection.register("draw_batch", table)
+            connection.execute("INSERT INTO manifest_rows BY NAME SELECT * FROM draw_batch")
+            connection.unregister("draw_batch")
+
+
+def _tables(
+    rows: OrderedRows, number: int, digest: _Digest, hasher: ThreadPoolExecutor
+) -> Iterator[pa.Table]:
+    """The rows as they are stored; the digest follows in a thread of its own."""
     starts = list(range(0, len(rows), _ROW_GROUP))
     groups = 2
-    with ThreadPoolExecutor(max_workers=1) as hasher:
-        hashing: list[Future[None]] = []
-        while starts:
-            batches = []
-            for start in starts[:groups]:
-                columns = rows.part(start, min(start + _ROW_GROUP, len(rows)))
-                batches.append(_batch(start, *columns))
-                _wait(hashing)
-                hashing = [
-                    hasher.submit(digest.update, column.view(np.uint8).data)
-                    for digest, column in zip(digests, columns, strict=True)
-                ]
-            yield pa.Table.from_batches(batches)
-            starts, groups = starts[groups:], min(2 * groups, _STORED)
-        _wait(hashing)
+    hashed: Future[Any] = hasher.submit(int)
+    while starts:
+        batches = []
+        for start in starts[:groups]:
+            part = rows.part(start, min(start + _ROW_GROUP, len(rows)))
+            batches.append(_batch(start, number, part))
+            hashed.result()
+            hashed = hasher.submit(digest.update, part)
+        yield pa.Table.from_batches(batches)
+        starts, groups = starts[groups:], min(2 * groups, _STORED)
+    hashed.result()
 
 
-def _wait(futures: Sequence[Future[None]]) -> None:
-    for future in futures:
-        future.result()
-
-
-def _batch(start: int, items: Ids, repeats: Integers, strata: Integers) -> pa.RecordBatch:
+def _batch(start: int, number: int, part: Part) -> pa.RecordBatch:
+    items, repeats, strata = part
+    offsets = np.arange(0, (len(items) + 1) * items.itemsize, items.itemsize, dtype=np.int32)
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(items)]
     held = {
+        "manifest": pa.array(np.full(len(items), number, np.int32)),
         "position": pa.array(np.arange(start, start + len(items))),
-        "item_id": _strings(items),
+        "item_id": pa.Array.from_buffers(pa.string(), len(items), buffers),
         "stratum": pa.array(strata),
         "repeat": pa.array(repeats),
     }
     return pa.RecordBatch.from_pydict(held)
 
 
-def _strings(items: Ids) -> pa.Array:
-    offsets = np.arange(0, (len(items) + 1) * items.itemsize, items.itemsize, dtype=np.int32)
-    return pa.Array.from_buffers(pa.string(), len(items), [None, pa.py_buffer(offsets), pa.py_buffer(items)])
-
-
 def _config(plan: Plan) -> str:
-    """The options as JSON, and which sample they extended."""
+    """The options as JSON, and the manifest that they extend."""
     config = plan.options.model_dump(mode="json")
     return json.dumps({**config, "extends": plan.extends} if plan.extends else config, ensure_ascii=False)
 
 
-def _store_allocations(writer: duckdb.DuckDBPyConnection, plan: Plan, strata: Sequence[NodePlan]) -> None:
-    columns = ("available", "floor", "cap", "allocated")
-    table = {name: pa.array([getattr(node, name) for node in plan.nodes], pa.int64()) for name in columns}
-    for name in ("category", "source", "share", "why"):
-        table[name] = pa.array([getattr(node, name) for node in plan.nodes], pa.string())
+def _allocations(plan: Plan, strata: Sequence[NodePlan]) -> dict[str, Any]:
+    """The columns of `allocations`, a row per node of the tree."""
+    columns = ("available", "floor", "cap", "allocated", "source", "share", "why")
     numbers = {(node.category, node.source): number for number, node in enumerate(strata)}
-    found = [numbers.get((node.category, node.source)) for node in plan.nodes]
-    table["stratum"] = pa.array(found, pa.int32())
-    writer.register("sample_nodes", pa.table(table))
-    writer.execute(query("sampling/store_allocations"), {"corpus": plan.options.name})
-    writer.unregister("sample_nodes")
-
-
-def _store_exclusions(writer: duckdb.DuckDBPyConnection, plan: Plan) -> None:
-    table = {
-        "reason": pa.array(list(plan.excluded), pa.string()),
-        "items": pa.array(list(plan.excluded.values()), pa.int64()),
+    return {
+        "node": [node.category for node in plan.nodes],
+        **{name: [getattr(node, name) for node in plan.nodes] for name in columns},
+        "stratum": [numbers.get((node.category, node.source)) for node in plan.nodes],
     }
-    writer.register("sample_exclusions", pa.table(table))
-    writer.execute(query("sampling/store_exclusions"), {"corpus": plan.options.name})
-    writer.unregister("sample_exclusions")
+
+
+def _insert(connection: duckdb.DuckDBPyConnection, table: str, name: str, columns: Mapping[str, Any]) -> None:
+    """Insert rows of the manifest `name` into a table of the catalog."""
+    connection.register("draw_input", pa.table(dict(columns)))
+    insert = f"INSERT INTO {quoted(table)} BY NAME SELECT $corpus AS corpus, * FROM draw_input"
+    connection.execute(insert, {"corpus": name})
+    connection.unregister("draw_input")

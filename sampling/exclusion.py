@@ -1,29 +1,35 @@
-"""Decontamination: what pictures are excluded from a sample, by their hashes."""
+"""Decontamination: the images of exclusion lists, and the candidates that equal or resemble one."""
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..catalog.queries import query
 from ..core.errors import ConfigError
-from .sample_options import Exclusion
+from .near_duplicates import masks
+from .sample_options import Exclusion, SampleOptions
+from .temp_tables import TempTables
+
+log = logging.getLogger("derlem.sample")
 
 _HASH = re.compile(r"[0-9a-f]{64}|[0-9a-f]{16}")
 
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """What is known of an excluded picture: sha256 (of the original or the normalised bytes), dhash, both."""
+    """The hashes of an excluded image: sha256 (of the original or the normalized bytes), dhash, or both."""
 
     sha256: str | None = None
     dhash: str | None = None
 
 
 Fingerprinter = Callable[[Exclusion], Iterable[Fingerprint]]
-"""Gives the fingerprints of an exclusion. Those of folders and datasets take adapters and decoders, which
-are not for this room to import: the caller brings them."""
+"""Gives the fingerprints of an exclusion. Folders and datasets need adapters and decoders, which this room
+does not import: the caller passes a function that has them."""
 
 
 def read_hashes(exclusion: Exclusion) -> Iterable[Fingerprint]:
@@ -58,3 +64,32 @@ def check_exclusions(exclusions: Iterable[Exclusion]) -> None:
             raise ConfigError(f"there is no folder {exclusion.folder}", key="sample.exclude")
         if exclusion.hashes is not None and not Path(exclusion.hashes).is_file():
             raise ConfigError(f"there is no file {exclusion.hashes}", key="sample.exclude")
+
+
+def fill_exclusions(temp: TempTables, options: SampleOptions, fingerprints: Fingerprinter) -> None:
+    """Make `draw_excluded_sha256`, and `draw_similar_dhashes` of candidates like an excluded image."""
+    check_exclusions(options.exclude)
+    sha256: set[str] = set()
+    dhashes: set[tuple[int, int, int]] = set()
+    for exclusion in options.exclude:
+        count = 0
+        for found in fingerprints(exclusion):
+            count += 1
+            if found.sha256 is not None:
+                sha256.add(found.sha256)
+            if found.dhash is not None and exclusion.distance is not None:
+                bits = int(found.dhash, 16)
+                dhashes.add((bits >> 32, bits & 0xFFFF_FFFF, exclusion.distance))
+        log.info("exclude %s: %d images", exclusion.label, count)
+    if sha256:
+        temp.fill("draw_excluded_sha256", {"sha256": sorted(sha256)})
+    if not dhashes:
+        return
+    high, low, distance = zip(*sorted(dhashes), strict=True)
+    temp.fill("draw_excluded_dhashes", {"high": high, "low": low, "distance": distance})
+    temp.table("draw_dhashes", query("sampling/dhashes"))
+    hashes = temp.count("draw_dhashes") + len(dhashes)
+    for bits in sorted(set(distance)):
+        for mask_high, mask_low in masks(bits, hashes):
+            values = {"high": mask_high, "low": mask_low, "distance": bits}
+            temp.add("draw_similar_dhashes", query("sampling/similar_dhashes"), values)

@@ -19,7 +19,7 @@ def explain(tree: Tree, bounds: Bounds, seats: Sequence[int], options: SampleOpt
     for node in range(len(tree)):
         if tree.first[node] < tree.last[node]:
             _children(tree, node, bounds, seats, options, why)
-    for node, text in bounds.bent.items():
+    for node, text in bounds.relaxed.items():
         why[node] = f"{why[node]}; could not keep its quota: {text}"
     return why
 

@@ -11,12 +11,12 @@ import duckdb
 
 from .allocation import allocate
 from .bounds import bounds
-from .candidates import Census, find_candidates
+from .candidates import CandidateCounts, find_candidates
 from .errors import Shortfall
 from .exclusion import Fingerprinter, read_hashes
 from .explain import explain, limits
-from .relations import relations
 from .sample_options import SampleOptions
+from .temp_tables import temp_tables
 from .tree import build_tree, idle_quotas, label
 
 log = logging.getLogger("derlem.sample")
@@ -85,13 +85,13 @@ def plan_sample(
     The connection may be read-only. `fingerprints` reads excluded folders and datasets. Raises
     InfeasibleQuotas, Shortfall, ConfigError, UnknownManifest.
     """
-    with relations(connection) as made:
-        return make_plan(find_candidates(made, options, extend, fingerprints), options, extend)
+    with temp_tables(connection) as temp:
+        return make_plan(find_candidates(temp, options, extend, fingerprints), options, extend)
 
 
-def make_plan(census: Census, options: SampleOptions, extend: str | None) -> Plan:
+def make_plan(counts: CandidateCounts, options: SampleOptions, extend: str | None) -> Plan:
     """Allocate the seats of a sample to what there is."""
-    tree = build_tree(options, census.strata)
+    tree = build_tree(options, counts.strata)
     warnings = idle_quotas(tree)
     limit = bounds(tree, options, extending=extend is not None)
     if limit.total < options.target and not options.allow_shortfall:
@@ -112,12 +112,12 @@ def make_plan(census: Census, options: SampleOptions, extend: str | None) -> Pla
         )
         for node in _depth_first(tree.first, tree.last)
     ]
-    warnings += [f"{tree.label(node)}: {text}" for node, text in sorted(limit.bent.items())]
+    warnings += [f"{tree.label(node)}: {text}" for node, text in sorted(limit.relaxed.items())]
     if limit.total < options.target:
         warnings.append(f"the target is {options.target}, but only {limit.total} can be had")
     for warning in warnings:
         log.warning("%s", warning)
-    return Plan(options, extend, tuple(nodes), census.excluded, census.lost, tuple(warnings))
+    return Plan(options, extend, tuple(nodes), counts.excluded, counts.lost, tuple(warnings))
 
 
 def _depth_first(first: Sequence[int], last: Sequence[int]) -> list[int]:

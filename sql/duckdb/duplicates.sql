@@ -3,7 +3,7 @@
 WITH alike AS MATERIALIZED (
     SELECT item_id, category, source, status, license, sha256
     FROM items
-    INNER JOIN sample_buckets AS b ON b.bucket = CAST(hash(sha256) >> 32 AS UINTEGER)
+    INNER JOIN draw_buckets AS b ON b.bucket = CAST(hash(sha256) >> 32 AS UINTEGER)
 )
 SELECT *
 FROM alike

@@ -1,4 +1,5 @@
--- What can be drawn: the pool without those that lost to a duplicate, an exclusion or an objection.
+-- The candidates: eligible items that no rule excludes (where, opt-outs, exclusion lists, duplicates).
 SELECT item_id, parent_id, category, source, sha256, original_sha256, dhash
-FROM sample_pool
-WHERE item_id NOT IN (SELECT item_id FROM sample_losers)
+FROM draw_eligibility
+WHERE reason IS NULL
+  AND item_id NOT IN (SELECT item_id FROM draw_excluded)

@@ -1,5 +1,5 @@
--- Items with the bytes of another one: all but the first, by earlier selection, order of the sources, item_id.
--- Only suspects are compared: all candidates that share their sha256, and any others besides.
+-- Of candidates with the same bytes all but one. An item of the extended manifest stays, then the item of
+-- the source that is declared first, then the smallest item_id.
 WITH ranked AS (
     SELECT
         c.item_id,
@@ -9,10 +9,9 @@ WITH ranked AS (
             PARTITION BY c.sha256
             ORDER BY CASE WHEN e.item_id IS NULL THEN 1 ELSE 0 END, s.position, c.item_id
         ) AS place
-    FROM sample_suspects AS c
+    FROM draw_duplicate_candidates AS c
     JOIN sources AS s ON s.source = c.source
-    LEFT JOIN sample_earlier AS e ON e.item_id = c.item_id
-    WHERE c.sha256 IS NOT NULL
+    LEFT JOIN draw_earlier AS e ON e.item_id = c.item_id
 )
 SELECT item_id, category, source, 'duplicate' AS reason
 FROM ranked

@@ -1,4 +1,4 @@
--- What an earlier sample holds of each item: how many times, and at most as often as may be repeated.
+-- The items of the manifest that is extended: how many times each is in it, at most $max_repeats.
 SELECT item_id, CASE WHEN count(*) < $max_repeats THEN count(*) ELSE $max_repeats END AS copies
 FROM manifest_items
 WHERE corpus = $corpus

@@ -1,6 +1,6 @@
--- The earlier selections that stay, one row per seat.
-SELECT c.item_id, r.repeat, q.stratum
-FROM sample_candidates AS c
-JOIN sample_earlier AS e ON e.item_id = c.item_id
-JOIN sample_quotas AS q ON q.category = c.category AND q.source = c.source
-JOIN sample_rounds AS r ON r.repeat < e.copies
+-- The rows of the extended manifest that stay.
+SELECT c.item_id, r.repeat, s.stratum
+FROM draw_candidates AS c
+JOIN draw_earlier AS e ON e.item_id = c.item_id
+JOIN draw_strata AS s ON s.category = c.category AND s.source = c.source
+JOIN draw_rounds AS r ON r.repeat < e.copies

@@ -1,13 +1,13 @@
--- Items that look like another one: of each cluster all but the first, by order of the sources, item_id.
--- Where an earlier sample holds members of a cluster, these stay and all others go.
-WITH suspects AS (
+-- Of each cluster of similar candidates all but one: that of the source that is declared first, then the
+-- smallest item_id. If the extended manifest has members of a cluster, these stay and all others go.
+WITH members AS (
     SELECT dhash, dhash AS cluster
-    FROM sample_candidates
-    WHERE dhash IS NOT NULL AND dhash NOT IN (SELECT dhash FROM sample_clusters)
+    FROM draw_candidates
+    WHERE dhash IS NOT NULL AND dhash NOT IN (SELECT dhash FROM draw_clusters)
     GROUP BY dhash
     HAVING count(*) > 1
     UNION ALL
-    SELECT dhash, cluster FROM sample_clusters
+    SELECT dhash, cluster FROM draw_clusters
 ), ranked AS (
     SELECT
         c.item_id,
@@ -15,13 +15,13 @@ WITH suspects AS (
         c.source,
         e.item_id AS earlier,
         row_number() OVER (
-            PARTITION BY p.cluster
+            PARTITION BY m.cluster
             ORDER BY CASE WHEN e.item_id IS NULL THEN 1 ELSE 0 END, s.position, c.item_id
         ) AS place
-    FROM sample_candidates AS c
-    JOIN suspects AS p ON p.dhash = c.dhash
+    FROM draw_candidates AS c
+    JOIN members AS m ON m.dhash = c.dhash
     JOIN sources AS s ON s.source = c.source
-    LEFT JOIN sample_earlier AS e ON e.item_id = c.item_id
+    LEFT JOIN draw_earlier AS e ON e.item_id = c.item_id
 )
 SELECT item_id, category, source, 'near_duplicate' AS reason
 FROM ranked

@@ -1,7 +1,7 @@
 -- Pairs of hashes that agree on all bits of a mask and differ in at most $distance others.
 SELECT a.dhash AS a, b.dhash AS b
-FROM sample_hashes AS a
-JOIN sample_hashes AS b
+FROM draw_dhashes AS a
+JOIN draw_dhashes AS b
     ON (a.high & $high) = (b.high & $high)
     AND (a.low & $low) = (b.low & $low)
 WHERE a.dhash < b.dhash

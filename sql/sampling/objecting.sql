@@ -1,4 +1,4 @@
--- Items, documents among them, whose publisher reserved such use: meta.opt_outs names the signals.
+-- Items, documents included, with an opt-out: meta.opt_outs lists the signals.
 SELECT item_id
 FROM items
 WHERE meta LIKE '%"opt_outs"%'

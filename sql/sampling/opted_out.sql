@@ -1,5 +1,5 @@
--- Candidates that are, or are pages of, what its publisher reserved.
+-- Candidates that opted out, and pages of documents that did.
 SELECT item_id, category, source, 'opt_out' AS reason
-FROM sample_candidates
-WHERE item_id IN (SELECT item_id FROM sample_objecting)
-   OR coalesce(parent_id, '') IN (SELECT item_id FROM sample_objecting)
+FROM draw_candidates
+WHERE item_id IN (SELECT item_id FROM draw_objecting)
+   OR coalesce(parent_id, '') IN (SELECT item_id FROM draw_objecting)

@@ -1,10 +1,10 @@
--- How many items of each stratum are candidates (reason NULL), and how many are not, by reason.
+-- Items of each stratum by reason why they are no candidates; NULL counts the candidates.
 WITH lost AS (
     SELECT category, source, reason, count(*) AS items
     FROM (
-        SELECT category, source, reason FROM sample_verdicts WHERE reason IS NOT NULL
+        SELECT category, source, reason FROM draw_eligibility WHERE reason IS NOT NULL
         UNION ALL
-        SELECT category, source, reason FROM sample_losers
+        SELECT category, source, reason FROM draw_excluded
     ) AS each_one
     GROUP BY category, source, reason
 )
@@ -13,7 +13,7 @@ FROM lost
 UNION ALL
 SELECT category, source, NULL AS reason, CAST(sum(items) AS BIGINT) AS items
 FROM (
-    SELECT category, source, items FROM sample_stratum_sizes
+    SELECT category, source, items FROM draw_stratum_sizes
     UNION ALL
     SELECT category, source, -items AS items FROM lost
 ) AS counted

@@ -79,10 +79,17 @@ def insert_source(
 ) -> None:
     """Declare a source after those that are declared already."""
     [(position,)] = connection.execute("SELECT count(*) FROM sources").fetchall()
+    row = source_row(name, position, license=license, homepage=homepage, config=config)
+    insert(connection, "sources", [row])
+
+
+def source_row(
+    name: str, position: int, *, license: str = "CC0-1.0", homepage: str | None = None, config: str = "{}"
+) -> Row:
+    """A declared source as a row of `sources`."""
     source = {"source": name, "position": position, "adapter": "files", "license": license, "config": config}
     config_hash = hashlib.sha256(config.encode()).hexdigest()
-    facts = {"homepage": homepage, "config_hash": config_hash, "declared_at": WHEN}
-    insert(connection, "sources", [source | facts])
+    return source | {"homepage": homepage, "config_hash": config_hash, "declared_at": WHEN}
 
 
 def insert_items(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from derlem.catalog.item_rows import from_row
 from derlem.catalog.segments import row_schema
 from derlem.core.workspace import Workspace
 from derlem.pipeline.segment_writer import SegmentWriter
@@ -29,9 +28,9 @@ def write_segment(
     for each in rows:
         if isinstance(each, tuple):
             row, image = each
-            writer.add_image(from_row(row), image, extension)
+            writer.add_sample(row, image, extension, {"id": row["item_id"]})
         else:
-            writer.add(from_row(each))
+            writer.add_row(each)
     written = writer.close()
     path = folder / f"{number:06d}.parquet"
     if written.tar is not None:

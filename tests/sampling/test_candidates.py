@@ -76,6 +76,37 @@ def test_a_predicate(ten):
     assert drawn(catalog, where=where) == ({1}, {"where": 9})
 
 
+def test_names_of_functions_in_texts_are_no_calls(ten):
+    catalog, _ = ten
+    change(catalog, "caption", n1="random()", n2="now() or current_date", n3="count(*)")
+    where = "caption IN ('random()', 'now() or current_date') OR caption = 'count(*)'"
+    assert drawn(catalog, where=where) == ({1, 2, 3}, {"where": 7})
+    assert drawn(catalog, where="age(updated_at, discovered_at) = INTERVAL 0 DAY")[0] == set(range(10))
+
+
+def test_a_predicate_sees_all_items(ten):
+    """Not a subset such as possible duplicates, for which it would mean something else."""
+    catalog, rows = ten
+    change(catalog, "width", **{f"n{n}": n for n in range(10)})
+    catalog.connection.execute(
+        "UPDATE items SET sha256 = 'same' WHERE item_id IN (?, ?)", [rows[8].item_id, rows[9].item_id]
+    )
+    catalog.merged()
+    where = "width >= (SELECT avg(width) FROM items) AND (SELECT count(*) FROM items) = 10"
+    assert drawn(catalog, where=where) == ({5, 6, 7, 9}, {"duplicate": 1, "where": 5})
+
+
+def test_a_predicate_is_not_evaluated_on_items_that_are_not_ready(ten):
+    catalog, rows = ten
+    change(catalog, "caption", **{f"n{n}": str(n) for n in range(9)}, n9="none")
+    catalog.connection.execute("UPDATE items SET status = 'rejected' WHERE item_id = ?", [rows[9].item_id])
+    catalog.merged()
+    assert drawn(catalog, where="CAST(caption AS INTEGER) < 4") == (
+        {0, 1, 2, 3},
+        {"rejected": 1, "where": 5},
+    )
+
+
 @pytest.mark.parametrize(
     ("predicate", "said"),
     [
@@ -84,10 +115,24 @@ def test_a_predicate(ten):
         ("1 = 1); DROP TABLE items; SELECT (1", "several statements"),
         ("random() < 0.5", "random gives another answer"),
         ("updated_at < current_timestamp", "current_timestamp gives another answer"),
+        ("RANDOM() < 0.5", "random gives another answer"),
+        ("list_transform([width], x -> random())[1] < 1", "random gives another answer"),
+        ("discovered_at < now()", "now gives another answer"),
+        ("CAST(discovered_at AS DATE) < today()", "today gives another answer"),
+        ("age(discovered_at) > INTERVAL 1 DAY", "age gives another answer"),
         ("category", "fails on some item|predicate"),
+        ("CAST(uri AS INTEGER) > 3", "fails on some item"),
+        ("count(*) > 1", "count_star is an aggregate"),
+        ("width > avg(width)", "avg is an aggregate"),
+        ("row_number() OVER (ORDER BY item_id) < 3", "row_number is a window function"),
+        ("TRUE) GROUP BY (item_id", "not further clauses"),
+        ("TRUE) UNION SELECT (1", "not further clauses|predicate"),
+        ("width > $limit", "parameter|predicate"),
+        ("item_id IN (SELECT content FROM read_text('/etc/hostname'))", "reads the catalog only"),
+        ("item_id IN (SELECT column0 FROM '/etc/passwd.csv')", "predicate"),
     ],
 )
-def test_a_predicate_that_cannot_be_meant(ten, predicate, said):
+def test_a_predicate_that_is_refused(ten, predicate, said):
     catalog, _ = ten
     with pytest.raises(ConfigError, match=said) as error:
         drawn(catalog, where=predicate)

@@ -2,37 +2,30 @@
 
 from __future__ import annotations
 
-import gc
 import hashlib
-import weakref
 from collections import Counter
 
-import pyarrow as pa
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from derlem.sampling import brackets, contenders, draw, winners
+from derlem.sampling import draw, fast_draw
 from derlem.sampling.draw import draw_sample
 from derlem.sampling.errors import InfeasibleQuotas, Shortfall
-from derlem.sampling.relations import relations
 from derlem.sampling.sample_options import SampleOptions
 
-MANY = 10**6
 
-
-def sampled(catalog, raw, extend=None, *, at_once=(MANY, MANY)):
-    """Draw and return the manifest; more contenders, and more contested rows, stay inside the database."""
+def sampled(catalog, raw, extend=None, *, memory=10**9):
+    """Draw and return the manifest. A draw that takes more memory outside DuckDB uses the definition."""
     options = SampleOptions.model_validate({"name": "x", **raw})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(contenders, "_AT_ONCE", at_once[0])
-        patch.setattr(winners, "_AT_ONCE", at_once[1])
+        patch.setattr(fast_draw, "MEMORY", memory)
         draw_sample(catalog.connection, options, "r", extend=extend)
     return catalog.manifest("x")
 
 
-inside = st.sampled_from([(MANY, MANY), (0, MANY), (0, 0)])
-"""Whether contenders are held outside the database or inside, and are ranked there."""
+ways = st.sampled_from([10**9, 0])
+"""The memory of the fast way, and of the definition."""
 
 
 @st.composite
@@ -68,8 +61,10 @@ def requests(draw, cases, places, *, percentages=True):
 
 @given(data=st.data())
 def test_a_draw_is_the_contract_in_any_order_of_rows(data, cases, make_row, small_catalog, reference):
+    """And with quotas that do not depend on the target, the manifest for a smaller target is part of it."""
     places, sources, rows = data.draw(catalogs(cases, make_row))
-    raw = data.draw(requests(cases, places))
+    absolute = data.draw(st.booleans())
+    raw = data.draw(requests(cases, places, percentages=not absolute))
     small_catalog.fill(rows, sources)
     small_catalog.connection.execute(f"SET threads = {data.draw(st.sampled_from([1, 2, 4]))}")
     try:
@@ -80,7 +75,7 @@ def test_a_draw_is_the_contract_in_any_order_of_rows(data, cases, make_row, smal
             sampled(small_catalog, raw)
         assert small_catalog.manifest("x") == []
         return
-    drawn = sampled(small_catalog, raw, at_once=data.draw(inside))
+    drawn = sampled(small_catalog, raw, memory=data.draw(ways))
     assert drawn == expected
     content = {row.item_id: row.content for row in rows}
     taken = Counter(item for item, *_ in drawn)
@@ -90,21 +85,13 @@ def test_a_draw_is_the_contract_in_any_order_of_rows(data, cases, make_row, smal
     assert Counter((category, source) for _, _, category, source in drawn) == Counter(
         {node: count for node, count in seats.items() if node[1] and count}
     )
-
-
-@given(data=st.data())
-def test_a_sample_is_nested_in_the_one_for_a_larger_target(data, cases, make_row, small_catalog, reference):
-    """The smaller one is the reference's, which the draw equals by the test above: one draw costs less."""
-    places, sources, rows = data.draw(catalogs(cases, make_row))
-    raw = {**data.draw(requests(cases, places, percentages=False)), "allow_shortfall": True}
-    try:
-        small = reference.sample(raw, rows, sources)
-    except reference.Infeasible:
-        assume(False)
-    small_catalog.fill(rows, sources)
-    large = sampled(small_catalog, {**raw, "target": raw["target"] + data.draw(st.integers(1, 20))})
-    assert set(small) <= set(large)
-    assert [row for row in large if row in set(small)] == small, "the order changed"
+    if absolute:
+        try:
+            smaller = {**raw, "target": data.draw(st.integers(1, raw["target"])), "allow_shortfall": True}
+            small = reference.sample(smaller, rows, sources)
+        except reference.Infeasible:
+            return
+        assert [row for row in drawn if row in set(small)] == small, "not nested, or in another order"
 
 
 @given(data=st.data())
@@ -124,7 +111,7 @@ def test_an_extension_keeps_all_that_is_valid_and_fills_up(data, cases, make_row
         with pytest.raises(InfeasibleQuotas, match="shares"):
             sampled(small_catalog, raw, "before")
         return
-    drawn = sampled(small_catalog, raw, "before", at_once=data.draw(inside))
+    drawn = sampled(small_catalog, raw, "before", memory=data.draw(ways))
     assert drawn == expected
     valid = {row.item_id for row in reference.candidates(rows, sources, {item for item, _ in earlier})}
     stays = {(item, repeat) for item, repeat in earlier if item in valid and repeat < raw["max_repeats"]}
@@ -132,8 +119,8 @@ def test_an_extension_keeps_all_that_is_valid_and_fills_up(data, cases, make_row
 
 
 @pytest.mark.parametrize("missed", [1.0, 0.9, 1e-7])
-def test_a_bracket_that_misses_is_opened(missed, monkeypatch, make_row, small_catalog, reference):
-    monkeypatch.setattr(brackets, "MISSED", missed)
+def test_key_bounds_that_fail_change_nothing(missed, monkeypatch, make_row, small_catalog, reference):
+    monkeypatch.setattr(fast_draw, "MISSED", missed)
     rows = [
         make_row(hashlib.md5(str(n).encode()).hexdigest(), f"s{n % 3}", f"c{n % 7}", str(n))
         for n in range(2000)
@@ -171,7 +158,7 @@ def test_a_failure_while_storing_leaves_the_earlier_sample(monkeypatch, make_row
     def fail(*_):
         raise OSError("no space left")
 
-    monkeypatch.setattr(draw, "_store_allocations", fail)
+    monkeypatch.setattr(draw, "_allocations", fail)
     with pytest.raises(OSError, match="no space"):
         sampled(small_catalog, {"target": 20})
     assert small_catalog.manifest("x") == before
@@ -193,11 +180,12 @@ def test_the_draw_is_fixed_for_ever(make_row, small_catalog):
     assert result.fingerprint == "c664f1e1bfddd66fe0a964bcec2ed766323faa29757f2be5479c207aafd2e585"
 
 
-@pytest.mark.parametrize("at_once", [(MANY, MANY), (30_000, MANY), (30_000, 0)])
-def test_the_order_holds_over_many_batches_and_threads(at_once, monkeypatch, small_catalog):
+@pytest.mark.parametrize("memory", [10**9, 0])
+def test_the_order_holds_over_many_batches_and_threads(memory, monkeypatch, small_catalog):
     """Among so many keys some agree in their first eight digits, which are all that is sorted at first."""
     monkeypatch.setattr(draw, "_ROW_GROUP", 10_000)
     monkeypatch.setattr(draw, "_STORED", 3)
+    monkeypatch.setattr(fast_draw, "_AT_ONCE", 30_000)
     small_catalog.fill([], ["s"])
     connection = small_catalog.connection
     connection.execute("SET threads = 4")
@@ -209,7 +197,7 @@ def test_the_order_holds_over_many_batches_and_threads(at_once, monkeypatch, sma
             TIMESTAMP '2026-01-01' AS discovered_at, TIMESTAMP '2026-01-01' AS updated_at, 's/1' AS segment
         FROM range(300000) AS t(n)"""
     )
-    drawn = sampled(small_catalog, {"seed": 9, "target": 200_000}, at_once=at_once)
+    drawn = sampled(small_catalog, {"seed": 9, "target": 200_000}, memory=memory)
     keys = [hashlib.md5(f"9:order:{item}".encode()).hexdigest() for item, *_ in drawn]
     assert keys == sorted(keys)
     assert len({key[:8] for key in keys}) < len(set(keys)) == 200_000
@@ -219,17 +207,5 @@ def test_nothing_temporary_is_left(make_row, small_catalog):
     rows = [make_row(hashlib.md5(b"1").hexdigest(), "s", "c", "1")]
     small_catalog.fill(rows, ["s"])
     sampled(small_catalog, {"target": 1})
-    left = "SELECT table_name FROM information_schema.tables WHERE table_name LIKE 'sample\\_%' ESCAPE '\\'"
+    left = "SELECT table_name FROM information_schema.tables WHERE table_name LIKE 'draw\\_%' ESCAPE '\\'"
     assert small_catalog.connection.execute(left).fetchall() == []
-
-
-def test_a_table_outside_the_database_is_let_go(small_catalog):
-    shown = pa.table({"a": [1]})
-    held = weakref.ref(shown)
-    with relations(small_catalog.connection) as made:
-        made.show("sample_contenders", shown)
-        del shown
-        assert made.fetch("FROM sample_contenders").to_pydict() == {"a": [1]}
-        made.make_room("sample_contenders")
-        gc.collect()
-        assert held() is None

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from derlem.sampling.bounds import power, sibling_weights
 from derlem.sampling.numbers import rational
 from derlem.sampling.sample_options import Exclusion, SampleOptions, scaled
-from derlem.sampling.weights import power, sibling_weights
 
 
 def options(**given_options):

@@ -1,12 +1,14 @@
-"""Brackets hold as often as they say, by the binomial distribution itself."""
+"""The parts of the fast draw: key bounds, numbers of hexadecimal digits, ranks within slots."""
 
 from math import comb
 
 import numpy as np
+import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from derlem.sampling.brackets import ABOVE, BELOW, MISSED, brackets
+from derlem.sampling.fast_draw import ABOVE, BELOW, MISSED, digits, hex_keys, key_bounds
 
 
 def part(key: str) -> float:
@@ -20,9 +22,9 @@ def at_least(count: int, items: int, x: float) -> float:
 
 
 @given(st.integers(1, 300).flatmap(lambda items: st.tuples(st.integers(0, items), st.just(items))))
-def test_a_bracket_misses_as_rarely_as_it_says(case):
+def test_a_key_bound_fails_as_rarely_as_promised(case):
     seats, items = case
-    [low], [high] = brackets(np.array([seats]), np.array([items]))
+    [low], [high] = key_bounds(np.array([seats]), np.array([items]))
     if seats in (0, items):
         assert low == high == (ABOVE if seats else BELOW)
         return
@@ -33,7 +35,18 @@ def test_a_bracket_misses_as_rarely_as_it_says(case):
     assert 1 - at_least(seats, items, part(high)) <= MISSED + 1e-12
 
 
-def test_brackets_are_narrow():
+def test_key_bounds_are_narrow():
     """Of a million items in a stratum hardly any is ranked."""
-    [low], [high] = brackets(np.array([500_000]), np.array([1_000_000]))
-    assert part(high) - part(low) < 0.006
+    [low], [high] = key_bounds(np.array([500_000]), np.array([1_000_000]))
+    assert part(high) - part(low) < 0.007
+
+
+@given(st.lists(st.integers(0, 2**32 - 1)), st.integers(0, 5))
+def test_digits_are_read_as_numbers(numbers, skipped):
+    column = pa.array([f"{number:08x}" for number in numbers], pa.string())[skipped:]
+    assert hex_keys(digits(column, 8)).tolist() == numbers[skipped:]
+
+
+def test_what_has_another_length_is_an_error():
+    with pytest.raises(ValueError, match="8 digits"):
+        digits(pa.array(["01234567", "0123"]), 8)

@@ -1,7 +1,7 @@
--- Hashes of candidates that agree with an excluded picture's on a mask and differ in few bits.
+-- Hashes of candidates that agree with an excluded image's on a mask and differ in at most $distance bits.
 SELECT DISTINCT a.dhash
-FROM sample_hashes AS a
-JOIN sample_excluded_hashes AS b
+FROM draw_dhashes AS a
+JOIN draw_excluded_dhashes AS b
     ON (a.high & $high) = (b.high & $high)
     AND (a.low & $low) = (b.low & $low)
 WHERE b.distance = $distance

@@ -1,4 +1,4 @@
-"""Finds hashes within a few bits of each other without comparing all with all.
+"""Clusters of near duplicates: difference hashes within a few bits of each other, without all comparisons.
 
 Two 64-bit hashes that differ in at most d bits agree on at least b - d of b blocks, wherever the cuts are
 (pigeonhole). So for every choice of b - d blocks, hashes are joined on these and only then compared.
@@ -12,8 +12,30 @@ from collections.abc import Iterable, Iterator
 from itertools import combinations, pairwise
 from math import comb
 
+from ..catalog.queries import query
+from .temp_tables import TempTables
+
 BITS = 64
 _HALF = 32
+
+_FETCHED = 100_000
+"""Pairs that are fetched at a time."""
+
+
+def fill_clusters(temp: TempTables, distance: int) -> None:
+    """Make `draw_clusters`: each hash that is within `distance` bits of another one, with its cluster."""
+    temp.table("draw_dhashes", query("sampling/dhashes"))
+    joined = clusters(_pairs(temp, distance))
+    if joined:
+        temp.fill("draw_clusters", {"dhash": list(joined), "cluster": list(joined.values())})
+
+
+def _pairs(temp: TempTables, distance: int) -> Iterator[tuple[str, str]]:
+    for high, low in masks(distance, temp.count("draw_dhashes")):
+        values = {"high": high, "low": low, "distance": distance}
+        result = temp.connection.execute(query("sampling/near_pairs"), values)
+        while rows := result.fetchmany(_FETCHED):
+            yield from rows
 
 
 def masks(distance: int, hashes: int) -> Iterator[tuple[int, int]]:

@@ -1,5 +1,5 @@
--- The difference hashes of all candidates, each once, as two 32-bit numbers.
--- A hexadecimal digit is worth its place in '123456789abcdef', and 0 where it has none there.
+-- The distinct difference hashes of all candidates, as two 32-bit numbers.
+-- The value of a hexadecimal digit is its position in '123456789abcdef'; strpos gives 0 for the digit 0.
 SELECT
     dhash,
     CAST(strpos('123456789abcdef', substr(dhash, 1, 1)) AS BIGINT) * 268435456
@@ -18,4 +18,4 @@ SELECT
         + CAST(strpos('123456789abcdef', substr(dhash, 14, 1)) AS BIGINT) * 256
         + CAST(strpos('123456789abcdef', substr(dhash, 15, 1)) AS BIGINT) * 16
         + CAST(strpos('123456789abcdef', substr(dhash, 16, 1)) AS BIGINT) * 1 AS low
-FROM (SELECT DISTINCT dhash FROM sample_candidates WHERE dhash IS NOT NULL) AS hashes
+FROM (SELECT DISTINCT dhash FROM draw_candidates WHERE dhash IS NOT NULL) AS hashes
