@@ -146,7 +146,7 @@ def read_task(task: tuple[Workspace, PdfOptions, list[Item], bool]) -> int:
 def ours(path: Path, count: int, options: PdfOptions, workers: int, normalized: bool) -> float:
     """Seconds that `workers` processes take; they are started, and their renderers warm, before."""
     workspace = Workspace(path.parent.parent.parent)
-    items = expand(path, Item("bench", path.name), options)
+    items = expand(path.read_bytes(), Item("bench", path.name), options).pages
     limits = cut(count, None, workers, PAGES_PER_TASK)
     tasks = [(workspace, options, items[start:stop], normalized) for start, stop in pairwise(limits)]
     with get_context("spawn").Pool(workers) as pool:

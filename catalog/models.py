@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from .status import Reason
+from .status import Reason, Status
 
 Message = dict[str, str]
 """One turn of a conversation: {"role": "user" | "assistant" | "system", "content": text with `<image>`}."""
@@ -57,14 +57,17 @@ def clean_text(text: str) -> str:
 
 @dataclass(slots=True)
 class Item:
-    """One discovered thing, as an adapter names it.
+    """One item: a row of the catalog's table `items`, less the name of its segment.
 
-    `uri` is relative to the source's root (or a URL), `locator` says what is meant inside it (member,
-    row, page). `locator_state` is how the adapter reads the item again (an offset, a row group); no other
-    room reads it. `partition_key` names what one worker reads in one pass: a compressed archive, a host;
-    items that can be read alone leave it empty. `document_sha256` is set for pages of a PDF alone: it names
-    the document's bytes in the cache.
-    An item with a `reason` has its final status at discovery and will not be read.
+    An adapter sets the fields up to `reason` as far as the listing gives them. `uri` is relative to the
+    source's root (or a URL), `locator` says what is meant inside it (member, row, page). `locator_state` is
+    how the adapter reads the item again (an offset, a row group); no other room reads it. `partition_key`
+    names what one worker reads in one pass: a compressed archive, a host; items that can be read alone leave
+    it empty. `document_sha256` is set for pages of a PDF alone: it names the document's bytes in the cache.
+    An item with a `reason` has its final status at discovery and will not be read; `meta["detail"]` explains
+    the reason to people.
+
+    The stages of the pipeline set the other fields; `sql/schema/` describes each column.
     """
 
     source: str
@@ -84,6 +87,21 @@ class Item:
     partition_key: str = ""
     reason: Reason | None = None
     item_id: str = ""
+
+    ordinal: int = 0
+    status: Status = Status.DISCOVERED
+    detail: str | None = None
+    attempts: int = 0
+    sha256: str | None = None
+    original_sha256: str | None = None
+    dhash: str | None = None
+    width: int | None = None
+    height: int | None = None
+    offset: int | None = None
+    length: int | None = None
+    run: str = ""
+    discovered_at: datetime | None = None
+    updated_at: datetime | None = None
 
     def __post_init__(self) -> None:
         if not self.item_id:

@@ -62,6 +62,8 @@ class Reason(StrEnum):
     # the worker that held it
     DECODER_CRASH = "decoder_crash"
     """the worker process died on this item"""
+    WORKER_KILLED = "worker_killed"
+    """another process killed the worker that read this item, twice; perhaps the system, for want of memory"""
     DEADLINE = "deadline"
     """the item took longer than `ingest.deadline`"""
     OUT_OF_MEMORY = "out_of_memory"
@@ -177,6 +179,7 @@ class Reason(StrEnum):
 
 _TRANSIENT = frozenset(
     {
+        Reason.WORKER_KILLED,
         Reason.MISSING,
         Reason.UNREADABLE,
         Reason.READ_ERROR,

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, count
 from typing import Any
 
 import pyarrow as pa
@@ -14,11 +14,12 @@ import pyarrow as pa
 from ..adapters.base import Adapter, Context, SourceOptions
 from ..adapters.registry import adapter_class
 from ..catalog.connection import read_catalog
+from ..catalog.item_rows import to_table
 from ..catalog.models import Item, now
 from ..catalog.queries import query
 from ..catalog.segments import row_schema
 from ..core.errors import ConfigError, DerlemError
-from .rows import Row, announce
+from .outcomes import announce
 from .segment_store import SegmentStore
 
 BATCH = 50_000
@@ -85,9 +86,9 @@ def discover(
     """
     new = listed = 0
     try:
-        for rows in _row_batches(listing, run, first_ordinal):
-            listed += len(rows)
-            table = pa.Table.from_pylist(rows, schema=row_schema())
+        for items in _batches(listing, run, first_ordinal):
+            listed += len(items)
+            table = to_table(items, row_schema())
             amended = None
             if first_ordinal:
                 table, amended = _compare(store, table, amend)
@@ -95,35 +96,36 @@ def discover(
                 if part is not None and part.num_rows:
                     store.write_rows(listing.source.name, kind, run, part)
             new += table.num_rows
-            progress(len(rows), table.num_rows)
+            progress(len(items), table.num_rows)
             if store.due:
-                store.commit(patient=False)
+                store.commit(wait_for_readers=False)
     finally:
         store.commit()
         log.info("%s: %d listed, %d new", listing.source.name, listed, new)
     return new
 
 
-def _row_batches(listing: Listing, run: str, first_ordinal: int) -> Iterator[list[Row]]:
-    """Rows of what is listed, some thousand or some seconds at a time; the last ones before any error."""
-    at, ordinal = now(), first_ordinal
-    rows: list[Row] = []
-    begun = time.monotonic()
-    trouble: DerlemError | None = None
+def _batches(listing: Listing, run: str, first_ordinal: int) -> Iterator[list[Item]]:
+    """Announced items, some thousand or some seconds at a time; the last ones come before any error."""
+    at, license = now(), listing.source.license
+    ordinals = count(first_ordinal)
+    items: list[Item] = []
+    started = time.monotonic()
+    failure: DerlemError | None = None
     try:
         for batch in listing.batches:
-            for item in batch:
-                rows.append(announce(item, ordinal=ordinal, license=listing.source.license, run=run, at=at))
-                ordinal += 1
-            if len(rows) >= BATCH or (rows and time.monotonic() - begun >= BATCH_SECONDS):
-                yield rows
-                rows, begun = [], time.monotonic()
+            items += (
+                announce(item, ordinal=next(ordinals), license=license, run=run, at=at) for item in batch
+            )
+            if len(items) >= BATCH or (items and time.monotonic() - started >= BATCH_SECONDS):
+                yield items
+                items, started = [], time.monotonic()
     except DerlemError as error:
-        trouble = error
-    if rows:
-        yield rows
-    if trouble is not None:
-        raise trouble
+        failure = error
+    if items:
+        yield items
+    if failure is not None:
+        raise failure
 
 
 def _compare(store: SegmentStore, listed: pa.Table, amend: bool) -> tuple[pa.Table, pa.Table | None]:

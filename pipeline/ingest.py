@@ -8,54 +8,63 @@ from collections.abc import Callable, Sequence
 from ..adapters.base import SourceOptions
 from ..catalog.connection import read_catalog
 from ..catalog.status import Status
-from .executors.local import LocalExecutor
-from .job import Job
+from .executors.base import Executor
 from .segment_store import SegmentStore
 from .segment_writer import WrittenSegment
-from .tasks import Task, plan_items, plan_pages
+from .tasks import Job, Task, plan_ingest, plan_refresh
 
 log = logging.getLogger("derlem.pipeline")
 
+Progress = Callable[[WrittenSegment], None]
+
 
 def ingest(
-    sources: Sequence[SourceOptions],
-    store: SegmentStore,
-    executor: LocalExecutor,
-    job: Job,
-    progress: Callable[[WrittenSegment], None],
+    sources: Sequence[SourceOptions], store: SegmentStore, executor: Executor, job: Job, progress: Progress
 ) -> None:
-    """Settle every waiting item of the sources; documents first, then the pages they expand into."""
+    """Read every waiting item of the sources; documents first, then the pages they expand into."""
     expanded = True
 
-    def see(segment: WrittenSegment) -> None:
+    def note(segment: WrittenSegment) -> None:
         nonlocal expanded
         expanded = expanded or Status.DISCOVERED in segment.statuses
         progress(segment)
 
-    while expanded and (tasks := plan(sources, store, job)):
+    while expanded:
+        with read_catalog(store.workspace) as connection:
+            tasks = plan_ingest(connection, sources, job)
+        if not tasks:
+            return
         expanded = False
-        carry_out(tasks, store, executor, see)
+        run_tasks(tasks, store, executor, note)
 
 
-def carry_out(
-    tasks: Sequence[Task],
-    store: SegmentStore,
-    executor: LocalExecutor,
-    progress: Callable[[WrittenSegment], None],
+def refresh(
+    sources: Sequence[SourceOptions], store: SegmentStore, executor: Executor, job: Job, progress: Progress
 ) -> None:
-    """Have the tasks done and commit their segments, by time and at the end.
+    """Request every ready item of the sources again, and take the images that have changed.
 
-    An interrupt waits for what the workers have open; a second one does not.
+    A new image replaces the old one. An item whose address answers with anything else stays as it is; the
+    executor reports how many stay, and why.
+    """
+    with read_catalog(store.workspace) as connection:
+        tasks = plan_refresh(connection, sources, job)
+    run_tasks(tasks, store, executor, progress)
+
+
+def run_tasks(tasks: Sequence[Task], store: SegmentStore, executor: Executor, progress: Progress) -> None:
+    """Run the tasks and commit their segments, by time and at the end.
+
+    An interrupt waits for the segments that workers have open; a second one does not.
     """
     try:
         for segment in executor.run(tasks):
             store.adopt(segment)
             progress(segment)
             if store.due:
-                store.commit(patient=False)
+                store.commit(wait_for_readers=False)
     except KeyboardInterrupt:
-        log.info("interrupted: the workers hand over what they have done")
-        for segment in executor.wind_up():
+        log.info("interrupted: the workers complete their open segments")
+        for segment in executor.drain():
             store.adopt(segment)
             progress(segment)
         raise
@@ -63,23 +72,3 @@ def carry_out(
         store.commit()
         for task in tasks:
             task.plan.unlink(missing_ok=True)
-
-
-def plan(sources: Sequence[SourceOptions], store: SegmentStore, job: Job) -> list[Task]:
-    """Tasks for all that waits now, source by source."""
-    tasks: list[Task] = []
-    folder = store.workspace.state
-    with read_catalog(store.workspace) as connection:
-        for source in sources:
-            stem = f"plan-{job.run}-{source.name}"
-            tasks += plan_pages(connection, source, folder, stem, workers=job.ingest.workers)
-            tasks += plan_items(
-                connection,
-                source,
-                job.adapters[source.name].partitioning,
-                folder,
-                stem,
-                workers=job.ingest.workers,
-                batch=job.ingest.batch,
-            )
-    return tasks

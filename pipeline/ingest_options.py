@@ -8,6 +8,9 @@ from pydantic import ByteSize, Field
 
 from ..core.options import StrictModel
 
+MINIMUM_MEMORY = 256 * 1024**2
+"""Bytes that one worker needs for items at the least."""
+
 
 class IngestOptions(StrictModel):
     """Workers, their limits, and how often outcomes are committed."""
@@ -18,7 +21,9 @@ class IngestOptions(StrictModel):
         description="processes; default: all cores",
     )
     memory_limit: ByteSize = Field(
-        default=ByteSize(4 * 1024**3), description="address space of one worker, in bytes or such as 4GiB"
+        default=ByteSize(4 * 1024**3),
+        ge=MINIMUM_MEMORY,
+        description="memory that one worker may use for items, in bytes or such as 4GiB",
     )
     deadline: float = Field(default=60.0, gt=0, description="seconds that one item may take to decode")
     batch: int = Field(default=1000, ge=1, description="items per task, at most")

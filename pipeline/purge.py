@@ -1,7 +1,7 @@
-"""Removes what store and cache still hold of withdrawn items, and finds what is left of it.
+"""Erases withdrawn items from store and cache, and finds what is left of them.
 
-Samples are overwritten where they lie: the segment keeps its size, so that every other sample keeps its
-place. All of it can be cut short anywhere and done again; an item counts as purged once nothing is left.
+Images are overwritten in place: the segment keeps its size, so that every other image keeps its place. A
+purge can be interrupted anywhere and repeated; an item counts as purged once nothing of it is left.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ..catalog.queries import query
 from ..catalog.segment_files import BadSegment, stored
 from ..catalog.segments import row_schema
 from ..core.durable import replacing
-from ..core.tar import BLOCK, header, member_size, padding
+from ..core.tar import BLOCK, header
 from ..core.workspace import Workspace
 from .segment_store import SegmentStore
 from .segment_writer import write_parquet
@@ -42,8 +42,8 @@ _MARK = '{"purged":true'
 
 
 @dataclass(frozen=True, slots=True)
-class _Sample:
-    """A sample's place in a segment's tar: its image, and the record behind it."""
+class _Image:
+    """The place of an item's image in a segment's tar."""
 
     item_id: str
     offset: int
@@ -58,10 +58,10 @@ def find_purgeable(workspace: Workspace, run: str) -> pa.Table:
 
 
 def purge(store: SegmentStore, run: str) -> dict[str, int]:
-    """Remove all that is left of withdrawn items; returns how many of each source had not been purged yet.
+    """Erase all withdrawn items; returns how many of each source had not been purged before.
 
-    What was purged before is looked at again, since a backup may have brought it back. The caller holds
-    the workspace's lock. Raises BadSegment for a tar that is not what its rows say.
+    Items that were purged before are checked again: a backup may have restored them. The caller holds the
+    workspace's lock. Raises BadSegment for a tar that differs from its rows.
     """
     workspace = store.workspace
     with read_catalog(workspace) as connection:
@@ -120,13 +120,13 @@ def _bodies_of_withdrawn(workspace: Workspace) -> set[str]:
 
 
 def _purge_segment(path: Path, items: pa.ChunkedArray) -> None:
-    """Overwrite the items' samples in a segment, then blank their rows."""
-    samples = list(_samples(path, items))
-    if samples:
+    """Overwrite the items' images in a segment, then blank their rows."""
+    images = list(_images(path, items))
+    if images:
         handle = os.open(path.with_suffix(".tar"), os.O_RDWR | os.O_CLOEXEC)
         try:
-            for sample in samples:
-                _erase(handle, path, sample)
+            for image in images:
+                _erase(handle, path, image)
             os.fsync(handle)
         finally:
             os.close(handle)
@@ -142,11 +142,11 @@ def _purge_segment(path: Path, items: pa.ChunkedArray) -> None:
     if not blanked.equals(table):
         with replacing(path) as file:
             write_parquet(blanked.replace_schema_metadata(table.schema.metadata), file)
-        log.info("%s: %d rows blanked, %d samples overwritten", path.stem, pc.sum(gone).as_py(), len(samples))
+        log.info("%s: %d rows blanked, %d images overwritten", path.stem, pc.sum(gone).as_py(), len(images))
 
 
-def _samples(path: Path, items: pa.ChunkedArray) -> Iterator[_Sample]:
-    """Where the items' samples lie in the segment's tar; none if it has no tar."""
+def _images(path: Path, items: pa.ChunkedArray) -> Iterator[_Image]:
+    """Where the items' images lie in the segment's tar; none if it has no tar."""
     if not path.with_suffix(".tar").exists():
         return
     places = pq.read_table(path, columns=["item_id", "offset", "length", "status"])
@@ -154,25 +154,19 @@ def _samples(path: Path, items: pa.ChunkedArray) -> Iterator[_Sample]:
     # only where the item became ready is the place one in this segment's own tar
     chosen = pc.and_(chosen, pc.equal(places.column("status"), "ready"))
     for row in places.filter(chosen).to_pylist():
-        yield _Sample(row["item_id"], row["offset"], row["length"])
+        yield _Image(row["item_id"], row["offset"], row["length"])
 
 
-def _erase(handle: int, path: Path, sample: _Sample) -> None:
-    """Overwrite an image and its record, and name them as what they are now."""
-    record = _record_at(sample)
-    done = f"{sample.item_id}.purged-record\0".encode()  # the last to be written
-    if os.pread(handle, len(done), record) == done:
+def _erase(handle: int, path: Path, image: _Image) -> None:
+    """Overwrite an image with zeros, then rename its member, which marks it as done."""
+    place = image.offset - BLOCK
+    mark = header(f"{image.item_id}.purged", image.length)
+    found = os.pread(handle, BLOCK, place)
+    if found == mark:
         return
-    for at in (sample.offset - BLOCK, record):
-        if not os.pread(handle, BLOCK, at).startswith(sample.item_id.encode()):
-            raise BadSegment(path, f"the sample {sample.item_id} is not at byte {sample.offset} of its tar")
-    size = member_size(os.pread(handle, BLOCK, record))
-    for data, at in (
-        (bytes(sample.length), sample.offset),
-        (bytes(size), record + BLOCK),
-        (header(f"{sample.item_id}.purged", sample.length), sample.offset - BLOCK),
-        (header(f"{sample.item_id}.purged-record", size), record),
-    ):
+    if not found.startswith(image.item_id.encode()):
+        raise BadSegment(path, f"the image of {image.item_id} is not at byte {image.offset} of its tar")
+    for data, at in ((bytes(image.length), image.offset), (mark, place)):
         if os.pwrite(handle, data, at) != len(data):
             raise OSError(f"{path}: could not overwrite {len(data)} bytes at {at}")
 
@@ -187,18 +181,9 @@ def _left_in_segment(path: Path, items: pa.ChunkedArray) -> Iterator[tuple[str, 
     if not tar.exists():
         return
     with tar.open("rb") as file:
-        for sample in _samples(path, items):
-            record = _record_at(sample)
-            size = member_size(os.pread(file.fileno(), BLOCK, record))
-            parts = (("image", sample.length, sample.offset), ("record", size, record + BLOCK))
-            for what, length, at in parts:
-                if os.pread(file.fileno(), length, at).strip(b"\0"):
-                    yield sample.item_id, tar, what
-
-
-def _record_at(sample: _Sample) -> int:
-    """Where the header of a sample's record stands."""
-    return sample.offset + sample.length + len(padding(sample.length))
+        for image in _images(path, items):
+            if os.pread(file.fileno(), image.length, image.offset).strip(b"\0"):
+                yield image.item_id, tar, "image"
 
 
 def _is_in(column: pa.ChunkedArray, items: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -94,18 +94,18 @@ class SegmentStore:
         age = time.monotonic() - self._committed
         return self._items >= self._options.commit_items or age >= self._options.commit_seconds
 
-    def commit(self, *, patient: bool = True) -> None:
+    def commit(self, *, wait_for_readers: bool = True) -> None:
         """Merge what waits, in one transaction.
 
-        If not `patient`, a catalog that readers hold is left for the next time: the segments are safe.
+        Without `wait_for_readers`, a catalog that readers hold is left for the next commit.
         """
         if not self._waiting:
             return
         try:
-            with write_catalog(self.workspace, wait=WRITE_WAIT if patient else 1.0) as connection:
+            with write_catalog(self.workspace, wait=WRITE_WAIT if wait_for_readers else 1.0) as connection:
                 merge(connection, self._waiting)
         except CatalogBusy as busy:
-            if patient:
+            if wait_for_readers:
                 raise
             log.info("commit put off: %s", busy)
         else:

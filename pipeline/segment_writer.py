@@ -1,23 +1,22 @@
-"""Writes one segment: a tar of samples and a Parquet file of rows, complete before anybody sees them."""
+"""Writes one segment: a tar of images and a Parquet file of rows, complete before anything reads them."""
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..catalog.models import now
+from ..catalog.item_rows import to_table
+from ..catalog.models import Item, now
 from ..catalog.segment_files import describe
 from ..core.durable import creating, writing
 from ..core.tar import BLOCK, END_OF_ARCHIVE, header, padding
@@ -36,20 +35,18 @@ class WrittenSegment:
 
 
 SYNC_BYTES = 8 * 1024**2
-"""Bytes after which the tar is brought to the disk in the background."""
+"""Bytes after which the tar is flushed to the disk in the background."""
 
-HELD_BYTES = 1024**2
-"""Bytes that are handed to the system at a time; each handing over lets another thread go first."""
-HELD_PARTS = 1000
-"""Parts of which they may consist; Linux takes 1,024 (IOV_MAX)."""
-
-_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+WRITE_BYTES = 1024**2
+"""Bytes per system call; each call releases the interpreter's lock."""
+WRITE_PARTS = 1000
+"""Parts per system call; Linux takes 1,024 (IOV_MAX)."""
 
 
 class SegmentWriter:
-    """Collects outcomes; `close` makes them durable. Nothing is left behind by `abandon`.
+    """Collects outcomes; `close` makes them durable, `abandon` removes them.
 
-    What cannot be written is a DiskError.
+    Methods raise DiskError for a refused write.
     """
 
     def __init__(self, folder: Path, *, source: str, kind: str, run: str, schema: pa.Schema) -> None:
@@ -59,49 +56,40 @@ class SegmentWriter:
         stem = _unfinished(run)
         self._tar_path, self._rows_path = folder / f"{stem}.tar.tmp", folder / f"{stem}.parquet.tmp"
         self._tar: FileIO | None = None
-        self._rows: list[Mapping[str, Any]] = []
+        self._items: list[Item] = []
         self._statuses: dict[str, int] = {}
         self._size = self._synced = 0
-        self._held: list[bytes] = []
-        self._held_bytes = 0
+        self._pending: list[bytes] = []
+        self._pending_bytes = 0
         self._sync: threading.Thread | None = None
-        self._unsynced: OSError | None = None
+        self._sync_error: OSError | None = None
         self._payload_bytes = 0
-        self.items = 0
         self.opened = time.monotonic()
+
+    @property
+    def items(self) -> int:
+        """Rows so far."""
+        return len(self._items)
 
     @property
     def size(self) -> int:
         """Bytes in the tar so far."""
         return self._size
 
-    def add_sample(
-        self, row: Mapping[str, Any], data: bytes, extension: str, sidecar: Mapping[str, Any]
-    ) -> None:
-        """Write a sample's image and sidecar and its row; fills the row's place (`offset`, `length`)."""
+    def add_image(self, item: Item, data: bytes, extension: str) -> None:
+        """Write an item's image, a member `<item_id>.<extension>`, and its row; sets the item's place."""
         if self._tar is None:
             with writing(self._tar_path.parent):
                 self._tar = self._tar_path.open("wb", buffering=0)
-        key = row["item_id"]
-        text = _ENCODER.encode(sidecar).encode()
-        offset = self._size + BLOCK
-        self._append(
-            header(f"{key}.{extension}", len(data)),
-            data,
-            padding(len(data)),
-            header(f"{key}.json", len(text)),
-            text,
-            padding(len(text)),
-        )
+        item.offset, item.length = self._size + BLOCK, len(data)
+        self._append(header(f"{item.item_id}.{extension}", len(data)), data, padding(len(data)))
         self._payload_bytes += len(data)
-        self.add_row({**row, "offset": offset, "length": len(data)})
+        self.add(item)
 
-    def add_row(self, row: Mapping[str, Any]) -> None:
-        """Record one outcome; `row` has every column of the schema."""
-        self._rows.append(row)
-        status = row["status"]
-        self._statuses[status] = self._statuses.get(status, 0) + 1
-        self.items += 1
+    def add(self, item: Item) -> None:
+        """Record the outcome of an item, as the item is when the segment is closed."""
+        self._items.append(item)
+        self._statuses[item.status] = self._statuses.get(item.status, 0) + 1
 
     def close(self) -> WrittenSegment:
         """Flush and fsync both files; if that fails, neither is left."""
@@ -115,17 +103,16 @@ class SegmentWriter:
         if self._tar is not None:
             self._append(END_OF_ARCHIVE)
             self._write()
-            self._settle_sync()
+            self._join_sync()
             with writing(self._tar_path.parent):
-                if self._unsynced is not None:  # the system tells of lost bytes once, to whoever asks first
-                    raise self._unsynced
+                if self._sync_error is not None:  # the system reports lost bytes once, to the first fsync
+                    raise self._sync_error
                 os.fsync(self._tar.fileno())
                 self._tar.close()
         facts = describe(
             source=self._source, kind=self._kind, run=self._run, tar_bytes=self._size, written_at=now()
         )
-        columns = [[row[name] for row in self._rows] for name in self._schema.names]
-        table = pa.table(columns, schema=self._schema).replace_schema_metadata(facts)
+        table = to_table(self._items, self._schema).replace_schema_metadata(facts)
         with creating(self._rows_path) as file:
             write_parquet(table, file)
         return WrittenSegment(
@@ -140,43 +127,43 @@ class SegmentWriter:
     def abandon(self) -> None:
         """Remove what was written."""
         if self._tar is not None:
-            self._settle_sync()
+            self._join_sync()
             self._tar.close()
         self._tar_path.unlink(missing_ok=True)
         self._rows_path.unlink(missing_ok=True)
 
     def _append(self, *parts: bytes) -> None:
         """Append to the tar."""
-        self._held += parts
+        self._pending += parts
         size = sum(map(len, parts))
-        self._held_bytes += size
+        self._pending_bytes += size
         self._size += size
-        if self._held_bytes >= HELD_BYTES or len(self._held) >= HELD_PARTS:
+        if self._pending_bytes >= WRITE_BYTES or len(self._pending) >= WRITE_PARTS:
             self._write()
 
     def _write(self) -> None:
-        """Write what is held. It is brought to the disk beside, so that `close` waits little."""
+        """Write the pending bytes; a thread flushes them to the disk, so that `close` waits little."""
         assert self._tar is not None
         with writing(self._tar_path.parent):
-            done = os.writev(self._tar.fileno(), self._held)
-            if done != self._held_bytes:  # the next byte finds room, or says why there is none
-                rest = memoryview(b"".join(self._held))[done:]
+            done = os.writev(self._tar.fileno(), self._pending)
+            if done != self._pending_bytes:  # the next write completes or raises the cause
+                rest = memoryview(b"".join(self._pending))[done:]
                 while rest:
                     rest = rest[os.write(self._tar.fileno(), rest) :]
-        self._held.clear()
-        self._held_bytes = 0
+        self._pending.clear()
+        self._pending_bytes = 0
         if self._size - self._synced >= SYNC_BYTES and (self._sync is None or not self._sync.is_alive()):
             self._synced = self._size
-            self._sync = threading.Thread(target=self._bring_to_disk, args=(self._tar.fileno(),))
+            self._sync = threading.Thread(target=self._sync_in_background, args=(self._tar.fileno(),))
             self._sync.start()
 
-    def _bring_to_disk(self, descriptor: int) -> None:
+    def _sync_in_background(self, descriptor: int) -> None:
         try:
             os.fsync(descriptor)
         except OSError as error:
-            self._unsynced = error
+            self._sync_error = error
 
-    def _settle_sync(self) -> None:
+    def _join_sync(self) -> None:
         if self._sync is not None:
             self._sync.join()
 
@@ -200,7 +187,7 @@ def write_rows(folder: Path, rows: pa.Table, *, source: str, kind: str, run: str
 
 
 def _unfinished(run: str) -> str:
-    """The stem of the files of a segment that has no number yet."""
+    """The stem of the files of a segment without a number."""
     return f".{run}-{secrets.token_hex(6)}"
 
 

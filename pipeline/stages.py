@@ -25,13 +25,12 @@ from ..core.workspace import Workspace
 from ..media.media_options import MediaOptions
 from ..media.pdf import PdfOptions, resolve_renderer
 from .discover import Listing, discover, open_listings, refuse_empty
-from .executors.local import LocalExecutor
-from .ingest import carry_out, ingest
+from .executors.base import open_executor
+from .ingest import ingest, refresh
 from .ingest_options import IngestOptions
-from .job import Job
-from .refresh import plan_again
 from .run import RunScope, declare, write_provenance
 from .segment_writer import WrittenSegment
+from .tasks import Job
 
 log = logging.getLogger("derlem.pipeline")
 
@@ -158,7 +157,7 @@ def run_ingest(
         schema=row_schema(),
         adapters={source.name: adapter_class(source.adapter) for source in sources},
     )
-    with LocalExecutor(job) as executor, ExitStack() as stack:
+    with open_executor(job) as executor, ExitStack() as stack:
         with read_catalog(scope.workspace) as connection:
             items = sum(count_items(connection, sources, Status.DISCOVERED).values())
             executor.start(items)  # beside the planning
@@ -171,13 +170,13 @@ def run_ingest(
             shown.grow(pages)
             shown.advance(segment.items - pages, **counts)
             state = scope.state
-            state.state.worker_memory_peak = executor.peak_memory
-            state.state.worker_deaths = executor.deaths
+            state.state.worker_memory_peak = executor.worker_memory_peak
+            state.state.worker_deaths = executor.workers_lost
             state.count("ingest", {**counts, "bytes": segment.payload_bytes})
 
         ingest(sources, scope.store, executor, job, progress)
-        scope.state.state.worker_memory_peak = executor.peak_memory
-        scope.state.state.worker_deaths = executor.deaths
+        scope.state.state.worker_memory_peak = executor.worker_memory_peak
+        scope.state.state.worker_deaths = executor.workers_lost
     write_provenance(scope.workspace)
     return dict(scope.state.state.counts.get("ingest", {}))
 
@@ -211,8 +210,8 @@ def run_refresh(
             shown.advance(segment.items, new=segment.items)
             scope.state.count("refresh", {"new": segment.items})
 
-        with LocalExecutor(job, report) as executor:
-            carry_out(plan_again(sources, scope.store, job), scope.store, executor, progress)
+        with open_executor(job, report) as executor:
+            refresh(sources, scope.store, executor, job, progress)
     write_provenance(scope.workspace)
     return new, kept
 

@@ -1,22 +1,29 @@
-"""Cuts the items that wait into tasks for workers: files of rows and ranges in them."""
+"""Tasks: how waiting items are cut into them (files of rows, and ranges in these), and what workers share."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..adapters.base import Partitioning, SourceOptions
+from ..adapters.base import Adapter, Context, Partitioning, SourceOptions
+from ..catalog.item_rows import from_table
+from ..catalog.models import Item
 from ..catalog.queries import query
 from ..catalog.status import Reason, Status
+from ..media.media_options import MediaOptions
+from .ingest_options import IngestOptions
+from .segment_writer import WrittenSegment
 
 if TYPE_CHECKING:
-    import duckdb  # workers read tasks, and need no database
+    import duckdb  # workers read tasks and import no database
 
 ROW_GROUP = 1024
 """Rows per group in a plan file: what a worker reads at a time."""
@@ -33,13 +40,28 @@ FEWEST_TASKS = 4
 
 
 @dataclass(frozen=True, slots=True)
+class Job:
+    """What all tasks of a stage share; `adapters` are by source, looked up once, by the coordinator."""
+
+    run: str
+    context: Context
+    media: MediaOptions
+    ingest: IngestOptions
+    schema: pa.Schema
+    adapters: Mapping[str, type[Adapter[Any]]]
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """Rows `start` to `stop` of a plan file, to be read by one worker.
 
-    `partition` pins the task to a worker, so that all work for a host is in one place. `settled` names
-    items that cost an earlier worker its life and what to record for them; `skip` those that are done;
-    `condemned` is recorded for every item of the task, none of which is read. With `refresh` the items are
-    ready, and only what has changed is recorded.
+    `partition` pins the task to a worker, so that all requests to a host come from one place. With
+    `no_read_deadline` a read may take any time between two items. With `refresh` the items are ready, and
+    only changes are recorded.
+
+    The other fields follow from workers that were lost on the task: `skip` names items that are done, `only`
+    the one item that is tried alone, `crashed` items that are not read again, with the reason to record for
+    each. `task_failure` is recorded for every item of the task, none of which is read.
     """
 
     source: SourceOptions
@@ -49,10 +71,60 @@ class Task:
     pages: bool = False
     partition: int | None = None
     no_read_deadline: bool = False
-    settled: Mapping[str, Reason] = field(default_factory=dict)
-    skip: frozenset[str] = frozenset()
-    condemned: Reason | None = None
     refresh: bool = False
+    skip: frozenset[str] = frozenset()
+    only: str | None = None
+    crashed: Mapping[str, Reason] = field(default_factory=dict)
+    task_failure: Reason | None = None
+
+
+class Guard(Protocol):
+    """Shows the coordinator which item a worker decodes: a crash or a hang is charged to that item."""
+
+    def begin(self, item_id: str) -> None:
+        """The payload of this item is being decoded."""
+
+    def waiting(self) -> None:
+        """No payload is being decoded: the adapter reads."""
+
+    @property
+    def ending(self) -> bool:
+        """Whether the run ends: outcomes so far are emitted, the rest of the task is left."""
+
+
+Emit = Callable[[WrittenSegment, list[str]], None]
+"""Takes a complete segment and the ids of the task's items whose outcomes it holds."""
+
+Report = Callable[[Counter[str]], None]
+"""Takes the counts of items that a refresh left as they are, by the cause, since the last call."""
+
+
+def plan_ingest(
+    connection: duckdb.DuckDBPyConnection, sources: Sequence[SourceOptions], job: Job
+) -> list[Task]:
+    """Tasks for all items that wait now, source by source."""
+    tasks: list[Task] = []
+    folder, workers = job.context.workspace.state, job.ingest.workers
+    for source in sources:
+        stem = f"plan-{job.run}-{source.name}"
+        partitioning = job.adapters[source.name].partitioning
+        tasks += plan_pages(connection, source, folder, stem, workers=workers)
+        tasks += plan_items(
+            connection, source, partitioning, folder, stem, workers=workers, batch=job.ingest.batch
+        )
+    return tasks
+
+
+def plan_refresh(
+    connection: duckdb.DuckDBPyConnection, sources: Sequence[SourceOptions], job: Job
+) -> list[Task]:
+    """Tasks that request every ready item of the sources again, conditionally where validators are known."""
+    tasks: list[Task] = []
+    folder, workers = job.context.workspace.state, job.ingest.workers
+    for source in sources:
+        stem = f"plan-{job.run}-{source.name}-refresh"
+        tasks += _plan_partitions(connection, source, folder, stem, workers, Status.READY)
+    return [replace(task, refresh=True) for task in tasks]
 
 
 def plan_pages(
@@ -85,14 +157,6 @@ def plan_items(
     rows, boundaries = _write_plan(connection, query("segments/pending"), parameters, plan)
     limits = cut(rows, boundaries if by_key else None, workers, batch)
     return [Task(source, plan, start, stop, no_read_deadline=by_key) for start, stop in pairwise(limits)]
-
-
-def plan_refresh(
-    connection: duckdb.DuckDBPyConnection, source: SourceOptions, folder: Path, stem: str, *, workers: int
-) -> list[Task]:
-    """Tasks for the ready items of a source whose adapter spreads them over partitions."""
-    tasks = _plan_partitions(connection, source, folder, stem, workers, Status.READY)
-    return [replace(task, refresh=True) for task in tasks]
 
 
 def cut(rows: int, boundaries: Sequence[int] | None, workers: int, batch: int) -> list[int]:
@@ -170,18 +234,17 @@ def _write_plan(
     return rows, [*boundaries, rows]
 
 
-def read_plan(task: Task) -> Iterator[dict[str, Any]]:
-    """The rows of a task, a row group at a time, less those that are to be skipped."""
+def read_plan(task: Task) -> Iterator[Item]:
+    """The items of a task, a row group at a time, less those that are to be skipped."""
     file = pq.ParquetFile(task.plan)
     first = 0
     for group in range(file.metadata.num_row_groups):
         count = file.metadata.row_group(group).num_rows
         start, stop = max(task.start - first, 0), min(task.stop - first, count)
         if start < stop:
-            table = file.read_row_group(group).slice(start, stop - start).drop_columns(["segment"])
-            for row in table.to_pylist():
-                if row["item_id"] not in task.skip:
-                    yield row
+            for item in from_table(file.read_row_group(group).slice(start, stop - start)):
+                if item.item_id not in task.skip and task.only in (None, item.item_id):
+                    yield item
         first += count
         if first >= task.stop:
             return

@@ -1,4 +1,4 @@
-"""What a worker does with a task: read items through their adapter, settle each, write segments.
+"""What a worker does with a task: read items through their adapter, record each outcome, write segments.
 
 A pure function of its task and job: it sees no catalog and decides nothing about the next task.
 """
@@ -13,74 +13,67 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..adapters.base import Adapter
-from ..catalog.models import Failure, Payload, Rejected, now
-from ..catalog.status import Reason, Status
+from ..catalog.models import Failure, Item, Payload, now
+from ..catalog.status import Reason
 from ..core.errors import DerlemError
-from ..core.sniff import media_type
-from ..media.image import NormalizedImage, normalize
-from ..media.pdf import expand, read_pages
+from ..media.convert import convert
+from ..media.image import NormalizedImage
+from ..media.pdf import Document, read_pages
 from ..storage.cache import keep
-from .job import Emit, Guard, Job, Tell
-from .rows import SETTLED_AT_ONCE, Row, announce, as_item, failed, merged_meta, parse, updated
+from .outcomes import WORKER_LOST, announce, apply_updates, make_expanded, make_failed, make_ready
 from .segment_writer import SegmentWriter
-from .sidecar import sidecar
-from .tasks import Task, read_plan
+from .tasks import Emit, Guard, Job, Report, Task, read_plan
 
-SNIFFED = 4096
-"""Bytes that the media type is told from."""
-
-TELL_SECONDS = 3.0
-"""Seconds between two words on how a refresh goes."""
+REPORT_SECONDS = 3.0
+"""Seconds between two reports of a refresh."""
 
 log = logging.getLogger("derlem.pipeline")
 
 
-def ingest_task(task: Task, job: Job, guard: Guard, emit: Emit, tell: Tell) -> None:
-    """Settle every item of the task; segments go to `emit` as they fill up or as time passes.
+def ingest_task(task: Task, job: Job, guard: Guard, emit: Emit, report: Report) -> None:
+    """Record the outcome of every item of the task; segments go to `emit` as they fill or as time passes.
 
-    What was settled before an unexpected error is handed over, too, so that it is not done again. Of a task
-    that refreshes, `tell` hears now and then of items that stay: `unchanged`, or by the reason why there is
-    nothing better to be had.
+    Outcomes from before an unexpected error are emitted, too, so that they are not repeated. For a refresh,
+    `report` takes the counts of items that stay: `unchanged`, or by the reason of the failure.
     """
-    output = _Refreshed(task, job, emit, tell) if task.refresh else _Output(task, job, emit)
+    recorder = _Refresher(task, job, emit, report) if task.refresh else _Recorder(task, job, emit)
     try:
-        for row, result in _results(task, job, guard):
-            guard.begin(row["item_id"])
-            output.settle(row, result)
+        for item, result in _results(task, job, guard):
+            guard.begin(item.item_id)
+            recorder.record(item, result)
             guard.waiting()
-            if guard.ending:  # at once: leaving the adapter may take its time
-                output.flush()
+            if guard.ending:  # at once: closing the adapter may take long
+                recorder.flush()
                 return
-        output.flush()
-    except (DerlemError, KeyboardInterrupt, SystemExit):  # the run ends: what it needs is room
-        output.abandon()
+        recorder.flush()
+    except (DerlemError, KeyboardInterrupt, SystemExit):  # the run ends, perhaps for want of disk space
+        recorder.abandon()
         raise
     except Exception:
-        output.flush()
+        recorder.flush()
         raise
 
 
-def _results(task: Task, job: Job, guard: Guard) -> Iterator[tuple[Row, Payload | Failure]]:
-    """Each row with what reading it gave; the rows that are settled beforehand come first."""
+def _results(task: Task, job: Job, guard: Guard) -> Iterator[tuple[Item, Payload | Failure]]:
+    """Each item with the result of reading it, or with the loss of an earlier worker on it."""
     guard.waiting()
-    in_flight: dict[str, Row] = {}
-    unread: list[tuple[Row, Failure]] = []
+    in_flight: dict[str, Item] = {}
+    unread: list[tuple[Item, Failure]] = []
 
-    def rows() -> Iterator[Row]:
-        for row in read_plan(task):
-            reason = task.condemned or task.settled.get(row["item_id"])
+    def items() -> Iterator[Item]:
+        for item in read_plan(task):
+            reason = task.task_failure or task.crashed.get(item.item_id)
             if reason is None:
-                in_flight[row["item_id"]] = row
-                yield row
+                in_flight[item.item_id] = item
+                yield item
             else:
-                unread.append((row, Failure(reason, SETTLED_AT_ONCE.get(reason, ""))))
+                unread.append((item, Failure(reason, WORKER_LOST.get(reason, ""))))
 
-    items = (as_item(row) for row in rows())
     if task.pages:
-        results = read_pages(job.context.workspace, job.media.pdf, items)
+        results = read_pages(job.context.workspace, job.media.pdf, items())
     else:
         adapter: Adapter[Any] = job.adapters[task.source.name](job.context)
-        results = adapter.read(task.source, items)
+        results = adapter.read(task.source, items())
     for item_id, result in results:
         yield in_flight.pop(item_id), result
         while unread:
@@ -93,35 +86,49 @@ def _results(task: Task, job: Job, guard: Guard) -> Iterator[tuple[Row, Payload 
         )
 
 
-class _Output:
-    """The segment being written for a task, and the rules by which an item is settled into it."""
+class _Recorder:
+    """The segment that a task writes at present, and how outcomes are recorded in it."""
 
     kind = "ingest"
 
     def __init__(self, task: Task, job: Job, emit: Emit) -> None:
         self._task, self._job, self._emit = task, job, emit
         self._writer: SegmentWriter | None = None
-        self._settled: list[str] = []
+        self._recorded: list[str] = []
 
-    def settle(self, row: Row, result: Payload | Failure) -> None:
-        """Write the item's outcome, and that of the pages it expands into."""
-        writer = self._open()
+    def record(self, item: Item, result: Payload | Failure) -> None:
+        """Write the item's outcome, and the pages of a document."""
+        writer, run = self._open(), self._job.run
         if isinstance(result, Payload):
-            row, meta = updated(row, result.updates), result.meta
-            try:
-                self._accept(writer, row, meta, result.data)
-            except Rejected as rejection:
-                result = Failure(rejection.reason, rejection.detail, meta)
-            except MemoryError:
-                detail = "decoding it needs more than `ingest.memory_limit`"
-                result = Failure(Reason.OUT_OF_MEMORY, detail, meta)
+            apply_updates(item, result.updates)
+            item.meta = {**item.meta, **result.meta}
+            outcome = convert(result.data, item, self._job.media)
+            if isinstance(outcome, NormalizedImage):
+                make_ready(item, outcome, run)
+                writer.add_image(item, outcome.data, outcome.extension)
+            elif isinstance(outcome, Document):
+                self._add_document(writer, item, result.data, outcome)
+            else:
+                result = outcome
         if isinstance(result, Failure):
-            writer.add_row(failed(row, result, run=self._job.run, at=now()))
-        self._has_settled(row, writer)
+            make_failed(item, result, run)
+            writer.add(item)
+        self._recorded.append(item.item_id)
+        self._flush_if_due(writer)
 
-    def _has_settled(self, row: Row, writer: SegmentWriter) -> None:
-        """Finish the segment if that is due."""
-        self._settled.append(row["item_id"])
+    def flush(self) -> None:
+        """Complete and emit the segment, if one is open."""
+        if self._writer is not None:
+            writer, recorded = self._writer, self._recorded
+            self._writer, self._recorded = None, []
+            self._emit(writer.close(), recorded)
+
+    def abandon(self) -> None:
+        """Remove the segment that is not complete."""
+        if self._writer is not None:
+            self._writer.abandon()
+
+    def _flush_if_due(self, writer: SegmentWriter) -> None:
         limits = self._job.ingest
         if (
             writer.items >= limits.segment_items
@@ -130,160 +137,94 @@ class _Output:
         ):
             self.flush()
 
-    def flush(self) -> None:
-        """Finish the segment, if one is begun, and hand it over."""
-        if self._writer is not None:
-            writer, settled = self._writer, self._settled
-            self._writer, self._settled = None, []
-            self._emit(writer.close(), settled)
-
-    def abandon(self) -> None:
-        """Leave nothing behind."""
-        if self._writer is not None:
-            self._writer.abandon()
-
     def _open(self) -> SegmentWriter:
         if self._writer is None:
-            self._writer = self._begin(self.kind)
+            self._writer = self._segment(self.kind)
         return self._writer
 
-    def _begin(self, kind: str) -> SegmentWriter:
-        return SegmentWriter(
-            self._job.context.workspace.store / self._task.source.name,
-            source=self._task.source.name,
-            kind=kind,
-            run=self._job.run,
-            schema=self._job.schema,
-        )
+    def _segment(self, kind: str) -> SegmentWriter:
+        source = self._task.source.name
+        folder = self._job.context.workspace.store / source
+        return SegmentWriter(folder, source=source, kind=kind, run=self._job.run, schema=self._job.schema)
 
-    def _accept(self, writer: SegmentWriter, row: Row, meta: Mapping[str, Any], data: bytes) -> None:
-        if media_type(data[:SNIFFED]) == "application/pdf":
-            self._expand(writer, {**row, "meta": merged_meta(row, meta)}, data)
-        else:
-            self._add(writer, row, meta, normalize(data, self._job.media.image))
-
-    def _add(self, writer: SegmentWriter, row: Row, meta: Mapping[str, Any], image: NormalizedImage) -> None:
-        row = ready(row, image, meta, run=self._job.run)
-        writer.add_sample(row, image.data, image.extension, sidecar(row))
-
-    def _expand(self, writer: SegmentWriter, row: Row, data: bytes) -> None:
-        """A document: its bytes go to the cache, its pages become items that wait to be read."""
-        digest = keep(self._job.context.workspace, data)
-        at = now()
-        document = as_item(row)
-        pages = expand(self._job.context.workspace.cached(digest), document, self._job.media.pdf)
-        run = self._job.run
-        rows = [
-            announce(page, ordinal=row["ordinal"], license=row["license"], run=run, at=at) for page in pages
-        ]
-        for page_row in rows:  # all of them, or none
-            writer.add_row(page_row)
-        writer.add_row(
-            {
-                **row,
-                "status": Status.EXPANDED,
-                "media_type": "application/pdf",
-                "original_sha256": digest,
-                "bytes": len(data),
-                "attempts": row["attempts"] + 1,
-                "meta": merged_meta(row, {"pages": len(pages)}),
-                "run": run,
-                "updated_at": at,
-            }
-        )
+    def _add_document(self, writer: SegmentWriter, item: Item, data: bytes, document: Document) -> None:
+        """The document's bytes go to the cache, where its pages are read later; its pages become items."""
+        keep(self._job.context.workspace, data)
+        at, run = now(), self._job.run
+        for page in document.pages:
+            writer.add(announce(page, ordinal=item.ordinal, license=item.license, run=run, at=at))
+        make_expanded(item, document.sha256, len(data), len(document.pages), run)
+        writer.add(item)
 
 
-class _Refreshed(_Output):
-    """Settles ready items again, but only with a new image; whatever else comes, they keep theirs.
+class _Refresher(_Recorder):
+    """Records new images of ready items; with any other result the item keeps its image.
 
-    What publishers say by now of such use is noted in any case.
+    A change of the publisher's opt-out signals is recorded in any case.
     """
 
     kind = "refresh"
 
-    def __init__(self, task: Task, job: Job, emit: Emit, tell: Tell) -> None:
+    def __init__(self, task: Task, job: Job, emit: Emit, report: Report) -> None:
         super().__init__(task, job, emit)
-        self._tell = tell
+        self._report = report
         self._kept: Counter[str] = Counter()
-        self._told = time.monotonic()
+        self._reported = time.monotonic()
         self._amendments: SegmentWriter | None = None
 
+    def record(self, item: Item, result: Payload | Failure) -> None:
+        """Write the item's outcome if its source has another image now."""
+        if isinstance(result, Failure):
+            if "opt_outs" in result.meta:  # the publisher objects by now: draws will see it
+                self._amend(item, result.meta)
+            self._keep(result.reason)
+            return
+        if hashlib.sha256(result.data).hexdigest() == item.original_sha256:
+            evidence = {"opt_outs": [], **result.meta}
+            if evidence["opt_outs"] != item.meta.get("opt_outs", []):
+                self._amend(item, evidence)
+            self._keep("unchanged")
+            return
+        outcome = convert(result.data, item, self._job.media)
+        if isinstance(outcome, NormalizedImage):
+            apply_updates(item, result.updates)
+            item.meta = {**item.meta, **result.meta}
+            make_ready(item, outcome, self._job.run)
+            writer = self._open()
+            writer.add_image(item, outcome.data, outcome.extension)
+            self._recorded.append(item.item_id)
+            self._flush_if_due(writer)
+        else:
+            self._keep(outcome.reason if isinstance(outcome, Failure) else Reason.NOT_IMAGE)
+
     def flush(self) -> None:
-        """Finish the segments, and tell what was not told yet."""
+        """Complete the segments, and report the counts that were not reported yet."""
         super().flush()
         if self._amendments is not None:
             writer, self._amendments = self._amendments, None
             self._emit(writer.close(), [])
-        self._say()
+        self._report_kept()
 
     def abandon(self) -> None:
-        """Leave nothing behind."""
+        """Remove the segments that are not complete."""
         super().abandon()
         if self._amendments is not None:
             self._amendments.abandon()
 
-    def _amend(self, row: Row, meta: Mapping[str, Any]) -> None:
+    def _amend(self, item: Item, meta: Mapping[str, Any]) -> None:
         """The item stays as it is, but for its evidence."""
         if self._amendments is None:
-            self._amendments = self._begin("amend")
-        run = self._job.run
-        self._amendments.add_row({**row, "meta": merged_meta(row, meta), "run": run, "updated_at": now()})
+            self._amendments = self._segment("amend")
+        item.meta = {**item.meta, **meta}
+        item.run, item.updated_at = self._job.run, now()
+        self._amendments.add(item)
 
     def _keep(self, why: str) -> None:
         self._kept[why] += 1
-        if time.monotonic() - self._told >= TELL_SECONDS:
-            self._say()
+        if time.monotonic() - self._reported >= REPORT_SECONDS:
+            self._report_kept()
 
-    def _say(self) -> None:
-        self._tell(self._kept)
+    def _report_kept(self) -> None:
+        self._report(self._kept)
         self._kept = Counter()
-        self._told = time.monotonic()
-
-    def settle(self, row: Row, result: Payload | Failure) -> None:
-        """Write the item's outcome if its source has another image now."""
-        if isinstance(result, Failure):
-            if "opt_outs" in result.meta:  # its publisher objects by now: samples will hear of it
-                self._amend(row, result.meta)
-            self._keep(result.reason)
-            return
-        if hashlib.sha256(result.data).hexdigest() == row["original_sha256"]:
-            said = {"opt_outs": [], **result.meta}
-            if said["opt_outs"] != parse(row["meta"]).get("opt_outs", []):
-                self._amend(row, said)
-            self._keep("unchanged")
-            return
-        try:
-            image = normalize(result.data, self._job.media.image)
-        except Rejected as rejection:
-            self._keep(rejection.reason)
-            return
-        except MemoryError:
-            self._keep(Reason.OUT_OF_MEMORY)
-            return
-        writer = self._open()
-        self._add(writer, updated(row, result.updates), result.meta, image)
-        self._has_settled(row, writer)
-
-
-def ready(row: Row, image: NormalizedImage, meta: Mapping[str, Any], *, run: str) -> Row:
-    """The row of an item whose image is normalized, `meta` being what reading it told.
-
-    Its place in the segment is filled by the writer.
-    """
-    return {
-        **row,
-        "status": Status.READY,
-        "media_type": image.media_type,
-        "sha256": image.sha256,
-        "original_sha256": image.original_sha256,
-        "dhash": image.dhash,
-        "width": image.width,
-        "height": image.height,
-        "bytes": len(image.data),
-        "attempts": row["attempts"] + 1,
-        "meta": merged_meta(row, {**meta, **image.meta}),
-        "reason": None,
-        "detail": None,
-        "run": run,
-        "updated_at": now(),
-    }
+        self._reported = time.monotonic()

@@ -5,8 +5,8 @@ process, in any order. Pages are drawn in a separate process (`renderer_process.
 `renderer_client.py` starts, watches and ends.
 """
 
-from .document import expand
+from .document import Document, expand
 from .pages import read_pages
 from .pdf_options import PdfOptions, resolve_renderer
 
-__all__ = ["PdfOptions", "expand", "read_pages", "resolve_renderer"]
+__all__ = ["Document", "PdfOptions", "expand", "read_pages", "resolve_renderer"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,29 +18,39 @@ if TYPE_CHECKING:
 POINTS_PER_INCH = 72
 
 
-def expand(path: Path, document: Item, options: PdfOptions) -> list[Item]:
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A document and its pages, which are items that wait to be read; `sha256` (hex) is that of its bytes."""
+
+    sha256: str
+    pages: list[Item]
+
+
+def expand(data: bytes, document: Item, options: PdfOptions) -> Document:
     """The pages of a document, in order; nothing is drawn, no page's content is parsed.
 
-    `path` is the document in the workspace's cache, where its name is its sha256. Pages inherit what the
+    `read_pages` later finds the bytes in the workspace's cache, by their sha256. Pages inherit what the
     document says of itself: category, caption, language, licence, `meta`. A page that is known to be
     impossible already has its reason.
 
     Raises Rejected: `pdf_encrypted`, `pdf_damaged`, `pdf_empty`.
     """
-    with open_document(path) as pdf:
+    digest = hashlib.sha256(data).hexdigest()
+    with open_document(data) as pdf:
         count = len(pdf)
         if not count:
             raise Rejected(Reason.PDF_EMPTY, "the document has no pages")
-        return [_page(pdf, number, count, path.name, document, options) for number in range(1, count + 1)]
+        pages = [_page(pdf, number, count, digest, document, options) for number in range(1, count + 1)]
+    return Document(digest, pages)
 
 
-def open_document(path: Path) -> PdfDocument:
+def open_document(source: Path | bytes) -> PdfDocument:
     """Open a PDF, to be closed by the caller; Rejected (`pdf_encrypted`, `pdf_damaged`) if that fails."""
     import pypdfium2 as pdfium
     import pypdfium2.raw as raw
 
     try:
-        return pdfium.PdfDocument(path)
+        return pdfium.PdfDocument(source)
     except pdfium.PdfiumError as error:
         if error.err_code in (raw.FPDF_ERR_PASSWORD, raw.FPDF_ERR_SECURITY):
             raise Rejected(Reason.PDF_ENCRYPTED, "the document opens with a password only") from error

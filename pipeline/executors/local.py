@@ -1,16 +1,13 @@
-"""Runs tasks on worker processes; a worker that dies or hangs costs the item that did it, nothing else."""
+"""Runs tasks on worker processes of this machine; a lost worker costs the item that it was lost on."""
 
 from __future__ import annotations
 
-import gc
 import logging
 import multiprocessing
-import resource
 import signal
 import time
-import traceback
-from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
@@ -18,34 +15,35 @@ from multiprocessing.context import ForkServerContext, ForkServerProcess
 from typing import Any
 
 from ...catalog.status import Reason, Status
-from ...core.durable import disk_error
 from ...core.errors import DerlemError
-from ...core.processes import exit_with_parent
 from ...core.signals import defer_signals
-from ..job import Job, Tell
 from ..segment_writer import WrittenSegment
-from ..tasks import Task
+from ..tasks import Job, Report, Task
 from .fork_server import warm_up
+from .local_worker import work
 
 log = logging.getLogger("derlem.pipeline")
 
 POLL = 0.5
-"""Seconds between looks at the workers' deadlines."""
+"""Seconds between checks of the workers' deadlines."""
+
+MAX_GAP = 4 * POLL
+"""Seconds that one check counts at most: a suspended machine or process group exceeds no deadline."""
 
 STALL_FACTOR = 2
-"""A read that gives nothing for this many item deadlines is taken for a hang."""
+"""A read that yields nothing for this many item deadlines counts as a hang."""
 
-LAST_WORDS = 5.0
-"""Seconds in which workers may hand over what they have done when the run is interrupted."""
+START_SECONDS = 120.0
+"""Seconds in which a worker that has a task must begin it."""
 
-FALSE_STARTS = 4
+SHUTDOWN_GRACE = 5.0
+"""Seconds in which workers may complete their open segments when the run is interrupted."""
+
+MAX_FAILED_STARTS = 4
 """Workers that may end in a row without having begun their task."""
 
-OPEN_FILES = 65_536
-"""Files and connections that a worker may have open, if the system lets it."""
-
-FRUITLESS = 30
-"""Unexpected errors in a row, with nothing done in between, that are no item's but the code's.
+MAX_CONSECUTIVE_ERRORS = 30
+"""Unexpected errors in a row, without an outcome in between, that are the code's and no item's.
 
 More than it takes to narrow a task of a million items down to one.
 """
@@ -70,17 +68,17 @@ class SharedGuard:
         self._since.value = time.monotonic()
 
     def idle(self) -> None:
-        """No task is under way."""
+        """No task has begun."""
         self._item.value = b""
         self._since.value = 0.0
 
     def end(self) -> None:
-        """Ask the worker to hand over what it has done."""
+        """Request that the worker completes its open segment and leaves its task."""
         self._ending.value = 1
 
     @property
     def ending(self) -> bool:
-        """Whether the worker is asked to hand over what it has done."""
+        """Whether the worker is to complete its open segment and leave its task."""
         return bool(self._ending.value)
 
     @property
@@ -89,25 +87,26 @@ class SharedGuard:
         return bytes(self._item.value).decode()
 
     @property
-    def seconds(self) -> float:
-        """How long the present step has taken; 0 when idle."""
+    def step(self) -> float:
+        """When the present step began, which identifies it; 0 before a task has begun."""
         since: float = self._since.value
-        return time.monotonic() - since if since else 0.0
+        return since
 
 
 class WorkerError(DerlemError):
-    """An error of a worker's that is meant for the user; it ends the run."""
+    """An error of a worker that is meant for the user; it ends the run."""
 
-    def __init__(self, message: str, exit_code: int) -> None:
+    def __init__(self, message: str, exit_code: int = DerlemError.exit_code) -> None:
         self.exit_code = exit_code
         super().__init__(message)
 
 
 @dataclass(slots=True)
-class _Worker:
+class Worker:
     """A worker process as the coordinator sees it.
 
-    `verdict` is set when the coordinator gives the worker's task up; `gone` once its last word is heard.
+    `step` and `seconds` are the step that the guard shows and how long the coordinator has watched it.
+    `verdict` is set when the coordinator gives the worker up; `gone` once its last message has arrived.
     """
 
     process: ForkServerProcess
@@ -115,29 +114,28 @@ class _Worker:
     guard: SharedGuard
     task: Task | None = None
     done: set[str] = field(default_factory=set)
+    step: float = 0.0
+    seconds: float = 0.0
     verdict: Reason | None = None
     gone: bool = False
 
 
 class LocalExecutor:
-    """Worker processes on this machine.
+    """Worker processes on this machine, as an `Executor`.
 
-    `run` yields finished segments; when it ends every task is done. Closing the executor ends the workers,
-    and so does the end of this process.
+    Closing the executor ends the workers, and so does the end of this process.
     """
 
-    def __init__(self, job: Job, tell: Tell = lambda _: None) -> None:
-        """`tell` hears how many items a refresh leaves as they are, by why."""
-        self._job, self._tell = job, tell
+    def __init__(self, job: Job, report: Report, clock: Callable[[], float] = time.monotonic) -> None:
+        self._job, self._report, self._clock = job, report, clock
         self._context = multiprocessing.get_context("forkserver")
-        self._workers: dict[int, _Worker] = {}
-        self.peak_memory = 0
-        """Largest resident set of any worker so far, in bytes."""
-        self.deaths = 0
-        """Workers lost to crashes and deadlines."""
-        self._false_starts = 0
-        self._fruitless = 0
-        self._hearing: Connection | None = None
+        self._workers: dict[int, Worker] = {}
+        self.worker_memory_peak = 0
+        self.workers_lost = 0
+        self._failed_starts = 0
+        self._errors = 0
+        self._checked = clock()
+        self._receiving: Connection | None = None
 
     def __enter__(self) -> LocalExecutor:
         warm_up(())  # commands do it long before
@@ -155,7 +153,7 @@ class LocalExecutor:
                 self._workers[slot] = self._start()
 
     def run(self, tasks: Iterable[Task]) -> Iterator[WrittenSegment]:
-        """Run all tasks; yields segments as they are finished, in no particular order."""
+        """Run all tasks; yields segments as they are complete, in no particular order."""
         slots = range(self._job.ingest.workers)
         shared: deque[Task] = deque()
         pinned: dict[int, deque[Task]] = {slot: deque() for slot in slots}
@@ -171,183 +169,159 @@ class LocalExecutor:
             busy = [worker for worker in self._workers.values() if worker.task is not None]
             if not busy:
                 return
-            yield from self._listen(busy, POLL)
-            self._enforce_deadlines(busy)
+            yield from self._receive(busy, POLL)
+            self.check_deadlines(busy)
             for slot, worker in list(self._workers.items()):
                 if worker.gone:
                     del self._workers[slot]
-                    for task in self._after(worker):
+                    self._end(worker)
+                    for task in self.remaining(worker, worker.process.exitcode):
                         _queue(task, shared, pinned).appendleft(task)
 
-    def wind_up(self) -> Iterator[WrittenSegment]:
-        """After an interrupt of `run`: the segments that workers had open, as far as they come in time."""
-        # who was interrupted in mid-sentence cannot be understood any more
-        open_ones = [each for each in self._workers.values() if each.connection is not self._hearing]
-        for worker in open_ones:
+    def drain(self) -> Iterator[WrittenSegment]:
+        """After an interrupt of `run`: the segments that workers have open, as far as they come in time."""
+        # a message whose receiving was interrupted leaves its connection unreadable
+        readable = [each for each in self._workers.values() if each.connection is not self._receiving]
+        for worker in readable:
             worker.guard.end()
-        deadline = time.monotonic() + LAST_WORDS
-        while busy := [each for each in open_ones if each.task is not None and not each.gone]:
-            left = deadline - time.monotonic()
+        deadline = self._clock() + SHUTDOWN_GRACE
+        while busy := [each for each in readable if each.task is not None and not each.gone]:
+            left = deadline - self._clock()
             if left <= 0:
                 return
-            yield from self._listen(busy, left)
+            yield from self._receive(busy, left)
 
     def _give(self, slot: int, task: Task) -> None:
         if slot not in self._workers:
             self._workers[slot] = self._start()
         worker = self._workers[slot]
         worker.task, worker.done = task, set(task.skip)
-        worker.guard.idle()  # until it begins: the start of a process is not the item's fault
-        with suppress(BrokenPipeError, ConnectionResetError):  # it is gone already: `_listen` hears of it
+        worker.guard.idle()  # until the task begins: the start of a process is charged to no item
+        worker.step = worker.seconds = 0.0
+        with suppress(BrokenPipeError, ConnectionResetError):  # the worker is gone: `_receive` finds out
             worker.connection.send(task)
 
-    def _start(self) -> _Worker:
+    def _start(self) -> Worker:
         ours, theirs = self._context.Pipe()
         guard = SharedGuard(self._context)
         process = self._context.Process(
-            target=_work, args=(theirs, guard, self._job), daemon=True, name="derlem-worker"
+            target=work, args=(theirs, guard, self._job), daemon=True, name="derlem-worker"
         )
         with defer_signals():  # a start that is interrupted prints a traceback in the child
             process.start()
         theirs.close()
-        return _Worker(process, ours, guard)
+        return Worker(process, ours, guard)
 
-    def _listen(self, busy: list[_Worker], seconds: float) -> Iterator[WrittenSegment]:
-        """Take what the workers say within that time; a dead worker's last words come before its end."""
+    def _receive(self, busy: list[Worker], seconds: float) -> Iterator[WrittenSegment]:
+        """Handle the messages that come within that time; a dead worker's last message precedes its end."""
         by_connection = {worker.connection: worker for worker in busy}
         for connection in wait(list(by_connection), timeout=seconds):
             assert isinstance(connection, Connection)
             worker = by_connection[connection]
-            self._hearing = connection
+            self._receiving = connection
             try:
                 message: tuple[Any, ...] = connection.recv()
             except (EOFError, ConnectionResetError):
                 worker.gone = True
                 continue
-            self._hearing = None
+            self._receiving = None
             match message:
-                case ("segment", WrittenSegment() as segment, settled, peak):
-                    worker.done.update(settled)
+                case ("segment", WrittenSegment() as segment, recorded, peak):
+                    worker.done.update(recorded)
                     if segment.statuses.keys() - {Status.FAILED}:
-                        self._fruitless = 0
-                    self.peak_memory = max(self.peak_memory, peak)
+                        self._errors = 0
+                    self.worker_memory_peak = max(self.worker_memory_peak, peak)
                     yield segment
                 case ("kept", counts):
-                    self._tell(counts)
+                    self._report(counts)
                 case ("done", peak):
-                    self.peak_memory = max(self.peak_memory, peak)
+                    self.worker_memory_peak = max(self.worker_memory_peak, peak)
                     worker.task = None
                     worker.guard.idle()
                 case ("error", trace):
-                    log.error("reading %s failed:\n%s", worker.task and worker.task.source.name, trace)
-                    worker.verdict = Reason.READ_ERROR
-                    worker.process.kill()
-                    self._fruitless += 1
-                    if self._fruitless >= FRUITLESS:
-                        raise WorkerError(
-                            f"{FRUITLESS} unexpected errors in a row with nothing done in between; the last: "
-                            f"{trace.splitlines()[-1]} (logs/pipeline.log has them all)",
-                            DerlemError.exit_code,
-                        )
+                    self._count_error(worker, trace)
                 case ("fatal", text, exit_code):
                     raise WorkerError(text, exit_code)
 
-    def _enforce_deadlines(self, busy: list[_Worker]) -> None:
+    def _count_error(self, worker: Worker, trace: str) -> None:
+        log.error("reading %s failed:\n%s", worker.task and worker.task.source.name, trace)
+        worker.verdict = Reason.READ_ERROR
+        worker.process.kill()
+        self._errors += 1
+        if self._errors >= MAX_CONSECUTIVE_ERRORS:
+            raise WorkerError(
+                f"{MAX_CONSECUTIVE_ERRORS} unexpected errors in a row without an outcome in between; "
+                f"the last: {trace.splitlines()[-1]} (logs/pipeline.log has them all)"
+            )
+
+    def check_deadlines(self, busy: Iterable[Worker]) -> None:
+        """Kill workers whose present step exceeds its deadline.
+
+        The time of a step is what the coordinator has watched of it, in gaps between two checks of at most
+        MAX_GAP: while this process is suspended, or commits for long, no deadline comes nearer.
+        """
+        now = self._clock()
+        gap, self._checked = min(now - self._checked, MAX_GAP), now
         for worker in busy:
             if worker.task is None or worker.verdict is not None:
                 continue
-            deadline = self._job.ingest.deadline
-            if not worker.guard.item_id:
-                deadline = float("inf") if worker.task.no_read_deadline else deadline * STALL_FACTOR
-            if worker.guard.seconds > deadline:
+            if worker.guard.step != worker.step:
+                worker.step, worker.seconds = worker.guard.step, 0.0
+                continue
+            worker.seconds += gap
+            if worker.seconds > self._deadline(worker, worker.task):
                 worker.verdict = Reason.DEADLINE
                 worker.process.kill()
 
-    def _after(self, worker: _Worker) -> list[Task]:
-        """What remains to be done of a lost worker's task: all but the item that it was lost on.
+    def _deadline(self, worker: Worker, task: Task) -> float:
+        """Seconds that the worker's present step may take."""
+        if not worker.step:
+            return START_SECONDS
+        if worker.guard.item_id:
+            return self._job.ingest.deadline
+        return float("inf") if task.no_read_deadline else self._job.ingest.deadline * STALL_FACTOR
 
-        Where no item is known, because it was lost in a read, halves of the task narrow it down.
+    def remaining(self, worker: Worker, exit_code: int | None) -> list[Task]:
+        """What remains of a lost worker's task: all but the item that the worker was lost on.
+
+        Where a worker was killed, or suspended beyond a deadline, the item may not be the cause: the item is
+        tried once more, alone. Where no item is known, because the worker was lost in a read, halves of the
+        task narrow the item down.
         """
-        self._end(worker)
         task = worker.task
         if task is None:
             return []
-        self.deaths += 1
-        self._false_starts = 0 if worker.guard.seconds else self._false_starts + 1
-        if self._false_starts >= FALSE_STARTS:
+        self.workers_lost += 1
+        self._failed_starts = 0 if worker.guard.step else self._failed_starts + 1
+        if self._failed_starts >= MAX_FAILED_STARTS:
             raise WorkerError(
-                f"{FALSE_STARTS} worker processes in a row ended before they began "
-                f"(exit code {worker.process.exitcode}); is `ingest.memory_limit` too small?",
-                DerlemError.exit_code,
+                f"{MAX_FAILED_STARTS} worker processes in a row ended before they began their task "
+                f"(exit code {exit_code}); is `ingest.memory_limit` too small, or the system's limit?"
             )
         rest = replace(task, skip=frozenset(worker.done))
-        if worker.process.exitcode == -signal.SIGTERM:  # somebody wants it to end; no decoder does this
-            log.warning("a worker was told to end; its task begins anew")
+        if exit_code == -signal.SIGTERM or not worker.guard.step:  # no decoder does this
+            log.warning("a worker was ended from outside, or before it began; its task starts again")
             return [rest]
-        reason = worker.verdict or Reason.DECODER_CRASH
+        killed = Reason.WORKER_KILLED if exit_code == -signal.SIGKILL else Reason.DECODER_CRASH
+        reason = worker.verdict or killed
         culprit = worker.guard.item_id
         where = culprit or f"a read of {task.source.name}"
-        log.warning("lost a worker (exit code %s) on %s: %s", worker.process.exitcode, where, reason)
+        log.warning("lost a worker (exit code %s) on %s: %s", exit_code, where, reason)
+        if culprit and task.only is None and reason in (Reason.WORKER_KILLED, Reason.DEADLINE):
+            alone = replace(task, only=culprit)
+            return [replace(rest, skip=rest.skip | {culprit}), alone]
         if culprit:
-            return [replace(rest, settled={**task.settled, culprit: reason})]
-        if task.stop - task.start == 1:
-            return [replace(rest, condemned=reason)]
+            return [replace(rest, crashed={**task.crashed, culprit: reason})]
+        if task.only is not None or task.stop - task.start == 1:
+            return [replace(rest, task_failure=reason)]
         middle = (task.start + task.stop) // 2
         return [replace(rest, start=middle), replace(rest, stop=middle)]
 
-    def _end(self, worker: _Worker) -> None:
+    def _end(self, worker: Worker) -> None:
         worker.process.kill()
-        worker.process.join()  # a worker that finds its connection closed would tell of it in a traceback
+        worker.process.join()  # before its connection closes: the worker would print a traceback
         worker.connection.close()
 
 
 def _queue(task: Task, shared: deque[Task], pinned: dict[int, deque[Task]]) -> deque[Task]:
     return shared if task.partition is None else pinned[task.partition]
-
-
-def _allow_open_files() -> None:
-    """As many as this process may allow itself: the usual 1024 are for programs that ask with select."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-def _work(connection: Connection, guard: SharedGuard, job: Job) -> None:
-    """A worker's life: tasks in, segments out, until the coordinator is gone."""
-    from ..worker import ingest_task  # with its decoders, of which the coordinator needs none
-
-    exit_with_parent()  # before the limit: where memory is short, the start of a thread never returns
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the coordinator decides what an interrupt means
-    limit = int(job.ingest.memory_limit)
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    _allow_open_files()
-    gc.freeze()  # what is imported stays: collections need not look at it again and again
-
-    def emit(segment: WrittenSegment, settled: list[str]) -> None:
-        connection.send(("segment", segment, settled, _peak_memory()))
-
-    def tell(kept: Counter[str]) -> None:
-        connection.send(("kept", kept))
-
-    while True:
-        try:
-            task: Task = connection.recv()
-        except EOFError:
-            return
-        try:
-            ingest_task(task, job, guard, emit, tell)
-        except DerlemError as error:
-            connection.send(("fatal", str(error), error.exit_code))
-        except Exception as error:
-            if disk := disk_error(error):
-                connection.send(("fatal", str(disk), disk.exit_code))
-            else:
-                connection.send(("error", traceback.format_exc()))
-        else:
-            connection.send(("done", _peak_memory()))
-
-
-def _peak_memory() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

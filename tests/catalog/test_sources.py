@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from derlem.catalog.connection import read_catalog, write_catalog
+from derlem.catalog.item_rows import to_table
 from derlem.catalog.models import Item
 from derlem.catalog.segment_files import inspect
-from derlem.catalog.segments import merge
+from derlem.catalog.segments import merge, row_schema
 from derlem.catalog.sources import (
     BadProvenance,
     Declared,
@@ -21,7 +22,7 @@ from derlem.catalog.sources import (
 )
 from derlem.catalog.status import Reason
 from derlem.core.workspace import Workspace
-from derlem.pipeline.rows import announce
+from derlem.pipeline.outcomes import announce
 from derlem.pipeline.run import write_provenance
 from tests.factories.catalog import WHEN
 from tests.factories.segments import write_segment
@@ -50,10 +51,9 @@ def workspace(tmp_path: Path) -> Workspace:
         declare_sources(connection, [HOSTED, PLAIN])
         for name in ("hub", "loose"):
             listed = [item for item in items if item.source == name]
-            rows = [
+            for place, item in enumerate(listed):
                 announce(item, ordinal=place, license="CC0-1.0", run="r", at=WHEN)
-                for place, item in enumerate(listed)
-            ]
+            rows = to_table(listed, row_schema()).to_pylist()
             path = write_segment(made, 1, rows, source=name, kind="discover")
             merge(connection, [inspect(made, path)])
     return made

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from derlem.catalog.item_rows import from_row
 from derlem.catalog.segments import row_schema
 from derlem.core.workspace import Workspace
 from derlem.pipeline.segment_writer import SegmentWriter
@@ -28,9 +29,9 @@ def write_segment(
     for each in rows:
         if isinstance(each, tuple):
             row, image = each
-            writer.add_sample(row, image, extension, {"id": row["item_id"]})
+            writer.add_image(from_row(row), image, extension)
         else:
-            writer.add_row(each)
+            writer.add(from_row(each))
     written = writer.close()
     path = folder / f"{number:06d}.parquet"
     if written.tar is not None:

@@ -17,7 +17,7 @@ from PIL import Image
 from derlem.adapters.base import Adapter, SourceOptions, Partitioning
 from derlem.catalog.models import Failure, Item, Payload
 from derlem.catalog.status import Reason
-from derlem.pipeline import worker
+from derlem.media import convert
 
 class Options(SourceOptions):
     acts: list[str]
@@ -27,9 +27,21 @@ def picture(n):
     Image.new("RGB", (16, 16), (n % 256, n // 256 % 256, 7)).save(out, "PNG")
     return out.getvalue()
 
+def once(mark):
+    """Whether this is the first call with the mark, in any process."""
+    try:
+        open(__file__ + mark, "x").close()
+    except FileExistsError:
+        return False
+    return True
+
 def act(name):
     if name == "crash":
         os.kill(os.getpid(), signal.SIGSEGV)
+    if name == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if name == "killed_once" and once(".killed"):
+        os.kill(os.getpid(), signal.SIGKILL)
     if name == "hang":
         time.sleep(3600)
     if name == "slow":
@@ -40,18 +52,15 @@ def act(name):
         bytearray(1 << 44)
     if name == "raise":
         raise RuntimeError("a bug in an adapter")
-    if name == "end":  # once: whoever sends the signal does not know the item
-        told = __file__ + ".told"
-        if not os.path.exists(told):
-            open(told, "w").close()
-            os.kill(os.getpid(), signal.SIGTERM)
+    if name == "end" and once(".ended"):  # whoever sends the signal does not know the item
+        os.kill(os.getpid(), signal.SIGTERM)
 
-inner = worker.normalize
+inner = convert.normalize
 def normalize(data, options):
     if data.startswith(b"DECODE "):
         act(data[7:].decode())
     return inner(data, options)
-worker.normalize = normalize
+convert.normalize = normalize
 
 class FaultyAdapter(Adapter[Options]):
     Options = Options

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
 
 import pytest
+from pydantic import ValidationError
 
 from derlem.adapters.base import Context
 from derlem.adapters.registry import adapter_class
@@ -13,7 +17,7 @@ from derlem.catalog.sources import Declared
 from derlem.core.workspace import Workspace
 from derlem.media.media_options import MediaOptions
 from derlem.pipeline.executors.local import WorkerError
-from derlem.pipeline.ingest_options import IngestOptions
+from derlem.pipeline.ingest_options import MINIMUM_MEMORY, IngestOptions
 from derlem.pipeline.retry import retry
 from derlem.pipeline.run import start_run
 from derlem.pipeline.stages import checked_listings, run_discover, run_ingest
@@ -45,6 +49,9 @@ def ingest(
     ("fault", "outcome"),
     [
         ("decode_crash", ("rejected", "decoder_crash")),
+        ("decode_killed", ("failed", "worker_killed")),
+        ("decode_killed_once", ("rejected", "not_image")),  # its bytes, read alone
+        ("read_killed", ("failed", "worker_killed")),
         ("decode_hang", ("rejected", "deadline")),
         ("decode_exhaust", ("rejected", "out_of_memory")),
         ("decode_raise", ("failed", "read_error")),
@@ -108,3 +115,37 @@ def test_what_reading_taught_is_kept(workspace: Workspace, faulty: str) -> None:
         rows = connection.execute("SELECT caption, meta, detail FROM items ORDER BY uri").fetchall()
     assert rows[0][0] == "é" and json.loads(rows[0][1])["seen"] == "0"
     assert json.loads(rows[1][1])["evidence"] == 1 and rows[1][2] == "too slow"
+
+
+def test_a_worker_has_the_memory_limit_for_items_alone(workspace: Workspace, faulty: str) -> None:
+    """Mapped libraries do not count: they take more than a GiB of address space."""
+    limits = OPTIONS.model_copy(update={"memory_limit": MINIMUM_MEMORY})
+    assert set(ingest(workspace, faulty, ["ok"] * 20, limits=limits).values()) == {("ready", None)}
+
+
+def test_a_memory_limit_below_the_least_is_refused() -> None:
+    with pytest.raises(ValidationError, match="greater than or equal to 268435456"):
+        IngestOptions.model_validate({"memory_limit": "255MiB"})
+
+
+LIMITED = """
+import resource, sys
+from derlem.pipeline.executors.local_worker import limit_memory, mapped
+
+left = int(sys.argv[1]) * 2**20
+size = mapped() + left
+resource.setrlimit(resource.RLIMIT_AS, (size, size))
+print(limit_memory(4 * 2**30))
+soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+print(soft <= hard == size)
+"""
+
+
+@pytest.mark.parametrize(
+    ("left", "printed"), [(512, "None"), (100, r"the system limits a process to \d+ MiB .*\(ulimit -v\)")]
+)
+def test_the_system_s_limit_of_address_space_holds(left: int, printed: str) -> None:
+    """What it leaves of the memory limit is used; where that is too little, an error has the numbers."""
+    done = subprocess.run([sys.executable, "-c", LIMITED, str(left)], capture_output=True, text=True)
+    first, second = done.stdout.splitlines()
+    assert re.match(printed, first) and second == "True", done.stderr

@@ -5,15 +5,15 @@ from __future__ import annotations
 import logging
 from datetime import datetime
 
-import pyarrow as pa
 import pytest
 
 from derlem.catalog.connection import read_catalog, write_catalog
+from derlem.catalog.item_rows import to_table
 from derlem.catalog.models import Item
 from derlem.catalog.segments import row_schema
 from derlem.core.workspace import Workspace
 from derlem.pipeline.ingest_options import IngestOptions
-from derlem.pipeline.rows import announce
+from derlem.pipeline.outcomes import announce
 from derlem.pipeline.segment_store import SegmentStore
 
 
@@ -28,8 +28,8 @@ def opened(workspace: Workspace) -> SegmentStore:
 def add(store: SegmentStore, uri: str) -> None:
     """A segment with one item, and the tar of its pictures."""
     item = Item(source="s", uri=uri)
-    row = announce(item, ordinal=0, license="CC0-1.0", run="r", at=datetime(2026, 1, 2))
-    store.write_rows("s", "discover", "r", pa.Table.from_pylist([row], schema=row_schema()))
+    announce(item, ordinal=0, license="CC0-1.0", run="r", at=datetime(2026, 1, 2))
+    store.write_rows("s", "discover", "r", to_table([item], row_schema()))
     store.commit()
     number = max(path.stem for path in (store.workspace.store / "s").glob("*.parquet"))
     (store.workspace.store / "s" / f"{number}.tar").write_bytes(b"pictures")

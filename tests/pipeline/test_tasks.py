@@ -12,8 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from derlem.adapters.base import Partitioning, SourceOptions
+from derlem.catalog.item_rows import to_table
 from derlem.catalog.models import Item
-from derlem.pipeline.rows import announce
+from derlem.catalog.segments import row_schema
+from derlem.pipeline.outcomes import announce
 from derlem.pipeline.tasks import Task, cut, plan_items, plan_pages, read_plan
 from tests.factories.catalog import WHEN, insert_items, memory_catalog
 
@@ -22,15 +24,14 @@ SOURCE = SourceOptions(name="s", adapter="files", license="MIT")
 
 def catalog_with(items: list[Item]) -> duckdb.DuckDBPyConnection:
     connection = memory_catalog()
-    rows = [
-        announce(item, ordinal=place, license="MIT", run="r", at=WHEN) for place, item in enumerate(items)
-    ]
-    insert_items(connection, rows)
+    for place, item in enumerate(items):
+        announce(item, ordinal=place, license="MIT", run="r", at=WHEN)
+    insert_items(connection, to_table(items, row_schema()).to_pylist())
     return connection
 
 
 def planned(tasks: list[Task]) -> list[list[str]]:
-    return [[row["uri"] for row in read_plan(task)] for task in tasks]
+    return [[item.uri for item in read_plan(task)] for task in tasks]
 
 
 @settings(max_examples=40)
@@ -79,7 +80,7 @@ def test_pages_are_planned_apart_from_items(tmp_path: Path) -> None:
     items = plan_items(connection, SOURCE, Partitioning.FREE, tmp_path, "i", workers=2, batch=10)
     assert planned(items) == [["d.pdf"]]
     tasks = plan_pages(connection, SOURCE, tmp_path, "p", workers=2)
-    found = [row["locator"] for task in tasks for row in read_plan(task)]
+    found = [item.locator for task in tasks for item in read_plan(task)]
     assert found == ["page=1", "page=2", "page=10"]
 
 

@@ -153,7 +153,7 @@ def read(workspace: Workspace) -> Callable[..., Read]:
     def run(pdf: bytes, **settings: Any) -> Read:
         options = PdfOptions(**settings)
         path = workspace.cached(keep(workspace, pdf))
-        items = expand(path, Item("news", "a.pdf"), options)
+        items = expand(path.read_bytes(), Item("news", "a.pdf"), options).pages
         found = dict(read_pages(workspace, options, [item for item in items if item.reason is None]))
         missing = [Failure(item.reason) if item.reason else found[item.item_id] for item in items]
         return Read(items, missing)

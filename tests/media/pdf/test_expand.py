@@ -7,14 +7,12 @@ import pytest
 from derlem.catalog.models import Item, Rejected, item_id
 from derlem.catalog.status import Reason
 from derlem.media.pdf import PdfOptions, expand
-from derlem.storage.cache import keep
 
 
 @pytest.fixture
-def pages_of(workspace):
+def pages_of():
     def run(pdf: bytes, document: Item | None = None, **settings):
-        path = workspace.cached(keep(workspace, pdf))
-        return expand(path, document or Item("news", "a.pdf"), PdfOptions(**settings))
+        return expand(pdf, document or Item("news", "a.pdf"), PdfOptions(**settings)).pages
 
     return run
 

@@ -184,14 +184,14 @@ def test_three_bad_pages_of_eight(read, write_pdf, page, scan_jpeg, renderer):
 
 def test_the_cap_on_pixels_holds_when_reading_too(workspace, write_pdf, page):
     path = workspace.cached(keep(workspace, write_pdf([page()])))
-    items = expand(path, Item("news", "a.pdf"), PdfOptions())
+    items = expand(path.read_bytes(), Item("news", "a.pdf"), PdfOptions()).pages
     ((_, result),) = read_pages(workspace, PdfOptions(max_page_pixels=1000), items)
     assert result.reason is Reason.PAGE_TOO_LARGE
 
 
 def test_a_document_that_left_the_cache(workspace, write_pdf, page):
     path = workspace.cached(keep(workspace, write_pdf([page()] * 2)))
-    items = expand(path, Item("news", "a.pdf"), PdfOptions())
+    items = expand(path.read_bytes(), Item("news", "a.pdf"), PdfOptions()).pages
     path.unlink()
     results = dict(read_pages(workspace, PdfOptions(), items))
     assert [results[item.item_id].reason for item in items] == [Reason.MISSING] * 2
@@ -199,7 +199,7 @@ def test_a_document_that_left_the_cache(workspace, write_pdf, page):
 
 def test_a_document_that_changed_for_the_worse(workspace, write_pdf, page):
     path = workspace.cached(keep(workspace, write_pdf([page()] * 2)))
-    items = expand(path, Item("news", "a.pdf"), PdfOptions())
+    items = expand(path.read_bytes(), Item("news", "a.pdf"), PdfOptions()).pages
     path.write_bytes(b"%PDF-1.4 no more")
     results = dict(read_pages(workspace, PdfOptions(), items))
     assert [results[item.item_id].reason for item in items] == [Reason.PDF_DAMAGED] * 2
@@ -210,7 +210,7 @@ def test_documents_and_scattered_pages_together(workspace, write_pdf, page):
     for number in range(3):
         pdf = write_pdf([page(90 + number, 90, GRAY_TEXT) for _ in range(20)])
         path = workspace.cached(keep(workspace, pdf))
-        items += expand(path, Item("news", f"{number}.pdf"), PdfOptions())[::3]
+        items += expand(path.read_bytes(), Item("news", f"{number}.pdf"), PdfOptions()).pages[::3]
     consumed = 0
 
     def stream():
@@ -255,7 +255,7 @@ READER = (
     "from derlem.core.workspace import Workspace\n"
     "path, root, renderer = sys.argv[1:]\n"
     "options = PdfOptions(renderer=renderer)\n"
-    "items = expand(Path(path), Item('news', 'a.pdf'), options)\n"
+    "items = expand(Path(path).read_bytes(), Item('news', 'a.pdf'), options).pages\n"
     "list(read_pages(Workspace(Path(root)), options, items))\n"
 )
 
@@ -353,7 +353,7 @@ def test_pages_that_a_run_loses_are_drawn_alone(read, write_pdf, page, false_pop
 def test_a_crash_costs_one_page(workspace, write_pdf, page, renderer):
     path = workspace.cached(keep(workspace, write_pdf([page(1400 + i, 1400, GRAY_TEXT) for i in range(6)])))
     options = PdfOptions(renderer=renderer)
-    items = expand(path, Item("news", "a.pdf"), options)
+    items = expand(path.read_bytes(), Item("news", "a.pdf"), options).pages
     reading = read_pages(workspace, options, items)
     results = dict([next(reading)])
     for process in renderers():
@@ -368,7 +368,9 @@ def test_a_crash_costs_one_page(workspace, write_pdf, page, renderer):
 
 def test_giving_up_half_way_leaves_the_next_reader_in_peace(read, write_pdf, page, workspace):
     path = workspace.cached(keep(workspace, write_pdf([page(content=GRAY_TEXT)] * 5)))
-    reading = read_pages(workspace, PdfOptions(), expand(path, Item("news", "a.pdf"), PdfOptions()))
+    reading = read_pages(
+        workspace, PdfOptions(), expand(path.read_bytes(), Item("news", "a.pdf"), PdfOptions()).pages
+    )
     next(reading)
     reading.close()
     assert isinstance(read(write_pdf([page(content=RED_TEXT)])).results[0], Payload)
@@ -412,7 +414,7 @@ def account(workspace, pdf: bytes, options: PdfOptions) -> list[str]:
     """Read a whole document; the outcome of each page, or of the document."""
     path = workspace.cached(keep(workspace, pdf))
     try:
-        items = expand(path, Item("news", "a.pdf"), options)
+        items = expand(path.read_bytes(), Item("news", "a.pdf"), options).pages
     except Rejected as rejection:
         assert rejection.reason in (Reason.PDF_ENCRYPTED, Reason.PDF_DAMAGED, Reason.PDF_EMPTY)
         return [str(rejection.reason)]

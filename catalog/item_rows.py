@@ -1,0 +1,54 @@
+"""Items as Arrow tables and back: the one conversion between the typed form and files. Needs no database."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from operator import attrgetter
+from typing import Any
+
+import pyarrow as pa
+
+from .models import Item
+from .status import Reason, Status
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=str)
+_OBJECTS = ("meta", "locator_state")
+
+
+def dump(value: object) -> str:
+    """JSON as the catalog stores it: sorted keys, no spaces, characters unescaped."""
+    return "{}" if value == {} else _ENCODER.encode(value)
+
+
+def to_table(items: Sequence[Item], schema: pa.Schema) -> pa.Table:
+    """The items as rows of a segment, in the order given; `schema` is that of segments."""
+    columns = []
+    for name in schema.names:
+        column = list(map(attrgetter(name), items))
+        if name in _OBJECTS:
+            column = [dump(value) for value in column]
+        elif name == "conversations":
+            column = [dump(value) if value else None for value in column]
+        columns.append(column)
+    return pa.table(columns, schema=schema)
+
+
+def from_table(table: pa.Table) -> Iterator[Item]:
+    """The items of a table with columns of `items`; a column `segment` is left out."""
+    names = [name for name in table.column_names if name != "segment"]
+    for values in zip(*(table.column(name).to_pylist() for name in names), strict=True):
+        yield from_row(dict(zip(names, values, strict=True)))
+
+
+def from_row(row: Mapping[str, Any]) -> Item:
+    """The item of one row, whose JSON columns are text."""
+    fields = dict(row)
+    for name in _OBJECTS:
+        fields[name] = {} if fields[name] == "{}" else json.loads(fields[name])  # most hold nothing
+    if fields["conversations"] is not None:
+        fields["conversations"] = json.loads(fields["conversations"])
+    fields["status"] = Status(fields["status"])
+    if fields["reason"] is not None:
+        fields["reason"] = Reason(fields["reason"])
+    return Item(**fields)

@@ -1,0 +1,108 @@
+"""The worker process of the local executor: its limits, and its loop from tasks to messages."""
+
+from __future__ import annotations
+
+import gc
+import resource
+import signal
+import traceback
+from collections import Counter
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...core.durable import disk_error
+from ...core.errors import DerlemError
+from ...core.processes import exit_with_parent
+from ..ingest_options import MINIMUM_MEMORY
+from ..segment_writer import WrittenSegment
+from ..tasks import Job, Task
+
+if TYPE_CHECKING:
+    from .local import SharedGuard
+
+OPEN_FILES = 65_536
+"""Files and connections that a worker may have open, as far as the system allows."""
+
+
+class MemoryTooSmall(DerlemError):
+    """The system's limit of address space leaves a worker no memory for items."""
+
+
+def work(connection: Connection, guard: SharedGuard, job: Job) -> None:
+    """Take tasks and send segments until the coordinator is gone.
+
+    Messages: ("segment", WrittenSegment, item ids, peak), ("kept", counts), and at the end of each task
+    ("done", peak), ("error", traceback) or ("fatal", message, exit code); peak is memory in bytes.
+    """
+    from ..worker import ingest_task  # with its decoders, which the coordinator does not need
+
+    exit_with_parent()  # before the limit: where memory is short, the start of a thread never returns
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the coordinator handles interrupts
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _allow_open_files()
+    gc.freeze()  # imported objects stay: collections need not visit them again
+    too_small = limit_memory(int(job.ingest.memory_limit))
+
+    def emit(segment: WrittenSegment, recorded: list[str]) -> None:
+        connection.send(("segment", segment, recorded, _peak_memory()))
+
+    def report(kept: Counter[str]) -> None:
+        connection.send(("kept", kept))
+
+    while True:
+        try:
+            task: Task = connection.recv()
+        except EOFError:
+            return
+        try:
+            if too_small is not None:
+                raise too_small
+            ingest_task(task, job, guard, emit, report)
+        except DerlemError as error:
+            connection.send(("fatal", str(error), error.exit_code))
+        except Exception as error:
+            if disk := disk_error(error):
+                connection.send(("fatal", str(disk), disk.exit_code))
+            else:
+                connection.send(("error", traceback.format_exc()))
+        else:
+            connection.send(("done", _peak_memory()))
+
+
+def _allow_open_files() -> None:
+    """Raise the soft limit of open files; the usual 1024 is for programs that use select."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def limit_memory(memory: int) -> MemoryTooSmall | None:
+    """Let this process map `memory` bytes more than it has, or what the system's own limit leaves of that.
+
+    Libraries map more than a GiB that they never touch, so that only the growth means anything.
+    """
+    base = mapped()
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    limit = base + memory if hard == resource.RLIM_INFINITY else min(hard, base + memory)
+    if limit - base < MINIMUM_MEMORY:
+        return MemoryTooSmall(
+            f"the system limits a process to {limit / 2**20:.0f} MiB of address space (ulimit -v), of which "
+            f"a worker has mapped {base / 2**20:.0f} at its start; items need {MINIMUM_MEMORY / 2**20:.0f}"
+        )
+    resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
+    return None
+
+
+def mapped() -> int:
+    """The size of this process's address space in bytes; 0 where the system does not show it."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+    except OSError:
+        return 0
+    return pages * resource.getpagesize()
+
+
+def _peak_memory() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -1,0 +1,78 @@
+"""What an item becomes at each step: announced, ready, expanded, rejected, failed; items change in place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from ..catalog.models import Failure, Item, clean_text, now
+from ..catalog.status import Reason, Status
+
+if TYPE_CHECKING:
+    from ..media.image import NormalizedImage  # with its decoders, which the coordinator does not need
+
+UPDATABLE = frozenset({"caption", "conversations", "language", "license", "category"})
+"""Columns that reading an item may fill or correct."""
+
+WORKER_LOST: Mapping[Reason, str] = {
+    Reason.DECODER_CRASH: "the worker process crashed on this item",
+    Reason.WORKER_KILLED: "the worker process was killed on this item, again when the item was alone",
+    Reason.DEADLINE: "the item took longer than `ingest.deadline`",
+    Reason.READ_ERROR: "the adapter failed on this item; see the log",
+}
+"""The detail recorded for an item whose worker was lost."""
+
+
+def announce(item: Item, *, ordinal: int, license: str | None, run: str, at: datetime) -> Item:
+    """Complete an item that was listed just now; one with a reason gets its final status."""
+    detail = item.meta.get("detail")
+    item.ordinal = ordinal
+    item.license = item.license or license
+    item.caption = clean_text(item.caption or "") or None
+    if item.reason is not None:
+        item.status = item.reason.status
+        item.detail = None if detail is None else str(detail)
+    item.run, item.discovered_at, item.updated_at = run, at, at
+    return item
+
+
+def apply_updates(item: Item, updates: Mapping[str, Any]) -> None:
+    """Set the columns that reading the item gave; text is cleaned. ValueError for any other column."""
+    for column, value in updates.items():
+        if column not in UPDATABLE:
+            raise ValueError(f"an adapter may not set the column {column!r}")
+        if value is None:
+            continue
+        if column == "caption":
+            value = clean_text(value) or None
+        setattr(item, column, value)
+
+
+def make_ready(item: Item, image: NormalizedImage, run: str) -> None:
+    """The item has an image; the segment's writer fills its place."""
+    item.media_type = image.media_type
+    item.sha256, item.original_sha256, item.dhash = image.sha256, image.original_sha256, image.dhash
+    item.width, item.height, item.bytes = image.width, image.height, len(image.data)
+    item.meta = {**item.meta, **image.meta}
+    item.reason = item.detail = None
+    _finish(item, Status.READY, run)
+
+
+def make_expanded(item: Item, digest: str, size: int, pages: int, run: str) -> None:
+    """The item is a document of `size` bytes whose pages became items."""
+    item.media_type, item.original_sha256, item.bytes = "application/pdf", digest, size
+    item.meta = {**item.meta, "pages": pages}
+    _finish(item, Status.EXPANDED, run)
+
+
+def make_failed(item: Item, failure: Failure, run: str) -> None:
+    """The item is rejected or failed, by its reason; the failure's evidence is kept."""
+    item.reason, item.detail = failure.reason, failure.detail or None
+    item.meta = {**item.meta, **failure.meta}
+    _finish(item, failure.reason.status, run)
+
+
+def _finish(item: Item, status: Status, run: str) -> None:
+    item.status, item.run, item.updated_at = status, run, now()
+    item.attempts += 1
