@@ -1,12 +1,58 @@
-"""A process that ends with its parent: no worker outlives the process that takes its results."""
+"""Worker processes: they end with their parent, and do not import the program that started them."""
 
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.spawn as spawn
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from multiprocessing.connection import wait
+from multiprocessing.context import ForkServerContext, ForkServerProcess
+from typing import Any
+
+_patching = threading.Lock()
+
+
+class WorkerProcess(ForkServerProcess):
+    """A process forked from the fork server, without the parent's `__main__` module.
+
+    multiprocessing imports that module in every child. Workers need nothing of it, and a script that calls
+    `Project.run()` without `if __name__ == "__main__":` would run again in every worker.
+    """
+
+    @staticmethod
+    def _Popen(process_obj: Any) -> Any:  # noqa: N802 - multiprocessing's name
+        with _without_main():
+            return ForkServerProcess._Popen(process_obj)
+
+
+class WorkerContext(ForkServerContext):
+    """The multiprocessing context of all workers."""
+
+    Process = WorkerProcess
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """In the block, children that this thread starts get no `__main__` module."""
+    thread = threading.get_ident()
+    with _patching:
+        prepare = spawn.get_preparation_data
+
+        def prepare_without_main(name: str) -> dict[str, Any]:
+            data = prepare(name)
+            if threading.get_ident() == thread:
+                for key in ("init_main_from_name", "init_main_from_path"):
+                    data.pop(key, None)
+            return data
+
+        spawn.get_preparation_data = prepare_without_main
+        try:
+            yield
+        finally:
+            spawn.get_preparation_data = prepare
 
 
 def exit_with_parent(cleanup: Callable[[], None] | None = None) -> None:

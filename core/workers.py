@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
 from .errors import DerlemError
-from .processes import exit_with_parent
+from .processes import WorkerContext, exit_with_parent
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -22,6 +21,8 @@ class WorkerLost(DerlemError):
 def map_in_workers(work: Callable[[T], R], tasks: Iterable[T], workers: int) -> Iterator[R]:
     """Yield the results of `work` on every task, in the order in which they are finished.
 
+    Workers import the module of `work`, which must not be `__main__`.
+
     All tasks are taken from the iterable before the first result, while workers already run. One worker
     means this process. Raises what `work` raises, and WorkerLost for a worker that was killed.
     """
@@ -29,8 +30,7 @@ def map_in_workers(work: Callable[[T], R], tasks: Iterable[T], workers: int) -> 
         for task in list(tasks):
             yield work(task)
         return
-    context = multiprocessing.get_context("forkserver")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=exit_with_parent) as pool:
+    with ProcessPoolExecutor(workers, mp_context=WorkerContext(), initializer=exit_with_parent) as pool:
         futures: list[Future[R]] = []
         try:
             futures.extend(pool.submit(work, task) for task in tasks)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import signal
 import time
 from collections import deque
@@ -11,11 +10,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import ForkServerContext, ForkServerProcess
 from typing import Any
 
 from ...catalog.status import Reason, Status
 from ...core.errors import DerlemError
+from ...core.processes import WorkerContext, WorkerProcess
 from ...core.signals import defer_signals
 from ..segment_writer import WrittenSegment
 from ..tasks import Job, Report, Task
@@ -52,7 +51,7 @@ More than it takes to narrow a task of a million items down to one.
 class SharedGuard:
     """A worker's present item and since when, in memory that the coordinator reads when the worker cannot."""
 
-    def __init__(self, context: ForkServerContext) -> None:
+    def __init__(self, context: WorkerContext) -> None:
         self._item = context.RawArray("c", 33)
         self._since = context.RawValue("d", 0.0)
         self._ending = context.RawValue("b", 0)
@@ -109,7 +108,7 @@ class Worker:
     `verdict` is set when the coordinator gives the worker up; `gone` once its last message has arrived.
     """
 
-    process: ForkServerProcess
+    process: WorkerProcess
     connection: Connection
     guard: SharedGuard
     task: Task | None = None
@@ -128,7 +127,7 @@ class LocalExecutor:
 
     def __init__(self, job: Job, report: Report, clock: Callable[[], float] = time.monotonic) -> None:
         self._job, self._report, self._clock = job, report, clock
-        self._context = multiprocessing.get_context("forkserver")
+        self._context = WorkerContext()
         self._workers: dict[int, Worker] = {}
         self.worker_memory_peak = 0
         self.workers_lost = 0

@@ -30,16 +30,20 @@ exit_with_parent(lambda: pathlib.Path({path!r}).write_text("cleaned up"))
 time.sleep(600)
 """
 
-POOL = """
-import os, sys, time
-from derlem.core.workers import map_in_workers
+TASK = """
+import os, time
 
 def wait(folder):
     open(f"{folder}/{os.getpid()}", "w").close()
     time.sleep(600)
+"""
 
-if __name__ == "__main__":
-    list(map_in_workers(wait, [sys.argv[1]] * 2, 2))
+POOL = """
+import sys
+from derlem.core.workers import map_in_workers
+from task import wait
+
+list(map_in_workers(wait, [sys.argv[1]] * 2, 2))  # no guard: workers do not import this program
 """
 
 
@@ -74,6 +78,7 @@ def test_a_subprocess_ends_with_a_killed_parent(tmp_path: Path) -> None:
 def test_pool_workers_end_with_a_killed_parent(tmp_path: Path) -> None:
     program, folder = tmp_path / "program.py", tmp_path / "pids"
     program.write_text(POOL)
+    (tmp_path / "task.py").write_text(TASK)
     folder.mkdir()
     parent = subprocess.Popen([sys.executable, program, folder])
     wait_for(lambda: len(list(folder.iterdir())) == 2)
