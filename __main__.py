@@ -3,4 +3,10 @@
 from .cli import main
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    finally:
+        # When a KeyboardInterrupt leaves exec() of a string, as in the standard library's namedtuple, CPython
+        # marks the interpreter and, after `python -m`, ends the process by SIGINT whatever the exit code is.
+        # The next exec() clears the mark.
+        exec("0")

@@ -80,6 +80,19 @@ def test_a_run_that_is_told_to_end(
     assert f"derlem -c {config} run): {state}" in said
 
 
+def test_an_interrupt_inside_exec_ends_with_the_same_exit_code(
+    workspace: Workspace, faulty: str, tmp_path: Path
+) -> None:
+    """CPython marks the interpreter when an interrupt leaves exec(), and `python -m` then ends by SIGINT."""
+    config = tmp_path / "derlem.yaml"
+    source = {"name": "s", "adapter": faulty, "license": "MIT", "acts": ["list_interrupted"]}
+    config.write_text(yaml.safe_dump({"workspace": str(workspace.root), "sources": [source]}))
+    process = derlem(config, "discover")
+    _, said = process.communicate(timeout=60)
+    assert said.splitlines()[-1].startswith("Interrupted. Nothing that was committed is lost")
+    assert process.returncode == 128 + signal.SIGHUP, said
+
+
 def test_what_was_done_before_an_interrupt_is_kept(workspace: Workspace, faulty: str, tmp_path: Path) -> None:
     config = tmp_path / "derlem.yaml"
     source = {"name": "s", "adapter": faulty, "license": "MIT", "acts": ["read_slow"] * 600}
