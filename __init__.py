@@ -4,9 +4,9 @@
 only names from here.
 """
 
-from typing import TYPE_CHECKING, Any
-
 __version__ = "0.1.0"
+
+TYPE_CHECKING = False  # type checkers take it for true; importing it from `typing` would load that module
 
 if TYPE_CHECKING:
     from .adapters.base import Adapter, Context, Partitioning, SourceOptions
@@ -90,7 +90,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     for module, names in _HOMES.items():
         if name in names:
             from importlib import import_module

@@ -1,0 +1,115 @@
+"""`--dry-run` writes nothing anywhere, in every command."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from derlem.cli import main
+
+EVERY = {
+    "init": [["new.yaml"]],
+    "doctor": [[]],
+    "run": [[], ["--refresh"]],
+    "discover": [[], ["clipart"]],
+    "ingest": [[]],
+    "refresh": [[]],
+    "retry": [[], ["--reason", "timeout"]],
+    "sample": [[], ["--extend", "small"], ["--diff", "small", "small"]],
+    "build": [[], ["small"]],
+    "audit": [[]],
+    "status": [[], ["--watch"]],
+    "sql": [["FROM composition"], ["COPY items TO 'copied.csv'"]],
+    "withdraw": [["--source", "clipart"], ["--where", "ordinal < 3", "--purge"], ["--purge"]],
+    "catalog compact": [[]],
+    "catalog rebuild": [[]],
+    "catalog migrate": [[]],
+}
+"""Arguments to try, by command."""
+
+
+def commands(group: click.Group, prefix: str = "") -> Iterator[str]:
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if isinstance(command, click.Group):
+            yield from commands(command, f"{prefix}{name} ")
+        else:
+            yield prefix + name
+
+
+def digest(*folders: Path) -> dict[str, str]:
+    """Everything below the folders: kind, mode, time of change and content."""
+    found = {}
+    for folder in folders:
+        for path in sorted([folder, *folder.rglob("*")]):
+            status = path.lstat()
+            content = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+            found[str(path)] = f"{status.st_mode:o} {status.st_mtime_ns} {content}"
+    return found
+
+
+@pytest.fixture
+def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The working directory, the home, and the folder of temporary files, which a command leaves empty."""
+    folders = []
+    for name, variable in (("cwd", None), ("home", "HOME"), ("tmp", "TMPDIR")):
+        folder = tmp_path / name
+        folder.mkdir()
+        folders.append(folder)
+        if variable:
+            monkeypatch.setenv(variable, str(folder))
+    monkeypatch.chdir(folders[0])
+    monkeypatch.setattr("tempfile.tempdir", None)
+    return folders
+
+
+def sources(images: Path) -> list[dict[str, Any]]:
+    common = {"category": "{dir}", "caption": {"sidecar": ".txt"}, "license": "CC-PDDC"}
+    return [{"name": "clipart", "adapter": "files", "path": str(images), **common}]
+
+
+def test_every_command_is_tried() -> None:
+    assert set(commands(main)) == set(EVERY)
+
+
+@pytest.mark.parametrize("workspace", ["none", "discovered", "complete"])
+def test_nothing_is_written(
+    project: Callable[..., Any], demo: Path, tmp_path: Path, surroundings: list[Path], workspace: str
+) -> None:
+    images = Path(shutil.copytree(demo / "clipart" / "food", tmp_path / "images"))
+    (images / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    mine = project(sources(images), sample={"name": "small", "target": 9, "min_per_source": 0})
+    if workspace == "discovered":
+        mine.derlem("discover")
+    elif workspace == "complete":
+        mine.derlem("run")
+        mine.derlem("withdraw", "--where", "ordinal = 0")
+    *folders, temporary = [mine.config.parent, images, *surroundings]
+    before = digest(*folders)
+    for command in commands(main):
+        for arguments in EVERY[command]:
+            called = ["-c", str(mine.config), "--dry-run", *command.split(), *arguments]
+            result = CliRunner().invoke(main, called)
+            assert not isinstance(result.exception, Exception) or result.exit_code, result.output
+            assert digest(*folders) == before and not list(temporary.iterdir()), called
+            if workspace == "complete" and not any("COPY" in each for each in arguments):
+                assert result.exit_code == 0, (called, result.output, result.stderr)
+            if workspace == "none" and command in ("catalog compact", "catalog migrate", "ingest"):
+                assert result.exit_code == 1 and "there is no catalog" in result.stderr
+
+
+def test_the_trial_workspace_is_examined(project: Callable[..., Any], demo: Path) -> None:
+    mine = project(sources(demo / "clipart"))
+    mine.derlem("--test-mode", "discover")
+    assert not mine.work.exists()
+    rows = mine.derlem("--test-mode", "doctor", "--format", "csv").stdout
+    assert f"{mine.work}-test" in rows and "16 items" in rows
+    assert "none yet" in mine.derlem("doctor", "--format", "csv").stdout
