@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from derlem.catalog.models import Item, Rejected, item_id
 from derlem.catalog.status import Reason
 from derlem.media.pdf import PdfOptions, expand
+from tests.factories.pdf import Page, write_pdf
 
 
 @pytest.fixture
-def pages_of():
-    def run(pdf: bytes, document: Item | None = None, **settings):
+def pages_of() -> Callable[..., list[Item]]:
+    def run(pdf: bytes, document: Item | None = None, **settings: Any) -> list[Item]:
         return expand(pdf, document or Item("news", "a.pdf"), PdfOptions(**settings)).pages
 
     return run
 
 
-def test_pages_inherit_what_the_document_says(pages_of, write_pdf, page):
+def test_pages_inherit_what_the_document_says(pages_of: Callable[..., list[Item]]) -> None:
     document = Item(
         "news",
         "issues/1936.tar",
@@ -28,7 +32,7 @@ def test_pages_inherit_what_the_document_says(pages_of, write_pdf, page):
         license="LicenseRef-PublicDomain",
         meta={"title": "Akşam", "date": "1936-07-01"},
     )
-    pdf = write_pdf([page(width=100, height=200), page(width=300.5, height=200)])
+    pdf = write_pdf([Page(width=100, height=200), Page(width=300.5, height=200)])
     first, second = pages_of(pdf, document)
     assert (first.locator, second.locator) == ("a b.pdf#page=1", "a b.pdf#page=2")
     for number, item in enumerate((first, second), start=1):
@@ -42,19 +46,19 @@ def test_pages_inherit_what_the_document_says(pages_of, write_pdf, page):
     assert "pdf" not in document.meta
 
 
-def test_a_document_without_a_locator(pages_of, write_pdf, page):
-    assert [item.locator for item in pages_of(write_pdf([page()] * 2))] == ["page=1", "page=2"]
+def test_a_document_without_a_locator(pages_of: Callable[..., list[Item]]) -> None:
+    assert [item.locator for item in pages_of(write_pdf([Page()] * 2))] == ["page=1", "page=2"]
 
 
-def test_sizes_are_those_of_the_upright_visible_page(pages_of, write_pdf, page):
-    turned = page(width=100, height=200, entries=b"/Rotate 90")
-    cropped = page(width=100, height=200, entries=b"/CropBox[10 20 60 100]")
+def test_sizes_are_those_of_the_upright_visible_page(pages_of: Callable[..., list[Item]]) -> None:
+    turned = Page(width=100, height=200, entries=b"/Rotate 90")
+    cropped = Page(width=100, height=200, entries=b"/CropBox[10 20 60 100]")
     sizes = [item.meta["pdf"]["size"] for item in pages_of(write_pdf([turned, cropped]))]
     assert sizes == [[200.0, 100.0], [50.0, 80.0]]
 
 
-def test_impossible_pages_are_told_at_once(pages_of, write_pdf, page):
-    pdf = write_pdf([page(), page(width=8400, height=8400), page(missing=True), page()])
+def test_impossible_pages_are_told_at_once(pages_of: Callable[..., list[Item]]) -> None:
+    pdf = write_pdf([Page(), Page(width=8400, height=8400), Page(missing=True), Page()])
     assert [item.reason for item in pages_of(pdf)] == [None, Reason.PAGE_TOO_LARGE, Reason.PAGE_DAMAGED, None]
     assert [item.reason for item in pages_of(pdf, dpi=72)] == [None, None, Reason.PAGE_DAMAGED, None]
 
@@ -67,25 +71,25 @@ def test_impossible_pages_are_told_at_once(pages_of, write_pdf, page):
         (b"%PDF-1.7\n" + bytes(5000), Reason.PDF_DAMAGED),
     ],
 )
-def test_documents_in_name_only(pages_of, pdf, reason):
+def test_documents_in_name_only(pages_of: Callable[..., list[Item]], pdf: bytes, reason: Reason) -> None:
     with pytest.raises(Rejected) as caught:
         pages_of(pdf)
     assert caught.value.reason is reason
 
 
-def test_a_document_without_pages(pages_of, write_pdf):
+def test_a_document_without_pages(pages_of: Callable[..., list[Item]]) -> None:
     with pytest.raises(Rejected) as caught:
         pages_of(write_pdf([]))
     assert caught.value.reason in (Reason.PDF_EMPTY, Reason.PDF_DAMAGED)
 
 
-def test_an_encrypted_document(pages_of, write_pdf, page):
+def test_an_encrypted_document(pages_of: Callable[..., list[Item]]) -> None:
     key = b"/Encrypt<</Filter/Standard/V 1/R 2/P -4/O<%s>/U<%s>>>/ID[<00><00>]" % (b"ab" * 32, b"cd" * 32)
     with pytest.raises(Rejected) as caught:
-        pages_of(write_pdf([page()], trailer=key))
+        pages_of(write_pdf([Page()], trailer=key))
     assert caught.value.reason is Reason.PDF_ENCRYPTED
 
 
-def test_the_same_document_gives_the_same_pages(pages_of, write_pdf, page):
-    pdf = write_pdf([page()] * 3)
+def test_the_same_document_gives_the_same_pages(pages_of: Callable[..., list[Item]]) -> None:
+    pdf = write_pdf([Page()] * 3)
     assert pages_of(pdf) == pages_of(pdf)
