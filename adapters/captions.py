@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import codecs
 import json
+import logging
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, field_validator, model_validator
 
+from ..catalog.models import Item
 from ..catalog.status import Reason
 from ..core.options import StrictModel
 from .conversations import conversation
@@ -38,6 +42,10 @@ class CaptionOptions(StrictModel):
         "`language`, further lines are `code.utf8=caption`. json: an object. Default: json for a sidecar "
         "that ends in .json, else plain",
     )
+    encoding: str | None = Field(
+        default=None,
+        description="of sidecars that are neither UTF-8 nor UTF-16 with its mark, such as cp1254",
+    )
     key: str = Field(
         default="caption",
         description="json: the field with the caption, dots go deeper; a text, a list of texts (the first "
@@ -63,6 +71,11 @@ class CaptionOptions(StrictModel):
         """The format, given or derived from the suffix."""
         return self.format or ("json" if self.sidecar.lower().endswith(".json") else "plain")
 
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, value: str | None) -> str | None:
+        return known_encoding(value)
+
     @field_validator("language", "languages")
     @classmethod
     def _tags(cls, value: str | list[str] | None) -> str | list[str] | None:
@@ -84,6 +97,37 @@ class Sidecar(NamedTuple):
     meta: dict[str, Any]
 
 
+def known_encoding(value: str | None) -> str | None:
+    """The usual name of an encoding; ValueError if there is none of that name."""
+    try:
+        return value and codecs.lookup(value).name
+    except LookupError:
+        raise ValueError(f"there is no encoding {value!r}") from None
+
+
+class CaptionCount:
+    """Counts the captions of a source whose declaration names a place for them."""
+
+    def __init__(self, source: str, place: str) -> None:
+        self._source, self._place = source, place
+        self._items = self._captions = 0
+
+    def add(self, items: Iterable[Item]) -> None:
+        """Count items that will be read; a sidecar that is read later counts as a caption."""
+        for item in items:
+            if item.reason is None:
+                self._items += 1
+                later = "sidecar" in item.locator_state or "sidecars" in item.locator_state
+                self._captions += item.caption is not None or later
+
+    def warn(self, log: logging.Logger) -> None:
+        """One warning if no item has a caption."""
+        if self._items and not self._captions:
+            log.warning(
+                "%s: 0 of %s items have a caption in %s", self._source, f"{self._items:,}", self._place
+            )
+
+
 class Sidecars:
     """Which of some names are sidecars, and of which: `a.png` has `a.txt`, else `a.png.txt`.
 
@@ -99,10 +143,23 @@ class Sidecars:
                 self._by_stem[name[: -len(suffix)]] = name
             else:
                 others.append(name)
-        self._taken = {found for name in others if (found := self.of(name))}
+        claimed = {found for name in others if (found := self._exact(name))}
+        self._by_nfc = {
+            _nfc(stem): name
+            for stem, name in self._by_stem.items()
+            if not stem.isascii() and name not in claimed
+        }
+        self._taken = claimed | {found for name in others if (found := self.of(name))}
 
     def of(self, name: str) -> str | None:
-        """The sidecar of the file `name`, if it has one."""
+        """The sidecar of the file `name`, if it has one, even if their names are composed differently."""
+        found = self._exact(name)
+        if found is None and self._by_nfc and not name.isascii():
+            stem = name.rpartition(".")[0]
+            found = self._by_nfc.get(_nfc(stem)) or self._by_nfc.get(_nfc(name))
+        return found
+
+    def _exact(self, name: str) -> str | None:
         stem, _, extension = name.rpartition(".")
         found = None if "/" in extension else self._by_stem.get(stem)
         return found if found and found != name else self._by_stem.get(name)
@@ -112,10 +169,15 @@ class Sidecars:
         return name in self._taken
 
 
+def _nfc(name: str) -> str:
+    """One spelling of names that macOS and others write with combining characters."""
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
 def read_sidecar(data: bytes, options: CaptionOptions) -> Sidecar:
     """What the sidecar with the content `data` says of its image. Never raises: see CaptionOptions."""
     try:
-        text = decode(data)
+        text = decode(data, options.encoding)
         if options.form == "json":
             return _from_json(text, options)
         if options.form == "stamps":
@@ -130,15 +192,18 @@ def bad_sidecar(detail: str) -> Sidecar:
     return Sidecar({}, {"sidecar": {"reason": Reason.BAD_SIDECAR, "detail": detail}})
 
 
-def decode(data: bytes) -> str:
-    """Text of a sidecar: UTF-8, or UTF-16 with its mark; ValueError for anything else."""
+def decode(data: bytes, declared: str | None = None) -> str:
+    """Text of a sidecar: UTF-8, or UTF-16 with its mark, else in the declared encoding; ValueError."""
     if len(data) > MAX_SIDECAR:
         raise ValueError(f"more than {MAX_SIDECAR} bytes")
     encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
         return data.decode(encoding)
     except UnicodeDecodeError as error:
-        raise ValueError(f"not {encoding[:6].rstrip('-')} text at byte {error.start}") from error
+        if declared:
+            return data.decode(declared)
+        hint = "" if encoding == "utf-16" else " (`caption.encoding` names another one, such as cp1254)"
+        raise ValueError(f"not {encoding[:6].rstrip('-')} text at byte {error.start}{hint}") from error
 
 
 def language_tag(code: str) -> str:

@@ -108,6 +108,8 @@ def media_type(head: bytes) -> str:
         return _iso_media(head)
     if head[:3] == b"BZh" and head[4:10] in (b"1AY&SY", b"\x17rE8P\x90"):
         return "application/x-bzip2"
+    if head[1:4] == b"\x2aM\x18" and 0x50 <= head[0] < 0x60:  # a skippable frame first, as pzstd writes
+        return "application/zstd"
     if head[257:262] == b"ustar" or _is_old_tar(head):
         return "application/x-tar"
     if b"%PDF-" in head[:HEAD]:  # readers accept it anywhere in the first kilobyte
@@ -115,7 +117,7 @@ def media_type(head: bytes) -> str:
     if head[:2] == b"BM" and _is_bmp(head):
         return "image/bmp"
     if head[:4] in (b"\0\0\x01\0", b"\0\0\x02\0") and _is_icon(head):
-        return "image/x-icon"
+        return "image/x-icon" if head[2] == 1 else "image/x-win-cursor"
     return _text_type(head)
 
 

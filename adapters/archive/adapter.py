@@ -9,14 +9,23 @@ from collections.abc import Iterable, Iterator
 from math import inf
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from ...catalog.models import Failure, Item, Payload
 from ...catalog.status import Reason
 from ...core.config_values import ResolvedPath
 from ...core.sniff import ARCHIVES, HEAD, media_type
 from ..base import Adapter, Partitioning, SourceOptions
-from ..captions import MAX_SIDECAR, CaptionOptions, Sidecar, bad_sidecar, decode, read_sidecar
+from ..captions import (
+    MAX_SIDECAR,
+    CaptionCount,
+    CaptionOptions,
+    Sidecar,
+    bad_sidecar,
+    decode,
+    known_encoding,
+    read_sidecar,
+)
 from ..files.adapter import FIELDS, CategoryOf
 from ..names import escape, unescape
 from ..templates import Template
@@ -70,7 +79,17 @@ class ArchiveOptions(SourceOptions):
         "describes `left.jpg` alone. "
         "auto: for tars with an image and a text as neighbours, unless `caption` says where captions stand",
     )
+    names: str | None = Field(
+        default=None,
+        description="encoding of the names in zips that declare none, such as cp857; default: UTF-8, or a "
+        "guess, with a warning",
+    )
     limits: ArchiveLimits = Field(default=ArchiveLimits(), description="how much an archive may ask for")
+
+    @field_validator("names")
+    @classmethod
+    def _known_encoding(cls, value: str | None) -> str | None:
+        return known_encoding(value)
 
 
 class ArchiveAdapter(Adapter[ArchiveOptions]):
@@ -85,9 +104,13 @@ class ArchiveAdapter(Adapter[ArchiveOptions]):
         tree = Tree(source.path, without=self.context.workspace.root)
         counts = PairingCounts()
         items = self._items(source, tree, template, counts)
+        captions = CaptionCount(source.name, "a sidecar")
         while batch := list(itertools.islice(items, BATCH)):
+            captions.add(batch)
             yield batch
         counts.warn(source.name, log)
+        if source.caption:
+            captions.warn(log)
 
     def read(self, source: ArchiveOptions, items: Iterable[Item]) -> Iterator[tuple[str, Payload | Failure]]:
         """Read members archive by archive; a compressed one is unpacked once for all its items in a row."""
@@ -154,7 +177,7 @@ def _list_archive(
     """The items of one archive; the last one is the archive itself if it could not be read to its end."""
     empty = True
     try:
-        container = open_container(handle, source.limits)
+        container = open_container(handle, source.limits, source.names)
         for described in _described(source, container, counts):
             empty = False
             yield _member_item(source, uri, category(*_split(described.member.name)), described, container)
@@ -230,7 +253,7 @@ def _read_archive(
     source: ArchiveOptions, handle: int, items: Iterator[Item]
 ) -> Iterator[tuple[str, Payload | Failure]]:
     try:
-        container = open_container(handle, source.limits)
+        container = open_container(handle, source.limits, source.names)
     except ArchiveError as error:
         yield from _all_failed(items, Failure(error.reason, error.detail))
     except OSError as error:

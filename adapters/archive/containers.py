@@ -21,7 +21,7 @@ GAP = 2**14
 """Bytes that may lie between them."""
 
 _SMALL = 2**17
-_CHANGED = Failure(Reason.MISSING, "the archive is not the one that was listed")
+_CHANGED = zip.CHANGED
 _CUT = Failure(Reason.TRUNCATED, "the archive ends inside this member")
 
 
@@ -51,15 +51,18 @@ def open_tar(handle: File, limits: ArchiveLimits) -> PlainTar | PackedTar:
     raise ArchiveError(Reason.BAD_ARCHIVE, f"{kind} is no archive that can be read" if size else "empty")
 
 
-def open_container(handle: int, limits: ArchiveLimits) -> Container:
-    """The archive open as `handle`, its kind detected from its bytes; ArchiveError if it is none."""
+def open_container(handle: int, limits: ArchiveLimits, names: str | None = None) -> Container:
+    """The archive open as `handle`, its kind detected from its bytes; ArchiveError if it is none.
+
+    `names` is the encoding of a zip's names that declare none; None: guessed.
+    """
     try:
         return open_tar(handle, limits)
     except ArchiveError:
         size = size_of(handle)
         is_zip = media_type(read_at(handle, HEAD, 0)) == "application/zip"
         if is_zip or b"PK\5\6" in read_at(handle, 2**16, max(0, size - 2**16)):
-            return Zip(handle, size, limits)
+            return Zip(handle, size, limits, names)
         raise
 
 
@@ -132,18 +135,30 @@ class Zip:
     is_tar = False
     one_pass = False
 
-    def __init__(self, handle: int, size: int, limits: ArchiveLimits) -> None:
+    def __init__(self, handle: int, size: int, limits: ArchiveLimits, names: str | None = None) -> None:
         self._handle = handle
         self._size = size
         self._limits = limits
+        self._names = names
 
     def members(self) -> Iterator[Member]:
         """Read the central directory."""
-        return zip.members(self._handle, self._size, self._limits)
+        return zip.members(self._handle, self._size, self._limits, self._names)
 
     def read(self, places: Iterable[Place]) -> Iterator[bytes | Failure]:
         """Unpack each member on its own."""
-        return (zip.read(self._handle, place) for place in places)
+        for place in places:
+            outcome = zip.read(self._handle, place)
+            if outcome == _CHANGED and self._is_listed(place):
+                outcome = Failure(Reason.BAD_MEMBER, "its local header is damaged")
+            yield outcome
+
+    def _is_listed(self, place: Place) -> bool:
+        """Whether the directory still has a member at this place."""
+        try:
+            return any(member.place == place for member in self.members())
+        except ArchiveError:
+            return False
 
 
 def _checked(header: bytes, data: bytes, place: Place) -> bytes | Failure:

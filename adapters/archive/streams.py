@@ -160,7 +160,7 @@ class Unpacked:
             reader = zstandard.ZstdDecompressor(max_window_size=WINDOW).stream_reader(
                 cast("IO[bytes]", self._packed), read_size=CHUNK, read_across_frames=True, closefd=False
             )
-            self._next = functools.partial(reader.read, PIECE)
+            self._next = functools.partial(_next_frames, reader)
         else:
             magic, unpacker = _UNPACKERS[kind]
             self._next = _pieces(self._packed, magic, unpacker)
@@ -224,6 +224,16 @@ class _Packed:
         data = read_at(self._handle, size, self.count)
         self.count += len(data)
         return data
+
+
+def _next_frames(reader: zstandard.ZstdDecompressionReader) -> bytes:
+    """The next piece of a zstd file; b'' at the end, after which other formats ignore what follows, too."""
+    try:
+        return reader.read1(PIECE)  # read() would lose a piece that runs into damage
+    except zstandard.ZstdError as error:
+        if reader.tell() and "Unknown frame descriptor" in str(error):
+            return b""
+        raise
 
 
 def _pieces(packed: _Packed, magic: bytes, unpacker: Callable[[], Unpacker]) -> Callable[[], bytes]:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import bz2
 import io
+import logging
 import lzma
 import os
 import re
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 import zstandard
@@ -35,6 +36,16 @@ _RATIO_FLOOR = 2**24
 _GUESS = 512
 """Bytes of local header, name and extra fields that are read along with a member's data."""
 
+CHANGED = Failure(Reason.MISSING, "the archive is not the one that was listed")
+
+ENCODINGS = ("cp437", "cp857", "cp1254", "cp1252", "cp866", "cp1251")
+"""Encodings of names that are guessed, the one of the format first."""
+
+_LATIN = re.compile(r"[\x00-\x7fÀ-ÖØ-öø-ÿĞğİıŞşŒœŸ]*")
+_CYRILLIC = re.compile(r"[\x00-\x7fЀ-ӿ]*")
+
+log = logging.getLogger("derlem.archive")
+
 METHODS = {0: "stored", 8: "deflate", 12: "bzip2", 14: "lzma", 93: "zstd", 95: "xz"}
 """Compression methods that can be read."""
 
@@ -45,10 +56,11 @@ class _Directory(NamedTuple):
     shift: int  # what stands before the zip, in bytes: an unpacker, as a rule
 
 
-def members(handle: int, size: int, limits: ArchiveLimits) -> Iterator[Member]:
+def members(handle: int, size: int, limits: ArchiveLimits, names: str | None = None) -> Iterator[Member]:
     """The members of the zip open as `handle`, in the order of its directory, directories left out.
 
-    ArchiveError when the directory is damaged; the members before the damage stand.
+    `names` is the encoding of names that declare none and are not UTF-8; None: guessed. ArchiveError when
+    the directory is damaged; the members before the damage stand.
     """
     directory = _find_directory(handle, size)
     found: list[Member] = []
@@ -60,6 +72,7 @@ def members(handle: int, size: int, limits: ArchiveLimits) -> Iterator[Member]:
             found.append(member)
     except ArchiveError as error:
         problem = error
+    _decode_names(found, names)
     overlapping = _overlapping(found, directory.start)
     total = 0
     for number, member in enumerate(found):
@@ -81,7 +94,7 @@ def read(handle: int, place: Place) -> bytes | Failure:
     """The data of the member at `place`; never more than its listed size is unpacked."""
     block = os.pread(handle, _GUESS + place.packed, place.at)
     if len(block) < _LOCAL.size or block[:4] != b"PK\3\4":
-        return Failure(Reason.MISSING, "the archive is not the one that was listed")
+        return CHANGED
     local = _LOCAL.unpack_from(block)
     if local[2] & _ENCRYPTED:
         return Failure(Reason.ENCRYPTED, "encrypted")
@@ -304,4 +317,39 @@ def _decode(raw: bytes, flags: int, fields: dict[int, bytes]) -> str:
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError:
-        return raw.decode("cp437")
+        return _Undeclared(raw.decode("latin-1"))
+
+
+class _Undeclared(str):
+    """A name whose encoding is not known yet: its bytes as characters."""
+
+    __slots__ = ()
+
+
+def _decode_names(found: list[Member], declared: str | None) -> None:
+    """Decode the names of no known encoding, all of an archive alike."""
+    raw = {
+        at: member.name.encode("latin-1")
+        for at, member in enumerate(found)
+        if isinstance(member.name, _Undeclared)
+    }
+    encoding = declared or _guess_encoding(raw.values())
+    if raw and not declared and encoding != ENCODINGS[0]:
+        log.warning("names in a zip declare no encoding; they are read as %s (`names` sets it)", encoding)
+    for at, name in raw.items():
+        found[at] = found[at]._replace(name=name.decode(encoding, "surrogateescape"))
+
+
+def _guess_encoding(names: Collection[bytes]) -> str:
+    """The first of ENCODINGS in which all names are words of one alphabet, else the format's own."""
+    joined = b"".join(names)
+    for encoding in ENCODINGS:
+        try:
+            text = joined.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        letters = [letter for letter in text if letter.isalpha()]
+        accented = sum(not letter.isascii() for letter in letters)
+        if (_LATIN.fullmatch(text) and 2 * accented <= len(letters)) or _CYRILLIC.fullmatch(text):
+            return encoding
+    return ENCODINGS[0]

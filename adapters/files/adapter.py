@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 from collections.abc import Iterable, Iterator
@@ -12,7 +13,7 @@ from ...catalog.models import Failure, Item, Payload
 from ...catalog.status import Reason
 from ...core.config_values import ResolvedPath
 from ..base import Adapter, SourceOptions
-from ..captions import MAX_SIDECAR, CaptionOptions, Sidecar, Sidecars, bad_sidecar, read_sidecar
+from ..captions import MAX_SIDECAR, CaptionCount, CaptionOptions, Sidecar, Sidecars, bad_sidecar, read_sidecar
 from ..names import escape, unescape
 from ..templates import Template
 from ..tree import Folder, Tree, failure_from_os_error, open_below, root_of
@@ -21,6 +22,8 @@ BATCH = 2_000
 FIELDS = ("dir", "top", "parent", "name", "stem", "ext")
 """Template fields of a file or member: the folders below the root, the first and the last of them, the
 name, the name without and only with its extension (lower case, no dot)."""
+
+log = logging.getLogger("derlem.files")
 
 _KNOWN_FOLDERS = 10_000
 _NOTHING = Sidecar({}, {})
@@ -57,14 +60,19 @@ class FilesAdapter(Adapter[FilesOptions]):
         """List the files, folder by folder, sorted; nothing is opened."""
         template = Template(source.category, FIELDS)
         tree = Tree(source.path, hidden=source.hidden, without=self.context.workspace.root)
+        captions = CaptionCount(source.name, "a sidecar")
         batch: list[Item] = []
         for folder in tree.folders():
             batch += self._items(source, folder, template)
             while len(batch) >= BATCH:
+                captions.add(batch[:BATCH])
                 yield batch[:BATCH]
                 del batch[:BATCH]
         if batch:
+            captions.add(batch)
             yield batch
+        if source.caption:
+            captions.warn(log)
 
     def read(self, source: FilesOptions, items: Iterable[Item]) -> Iterator[tuple[str, Payload | Failure]]:
         """Read each file, and its sidecar, in the order given."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from itertools import islice
@@ -9,12 +10,15 @@ from itertools import islice
 from ...catalog.models import Failure, Item, Payload
 from ...core.errors import MissingExtra
 from ..base import Adapter, Partitioning
+from ..captions import CaptionCount
 from .dataset_options import HuggingfaceOptions
 from .layout import open_files, resolve
 from .listing import Listing
 from .reading import Reader
 
 BATCH = 2_000
+
+log = logging.getLogger("derlem.huggingface")
 
 
 class HuggingfaceAdapter(Adapter[HuggingfaceOptions]):
@@ -33,8 +37,12 @@ class HuggingfaceAdapter(Adapter[HuggingfaceOptions]):
             raise MissingExtra("the 'huggingface' adapter (datasets)", "huggingface")
         files = open_files(source)
         items = Listing(source, files, resolve(source, files)).items()
+        captions = CaptionCount(source.name, f"the column {source.columns.caption!r}")
         while batch := list(islice(items, BATCH)):
+            captions.add(batch)
             yield batch
+        if source.columns.caption:
+            captions.warn(log)
 
     def read(
         self, source: HuggingfaceOptions, items: Iterable[Item]

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import types
 
+from ...core.parquet_batches import batch_rows
 from .image_columns import LIST, Kind, Leaf, is_bytes
 
 READ_BYTES = 16 * 2**20
@@ -91,13 +92,7 @@ class ParquetRows(ColumnarFile):
         """Rows of one row group, decoded in small batches up to the last that is wanted."""
         if group >= self._file.num_row_groups:
             return
-        described = self._file.metadata.row_group(group)
-        heavy = sum(
-            described.column(at).total_uncompressed_size
-            for at in range(described.num_columns)
-            if described.column(at).path_in_schema.split(".")[0] in columns
-        )
-        size = max(1, min(LISTED_ROWS, READ_BYTES * max(described.num_rows, 1) // max(heavy, 1)))
+        size = batch_rows(self._file.metadata.row_group(group), columns, READ_BYTES, LISTED_ROWS)
         first, wanted = 0, 0
         for batch in self._file.iter_batches(size, row_groups=[group], columns=list(columns)):
             row = _reader(batch)
@@ -116,7 +111,9 @@ class ParquetRows(ColumnarFile):
 
     def _batches(self, group: int, columns: list[str]) -> Iterator[list[dict[str, Any]]]:
         if columns:
-            for batch in self._file.iter_batches(LISTED_ROWS, row_groups=[group], columns=columns):
+            tops = {path.partition(".")[0] for path in columns}
+            size = batch_rows(self._file.metadata.row_group(group), tops, READ_BYTES, LISTED_ROWS)
+            for batch in self._file.iter_batches(size, row_groups=[group], columns=columns):
                 yield batch.to_pylist()
         else:
             yield [{} for _ in range(self._file.metadata.row_group(group).num_rows)]

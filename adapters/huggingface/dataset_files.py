@@ -71,6 +71,8 @@ class Files(ABC):
 
     def trouble(self, path: str, error: Exception) -> FileTrouble | None:
         """What `error` means for the file at `path`; None if it does not come from the file."""
+        if isinstance(error, MemoryError):  # Arrow's is an ArrowException, too
+            return FileTrouble(Reason.OUT_OF_MEMORY, f"{path}: {_first_line(error)}")
         if isinstance(error, _DAMAGE):
             return FileTrouble(Reason.BAD_ARCHIVE, f"{path}: {_first_line(error)}")
         if isinstance(error, OSError):  # Arrow raises it without a number for damage, too

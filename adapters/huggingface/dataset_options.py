@@ -85,6 +85,12 @@ class HuggingfaceOptions(SourceOptions):
     data_files: str | list[str] | dict[str, str | list[str]] | None = Field(
         default=None, description="patterns of data files in the dataset, or such patterns by split"
     )
+    delimiter: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=1,
+        description="of csv; default: the one of , ; tab | that parts the header into the names of columns",
+    )
     columns: ColumnOptions = Field(default_factory=ColumnOptions)
     streaming: bool = Field(
         default=False,

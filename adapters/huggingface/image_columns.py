@@ -199,6 +199,8 @@ def _descend(
 
 def is_bytes(kind: pa.DataType) -> bool:
     """Whether a type is a string of bytes."""
+    if types.is_dictionary(kind):
+        return is_bytes(kind.value_type)
     return bool(
         types.is_binary(kind)
         or types.is_large_binary(kind)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -19,10 +19,14 @@ import pyarrow as pa
 
 from ...catalog.status import Reason
 from ...core.errors import ConfigError, DerlemError
+from ..urls.delimited import guess_delimiter
 from .dataset_files import Files, LocalFiles
 from .dataset_options import HuggingfaceOptions
 from .hub import HubFiles, token, without_token
-from .image_columns import Feature
+from .image_columns import USUAL_NAMES, Feature
+
+HEADER = 2**16
+"""Bytes of a header that are looked at."""
 
 FORMATS = frozenset({"parquet", "arrow", "webdataset", "imagefolder", "json", "csv"})
 
@@ -65,6 +69,11 @@ def resolve(source: HuggingfaceOptions, files: Files) -> Layout:
             f"the dataset's format is {form}; what can be read: {', '.join(sorted(FORMATS))}",
             key="dataset",
         )
+    if form == "csv" and builder.config.sep == ",":
+        delimiter = source.delimiter or _guessed_delimiter(source, files, data_files)
+        if delimiter != ",":
+            builder = _builder(source, files, sep=delimiter)
+            data_files = builder.config.data_files or {}
     splits = {
         str(split): [relative(str(path), files) for path in paths] for split, paths in data_files.items()
     }
@@ -110,11 +119,17 @@ class Listed:
         self._judging = partial(_judging, split, files)
         with self._judging():
             rows = layout.builder.as_streaming_dataset(split=split)
+            if rows.features is None:  # of JSON and CSV, before their first rows have been read
+                rows = rows._resolve_features()
             if rows.features is None:
                 raise ConfigError(
                     f"`datasets` cannot tell the columns of the split {split!r}: are its files sound?",
                     key="dataset",
                 )
+            if (
+                layout.format == "csv" and "__index_level_0__" in rows.features
+            ):  # pandas takes them for an index
+                raise ConfigError(f"rows of {split!r} have more fields than the header", key="dataset")
             self._rows = rows.decode(False)
         self.schema = self._rows.features.arrow_schema
         self.features: dict[str, Feature] = self._rows.features.to_dict()
@@ -150,7 +165,26 @@ def _judging(split: str, files: Files) -> Iterator[None]:
         raise ConfigError(f"`datasets` cannot read the split {split!r}: {text}", key="dataset") from error
 
 
-def _builder(source: HuggingfaceOptions, files: Files) -> Any:
+def _guessed_delimiter(source: HuggingfaceOptions, files: Files, data_files: Mapping[Any, Any]) -> str:
+    """The delimiter that parts the first header into the columns that the source names."""
+    columns = source.columns.model_dump(exclude_none=True)
+    image = columns.pop("image", None)
+    wanted = [*columns.values(), *([image] if isinstance(image, str) else image or [])]
+    for paths in data_files.values():
+        for path in paths:
+            name = relative(str(path), files)
+            if not name.endswith(".csv"):
+                return ","  # compressed: `datasets` unpacks it
+            with files.guarded(name), files.fetch(name).open("rb") as file:
+                header = file.readline(HEADER).decode("utf-8-sig", "replace")
+            if wanted:
+                return guess_delimiter(header, wanted)
+            parted = (guess_delimiter(header, [usual]) for usual in USUAL_NAMES)
+            return next((found for found in parted if found != ","), ",")
+    return ","
+
+
+def _builder(source: HuggingfaceOptions, files: Files, **more: Any) -> Any:
     from datasets import disable_progress_bars, load_dataset_builder
     from datasets.exceptions import DatasetsError
 
@@ -160,10 +194,10 @@ def _builder(source: HuggingfaceOptions, files: Files) -> Any:
         name, path = str(files.root), Path(source.dataset)
         if path.is_file():
             data_files = path.name
-        options: dict[str, Any] = {}
+        options = dict(more)
     elif isinstance(files, HubFiles):
         name = f"hf://datasets/{files.repository}"
-        options = {"revision": files.commit, "token": token()}
+        options = {"revision": files.commit, "token": token(), **more}
     with files.guarded(source.dataset):
         try:
             return load_dataset_builder(name, name=source.config, data_files=data_files, **options)

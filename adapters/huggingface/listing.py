@@ -13,13 +13,14 @@ from pyarrow import types
 
 from ...catalog.models import Item, item_id
 from ...catalog.status import Reason
+from ...core.errors import ConfigError
 from ..archive.webdataset import PairingCounts
 from . import layout as layouts
 from .columnar import ArrowRows, ColumnarFile, ParquetRows
 from .dataset_files import Files, FileTrouble, LocalFiles, inside
 from .dataset_options import HuggingfaceOptions
 from .fields import BadRow, Fields, names_in
-from .image_columns import Feature, Kind, Leaf, Reference, leaves, references
+from .image_columns import Feature, Kind, Leaf, Reference, is_bytes, leaves, references
 from .layout import Layout
 from .tars import TarFile, TarRow, keyless
 
@@ -194,7 +195,11 @@ class Listing:
         return plain, {"paths": [plain]}
 
     def _fields(self, schema: pa.Schema, features: Mapping[str, Feature], places: Sequence[Leaf]) -> Fields:
-        return Fields(self._source, features, names_in(_nested(schema)), {leaf.column for leaf in places})
+        fields = Fields(self._source, features, names_in(_nested(schema)), {leaf.column for leaf in places})
+        for key, name in self._source.columns.model_dump(exclude={"image"}, exclude_none=True).items():
+            if name in schema.names and is_bytes(schema.field(name).type):
+                raise ConfigError(f"the column {name!r} holds bytes, not text", key=f"columns.{key}")
+        return fields
 
     def _row(
         self,

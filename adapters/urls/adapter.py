@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -17,20 +18,23 @@ from ...core.errors import ConfigError, MissingExtra
 from ...core.options import StrictModel
 from ...core.suggest import did_you_mean
 from ..base import Adapter, Partitioning, SourceOptions
-from ..captions import language_tag
+from ..captions import CaptionCount, language_tag
 from ..conversations import conversation
 from ..http.fetch_options import SourceLimits
 from ..http.urls import UrlError, host_of
 from ..names import escape
 from ..templates import Template
 from ..tree import Tree
-from .lists import UNREADABLE, Format, Rows, columns, format_of, read_rows
+from .lists import UNREADABLE, Format, Rows, UrlList, format_of
 
 BLOCK = 1_000
 """URLs of a host with one partition key: of a large host, several workers take a part."""
 
 COUNTED = 200_000
 """Hosts whose URLs are counted at a time."""
+
+
+log = logging.getLogger("derlem.urls")
 
 
 class ColumnOptions(StrictModel):
@@ -65,6 +69,12 @@ class UrlsOptions(SourceOptions):
         min_length=1, description="a list, a folder of lists, or a glob; .gz, .bz2, .xz and .zst are unpacked"
     )
     format: Format | None = Field(default=None, description="default: derived from the names of the lists")
+    delimiter: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=1,
+        description="of csv; default: the one of , ; tab | that parts the header into the names of columns",
+    )
     columns: ColumnOptions = Field(default_factory=ColumnOptions)
     limits: SourceLimits = Field(
         default_factory=SourceLimits,
@@ -89,9 +99,14 @@ class UrlsAdapter(Adapter[UrlsOptions]):
         if not lists:
             raise ConfigError(f"there are no lists at {source.path}", key="path")
         partition_keys = _PartitionKeys()
+        captions = CaptionCount(source.name, f"the column {source.columns.caption!r}")
         for number, (name, path, form) in enumerate(lists):
+            mapped = source.columns
+            listed = UrlList(path, form, mapped.url, mapped.named.keys(), source.delimiter)
             try:
-                reader = _Reader(source, name, columns(path, form), partition_keys)
+                reader = _Reader(source, name, listed.columns(), partition_keys)
+            except MemoryError:
+                raise  # Arrow's is an ArrowException, too; it says nothing about the list
             except UNREADABLE as error:
                 yield [_damaged(source, name, str(error))]
                 continue
@@ -101,10 +116,16 @@ class UrlsAdapter(Adapter[UrlsOptions]):
                 yield [_damaged(source, name, error.message)]
                 continue
             try:
-                for rows in read_rows(path, form):
-                    yield reader.items(rows)
+                for rows in listed.rows():
+                    items = reader.items(rows)
+                    captions.add(items)
+                    yield items
+            except MemoryError:
+                raise
             except UNREADABLE as error:
                 yield [_damaged(source, name, str(error))]
+        if source.columns.caption:
+            captions.warn(log)
 
     def read(self, source: UrlsOptions, items: Iterable[Item]) -> Iterator[tuple[str, Payload | Failure]]:
         """Fetch the URLs, in whatever order their hosts allow."""
@@ -146,6 +167,8 @@ class _Reader:
                     f"(it has: {', '.join(found) or 'none'})",
                     key=f"columns.{option}",
                 )
+            if list(found).count(column) > 1:
+                raise ConfigError(f"{name} has several columns {column!r}", key=f"columns.{option}")
         if source.category and mapped.category:
             raise ConfigError("give either a template or a column for the category", key="category")
         self._columns = mapped
@@ -174,7 +197,7 @@ class _Reader:
             category = self._fixed
             if category is None:
                 category = self._category(row, url, host)
-            caption = _text(row.pop(mapped.caption, None)) if mapped.caption else None
+            caption = self._caption(row) if mapped.caption else None
             item = Item(
                 self._source,
                 url,
@@ -188,6 +211,16 @@ class _Reader:
                 self._fill(item, row)
             items.append(item)
         return items
+
+    def _caption(self, row: dict[str, Any]) -> str | None:
+        """The caption; a value that is no text leaves a note."""
+        column = self._columns.caption or ""
+        value = row.pop(column, None)
+        try:
+            return _text(value)
+        except ValueError as error:
+            row["bad_value"] = f"{column}: {error}"
+            return None
 
     def _category(self, row: dict[str, Any], url: str, host: str) -> str:
         column = self._columns.category
@@ -203,10 +236,14 @@ class _Reader:
         """Set the columns that few lists have; values that make no sense stay in `meta`, with a note."""
         mapped = self._columns
         if mapped.license:
-            item.license = _text(row.pop(mapped.license, None))
-        if mapped.language and (language := _text(row.get(mapped.language))):
             try:
-                item.language = language_tag(language)
+                item.license = _text(row.get(mapped.license))
+                row.pop(mapped.license, None)
+            except ValueError as error:
+                row["bad_value"] = f"{mapped.license}: {error}"
+        if mapped.language and row.get(mapped.language):
+            try:
+                item.language = language_tag(_text(row[mapped.language]) or "")
                 del row[mapped.language]
             except ValueError as error:
                 row["bad_value"] = f"{mapped.language}: {error}"
@@ -243,9 +280,11 @@ def _damaged(source: UrlsOptions, name: str, detail: str) -> Item:
 
 
 def _text(value: object) -> str | None:
-    """A value as text; of a list, the first that says something."""
+    """A value as text; of a list, the first that is not empty. ValueError for an object."""
     if isinstance(value, list):
         value = next((entry for entry in value if entry), None)
+    if isinstance(value, dict | list):
+        raise ValueError("an object is no text")
     return None if value is None or value == "" else str(value)
 
 

@@ -7,27 +7,27 @@ import codecs
 import csv
 import gzip
 import io
+import itertools
 import json
 import lzma
 import math
-from collections.abc import Iterator
+import re
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Literal, cast
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import zstandard
+
+from . import parquet_rows
+from .delimited import Delimited, guess_delimiter
 
 BATCH = 10_000
 """Rows at a time."""
 
 SAMPLE = 1_000
 """Rows from which the columns of a JSON list are derived."""
-
-MAX_FIELD = 2**20
-"""Characters of one CSV field; a longer one is a quote that was never closed."""
 
 Format = Literal["txt", "csv", "tsv", "jsonl", "parquet"]
 
@@ -42,8 +42,10 @@ _FORMATS: dict[str, Format] = {
 
 _PACKED = (".gz", ".bz2", ".xz", ".zst")
 
-UNREADABLE = (OSError, EOFError, lzma.LZMAError, zstandard.ZstdError, pa.ArrowInvalid, csv.Error)
-"""What opening or reading a damaged list may raise."""
+UNREADABLE = (OSError, EOFError, lzma.LZMAError, zstandard.ZstdError, pa.ArrowException, csv.Error)
+"""What opening or reading a damaged list may raise. A pa.ArrowMemoryError is among them and is no damage."""
+
+_LARGE_NUMBER = re.compile(r"\d[eE]\+?\d{3}|\d{309}")
 
 
 @dataclass(slots=True)
@@ -53,52 +55,94 @@ class Rows:
     good: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
     bad: list[tuple[int, str]] = field(default_factory=list)
 
+    def add(self, number: int, row: dict[str, Any] | str) -> None:
+        """Take a row in, or what is wrong with it."""
+        if isinstance(row, str):
+            self.bad.append((number, row))
+        else:
+            self.good.append((number, row))
+
 
 def format_of(path: Path) -> Format | None:
-    """The format that a list's name tells, compressed or not; None if it tells none."""
+    """The format that a list's name has, compressed or not; None if it has none of them."""
     suffixes = path.suffixes
     if suffixes and suffixes[-1].lower() in _PACKED:
         suffixes.pop()
     return _FORMATS.get(suffixes[-1].lower()) if suffixes else None
 
 
-def columns(path: Path, form: Format) -> list[str]:
-    """Names of a list's columns; for JSON, those of the first rows. Raises one of UNREADABLE."""
-    if form == "txt":
-        return ["url"]
-    if form == "parquet":
-        return list(pq.read_schema(path).names)
-    with _text(path) as file:
-        if form == "jsonl":
-            names: dict[str, None] = {}
-            for line in islice(file, SAMPLE):
-                names |= dict.fromkeys(_object(line) or ())
-            return list(names)
-        return next(_reader(file, form), [])
+@dataclass(frozen=True, slots=True)
+class UrlList:
+    """One list. `url` names its column of URLs, `texts` all columns that the source maps."""
 
+    path: Path
+    form: Format
+    url: str = "url"
+    texts: Collection[str] = ()
+    delimiter: str | None = None
+    """Of csv; None: guessed from the header."""
 
-def read_rows(path: Path, form: Format) -> Iterator[Rows]:
-    """The rows of a list in batches. Raises one of UNREADABLE, after what could be read."""
-    if form == "parquet":
-        yield from _parquet(path)
-        return
-    with _text(path) as file:
-        rows = {"txt": _lines, "jsonl": _objects}.get(form, _table)(file, form)
+    def columns(self) -> list[str]:
+        """Names of the columns; for JSON, those of the first rows. Raises one of UNREADABLE."""
+        if self.form == "txt":
+            return ["url"]
+        if self.form == "parquet":
+            return parquet_rows.names_of(self.path)
+        with _text(self.path) as file:
+            if self.form == "jsonl":
+                names: dict[str, None] = {}
+                for line in itertools.islice(file, SAMPLE):
+                    names |= dict.fromkeys(_object(line) or ())
+                return list(names)
+            return self._delimited(file).names
+
+    def rows(self) -> Iterator[Rows]:
+        """The rows in batches. Raises one of UNREADABLE, after what could be read."""
         batch = Rows()
-        for number, row in rows:
-            if isinstance(row, str):
-                batch.bad.append((number, row))
-            else:
-                batch.good.append((number, row))
-            if len(batch.good) + len(batch.bad) >= BATCH:
+        try:
+            for number, row in self._rows():
+                batch.add(number, row)
+                if len(batch.good) + len(batch.bad) >= BATCH:
+                    yield batch
+                    batch = Rows()
+        except UNREADABLE:
+            if batch.good or batch.bad:
                 yield batch
-                batch = Rows()
+            raise
         if batch.good or batch.bad:
             yield batch
 
+    def _rows(self) -> Iterator[tuple[int, dict[str, Any] | str]]:
+        if self.form == "parquet":
+            for rows in parquet_rows.rows(self.path, self.texts):
+                yield from rows
+            return
+        with _text(self.path) as file:
+            if self.form == "txt":
+                yield from _lines(file)
+            elif self.form == "jsonl":
+                yield from _objects(file)
+            else:
+                yield from self._records(file)
 
-_Row = tuple[int, dict[str, Any] | str]
-"""A row's number and its values by column, or what is wrong with it."""
+    def _records(self, file: IO[str]) -> Iterator[tuple[int, dict[str, Any] | str]]:
+        table = self._delimited(file)
+        for number, fields in table.rows():
+            if isinstance(fields, str):
+                yield number, fields
+            elif not all(map(_is_text, fields)):
+                yield number, parquet_rows.NOT_TEXT
+            else:
+                yield number, dict(zip(table.names, fields, strict=True))
+
+    def _delimited(self, file: IO[str]) -> Delimited:
+        delimiter = self.delimiter or ("\t" if self.form == "tsv" else None)
+        lines: Iterator[str] = iter(file)
+        if delimiter is None:
+            header = next(lines, "")
+            delimiter = guess_delimiter(header, [self.url])
+            lines = itertools.chain([header] if header else [], lines)
+        return Delimited(lines, delimiter=delimiter, url=self.url, raw=self.form == "tsv")
 
 
 def _text(path: Path) -> IO[str]:
@@ -125,15 +169,15 @@ def _bytes(path: Path) -> IO[bytes]:
     return path.open("rb")
 
 
-def _lines(file: IO[str], form: str) -> Iterator[_Row]:
-    """One URL per line; empty lines and those that begin with # say nothing."""
+def _lines(file: IO[str]) -> Iterator[tuple[int, dict[str, Any] | str]]:
+    """One URL per line; empty lines and those that begin with # are comments."""
     for number, line in enumerate(file, start=1):
         line = line.strip()
         if line and not line.startswith("#"):
-            yield number, {"url": line} if _sound(line) else "bytes that are not UTF-8"
+            yield number, {"url": line} if _is_text(line) else parquet_rows.NOT_TEXT
 
 
-def _objects(file: IO[str], form: str) -> Iterator[_Row]:
+def _objects(file: IO[str]) -> Iterator[tuple[int, dict[str, Any] | str]]:
     for number, line in enumerate(file, start=1):
         if line.strip():
             row = _object(line)
@@ -146,33 +190,25 @@ def _object(line: str) -> dict[str, Any] | None:
         line.encode()
         if "\\ud" in line.lower():
             json.dumps(row, ensure_ascii=False).encode()  # JSON can spell halves of characters
+        if _LARGE_NUMBER.search(line):
+            row = _representable(row)
     except (ValueError, RecursionError):
         return None
     return row if isinstance(row, dict) else None
 
 
-def _table(file: IO[str], form: str) -> Iterator[_Row]:
-    reader = _reader(file, form)
-    names: list[str] = next(reader, [])
-    width = len(names)
-    for row in reader:
-        if not row:
-            continue
-        number = reader.line_num
-        if len(row) != width:
-            yield number, f"{len(row)} fields instead of {width}"
-        elif not all(map(_sound, row)):
-            yield number, "bytes that are not UTF-8"
-        else:
-            yield number, dict(zip(names, row, strict=True))
+def _representable(value: Any) -> Any:
+    """A value without the numbers that overflow a double: as NaN, they are nobody's value."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value if abs(value) < 2**1024 else None
+    if isinstance(value, dict):
+        return {name: _representable(inner) for name, inner in value.items()}
+    return [_representable(inner) for inner in value] if isinstance(value, list) else value
 
 
-def _reader(file: IO[str], form: str) -> Any:
-    csv.field_size_limit(MAX_FIELD)
-    return csv.reader(file, delimiter="\t" if form == "tsv" else ",")
-
-
-def _sound(text: str) -> bool:
+def _is_text(text: str) -> bool:
     if text.isascii():
         return "\0" not in text
     try:
@@ -180,40 +216,3 @@ def _sound(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return "\0" not in text
-
-
-def _parquet(path: Path) -> Iterator[Rows]:
-    with pq.ParquetFile(path) as file:
-        names = [field.name for field in file.schema_arrow if not _is_bytes(field.type)]
-        first = 1
-        for batch in file.iter_batches(BATCH, columns=names):
-            values = [_values(column) for column in batch.columns]
-            rows = zip(*values, strict=True) if values else iter(())
-            found = [dict(zip(names, row, strict=True)) for row in rows]
-            yield Rows(list(enumerate(found, start=first)))
-            first += batch.num_rows
-
-
-def _is_bytes(kind: pa.DataType) -> bool:
-    """Columns of bytes are payloads or digests: nothing that a text of metadata can hold."""
-    types = pa.types
-    return bool(types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind))
-
-
-def _values(column: pa.Array) -> list[Any]:
-    kind = column.type
-    if pa.types.is_floating(kind):
-        numbers = column.to_pylist()
-        return [number if number is not None and math.isfinite(number) else None for number in numbers]
-    if pa.types.is_nested(kind):
-        return [_finite(value) for value in column.to_pylist()]
-    return list(column.to_pylist())
-
-
-def _finite(value: Any) -> Any:
-    """A nested value without NaN and infinity, which JSON cannot say."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {name: _finite(inner) for name, inner in value.items()}
-    return [_finite(inner) for inner in value] if isinstance(value, list) else value

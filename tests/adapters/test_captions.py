@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from derlem.adapters.captions import MAX_SIDECAR, CaptionOptions, read_sidecar
+from derlem.adapters.captions import MAX_SIDECAR, CaptionOptions, Sidecars, read_sidecar
 
 STAMPS = CaptionOptions(format="stamps", languages=["tr", "en"])
 JSON = CaptionOptions(sidecar=".json")
@@ -128,6 +128,28 @@ def test_a_broken_conversation_leaves_the_caption() -> None:
 def test_never_raises(data: bytes, options: CaptionOptions) -> None:
     said = read_sidecar(data, options)
     assert ("sidecar" in said.meta) or isinstance(said.updates.get("caption", ""), str)
+
+
+def test_encodings() -> None:
+    text = "Şişli'de güneş"
+    declared = CaptionOptions(sidecar=".txt", encoding="cp1254")
+    for encoding in ("utf-8", "utf-8-sig", "utf-16", "cp1254"):
+        assert read_sidecar(text.encode(encoding), declared).updates == {"caption": text}
+    undeclared = read_sidecar(text.encode("cp1254"), CaptionOptions(sidecar=".txt"))
+    assert undeclared.updates == {} and "caption.encoding" in undeclared.meta["sidecar"]["detail"]
+    with pytest.raises(ValidationError, match="no encoding"):
+        CaptionOptions(sidecar=".txt", encoding="klingon")
+
+
+def test_names_composed_in_two_ways() -> None:
+    composed, decomposed = unicodedata.normalize("NFC", "güneş"), unicodedata.normalize("NFD", "güneş")
+    for image, text in ((composed, decomposed), (decomposed, composed)):
+        sidecars = Sidecars(".txt", [f"{image}.png", f"{text}.txt", "a.png"])
+        assert sidecars.of(f"{image}.png") == f"{text}.txt" and sidecars.taken(f"{text}.txt")
+        assert sidecars.of("a.png") is None
+    both = Sidecars(".txt", [f"{composed}.png", f"{decomposed}.png", f"{composed}.txt"])
+    assert both.of(f"{composed}.png") == f"{composed}.txt"
+    assert both.of(f"{decomposed}.png") is None  # the text is another image's
 
 
 def test_languages_of_a_plain_sidecar_are_a_mistake() -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from derlem.adapters.archive.members import ArchiveError, ArchiveLimits
 from derlem.adapters.archive.streams import COMPRESSED, PIECE, Unpacked
 from derlem.catalog.status import Reason
+from derlem.core.sniff import media_type
 
 PACKERS: dict[str, Callable[[bytes], bytes]] = {
     "application/gzip": lambda data: gzip.compress(data, 1),
@@ -115,11 +116,16 @@ def test_what_comes_before_a_cut_stands(kind: str) -> None:
 
 @KINDS
 def test_junk_after_the_end_is_passed_over(kind: str) -> None:
-    if kind == "application/zstd":
-        with pytest.raises(ArchiveError):
-            unpack(kind, PACKERS[kind](b"abc") + b"junk at the end", 10)
-    else:
-        assert unpack(kind, PACKERS[kind](b"abc") + b"junk at the end", 10) == [b"abc"]
+    assert unpack(kind, PACKERS[kind](b"abc") + b"junk at the end", 10) == [b"abc"]
+    large = b"".join(number.to_bytes(4, "big") for number in range(200_000))
+    assert unpack(kind, PACKERS[kind](large) + b"junk at the end", 10**6) == [large]
+
+
+def test_a_skippable_frame_first() -> None:
+    """As pzstd writes."""
+    packed = b"\x50\x2a\x4d\x18\x04\0\0\0abcd" + PACKERS["application/zstd"](b"abc")
+    assert media_type(packed) == "application/zstd"
+    assert unpack("application/zstd", packed, 10) == [b"abc"]
 
 
 @KINDS

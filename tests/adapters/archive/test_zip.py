@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from derlem.adapters.archive import zip
-from derlem.adapters.archive.members import ArchiveError, ArchiveLimits, Member
+from derlem.adapters.archive.containers import Zip
+from derlem.adapters.archive.members import ArchiveError, ArchiveLimits, Member, Place
 from derlem.catalog.models import Failure
 from derlem.catalog.status import Reason
 
@@ -261,6 +262,50 @@ def test_cut_short() -> None:
 def test_names(raw: bytes, flags: int, expected: str) -> None:
     found, _, _ = opened(crafted({"name": raw, "flags": flags}))
     assert found[0].name == expected
+
+
+@pytest.mark.parametrize("encoding", ["cp857", "cp1254", "cp1251", "cp437"])
+@pytest.mark.parametrize("declared", [False, True])
+def test_names_of_other_code_pages(
+    encoding: str, declared: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    names = {
+        "cp857": ["çiçek/gül.png", "ağaç/ışık.png", "kuş/Ş.png"],
+        "cp1254": ["çiçek/gül.png", "ağaç/ışık.png", "kuş/Ş.png"],
+        "cp1251": ["фото/птица.png", "город.png"],
+        "cp437": ["é.png", "Größe/ü.png"],
+    }[encoding]
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
+        for at, name in enumerate(names):
+            file.writestr(chr(65 + at) * len(name.encode(encoding)), b"x")
+        file.writestr("plain.png", b"x")
+    data = buffer.getvalue()
+    for at, name in enumerate(names):
+        raw = name.encode(encoding)
+        data = data.replace(bytes([65 + at]) * len(raw), raw)
+    (tmp_path / "a.zip").write_bytes(data)
+    with (tmp_path / "a.zip").open("rb") as opened:
+        found = zip.members(opened.fileno(), len(data), ArchiveLimits(), encoding if declared else None)
+        assert [member.name for member in found] == [*names, "plain.png"]
+    assert len(caplog.records) == (encoding != "cp437" and not declared)
+
+
+def test_a_damaged_local_header_is_final(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("a.png", b"x" * 10)
+        file.writestr("b.png", b"y" * 10)
+    data = bytearray(path.read_bytes())
+    data[:4] = b"PK\3\5"
+    path.write_bytes(data)
+    with path.open("rb") as opened:
+        container = Zip(opened.fileno(), len(data), ArchiveLimits())
+        first, second = container.read([member.place for member in container.members()])
+        assert isinstance(first, Failure) and first.reason is Reason.BAD_MEMBER
+        assert second == b"y" * 10
+        (gone,) = container.read([Place(5, 10, 0)])
+        assert isinstance(gone, Failure) and gone.reason is Reason.MISSING
 
 
 def test_a_unicode_path_counts_only_for_the_name_it_was_made_for() -> None:

@@ -148,8 +148,8 @@ def test_a_template_over_columns(shapes: dict[str, Path], use: Callable[..., Any
         ("metadata.jsonl", '{"name": "a.jpg"}', "must be present as dictionary key in metadata files"),
         ("metadata.jsonl", "", "IndexError"),
         ("metadata.csv", 'file_name,text\na.jpg,"x', "ParserError"),
-        ("train.jsonl", '{"image": "a.jpg"}\n{"image": "b', "are its files sound?"),
-        ("train.csv", "image,text\na.jpg,x,y,z\nb.jpg,1", "are its files sound?"),
+        ("train.jsonl", '{"image": "a.jpg"}\n{"image": "b', "JSON parse error"),
+        ("train.csv", "image,text\na.jpg,x,y,z\nb.jpg,1", "more fields than the header"),
     ],
 )
 def test_what_datasets_cannot_read_is_said(
