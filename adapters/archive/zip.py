@@ -38,7 +38,7 @@ _GUESS = 512
 
 CHANGED = Failure(Reason.MISSING, "the archive is not the one that was listed")
 
-ENCODINGS = ("cp437", "cp857", "cp1254", "cp1252", "cp866", "cp1251")
+ENCODINGS = ("cp437", "cp857", "cp1254", "cp866")
 """Encodings of names that are guessed, the one of the format first."""
 
 _LATIN = re.compile(r"[\x00-\x7fÀ-ÖØ-öø-ÿĞğİıŞşŒœŸ]*")
@@ -348,8 +348,6 @@ def _guess_encoding(names: Collection[bytes]) -> str:
             text = joined.decode(encoding)
         except UnicodeDecodeError:
             continue
-        letters = [letter for letter in text if letter.isalpha()]
-        accented = sum(not letter.isascii() for letter in letters)
-        if (_LATIN.fullmatch(text) and 2 * accented <= len(letters)) or _CYRILLIC.fullmatch(text):
+        if _LATIN.fullmatch(text) or _CYRILLIC.fullmatch(text):
             return encoding
     return ENCODINGS[0]
