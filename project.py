@@ -258,11 +258,11 @@ class Project:
         """Run all audits over the catalog and the bytes of the shards."""
         from .catalog.audit import load_audits, run_audits
         from .catalog.connection import read_catalog
-        from .corpus.shard_scan import inventory
-        from .pipeline.purge import remains
+        from .corpus.shard_scan import scan_shards
+        from .pipeline.purge import purge_residue
 
         audits = load_audits([Path(folder) for folder in self.config.audit.paths])
-        found = inventory(self.workspace, remains(self.workspace), self.config.ingest.workers)
+        found = scan_shards(self.workspace, purge_residue(self.workspace), self.config.ingest.workers)
         with read_catalog(self.workspace) as connection:
             return results.AuditReport(tuple(run_audits(connection, audits, found)))
 

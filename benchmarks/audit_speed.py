@@ -19,10 +19,10 @@ import duckdb
 import pyarrow as pa
 
 from benchmarks.synthetic_catalog import make
-from derlem.catalog.audit import Inventory, load_audits, run_audits
+from derlem.catalog.audit import ShardScan, load_audits, run_audits
 from derlem.catalog.connection import read_catalog, transaction, write_catalog
 from derlem.core.workspace import Workspace
-from derlem.pipeline.purge import REMAINS
+from derlem.pipeline.purge import PURGE_RESIDUE
 from derlem.sampling.draw import draw_sample
 from derlem.sampling.sample_options import SampleOptions
 
@@ -57,7 +57,7 @@ FOUND = """
 """
 
 
-def inventory(connection: duckdb.DuckDBPyConnection, folder: Path) -> Inventory:
+def scan_shards(connection: duckdb.DuckDBPyConnection, folder: Path) -> ShardScan:
     path = folder / "samples.parquet"
     connection.execute(FOUND.format(path=path))
     files = connection.execute(
@@ -67,11 +67,11 @@ def inventory(connection: duckdb.DuckDBPyConnection, folder: Path) -> Inventory:
         """SELECT 'store/' || segment || '.tar' AS path, tar_bytes AS bytes FROM segments
         UNION ALL SELECT 'store/' || segment || '.parquet', 1 FROM segments"""
     ).to_arrow_table()
-    return Inventory(
+    return ShardScan(
         shard_samples=[path],
         shard_files=pa.table(files),
         store_files=pa.table(store),
-        remains=REMAINS.empty_table(),
+        purge_residue=PURGE_RESIDUE.empty_table(),
     )
 
 
@@ -90,7 +90,7 @@ def main() -> int:
                 for statement in BUILT:
                     connection.execute(statement)
         with read_catalog(workspace) as connection:
-            found = inventory(connection, Path(folder))
+            found = scan_shards(connection, Path(folder))
             started = time.perf_counter()
             results = run_audits(connection, load_audits(), found)
             seconds = time.perf_counter() - started

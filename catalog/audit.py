@@ -1,20 +1,20 @@
-"""Audits: SQL queries that return what is wrong, run over the catalog and over what the shards really hold.
+"""Audits: SQL queries that return failing rows, run over the catalog and a scan of the shards.
 
-An audit is a file `sql/audit/*.sql`, or one of the user's, with a header of three comments:
+An audit is a file in `sql/audit/` or in a folder of the user, with a header of three comments:
 
     -- name: items_without_license
     -- severity: error
     -- meaning: A ready item without a license.
 
-Beside the catalog's tables it may read
+Besides the catalog's tables, an audit can read
 
-- `shard_samples` (corpus, shard, key, item_id, repeat, bytes, sha256, and what its record says of itself:
-  record_source, record_category, record_license, record_sha256): every sample found in a shard file;
-- `shard_files` (corpus, shard, path, samples, bytes, sha256, error): every shard file found;
-- `store_files` (path, bytes): every file of a segment found;
-- `remains` (item_id, path, what): what store and cache still hold of items that were purged;
+- `shard_samples` (corpus, shard, key, item_id, repeat, bytes, sha256, and the fields of its record:
+  record_source, record_category, record_license, record_sha256): every sample in a shard file;
+- `shard_files` (corpus, shard, path, samples, bytes, sha256, error): every shard file;
+- `store_files` (path, bytes): every file of a segment;
+- `purge_residue` (item_id, path, what): what store and cache still contain of purged items;
 - `known_statuses` (status), `known_reasons` (reason, status): the vocabulary;
-- `category_forms` (category, normal): every category in use and how it should be written.
+- `category_forms` (category, normal): every category in use, and its normal form.
 
 Paths are relative to the workspace.
 """
@@ -48,7 +48,7 @@ _CONTINUED = re.compile(r"^--\s+(.*?)\s*$")
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """A query that returns failing rows; `meaning` says what a row is, `origin` where the query stands."""
+    """A query that returns failing rows; `meaning` describes a row, `origin` is the query's file."""
 
     name: str
     severity: Severity
@@ -59,7 +59,7 @@ class Audit:
 
 @dataclass(frozen=True, slots=True)
 class AuditResult:
-    """What an audit found, and in which time: `count` failing rows, the first of them by column name."""
+    """The result of an audit: `count` failing rows, the first of them by column name, and the time."""
 
     audit: Audit
     count: int
@@ -68,21 +68,21 @@ class AuditResult:
 
     @property
     def failed(self) -> bool:
-        """Whether it is an error, not a warning, and found something."""
+        """Whether the audit is an error, not a warning, and has failing rows."""
         return self.count > 0 and self.audit.severity == "error"
 
 
 @dataclass(frozen=True, slots=True)
-class Inventory:
-    """What was found on disk, for the tables of the same names; `shard_samples` are Parquet files.
+class ShardScan:
+    """The files on disk, as tables of the same names; `shard_samples` are Parquet files.
 
-    `holder` keeps those files in existence as long as the inventory is.
+    `holder` keeps these files as long as the scan is referenced.
     """
 
     shard_samples: Sequence[Path]
     shard_files: pa.Table
     store_files: pa.Table
-    remains: pa.Table
+    purge_residue: pa.Table
     holder: object = None
 
 
@@ -135,7 +135,7 @@ def parse(text: str, origin: str) -> Audit:
 
 
 def run_audits(
-    connection: duckdb.DuckDBPyConnection, audits: Sequence[Audit], inventory: Inventory
+    connection: duckdb.DuckDBPyConnection, audits: Sequence[Audit], scan: ShardScan
 ) -> list[AuditResult]:
     """Run audits one after the other; a result for each, in their order.
 
@@ -143,7 +143,7 @@ def run_audits(
     """
     if not audits:
         raise NoAudits("no audit ran: there was none to run")
-    _offer(connection, inventory)
+    _register(connection, scan)
     return [_run(connection, audit) for audit in audits]
 
 
@@ -161,12 +161,12 @@ def _run(connection: duckdb.DuckDBPyConnection, audit: Audit) -> AuditResult:
     return AuditResult(audit, count, first, time.perf_counter() - begun)
 
 
-def _offer(connection: duckdb.DuckDBPyConnection, inventory: Inventory) -> None:
-    """Make what was found, and the vocabulary, visible to SQL. The catalog itself stays as it is."""
+def _register(connection: duckdb.DuckDBPyConnection, scan: ShardScan) -> None:
+    """Make the scan and the vocabulary temporary tables. The catalog is not changed."""
     probe_pandas()
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE shard_samples AS SELECT * FROM read_parquet($files)",
-        {"files": [str(path) for path in inventory.shard_samples]},
+        {"files": [str(path) for path in scan.shard_samples]},
     )
     categories = [
         category
@@ -175,9 +175,9 @@ def _offer(connection: duckdb.DuckDBPyConnection, inventory: Inventory) -> None:
         ).fetchall()
     ]
     tables = {
-        "shard_files": inventory.shard_files,
-        "store_files": inventory.store_files,
-        "remains": inventory.remains,
+        "shard_files": scan.shard_files,
+        "store_files": scan.store_files,
+        "purge_residue": scan.purge_residue,
         "known_statuses": pa.table({"status": [str(status) for status in Status]}),
         "known_reasons": pa.table(
             {

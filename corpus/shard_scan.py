@@ -1,4 +1,4 @@
-"""Reads what corpora really hold: every byte of every shard, hashed anew; nobody's word is taken for it."""
+"""Scans the shards of all corpora: every byte is read and hashed, whatever the catalog says."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..catalog.audit import Inventory
+from ..catalog.audit import ShardScan
 from ..core.tar import BLOCK
 from ..core.workers import map_in_workers
 from ..core.workspace import Workspace
@@ -27,10 +27,10 @@ SAMPLES = pa.schema(
         ("corpus", pa.string()),
         ("shard", pa.int32()),
         ("key", pa.string()),
-        ("item_id", pa.string()),  # null: no build gives such a key
+        ("item_id", pa.string()),  # null: no build writes such a key
         ("repeat", pa.int32()),
         ("bytes", pa.int64()),
-        ("sha256", pa.string()),  # of the image as it stands in the shard; null: there is none
+        ("sha256", pa.string()),  # of the image in the shard; null: no image
         ("record_source", pa.string()),
         ("record_category", pa.string()),
         ("record_license", pa.string()),
@@ -69,12 +69,11 @@ class _Broken(Exception):
     """A shard that cannot be read on."""
 
 
-def inventory(workspace: Workspace, remains: pa.Table, workers: int | None = None) -> Inventory:
+def scan_shards(workspace: Workspace, purge_residue: pa.Table, workers: int | None = None) -> ShardScan:
     """Read all shards in the workspace's corpora, with `workers` processes (default: one per core).
 
-    `remains` is what is left of purged items, as `pipeline.purge.remains` finds it.
-
-    A shard that cannot be read to its end is listed with the error, and with the samples before it.
+    `purge_residue` lists the remains of purged items (`pipeline.purge.purge_residue`). A shard that cannot be
+    read to its end is listed with the error, and with the samples before it.
     """
     shards = [
         _Shard(workspace, folder.name, number, path)
@@ -87,11 +86,11 @@ def inventory(workspace: Workspace, remains: pa.Table, workers: int | None = Non
     rows = list(map_in_workers(work, shards, 1 if small else workers or os.cpu_count() or 1))
     nothing = Path(holder.name) / "nothing"
     pq.write_table(SAMPLES.empty_table(), nothing)
-    return Inventory(
+    return ShardScan(
         shard_samples=[nothing, *sorted(Path(holder.name).glob("*.samples"))],
         shard_files=pa.Table.from_pylist(rows, schema=FILES),
         store_files=pa.Table.from_pylist(_store_files(workspace), schema=STORE),
-        remains=remains,
+        purge_residue=purge_residue,
         holder=holder,
     )
 
@@ -168,7 +167,7 @@ def _tar_samples(path: Path) -> Iterator[Row]:
         if suffix in images:
             row |= {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
         elif suffix == "json":
-            row |= _said(json.loads(bytes(content)))
+            row |= _parse_record(json.loads(bytes(content)))
         else:
             raise _Broken(f"a member that no build writes: {name!r}")
     if key is not None:
@@ -215,16 +214,16 @@ def _parquet_samples(path: Path) -> Iterator[Row]:
             table = file.read_row_group(group, columns)
             images = [chunk.field("bytes") for chunk in table.column("image").chunks]
             contents = (value for chunk in images for value in chunk)
-            for content, said in zip(contents, table.drop_columns("image").to_pylist(), strict=True):
+            for content, record in zip(contents, table.drop_columns("image").to_pylist(), strict=True):
                 data = content.as_buffer()
-                row: Row = {"key": said["key"], "bytes": 0} | _said(said)
+                row: Row = {"key": record["key"], "bytes": 0} | _parse_record(record)
                 if data is not None:
                     row |= {"bytes": data.size, "sha256": hashlib.sha256(data).hexdigest()}
                 yield row
 
 
-def _said(record: Row) -> Row:
-    """What a record says of its sample; _Broken if it is not one."""
+def _parse_record(record: Row) -> Row:
+    """The fields of a record that audits compare; _Broken if no build writes such a record."""
     try:
         return {
             "record_source": record["source"],

@@ -21,10 +21,10 @@ _LISTS = ("conversations", "category")
 def write_tar(file: RawIOBase, segments: Segments, plan: pa.Table, extension: str) -> None:
     """Write the samples of a plan; the bytes depend on nothing but their content.
 
-    They keep their order, but for a sample that `telling_first` moves to the front. Members are plain
+    They keep their order, but for a sample that `typed_first` moves to the front. Members are plain
     ustar: mode 0644, owner 0, time 0.
     """
-    plan = telling_first(plan)
+    plan = typed_first(plan)
     window = Window(segments)
     for (key, text), (segment, offset, length) in zip(sidecars(plan), ahead(segments, plan), strict=True):
         head = header(f"{key}.{extension}", length)
@@ -40,7 +40,7 @@ def write_tar(file: RawIOBase, segments: Segments, plan: pa.Table, extension: st
     file.write(END_OF_ARCHIVE)
 
 
-def telling_first(plan: pa.Table) -> pa.Table:
+def typed_first(plan: pa.Table) -> pa.Table:
     """The plan, with a sample that has a conversation (and one that has a category) among the first five.
 
     Where those have none but others do, the first that does moves to the front: a loader that infers

@@ -31,7 +31,7 @@ from .segment_writer import write_parquet
 
 log = logging.getLogger("derlem.pipeline")
 
-REMAINS = pa.schema([("item_id", pa.string()), ("path", pa.string()), ("what", pa.string())])
+PURGE_RESIDUE = pa.schema([("item_id", pa.string()), ("path", pa.string()), ("what", pa.string())])
 """What is left of a purged item, and where (below the workspace)."""
 
 _BLANK: dict[str, str | None] = {"caption": None, "conversations": None, "meta": "{}", "locator_state": "{}"}
@@ -88,8 +88,8 @@ def _by_source(rows: pa.Table) -> Iterator[tuple[str, pa.Table]]:
         yield source, rows.filter(pc.equal(rows.column("source"), source))
 
 
-def remains(workspace: Workspace) -> pa.Table:
-    """What is left of purged items (REMAINS), by looking at the bytes; empty if all is as it should be."""
+def purge_residue(workspace: Workspace) -> pa.Table:
+    """The remains of purged items (columns of PURGE_RESIDUE), found in the bytes; empty if purges are whole."""
     with read_catalog(workspace) as connection:
         purged = connection.execute(query("segments/purged")).to_arrow_table()
     found: list[dict[str, Any]] = []
@@ -107,7 +107,7 @@ def remains(workspace: Workspace) -> pa.Table:
             found += [
                 {"item_id": item["item_id"], "path": places[digest], "what": "as fetched"} for digest in there
             ]
-    return pa.Table.from_pylist(found, schema=REMAINS)
+    return pa.Table.from_pylist(found, schema=PURGE_RESIDUE)
 
 
 def _bodies_of_withdrawn(workspace: Workspace) -> set[str]:

@@ -2,6 +2,6 @@
 -- severity: error
 -- meaning: Something of an item that was purged still lies in a segment or in the cache.
 SELECT r.item_id, i.source, i.uri, r.path, r.what
-FROM remains AS r
+FROM purge_residue AS r
 INNER JOIN items AS i ON i.item_id = r.item_id
 ORDER BY r.item_id, r.path, r.what

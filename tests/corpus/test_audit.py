@@ -18,8 +18,8 @@ from derlem.catalog.connection import read_catalog
 from derlem.core.errors import ConfigError, NoAudits, QueryError
 from derlem.corpus.build import BuildResult, build_corpus
 from derlem.corpus.corpus_options import CorpusOptions
-from derlem.corpus.shard_scan import inventory
-from derlem.pipeline.purge import remains
+from derlem.corpus.shard_scan import scan_shards
+from derlem.pipeline.purge import purge_residue
 from tests.factories.filled_workspace import FilledWorkspace, MakeFilled
 
 
@@ -29,7 +29,7 @@ def build(filled: FilledWorkspace, format: str = "webdataset") -> BuildResult:
 
 
 def audit(filled: FilledWorkspace) -> dict[str, AuditResult]:
-    found = inventory(filled.workspace, remains(filled.workspace), 1)
+    found = scan_shards(filled.workspace, purge_residue(filled.workspace), 1)
     with read_catalog(filled.workspace) as connection:
         results = run_audits(connection, load_audits(), found)
     return {result.audit.name: result for result in results}
@@ -89,7 +89,7 @@ def test_clean_without_any_corpus(make_filled: MakeFilled) -> None:
     assert firing(filled) == {"manifest_not_built"}
 
 
-PLANTED = {
+CHANGES = {
     "source_without_items": """
         INSERT INTO sources
         SELECT 'empty', 9, adapter, license, NULL, config, config_hash, declared_at, NULL
@@ -130,12 +130,60 @@ PLANTED = {
         INSERT INTO segments
         SELECT 'chats/000009', source, 9, kind, run, 0, 5, written_at FROM segments LIMIT 1""",
 }
-"""Violations that are planted in the catalog."""
+"""Violations that one statement in the catalog plants."""
+
+
+def purge_in_name_only(built: FilledWorkspace) -> None:
+    built.change(
+        """UPDATE items SET status = 'withdrawn', reason = 'takedown', meta = '{"purged":true}'
+        WHERE item_id = (SELECT min(item_id) FROM items)"""
+    )
+
+
+def late_source(built: FilledWorkspace) -> None:
+    built.declare("late")
+    built.store("late", [{}], first_image=900)
+
+
+def second_item_with_an_image(built: FilledWorkspace) -> None:
+    built.declare("copies")
+    built.store("copies", [{}])  # the same image as the first of `clips`
+    built.draw()
+    build(built)
+
+
+def foreign_shard(built: FilledWorkspace) -> None:
+    shard(built, 99).write_bytes(shard(built).read_bytes())
+
+
+def truncated_shard(built: FilledWorkspace) -> None:
+    data = shard(built).read_bytes()
+    shard(built).write_bytes(data[: len(data) // 2])
+
+
+def manifest_without_corpus(built: FilledWorkspace) -> None:
+    built.draw("another")
+
+
+PLANTED: dict[str, Callable[[FilledWorkspace], None]] = {
+    **{name: lambda built, sql=sql: built.change(sql) for name, sql in CHANGES.items()},
+    "purged_but_there": purge_in_name_only,
+    "source_without_samples": late_source,
+    "image_twice": second_item_with_an_image,
+    "sample_twice": foreign_shard,
+    "shard_unreadable": truncated_shard,
+    "manifest_not_built": manifest_without_corpus,
+}
+"""A violation for every audit: a change of a clean workspace that makes it fire."""
+
+
+def test_every_audit_has_a_planted_violation() -> None:
+    assert set(PLANTED) == {found.name for found in load_audits()}
 
 
 @pytest.mark.parametrize("name", sorted(PLANTED))
-def test_planted_in_the_catalog(built: FilledWorkspace, name: str) -> None:
-    built.change(PLANTED[name])
+def test_a_planted_violation_fires(built: FilledWorkspace, name: str) -> None:
+    PLANTED[name](built)
     result = audit(built)[name]
     assert result.count > 0
     assert result.examples
@@ -205,8 +253,7 @@ def test_changed_image(built: FilledWorkspace) -> None:
 
 
 def test_truncated_shard(built: FilledWorkspace) -> None:
-    data = shard(built).read_bytes()
-    shard(built).write_bytes(data[: len(data) // 2])
+    truncated_shard(built)
     found = audit(built)
     assert found["shard_unreadable"].examples[0]["error"].startswith("it ends within")
     assert found["manifest_without_bytes"].count > 0
@@ -226,7 +273,7 @@ def test_garbage_for_a_parquet_shard(built_parquet: FilledWorkspace) -> None:
 
 
 def test_foreign_shard(built: FilledWorkspace) -> None:
-    shard(built, 99).write_bytes(shard(built).read_bytes())
+    foreign_shard(built)
     found = audit(built)
     assert found["sample_twice"].count > 0
     assert found["shard_differs_from_catalog"].examples[0]["trouble"] == "unknown to the catalog"
@@ -280,16 +327,14 @@ def test_repeats_are_no_duplicates(built: FilledWorkspace) -> None:
 
 
 def test_source_that_did_not_land(built: FilledWorkspace) -> None:
-    built.declare("late")
-    built.store("late", [{}], first_image=900)
+    late_source(built)
     assert firing(built) == {"source_without_samples"}
     built.change("""UPDATE manifests SET config = '{"min_per_source":0}'""")
     assert firing(built) == set()
 
 
 def test_source_that_was_taken_down_need_not_land(built: FilledWorkspace) -> None:
-    built.declare("late")
-    built.store("late", [{}], first_image=900)
+    late_source(built)
     built.change("UPDATE items SET status = 'withdrawn', reason = 'takedown' WHERE source = 'late'")
     assert firing(built) == set()
 
@@ -303,25 +348,15 @@ def test_source_of_nothing_but_earlier_duplicates_need_not_land(built: FilledWor
 
 
 def test_opt_out_that_the_sample_does_not_respect(built: FilledWorkspace) -> None:
-    built.change(PLANTED["opted_out_in_corpus"])
+    PLANTED["opted_out_in_corpus"](built)
     built.change("""UPDATE manifests SET config = '{"respect_opt_outs":false}'""")
     assert audit(built)["opted_out_in_corpus"].count == 0
 
 
 def test_purged_in_name_only(built: FilledWorkspace) -> None:
-    built.change(
-        """UPDATE items SET status = 'withdrawn', reason = 'takedown', meta = '{"purged":true}'
-        WHERE item_id = (SELECT min(item_id) FROM items)"""
-    )
+    purge_in_name_only(built)
     found = audit(built)["purged_but_there"]
-    assert {row["what"] for row in found.examples} == {"image", "record", "texts"}
-
-
-def test_every_audit_has_a_test() -> None:
-    """Each is planted above, or asserted by name in a test of its own."""
-    text = Path(__file__).read_text("utf-8")
-    for found in load_audits():
-        assert f'"{found.name}"' in text, found.name
+    assert {row["what"] for row in found.examples} == {"image", "texts"}
 
 
 def test_all_audits_transpile_to_spark() -> None:
@@ -342,7 +377,9 @@ def test_audits_of_ones_own(built: FilledWorkspace, tmp_path: Path) -> None:
     )
     audits = [found for found in load_audits([own]) if found.name == "wide"]
     with read_catalog(built.workspace) as connection:
-        (result,) = run_audits(connection, audits, inventory(built.workspace, remains(built.workspace)))
+        (result,) = run_audits(
+            connection, audits, scan_shards(built.workspace, purge_residue(built.workspace))
+        )
     assert (result.count, len(result.examples), result.failed) == (40, 5, False)
     assert result.audit.meaning == "Wide images, all of them."
 
@@ -369,7 +406,7 @@ def test_missing_folder(tmp_path: Path) -> None:
 
 def test_no_audit_is_an_error(filled: FilledWorkspace) -> None:
     with read_catalog(filled.workspace) as connection, pytest.raises(NoAudits):
-        run_audits(connection, [], inventory(filled.workspace, remains(filled.workspace)))
+        run_audits(connection, [], scan_shards(filled.workspace, purge_residue(filled.workspace)))
 
 
 def test_audit_with_wrong_sql_is_an_error(filled: FilledWorkspace, tmp_path: Path) -> None:
@@ -378,14 +415,14 @@ def test_audit_with_wrong_sql_is_an_error(filled: FilledWorkspace, tmp_path: Pat
     )
     audits = [found for found in load_audits([tmp_path]) if found.name == "a"]
     with read_catalog(filled.workspace) as connection, pytest.raises(QueryError, match="audit a"):
-        run_audits(connection, audits, inventory(filled.workspace, remains(filled.workspace)))
+        run_audits(connection, audits, scan_shards(filled.workspace, purge_residue(filled.workspace)))
 
 
-def test_inventory_reads_both_formats_alike(filled: FilledWorkspace) -> None:
+def test_the_scan_reads_both_formats_alike(filled: FilledWorkspace) -> None:
     found = []
     for format in ("webdataset", "parquet"):
         build(filled, format)
-        held = inventory(filled.workspace, remains(filled.workspace), 1)
+        held = scan_shards(filled.workspace, purge_residue(filled.workspace), 1)
         found.append(pa.concat_tables(pq.read_table(path) for path in held.shard_samples).to_pylist())
     by_key = [sorted(rows, key=lambda row: row["key"]) for rows in found]
     assert by_key[0] == by_key[1]
