@@ -18,6 +18,7 @@ from typing import Any
 
 import click
 import duckdb
+from generate_python import python_api
 from pydantic import BaseModel, ByteSize
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
@@ -69,11 +70,11 @@ def configuration() -> str:
     ]
     for name in adapter_names():
         options = adapter_class(name).Options
-        sections += [f"## Adapter `{name}`", first_paragraph(options.__doc__)]
+        sections += [f"## Adapter `{name}`", _prose(inspect.cleandoc(options.__doc__ or ""))]
         sections.append(_table(options, leave_out=set(SourceOptions.model_fields)))
     for key, field in Config.model_fields.items():
         for model in _models(field.annotation):
-            sections += [f"## Section `{key}`", first_paragraph(model.__doc__), _table(model)]
+            sections += [f"## Section `{key}`", _prose(inspect.cleandoc(model.__doc__ or "")), _table(model)]
     return "\n\n".join(section.strip() for section in sections)
 
 
@@ -286,59 +287,6 @@ def audits() -> str:
             table(("audit", "severity", "a row is"), rows),
         ]
     )
-
-
-# Python: from `derlem.__all__`
-
-
-def python_api() -> str:
-    """Every public name of `derlem` with its signature, docstring and members."""
-    import derlem
-
-    public = getattr(derlem, "__all__", [])
-
-    sections = ["# Python", "Everything public is imported from `derlem`.", first_paragraph(derlem.__doc__)]
-    for name in sorted(public, key=lambda name: (name[0].islower(), name)):
-        value = getattr(derlem, name)
-        sections += [f"## {name}", *_described(name, value)]
-        if inspect.isclass(value):
-            sections += _members(value)
-    return "\n\n".join(part for part in sections if part)
-
-
-def _described(name: str, value: Any) -> Iterator[str]:
-    if inspect.isclass(value) and issubclass(value, (BaseException, BaseModel)):
-        yield f"```python\nclass {name}({value.__bases__[0].__name__})\n```"
-    elif callable(value):
-        kind = "class " if inspect.isclass(value) else ""
-        yield f"```python\n{kind}{name}{_signature(value)}\n```"
-    if inspect.isclass(value) or inspect.isroutine(value) or inspect.ismodule(value):
-        yield _escaped(inspect.cleandoc(value.__doc__ or ""))
-
-
-def _members(value: type) -> Iterator[str]:
-    for name, member in vars(value).items():
-        inner = member.__func__ if isinstance(member, (classmethod, staticmethod)) else member
-        if name.startswith("_") or not getattr(inner, "__doc__", None):
-            continue
-        text = _escaped(inspect.cleandoc(inner.__doc__))
-        if isinstance(member, property):
-            yield f"### {value.__name__}.{name}\n\n{text}"
-        elif inspect.isfunction(inner):
-            signature = f"```python\n{name}{_signature(inner)}\n```"
-            yield f"### {value.__name__}.{name}\n\n{signature}\n\n{text}"
-
-
-def _signature(value: Any) -> str:
-    try:
-        return re.sub(r"'([^']*)'(?=[,)\]= ]|$)", r"\1", str(inspect.signature(value)))
-    except (TypeError, ValueError):
-        return "(...)"
-
-
-def _escaped(text: str) -> str:
-    """Docstrings as Markdown: angle brackets outside code are text, not HTML."""
-    return re.sub(r"<(?=[^`]*(?:`[^`]*`[^`]*)*$)", r"\\<", text)
 
 
 # what all pages share
