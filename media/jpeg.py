@@ -188,10 +188,11 @@ def coarse_luma(parsed: Jpeg, least: int) -> tuple[Image.Image, tuple[int, int, 
     width, height = parsed.width, parsed.height
     highest = min(width // max(width // 8, least), height // max(height // 8, least))
     scale = next((factor for factor in (8, 4, 2) if highest >= factor), 1)
+    size = (-(-width // scale), -(-height // scale))
     settings = {
         "colorspace": "CMYK" if parsed.components == 4 else "GRAY",
-        "min_height": -(-height // scale),
-        "min_width": -(-width // scale),
+        "min_height": size[1],
+        "min_width": size[0],
         "min_factor": 1,
     }
     try:
@@ -200,7 +201,12 @@ def coarse_luma(parsed: Jpeg, least: int) -> tuple[Image.Image, tuple[int, int, 
         reason = _damage(str(error), parsed.data)
         if reason is not None:
             raise Rejected(reason, f"image/jpeg: {error}") from error
-        pixels = simplejpeg.decode_jpeg(parsed.data, strict=False, **settings)
+        try:
+            pixels = simplejpeg.decode_jpeg(parsed.data, strict=False, **settings)
+        except ValueError:  # a sampling of components that TurboJPEG does not know, but libjpeg decodes
+            luma = Image.new("L", size, None)
+            luma.frombytes(parsed.data, "jpeg", "L", "", scale, 0)
+            return luma, (0, 0, width / scale, height / scale)
     luma = Image.fromarray(pixels[:, :, 0])
     return luma, (0, 0, width / scale, height / scale)
 

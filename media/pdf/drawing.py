@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import math
+import re
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -21,22 +22,41 @@ from PIL import Image, JpegImagePlugin
 
 from ...catalog.models import Failure
 from ...catalog.status import Reason
+from .. import jpeg
 
 POLL = 0.02
 """Seconds between checks for pages that pdftocairo has finished."""
+
+BAD_FONT = re.compile(r"font", re.IGNORECASE)
+"""In poppler's messages: text may be missing from the page."""
+
+BAD_SCAN = re.compile(r"JBIG2|CCITTFax|JPX|JP2|flate stream|DCT|JPEG", re.IGNORECASE)
+"""In poppler's messages: the data of an image are damaged."""
+
+COMPLAINT = re.compile(f"{BAD_FONT.pattern}|{BAD_SCAN.pattern}", re.IGNORECASE)
+
+MESSAGE_CHARACTERS = 400
+
+UNIFORM = 2
+"""Levels of 255 within which a page counts as having nothing on it."""
 
 _END_OF_JPEG = b"\xff\xd9"
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A page to draw: its number (from 1), size in points and pixels, gray or RGB, and facts about it."""
+    """A page to draw: its number (from 1), size in points and pixels, gray or RGB, and facts about it.
+
+    `is_marked` says whether something is drawn on it, `is_scan` whether an image covers most of it.
+    """
 
     number: int
     points: tuple[float, float]
     size: tuple[int, int]
     gray: bool
     facts: dict[str, Any]
+    is_marked: bool = True
+    is_scan: bool = False
 
     def continues(self, run: list[Job]) -> bool:
         """Whether one call can draw it together with the run."""
@@ -46,6 +66,13 @@ class Job:
             last.size,
             last.gray,
         )
+
+
+def is_uniform(data: bytes) -> bool:
+    """Whether a rendered page has nothing on it; its JPEG is decoded at an eighth of its size."""
+    luma, _ = jpeg.coarse_luma(jpeg.parse(data), 1)
+    extrema: Any = luma.getextrema()
+    return int(extrema[1]) - int(extrema[0]) <= UNIFORM
 
 
 @cache
@@ -73,7 +100,7 @@ def poppler_agrees(path: Path, count: int) -> bool:
 
 
 def draw_with_pdfium(page: pdfium.PdfPage, job: Job, quality: int) -> bytes | Failure:
-    """The page as a JPEG, annotations included."""
+    """The page as a JPEG, with annotations and, if the document's forms are initialized, form fields."""
     channels = raw.FPDFBitmap_Gray if job.gray else raw.FPDFBitmap_BGRx
     width, height = job.size
     try:
@@ -83,6 +110,8 @@ def draw_with_pdfium(page: pdfium.PdfPage, job: Job, quality: int) -> bytes | Fa
     bitmap.fill_rect((255, 255, 255, 255), 0, 0, width, height)
     flags = raw.FPDF_ANNOT | (raw.FPDF_GRAYSCALE if job.gray else raw.FPDF_REVERSE_BYTE_ORDER)
     raw.FPDF_RenderPageBitmap(bitmap, page, 0, 0, width, height, 0, flags)
+    if page.formenv:
+        raw.FPDF_FFLDraw(page.formenv, bitmap, page, 0, 0, width, height, 0, flags)
     # Four bytes a pixel go to the encoder as they are, without a copy.
     mode = "L" if job.gray else "RGBX"
     image = Image.frombuffer(mode, job.size, bitmap.buffer, "raw", mode, bitmap.stride, 1)
@@ -95,26 +124,24 @@ def draw_with_pdfium(page: pdfium.PdfPage, job: Job, quality: int) -> bytes | Fa
 
 def draw_with_pdf2image(
     path: Path, run: list[Job], folder: Path, quality: int, begin: Callable[[int], None]
-) -> Iterator[tuple[Job, bytes | Failure]]:
-    """Yield consecutive pages of one size as JPEGs, each as soon as it is finished.
+) -> Iterator[tuple[Job, bytes | None, str]]:
+    """Yield consecutive pages of one size: each page's JPEG, None if there is none, and poppler's complaint.
 
-    pdf2image ignores its programs' exit codes, so the pages are counted: pages missing from a run are
-    drawn alone, and a page missing then is damaged. `begin` receives the number of the page being drawn.
+    pdf2image ignores its programs' exit codes, so the pages are counted: those missing from a run, and all
+    of a run of which poppler complains, are drawn alone, so that a page does not depend on its neighbors.
+    `begin` receives the number of the page being drawn.
     """
     call = _Call(path, run, folder, quality)
-    missing = []
     for job, following in zip(run, [*run[1:], None], strict=True):
         begin(job.number)
-        data = call.result(job, following)
-        if data is None:
-            missing.append(job)
-        else:
-            yield job, _exactly(data, job, quality)
-    for job in missing:
-        if len(run) > 1:
+        call.wait_for(job, following)
+    complaint = call.complaint if COMPLAINT.search(call.complaint) else ""
+    for job in run:
+        data = call.result(job)
+        if len(run) > 1 and (data is None or complaint):
             yield from draw_with_pdf2image(path, [job], folder, quality, begin)
         else:
-            yield job, Failure(Reason.PAGE_DAMAGED, call.complaint or "poppler draws nothing for this page")
+            yield job, _exactly(data, job, quality) if data else None, call.complaint
 
 
 def _scale(job: Job) -> dict[str, Any]:
@@ -170,16 +197,20 @@ class _Call:
                 use_pdftocairo=True,  # three times as fast as pdftoppm, and true to embedded scans
                 output_folder=self._folder,
                 paths_only=True,
+                strict=True,  # poppler's error messages arrive as an exception, after its pages
             )
         except Exception as error:  # the missing pages are counted, whatever the cause
-            self.complaint = f"{type(error).__name__}: {error}".strip()
+            lines = [line for line in str(error).splitlines() if COMPLAINT.search(line)]
+            other = str(error).splitlines() or [type(error).__name__]
+            self.complaint = "; ".join(dict.fromkeys(lines or other[:1]))[:MESSAGE_CHARACTERS]
 
-    def result(self, job: Job, following: Job | None) -> bytes | None:
-        """The page's file, once it is complete: when the next page's file exists, or the call has ended."""
-        while self._thread.is_alive():
-            if following is not None and self._file(following) is not None:
-                break
+    def wait_for(self, job: Job, following: Job | None) -> None:
+        """Return once the page is finished: when the next page's file exists, or the call has ended."""
+        while self._thread.is_alive() and (following is None or self._file(following) is None):
             self._thread.join(POLL)
+
+    def result(self, job: Job) -> bytes | None:
+        """The page's file, after the call has ended; None if it is missing or incomplete."""
         file = self._file(job)
         if file is None:
             return None

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
 import mmap
 import re
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pypdfium2 as pdfium
 import pypdfium2.raw as raw
-from PIL import JpegImagePlugin
 
 from ...catalog.models import Rejected
-from ...catalog.status import Reason
-from .. import jpeg
+from .. import icc, jpeg
 from .inspection import Drawn, Inspection, filters, pixel_size, raw_stream
 from .pdf_options import PdfOptions
 
@@ -29,17 +27,15 @@ EDGE_TOLERANCE = 1.0
 
 _UPRIGHT_TOLERANCE = 1e-3
 
-_PLAIN_COLORS = {
-    # pdfium's color space: components of a JPEG in it; None where both 1 and 3 occur
-    raw.FPDF_COLORSPACE_DEVICEGRAY: 1,
-    raw.FPDF_COLORSPACE_CALGRAY: 1,
-    raw.FPDF_COLORSPACE_DEVICERGB: 3,
-    raw.FPDF_COLORSPACE_CALRGB: 3,
-    raw.FPDF_COLORSPACE_ICCBASED: None,
-}
+_DEVICE_COLORS = {raw.FPDF_COLORSPACE_DEVICEGRAY: 1, raw.FPDF_COLORSPACE_DEVICERGB: 3}
+"""Components of a JPEG in the color spaces whose numbers are shown as they are."""
 
 _STREAM = re.compile(rb"stream\r?\n")
-_CHANGES_PIXELS = re.compile(rb"/(?:SMask|Mask|ImageMask|OC|SMaskInData|Matte)\b|/ColorTransform\s+0|#")
+_CHANGES_PIXELS = re.compile(
+    rb"/(?:SMask|Mask|ImageMask|OC|SMaskInData|Matte)\b"
+    rb"|/(?:DecodeParms|DP)\s*\[?\s*\d"  # a reference: what it asks for stands elsewhere
+    rb"|/ColorTransform\b(?!\s+1\b)|#"
+)
 _DECODE = re.compile(rb"/Decode\s*\[([^\]]*)\]|/Decode\b")
 _DICTIONARY_BYTES = 4096  # an image's dictionary is shorter, on either side of the name of its filter
 
@@ -104,6 +100,14 @@ class Scans:
         return self._found
 
 
+def _parse(data: bytes) -> jpeg.Jpeg | None:
+    """The scan taken apart; None if it is damaged or odd, so that drawing it decides."""
+    try:
+        return jpeg.parse(data)
+    except Rejected:
+        return None
+
+
 def _asks_for_nothing(dictionary: bytes) -> bool:
     if _CHANGES_PIXELS.search(dictionary):
         return False
@@ -127,8 +131,9 @@ def _fills(page: pdfium.PdfPage, image: Drawn) -> bool:
         return False
     if max(abs(matrix.b) / matrix.d, abs(matrix.c) / matrix.a) > _UPRIGHT_TOLERANCE:
         return False
-    media, crop = page.get_mediabox(), page.get_cropbox()
-    shown = (max(media[0], crop[0]), max(media[1], crop[1]), min(media[2], crop[2]), min(media[3], crop[3]))
+    bounds = raw.FS_RECTF()  # with boxes that the page inherits, which pypdfium2's methods leave out
+    raw.FPDF_GetPageBoundingBox(page, bounds)
+    shown = (bounds.left, bounds.bottom, bounds.right, bounds.top)
     box = (matrix.e, matrix.f, matrix.e + matrix.a, matrix.f + matrix.d)
     if any(abs(edge - wanted) > EDGE_TOLERANCE for edge, wanted in zip(box, shown, strict=True)):
         return False
@@ -171,33 +176,36 @@ def _are_default(levels: list[bytes]) -> bool:
     return all(float(level) == index % 2 for index, level in enumerate(levels))
 
 
-def _parse(data: bytes) -> jpeg.Jpeg | None:
-    """The scan taken apart; None if it is odd but can be drawn; Rejected (`page_damaged`) if it cannot.
-
-    A renderer would draw what it finds of a truncated scan, and nobody would see that half a page is lost.
-    """
-    try:
-        return jpeg.parse(data)
-    except Rejected:
-        try:
-            image = JpegImagePlugin.JpegImageFile(BytesIO(data))
-            image.draft("L", (max(image.width // 8, 1), max(image.height // 8, 1)))
-            image.load()
-        except (OSError, SyntaxError, ValueError) as error:
-            raise Rejected(Reason.PAGE_DAMAGED, f"the page's scan: {error}") from error
-        return None
-
-
 def _shown_as_coded(page: pdfium.PdfPage, handle: Any, parsed: jpeg.Jpeg) -> bool:
     """Whether the JPEG shows by itself what the page shows.
 
-    PDF knows nothing of Exif: a page is shown as coded, whatever orientation its JPEG may claim.
+    PDF ignores Exif and profiles inside a JPEG: a page shows its samples upright as coded, in the color space
+    that the PDF gives. pdfium resolves defaults (DefaultRGB) and passes on the profile of that space.
     """
-    facts = raw.FPDF_IMAGEOBJ_METADATA()
-    if not raw.FPDFImageObj_GetImageMetadata(handle, page, facts) or facts.colorspace not in _PLAIN_COLORS:
+    if not parsed.conforming or (parsed.width, parsed.height) != pixel_size(handle):
         return False
-    return (
-        parsed.conforming
-        and (parsed.width, parsed.height) == pixel_size(handle)
-        and _PLAIN_COLORS[facts.colorspace] in (None, parsed.components)
-    )
+    mode = "L" if parsed.components == 1 else "RGB"
+    if parsed.profile is not None and not _is_srgb(parsed.profile, mode):
+        return False
+    facts = raw.FPDF_IMAGEOBJ_METADATA()
+    if not raw.FPDFImageObj_GetImageMetadata(handle, page, facts):
+        return False
+    if facts.colorspace == raw.FPDF_COLORSPACE_ICCBASED:
+        return _is_srgb(_profile(page, handle), mode)
+    return _DEVICE_COLORS.get(facts.colorspace) == parsed.components
+
+
+def _profile(page: pdfium.PdfPage, handle: Any) -> bytes:
+    size = ctypes.c_size_t()
+    raw.FPDFImageObj_GetIccProfileDataDecoded(handle, page, None, 0, size)
+    buffer = (ctypes.c_uint8 * size.value)()
+    raw.FPDFImageObj_GetIccProfileDataDecoded(handle, page, buffer, size.value, size)
+    return bytes(buffer)
+
+
+def _is_srgb(profile: bytes, mode: str) -> bool:
+    try:
+        found = icc.load(profile)
+    except icc.UnusableProfile:
+        return False
+    return found.mode == mode and found.is_srgb

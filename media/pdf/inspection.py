@@ -24,6 +24,9 @@ OBJECTS_LOOKED_AT = 50_000
 NESTING = 8
 """Forms within forms that are followed."""
 
+SCAN_SHARE = 0.5
+"""The share of a page's area from which on an image is taken for the page's scan."""
+
 SPREAD = 8
 """Difference between the channels of a gray, in levels of 255, that conversions from CMYK leave."""
 
@@ -76,20 +79,23 @@ class Drawn:
 class Inspection:
     """What a page's objects tell before it is drawn.
 
-    `sole_image` is set where an image outside all forms is the only thing that leaves marks.
-    `native_dpi` is the resolution of the largest image, horizontal and vertical.
+    `sole_image` is set where an image outside all forms is the only thing that leaves marks, `scan` where
+    an image covers at least half of the page. `native_dpi` is the resolution of the largest image,
+    horizontal and vertical. `is_marked` says whether anything is drawn at all.
     """
 
     tone: Tone
     sole_image: Drawn | None
+    scan: Drawn | None
     native_dpi: tuple[float, float] | None
+    is_marked: bool
 
 
 def inspect(page: pdfium.PdfPage) -> Inspection:
     """Look at a page's objects and annotations; no image is decoded."""
     tones = {Tone.GRAY}
     drawn: list[Drawn] = []
-    largest: tuple[float, tuple[float, float]] | None = None
+    largest: tuple[float, tuple[float, float], Drawn] | None = None
     whole = True
     for number, thing in enumerate(_objects(page)):
         if len(drawn) > MARKS_LOOKED_AT or number > OBJECTS_LOOKED_AT:
@@ -102,7 +108,7 @@ def inspect(page: pdfium.PdfPage) -> Inspection:
         if thing.kind == raw.FPDF_PAGEOBJ_IMAGE:
             area, dpi = _resolution(thing)
             if largest is None or area > largest[0]:
-                largest = area, dpi
+                largest = area, dpi, thing
             if Tone.COLOR not in tones:
                 tones.add(_image_tone(page, thing.handle))
         elif Tone.COLOR not in tones:
@@ -111,10 +117,14 @@ def inspect(page: pdfium.PdfPage) -> Inspection:
     if annotated:
         tones.add(Tone.UNSURE)
     sole = drawn[0] if whole and len(drawn) == 1 and not annotated else None
+    width, height = (side / POINTS_PER_INCH for side in page.get_size())
+    covers = largest is not None and largest[0] >= SCAN_SHARE * width * height
     return Inspection(
         tone=next(tone for tone in (Tone.COLOR, Tone.UNSURE, Tone.GRAY) if tone in tones),
         sole_image=sole if sole and sole.kind == raw.FPDF_PAGEOBJ_IMAGE and sole.depth == 0 else None,
+        scan=largest[2] if largest and covers else None,
         native_dpi=largest[1] if largest else None,
+        is_marked=bool(drawn) or annotated,
     )
 
 
@@ -126,6 +136,32 @@ def looks_gray(page: pdfium.PdfPage) -> bool:
     red, green, blue = image.split()
     spreads = (ImageChops.difference(red, green), ImageChops.difference(green, blue))
     return all(_highest(spread) <= SPREAD for spread in spreads)
+
+
+def has_visible_text(page: pdfium.PdfPage) -> bool:
+    """Whether a character lies on the page that would be seen: no space, not invisible, not white."""
+    bounds = raw.FS_RECTF()
+    raw.FPDF_GetPageBoundingBox(page, bounds)
+    text = page.get_textpage()
+    try:
+        for index in range(min(text.count_chars(), MARKS_LOOKED_AT)):
+            code = raw.FPDFText_GetUnicode(text, index)
+            thing = raw.FPDFText_GetTextObject(text, index)
+            if code <= 32 or code == 0xA0 or not thing:
+                continue
+            if raw.FPDFTextObj_GetTextRenderMode(thing) == raw.FPDF_TEXTRENDERMODE_INVISIBLE:
+                continue
+            left, right, bottom, top = (ctypes.c_double() for _ in range(4))
+            raw.FPDFText_GetCharBox(text, index, left, right, bottom, top)
+            across = min(right.value, bounds.right) - max(left.value, bounds.left)
+            up = min(top.value, bounds.top) - max(bottom.value, bounds.bottom)
+            red, green, blue, alpha = (ctypes.c_uint() for _ in range(4))
+            raw.FPDFText_GetFillColor(text, index, red, green, blue, alpha)
+            if min(across, up) > 0.5 and alpha.value > 32 and min(red.value, green.value, blue.value) < 224:
+                return True
+        return False
+    finally:
+        text.close()
 
 
 def text_layer(page: pdfium.PdfPage) -> str:

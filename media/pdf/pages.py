@@ -53,10 +53,12 @@ def _read(
         missing = Failure(Reason.MISSING, "the document is no longer in the cache")
         yield from ((item.item_id, missing) for item in batch)
         return
-    by_number = {int(item.locator_state["page"]): item for item in batch}
+    by_number: dict[int, list[Item]] = {}
+    for item in batch:
+        by_number.setdefault(int(item.locator_state["page"]), []).append(item)
     for answer in RENDERER.read(path, list(by_number), options):
-        item = by_number[answer.number]
-        yield item.item_id, _result(item, answer)
+        for item in by_number[answer.number]:  # copies of a document share its pages
+            yield item.item_id, _result(item, answer)
 
 
 def _result(item: Item, answer: Answer) -> Payload | Failure:

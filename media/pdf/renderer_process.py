@@ -16,6 +16,7 @@ import os
 import shutil
 import signal
 import sys
+from dataclasses import replace
 from functools import cached_property
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -27,10 +28,20 @@ from ...catalog.models import Failure, Rejected
 from ...catalog.status import Reason
 from ...core.processes import exit_with_parent
 from .document import open_document, page_size, pixels
-from .drawing import Job, draw_with_pdf2image, draw_with_pdfium, poppler_agrees, version
+from .drawing import (
+    BAD_FONT,
+    BAD_SCAN,
+    Job,
+    draw_with_pdf2image,
+    draw_with_pdfium,
+    is_uniform,
+    poppler_agrees,
+    version,
+)
 from .extraction import Scans
-from .inspection import Inspection, Tone, inspect, looks_gray, text_layer
+from .inspection import Inspection, Tone, has_visible_text, inspect, looks_gray, text_layer
 from .pdf_options import PdfOptions
+from .scan_check import check_scan
 
 
 def main(descriptor: int, folder: Path) -> None:
@@ -72,6 +83,7 @@ class _Document:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.pdf = open_document(path)
+        self.pdf.init_forms()  # before any page is loaded: pdfium then draws form fields
         self.scans = Scans(path)
 
     @cached_property
@@ -99,7 +111,7 @@ class _Answer:
     def pages(self, document: _Document, numbers: list[int]) -> None:
         """Read pages in the order given."""
         for number in numbers:
-            self.send(begin=number)
+            self._begin(number)
             try:
                 self._page(document, number)
             except Rejected as rejection:
@@ -120,14 +132,18 @@ class _Answer:
             if scan is not None:
                 self._result(number, {**facts, "method": "extracted"}, scan)
                 return
+            if found.scan is not None:
+                check_scan(page, found.scan.handle)
             if columns * rows > options.max_page_pixels:
                 raise Rejected(Reason.PAGE_TOO_LARGE, f"{columns}x{rows} pixels at {options.dpi} DPI")
             gray = found.tone is Tone.GRAY or (found.tone is Tone.UNSURE and looks_gray(page))
             renderer = document.renderer if options.renderer == "pdf2image" else "pdfium"
             drawn = {"method": "rendered", "dpi": options.dpi, "renderer": version(renderer)}
-            job = Job(number, (width, height), (columns, rows), gray, {**facts, **drawn})
+            facts = {**facts, **drawn}
+            points, size = (width, height), (columns, rows)
+            job = Job(number, points, size, gray, facts, found.is_marked, found.scan is not None)
             if renderer == "pdfium":
-                self._result(number, job.facts, draw_with_pdfium(page, job, options.quality))
+                self._finish(document, job, draw_with_pdfium(page, job, options.quality), "")
                 return
         finally:
             page.close()
@@ -146,8 +162,41 @@ class _Answer:
                 self._options.quality,
                 lambda number: self.send(begin=number),
             )
-            for job, result in results:
-                self._result(job.number, job.facts, result)
+            for job, data, complaint in results:
+                missing = Failure(Reason.PAGE_DAMAGED, complaint or "poppler draws nothing for this page")
+                self._finish(document, job, missing if data is None else data, complaint)
+
+    def _finish(self, document: _Document, job: Job, drawn: bytes | Failure, complaint: str) -> None:
+        """Send a drawn page, unless something is missing from it that the other renderer may draw."""
+        if isinstance(drawn, bytes):
+            if job.is_scan and BAD_SCAN.search(complaint):
+                drawn = Failure(Reason.PAGE_DAMAGED, f"the page's scan: {complaint}")
+            elif BAD_FONT.search(complaint) or (job.is_marked and is_uniform(drawn)):
+                job, drawn = self._drawn_otherwise(document, job, drawn)
+        self._result(job.number, job.facts, drawn)
+
+    def _drawn_otherwise(self, document: _Document, job: Job, drawn: bytes) -> tuple[Job, bytes | Failure]:
+        """The page by the other renderer, if there is more on it; Failure if both lose its text."""
+        quality, other = self._options.quality, None
+        page = document.pdf[job.number - 1]
+        try:
+            if not job.facts["renderer"].startswith("pdfium"):
+                other, renderer = draw_with_pdfium(page, job, quality), "pdfium"
+            elif shutil.which("pdftocairo") and shutil.which("pdfinfo") and document.renderer == "pdf2image":
+                ((_, other, _),) = draw_with_pdf2image(
+                    document.path, [job], self._folder, quality, self._begin
+                )
+                renderer = "pdf2image"
+            if isinstance(other, bytes) and not is_uniform(other):
+                return replace(job, facts={**job.facts, "renderer": version(renderer)}), other
+            if is_uniform(drawn) and has_visible_text(page):
+                return job, Failure(Reason.PAGE_DAMAGED, "no renderer draws the page's text")
+        finally:
+            page.close()
+        return job, drawn
+
+    def _begin(self, number: int) -> None:
+        self.send(begin=number)
 
     def _result(self, number: int, facts: dict[str, Any], result: bytes | Failure) -> None:
         if isinstance(result, Failure):
