@@ -31,9 +31,9 @@ from .temp_tables import TempTables, temp_tables
 
 log = logging.getLogger("derlem.sample")
 
-_ROW_GROUP = 122_880
+ROW_GROUP = 122_880
 """Rows that DuckDB stores together, and compresses in one thread."""
-_STORED = 16
+GROUPS_AT_ONCE = 16
 """Row groups that are stored at a time; the first are fewer, so that storing begins soon."""
 
 Part: TypeAlias = tuple[Ids, Integers, Integers]
@@ -186,7 +186,7 @@ def _store_defined(connection: duckdb.DuckDBPyConnection, number: int, digest: _
     stored = connection.execute(
         "SELECT item_id, repeat, stratum FROM manifest_rows WHERE manifest = ? ORDER BY position", [number]
     )
-    for batch in stored.to_arrow_reader(_ROW_GROUP):
+    for batch in stored.to_arrow_reader(ROW_GROUP):
         ids = np.ascontiguousarray(digits(batch.column("item_id"), ID_DIGITS)).reshape(-1)
         repeats, strata = (batch.column(name).to_numpy() for name in ("repeat", "stratum"))
         digest.update((ids.view(f"S{ID_DIGITS}"), repeats, strata))
@@ -210,18 +210,18 @@ def _tables(
     rows: OrderedRows, number: int, digest: _Digest, hasher: ThreadPoolExecutor
 ) -> Iterator[pa.Table]:
     """The rows as they are stored; the digest follows in a thread of its own."""
-    starts = list(range(0, len(rows), _ROW_GROUP))
+    starts = list(range(0, len(rows), ROW_GROUP))
     groups = 2
     hashed: Future[Any] = hasher.submit(int)
     while starts:
         batches = []
         for start in starts[:groups]:
-            part = rows.part(start, min(start + _ROW_GROUP, len(rows)))
+            part = rows.part(start, min(start + ROW_GROUP, len(rows)))
             batches.append(_batch(start, number, part))
             hashed.result()
             hashed = hasher.submit(digest.update, part)
         yield pa.Table.from_batches(batches)
-        starts, groups = starts[groups:], min(2 * groups, _STORED)
+        starts, groups = starts[groups:], min(2 * groups, GROUPS_AT_ONCE)
     hashed.result()
 
 

@@ -39,7 +39,7 @@ MEMORY = 6_000_000_000
 _ROW_BYTES = 60
 _RANKED_BYTES = 150
 """Bytes per row that is selected, and that is ranked."""
-_AT_ONCE = 10_000_000
+ITEMS_AT_ONCE = 10_000_000
 """Candidates within bounds that are fetched at a time, about; 80 bytes each."""
 _HALVINGS = 24
 """Halvings of the interval that contains a bound: the rest is less than an item of ten million."""
@@ -100,7 +100,7 @@ def fast_draw(
     temp.view("draw_remaining", query("sampling/remaining") if kept else "SELECT * FROM draw_candidates")
     rows = OrderedRows(total, seed)
     ranked = _Ranked()
-    pieces = 1 + (total + int(band.sum())) // _AT_ONCE
+    pieces = 1 + (total + int(band.sum())) // ITEMS_AT_ONCE
     edges = [BELOW, *(f"{2**32 * piece // pieces:08x}" for piece in range(1, pieces)), ABOVE]
     for first, last in pairwise(edges):
         found = temp.fetch(

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from derlem.cli import main
 
-EVERY = {
+EVERY: dict[str, list[list[str]]] = {
     "init": [["new.yaml"]],
     "doctor": [[]],
     "run": [[], ["--refresh"]],
@@ -92,7 +92,8 @@ def test_nothing_is_written(
     elif workspace == "complete":
         mine.derlem("run")
         mine.derlem("withdraw", "--where", "ordinal = 0")
-    *folders, temporary = [mine.config.parent, images, *surroundings]
+    *others, temporary = surroundings
+    folders: list[Path] = [mine.config.parent, images, *others]
     before = digest(*folders)
     for command in commands(main):
         for arguments in EVERY[command]:

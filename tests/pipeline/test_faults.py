@@ -29,7 +29,7 @@ IMPATIENT = OPTIONS.model_copy(update={"deadline": 2.0, "batch": 4})
 
 def ingest(
     workspace: Workspace, adapter: str, acts: list[str], again: bool = False, limits: IngestOptions = OPTIONS
-) -> dict[str, tuple[str, str]]:
+) -> dict[str, tuple[str, str | None]]:
     """Run the acts as a source; (status, reason) by uri."""
     declaration = {"name": "s", "adapter": adapter, "license": "MIT", "acts": acts}
     source = adapter_class(adapter).Options.model_validate(declaration)

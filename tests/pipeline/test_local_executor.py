@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import signal
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 from derlem.adapters.base import Context, SourceOptions
 from derlem.catalog.segments import row_schema
 from derlem.catalog.status import Reason
+from derlem.core.processes import WorkerContext
 from derlem.core.workspace import Workspace
 from derlem.media.media_options import MediaOptions
 from derlem.pipeline.executors.local import (
@@ -73,7 +73,7 @@ def watched(tmp_path: Path) -> Watched:
     ingest = IngestOptions(workers=1, deadline=10)
     job = Job("r", Context(Workspace(tmp_path)), MediaOptions(), ingest, row_schema(), {})
     executor = LocalExecutor(job, lambda _: None, clock)
-    guard = SharedGuard(multiprocessing.get_context("forkserver"))
+    guard = SharedGuard(WorkerContext())
     worker = Worker(FakeProcess(), None, guard, task=TASK)  # type: ignore[arg-type]
     return Watched(executor, clock, worker)
 
@@ -84,7 +84,7 @@ def test_an_item_may_take_its_deadline(watched: Watched) -> None:
     assert watched.worker.verdict is None
     watched.pass_time(1.5)
     assert watched.worker.verdict is Reason.DEADLINE
-    assert watched.worker.process.killed  # type: ignore[attr-defined]
+    assert watched.worker.process.killed
 
 
 def test_every_item_has_a_deadline_of_its_own(watched: Watched) -> None:

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Mapping
 from fractions import Fraction
+from typing import Any
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from derlem.sampling.allocation import allocate
-from derlem.sampling.bounds import bounds
+from derlem.sampling.bounds import Bounds, bounds
 from derlem.sampling.errors import InfeasibleQuotas
 from derlem.sampling.sample_options import SampleOptions
-from derlem.sampling.tree import Stratum, build_tree
+from derlem.sampling.tree import Stratum, Tree, build_tree
+from tests.factories import quota_cases as cases
+from tests.factories import sampling_reference as reference
+from tests.factories.small_catalog import Place
 
 
-def options_of(raw):
+def options_of(raw: Mapping[str, Any]) -> SampleOptions:
     return SampleOptions.model_validate({"name": "x", **raw})
 
 
-def allocation(raw, counts, kept=None):
+def allocation(
+    raw: Mapping[str, Any], counts: Mapping[Place, int], kept: Mapping[Place, int] | None = None
+) -> tuple[dict[Place, int], Tree, Bounds]:
     """Seats, floors and caps by (category, source); raises InfeasibleQuotas."""
     options = options_of(raw)
     strata = [Stratum(*place, available, (kept or {}).get(place, 0)) for place, available in counts.items()]
@@ -33,7 +40,7 @@ def allocation(raw, counts, kept=None):
 
 
 @st.composite
-def problems(draw, cases, *, percentages=True):
+def problems(draw: st.DrawFn, *, percentages: bool = True) -> tuple[dict[str, Any], dict[Place, int]]:
     places = draw(cases.places())
     counts = {place: draw(st.one_of(st.integers(0, 12), st.just(7))) for place in places}
     raw = {
@@ -48,8 +55,8 @@ def problems(draw, cases, *, percentages=True):
 
 
 @given(data=st.data())
-def test_it_is_the_definition_exact_in_total_within_bounds_and_blind_to_order(data, cases, reference):
-    raw, counts = data.draw(problems(cases))
+def test_it_is_the_definition_exact_in_total_within_bounds_and_blind_to_order(data: st.DataObject) -> None:
+    raw, counts = data.draw(problems())
     try:
         expected = reference.allocate(raw, counts)
     except reference.Infeasible:
@@ -71,9 +78,9 @@ def test_it_is_the_definition_exact_in_total_within_bounds_and_blind_to_order(da
 
 
 @given(data=st.data())
-def test_it_is_nested_and_a_shortfall_goes_to_the_siblings_in_proportion(data, cases):
+def test_it_is_nested_and_a_shortfall_goes_to_the_siblings_in_proportion(data: st.DataObject) -> None:
     """No seat could move from one child to another with a better claim to it, by Webster's measure."""
-    raw, counts = data.draw(problems(cases, percentages=False))
+    raw, counts = data.draw(problems(percentages=False))
     more = {**raw, "target": raw["target"] + data.draw(st.integers(1, 30))}
     try:
         seats, tree, limit = allocation(raw, counts)
@@ -93,8 +100,8 @@ def test_it_is_nested_and_a_shortfall_goes_to_the_siblings_in_proportion(data, c
 
 
 @given(data=st.data())
-def test_an_extension_keeps_all_and_is_otherwise_the_definition(data, cases, reference):
-    raw, counts = data.draw(problems(cases))
+def test_an_extension_keeps_all_and_is_otherwise_the_definition(data: st.DataObject) -> None:
+    raw, counts = data.draw(problems())
     kept = {
         place: data.draw(st.integers(0, available * raw["max_repeats"]))
         for place, available in counts.items()
@@ -112,9 +119,9 @@ def test_an_extension_keeps_all_and_is_otherwise_the_definition(data, cases, ref
 
 
 @given(data=st.data())
-def test_what_is_infeasible_says_so_with_its_numbers(data, cases, reference):
+def test_what_is_infeasible_says_so_with_its_numbers(data: st.DataObject) -> None:
     """A floor over what there is, floors over the target, shares over 1: each names node and numbers."""
-    raw, counts = data.draw(problems(cases))
+    raw, counts = data.draw(problems())
     place = data.draw(st.sampled_from(list(counts)))
     kind = data.draw(st.sampled_from(["available", "cap", "target", "shares"]))
     raw = {**raw, "quotas": {}, "sources": {}, "min_per_source": 1}
@@ -123,7 +130,7 @@ def test_what_is_infeasible_says_so_with_its_numbers(data, cases, reference):
     for part in parts:
         node["quotas" if node is raw else "children"] = {part: {}}
         node = node["quotas" if node is raw else "children"][part]
-    numbers = ()
+    numbers: tuple[str, ...] = ()
     wanted = counts[place] * raw["max_repeats"] + data.draw(st.integers(1, 50))
     if kind == "available":
         raw["target"] = 10_000
@@ -149,7 +156,7 @@ def test_what_is_infeasible_says_so_with_its_numbers(data, cases, reference):
 
 
 @pytest.mark.parametrize("balance", ["natural", "equal", {"temperature": 0.5}, {"temperature": 0.37}])
-def test_ten_million_seats_over_a_hundred_thousand_strata(balance):
+def test_ten_million_seats_over_a_hundred_thousand_strata(balance: object) -> None:
     chance = random.Random(7)
     strata = [
         Stratum(f"c{n % 10}/d{n % 100}/e{n}", f"s{s}", 1 + int(60 * chance.paretovariate(1.0)))
@@ -171,14 +178,14 @@ def test_ten_million_seats_over_a_hundred_thousand_strata(balance):
         assert not children or sum(seats[child] for child in children) == seats[node]
 
 
-def test_ties_go_to_categories_first_then_to_the_smallest_name():
+def test_ties_go_to_categories_first_then_to_the_smallest_name() -> None:
     counts = {("", "a"): 10, ("b", "s"): 10, ("a", "s"): 10, ("", "b"): 10}
     raw = {"target": 3, "balance": "equal", "min_per_source": 0}
     seats, _, _ = allocation(raw, counts)
     assert [seats[node] for node in (("a", ""), ("b", ""), ("", "a"), ("", "b"))] == [1, 1, 1, 0]
 
 
-def test_a_child_of_weight_zero_gets_more_only_when_all_others_are_full():
+def test_a_child_of_weight_zero_gets_more_only_when_all_others_are_full() -> None:
     counts = {("a", "s"): 5, ("b", "s"): 5, ("c", "s"): 100}
     quotas = {"a": {"share": 0.5}, "b": {"share": 0.5}}
     assert allocation({"target": 11, "quotas": quotas}, counts)[0]["c", ""] == 1

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,34 +16,37 @@ from derlem.sampling.draw import draw_sample
 from derlem.sampling.exclusion import Fingerprint
 from derlem.sampling.licensing import permitted
 from derlem.sampling.plan import plan_sample
-from derlem.sampling.sample_options import LicenseRules, SampleOptions
+from derlem.sampling.sample_options import Exclusion, LicenseRules, SampleOptions
+from tests.factories.small_catalog import Row, SmallCatalog
+
+Ten = tuple[SmallCatalog, list[Row]]
 
 
-def ident(number):
+def ident(number: int) -> str:
     return hashlib.md5(str(number).encode()).hexdigest()
 
 
 @pytest.fixture
-def ten(make_row, small_catalog):
+def ten(small_catalog: SmallCatalog) -> Ten:
     """Ten items of two sources, a to j in one category."""
-    rows = [make_row(ident(n), "s0" if n < 5 else "s1", "c", str(n)) for n in range(10)]
+    rows = [Row(ident(n), "s0" if n < 5 else "s1", "c", str(n)) for n in range(10)]
     small_catalog.fill(rows, ["s0", "s1"])
     return small_catalog, rows
 
 
-def drawn(catalog, **given_options):
+def drawn(catalog: SmallCatalog, **given_options: Any) -> tuple[set[int], dict[str, int]]:
     """(numbers of the items drawn, reasons)."""
     numbers = {ident(n): n for n in range(10)}
     raw = {"name": "x", "target": 100, "allow_shortfall": True, **given_options}
     result = draw_sample(catalog.connection, SampleOptions.model_validate(raw), "r")
     held = {numbers[item] for item, *_ in catalog.manifest("x")}
     assert result.selected == len(held)
-    (listed,) = catalog.connection.execute("SELECT count(*) FROM items").fetchone()
+    [(listed,)] = catalog.connection.execute("SELECT count(*) FROM items").fetchall()
     assert sum(result.plan.excluded.values()) == listed - len(held)
     return held, result.plan.excluded
 
 
-def change(catalog, column, **values):
+def change(catalog: SmallCatalog, column: str, **values: object) -> None:
     for number, value in values.items():
         catalog.connection.execute(
             f"UPDATE items SET {column} = ? WHERE item_id = ?", [value, ident(int(number[1:]))]
@@ -49,7 +54,7 @@ def change(catalog, column, **values):
     catalog.merged()
 
 
-def test_only_ready_items_of_live_sources(ten):
+def test_only_ready_items_of_live_sources(ten: Ten) -> None:
     catalog, _ = ten
     change(catalog, "status", n0="failed", n1="withdrawn", n2="discovered", n3="expanded", n4="rejected")
     assert drawn(catalog) == (
@@ -62,13 +67,13 @@ def test_only_ready_items_of_live_sources(ten):
     assert drawn(catalog) == ({0, 1, 2, 3, 4}, {"source_withdrawn": 5})
 
 
-def test_items_of_an_undeclared_source_are_no_candidates(ten):
+def test_items_of_an_undeclared_source_are_no_candidates(ten: Ten) -> None:
     catalog, _ = ten
     catalog.connection.execute("DELETE FROM sources WHERE source = 's0'")
     assert drawn(catalog) == ({5, 6, 7, 8, 9}, {"source_withdrawn": 5})
 
 
-def test_a_predicate(ten):
+def test_a_predicate(ten: Ten) -> None:
     catalog, _ = ten
     change(catalog, "width", n1=640, n2=640, n3=100)
     change(catalog, "caption", n1="ein Bild", n3="bir resim")
@@ -76,7 +81,7 @@ def test_a_predicate(ten):
     assert drawn(catalog, where=where) == ({1}, {"where": 9})
 
 
-def test_names_of_functions_in_texts_are_no_calls(ten):
+def test_names_of_functions_in_texts_are_no_calls(ten: Ten) -> None:
     catalog, _ = ten
     change(catalog, "caption", n1="random()", n2="now() or current_date", n3="count(*)")
     where = "caption IN ('random()', 'now() or current_date') OR caption = 'count(*)'"
@@ -84,7 +89,7 @@ def test_names_of_functions_in_texts_are_no_calls(ten):
     assert drawn(catalog, where="age(updated_at, discovered_at) = INTERVAL 0 DAY")[0] == set(range(10))
 
 
-def test_a_predicate_sees_all_items(ten):
+def test_a_predicate_sees_all_items(ten: Ten) -> None:
     """Not a subset such as possible duplicates, for which it would mean something else."""
     catalog, rows = ten
     change(catalog, "width", **{f"n{n}": n for n in range(10)})
@@ -96,7 +101,7 @@ def test_a_predicate_sees_all_items(ten):
     assert drawn(catalog, where=where) == ({5, 6, 7, 9}, {"duplicate": 1, "where": 5})
 
 
-def test_a_predicate_is_not_evaluated_on_items_that_are_not_ready(ten):
+def test_a_predicate_is_not_evaluated_on_items_that_are_not_ready(ten: Ten) -> None:
     catalog, rows = ten
     change(catalog, "caption", **{f"n{n}": str(n) for n in range(9)}, n9="none")
     catalog.connection.execute("UPDATE items SET status = 'rejected' WHERE item_id = ?", [rows[9].item_id])
@@ -132,7 +137,7 @@ def test_a_predicate_is_not_evaluated_on_items_that_are_not_ready(ten):
         ("item_id IN (SELECT column0 FROM '/etc/passwd.csv')", "predicate"),
     ],
 )
-def test_a_predicate_that_is_refused(ten, predicate, said):
+def test_a_predicate_that_is_refused(ten: Ten, predicate: str, said: str) -> None:
     catalog, _ = ten
     with pytest.raises(ConfigError, match=said) as error:
         drawn(catalog, where=predicate)
@@ -140,7 +145,7 @@ def test_a_predicate_that_is_refused(ten, predicate, said):
     assert catalog.connection.execute("SELECT count(*) FROM items").fetchone() == (10,)
 
 
-def test_licences(ten):
+def test_licences(ten: Ten) -> None:
     catalog, _ = ten
     change(catalog, "license", n1="CC-BY-4.0", n2="MIT OR GPL-3.0-only", n3="MIT AND GPL-3.0-only", n4=None)
     assert drawn(catalog, licenses={"allow": ["CC-BY-4.0", "MIT"]}) == ({1, 2}, {"license": 8})
@@ -173,11 +178,13 @@ def test_licences(ten):
         ("", ["MIT"], [], False),
     ],
 )
-def test_licence_expressions(expression, allow, deny, passes):
+def test_licence_expressions(
+    expression: str | None, allow: list[str] | None, deny: list[str], passes: bool
+) -> None:
     assert permitted(expression, LicenseRules(allow=allow, deny=deny)) is passes
 
 
-def test_what_its_publisher_reserved_stays_out_with_its_pages(ten):
+def test_what_its_publisher_reserved_stays_out_with_its_pages(ten: Ten) -> None:
     catalog, _ = ten
     change(catalog, "meta", n0='{"opt_outs": ["tdmrep"]}', n1='{"opt_outs": []}', n2='{"note": "opt_outs"}')
     change(catalog, "parent_id", n5=ident(0))
@@ -185,7 +192,7 @@ def test_what_its_publisher_reserved_stays_out_with_its_pages(ten):
     assert drawn(catalog, respect_opt_outs=False) == (set(range(10)), {})
 
 
-def test_evaluation_images_stay_out(ten, tmp_path):
+def test_evaluation_images_stay_out(ten: Ten, tmp_path: Path) -> None:
     catalog, _ = ten
     change(catalog, "dhash", n1="00000000000000ff", n2="00000000000000fe", n3="00000000000000f0", n4="f" * 16)
     change(catalog, "original_sha256", n5="ab" * 32)
@@ -198,8 +205,8 @@ def test_evaluation_images_stay_out(ten, tmp_path):
     assert drawn(catalog, exclude=[none]) == (set(range(10)) - {5, 6}, {"excluded": 2})
 
 
-def test_an_excluded_picture_takes_its_duplicates_along(make_row, small_catalog, tmp_path):
-    rows = [make_row(ident(n), "s0", "c", str(n // 2)) for n in range(10)]
+def test_an_excluded_picture_takes_its_duplicates_along(small_catalog: SmallCatalog, tmp_path: Path) -> None:
+    rows = [Row(ident(n), "s0", "c", str(n // 2)) for n in range(10)]
     small_catalog.fill(rows, ["s0"])
     listed = tmp_path / "eval.txt"
     listed.write_text(hashlib.sha256(b"0").hexdigest())
@@ -208,12 +215,12 @@ def test_an_excluded_picture_takes_its_duplicates_along(make_row, small_catalog,
     assert not held & {0, 1}
 
 
-def test_folders_and_datasets_are_read_by_who_can(ten, tmp_path):
+def test_folders_and_datasets_are_read_by_who_can(ten: Ten, tmp_path: Path) -> None:
     catalog, _ = ten
-    options = SampleOptions(name="x", target=9, exclude=[{"folder": str(tmp_path)}])
-    asked = []
+    options = SampleOptions(name="x", target=9, exclude=[Exclusion(folder=str(tmp_path))])
+    asked: list[str] = []
 
-    def fingerprints(exclusion):
+    def fingerprints(exclusion: Exclusion) -> list[Fingerprint]:
         asked.append(exclusion.label)
         return [Fingerprint(sha256=hashlib.sha256(b"3").hexdigest(), dhash="0" * 16)]
 
@@ -227,7 +234,7 @@ def test_folders_and_datasets_are_read_by_who_can(ten, tmp_path):
     [("zz", "neither"), ("abc def", "neither"), (None, "no file")],
     ids=["hex", "short", "none"],
 )
-def test_a_hash_list_that_cannot_be_meant(ten, tmp_path, content, said):
+def test_a_hash_list_that_cannot_be_meant(ten: Ten, tmp_path: Path, content: str | None, said: str) -> None:
     catalog, _ = ten
     listed = tmp_path / "eval.txt"
     if content is not None:
@@ -236,13 +243,13 @@ def test_a_hash_list_that_cannot_be_meant(ten, tmp_path, content, said):
         drawn(catalog, exclude=[{"hashes": str(listed)}])
 
 
-def test_a_missing_folder_is_an_error(ten, tmp_path):
+def test_a_missing_folder_is_an_error(ten: Ten, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no folder"):
         drawn(ten[0], exclude=[str(tmp_path / "gone")])
 
 
-def test_of_duplicates_the_first_source_keeps_its_item(make_row, small_catalog):
-    rows = [make_row(ident(n), f"s{n % 3}", "c", "same") for n in range(9)]
+def test_of_duplicates_the_first_source_keeps_its_item(small_catalog: SmallCatalog) -> None:
+    rows = [Row(ident(n), f"s{n % 3}", "c", "same") for n in range(9)]
     small_catalog.fill(rows, ["s2", "s0", "s1"])
     held, reasons = drawn(small_catalog, target=1)
     assert held == {min((2, 5, 8), key=ident)}
@@ -250,9 +257,9 @@ def test_of_duplicates_the_first_source_keeps_its_item(make_row, small_catalog):
 
 
 def test_which_duplicate_stays_does_not_depend_on_the_hash_of_the_database(
-    make_row, small_catalog, monkeypatch
-):
-    rows = [make_row(ident(n), "s0" if n < 5 else "s1", "c", str(n % 7)) for n in range(10)]
+    small_catalog: SmallCatalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [Row(ident(n), "s0" if n < 5 else "s1", "c", str(n % 7)) for n in range(10)]
     small_catalog.fill(rows, ["s1", "s0"])
     change(small_catalog, "sha256", n3=None, n4=None)
     expected = ({3, 4, 5, 6, 7, 8, 9}, {"duplicate": 3})
@@ -263,7 +270,7 @@ def test_which_duplicate_stays_does_not_depend_on_the_hash_of_the_database(
     assert drawn(small_catalog) == expected
 
 
-def test_an_unknown_sample_to_extend_is_named_with_those_there_are(ten):
+def test_an_unknown_sample_to_extend_is_named_with_those_there_are(ten: Ten) -> None:
     catalog, _ = ten
     drawn(catalog)
     with pytest.raises(UnknownManifest, match=r"'y'.*known: x"):

@@ -22,7 +22,7 @@ def at_least(count: int, items: int, x: float) -> float:
 
 
 @given(st.integers(1, 300).flatmap(lambda items: st.tuples(st.integers(0, items), st.just(items))))
-def test_a_key_bound_fails_as_rarely_as_promised(case):
+def test_a_key_bound_fails_as_rarely_as_promised(case: tuple[int, int]) -> None:
     seats, items = case
     [low], [high] = key_bounds(np.array([seats]), np.array([items]))
     if seats in (0, items):
@@ -35,18 +35,18 @@ def test_a_key_bound_fails_as_rarely_as_promised(case):
     assert 1 - at_least(seats, items, part(high)) <= MISSED + 1e-12
 
 
-def test_key_bounds_are_narrow():
+def test_key_bounds_are_narrow() -> None:
     """Of a million items in a stratum hardly any is ranked."""
     [low], [high] = key_bounds(np.array([500_000]), np.array([1_000_000]))
     assert part(high) - part(low) < 0.007
 
 
 @given(st.lists(st.integers(0, 2**32 - 1)), st.integers(0, 5))
-def test_digits_are_read_as_numbers(numbers, skipped):
+def test_digits_are_read_as_numbers(numbers: list[int], skipped: int) -> None:
     column = pa.array([f"{number:08x}" for number in numbers], pa.string())[skipped:]
     assert hex_keys(digits(column, 8)).tolist() == numbers[skipped:]
 
 
-def test_what_has_another_length_is_an_error():
+def test_what_has_another_length_is_an_error() -> None:
     with pytest.raises(ValueError, match="8 digits"):
         digits(pa.array(["01234567", "0123"]), 8)

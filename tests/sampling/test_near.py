@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from derlem.sampling.draw import draw_sample
 from derlem.sampling.near_duplicates import clusters, masks
 from derlem.sampling.sample_options import SampleOptions
+from tests.factories.small_catalog import Row, SmallCatalog
 
 
 @given(
@@ -19,7 +20,9 @@ from derlem.sampling.sample_options import SampleOptions
     size=st.sampled_from([1, 1000, 10**6]),
     one=st.integers(0, 2**64 - 1),
 )
-def test_two_hashes_within_the_distance_agree_on_a_mask(data, distance, size, one):
+def test_two_hashes_within_the_distance_agree_on_a_mask(
+    data: st.DataObject, distance: int, size: int, one: int
+) -> None:
     flipped = data.draw(st.lists(st.integers(0, 63), max_size=distance, unique=True))
     other = one
     for bit in flipped:
@@ -30,12 +33,12 @@ def test_two_hashes_within_the_distance_agree_on_a_mask(data, distance, size, on
     )
 
 
-def test_larger_sets_are_joined_on_more_bits():
+def test_larger_sets_are_joined_on_more_bits() -> None:
     assert len(list(masks(4, 1000))) < len(list(masks(4, 10_000_000))) < 200
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcdefgh"), st.sampled_from("abcdefgh"))))
-def test_clusters_are_the_connected_components(pairs):
+def test_clusters_are_the_connected_components(pairs: list[tuple[str, str]]) -> None:
     found = clusters(pairs)
     for start in found:
         reached, pending = {start}, [start]
@@ -51,7 +54,7 @@ def test_clusters_are_the_connected_components(pairs):
 
 @settings(max_examples=60)
 @given(data=st.data())
-def test_one_of_each_cluster_is_kept(data, make_row, small_catalog):
+def test_one_of_each_cluster_is_kept(data: st.DataObject, small_catalog: SmallCatalog) -> None:
     """Compared with all pairs: hashes a few flipped bits apart, in chains."""
     hashes = [data.draw(st.integers(0, 2**64 - 1))]
     for _ in range(data.draw(st.integers(0, 40))):
@@ -61,7 +64,7 @@ def test_one_of_each_cluster_is_kept(data, make_row, small_catalog):
         hashes.append(value)
     distance = data.draw(st.integers(0, 6))
     rows = [
-        make_row(hashlib.md5(str(n).encode()).hexdigest(), data.draw(st.sampled_from(["a", "b"])), "", str(n))
+        Row(hashlib.md5(str(n).encode()).hexdigest(), data.draw(st.sampled_from(["a", "b"])), "", str(n))
         for n in range(len(hashes))
     ]
     dhash = {row.item_id: f"{value:016x}" for row, value in zip(rows, hashes, strict=True)}
@@ -75,15 +78,15 @@ def test_one_of_each_cluster_is_kept(data, make_row, small_catalog):
         if (int(x, 16) ^ int(y, 16)).bit_count() <= distance
     ]
     cluster = clusters(close)
-    first = {}
+    first: dict[str, str] = {}
     for row in sorted(rows, key=lambda row: (row.source != "b", row.item_id)):
         first.setdefault(cluster[dhash[row.item_id]], row.item_id)
     assert {item for item, *_ in small_catalog.manifest("x")} == set(first.values())
     assert result.plan.excluded.get("near_duplicate", 0) == len(rows) - len(first)
 
 
-def test_what_was_selected_earlier_stays_and_its_lookalikes_go(make_row, small_catalog):
-    rows = [make_row(hashlib.md5(str(n).encode()).hexdigest(), "s", "", str(n)) for n in range(4)]
+def test_what_was_selected_earlier_stays_and_its_lookalikes_go(small_catalog: SmallCatalog) -> None:
+    rows = [Row(hashlib.md5(str(n).encode()).hexdigest(), "s", "", str(n)) for n in range(4)]
     dhash = dict(
         zip((row.item_id for row in rows), ["0" * 16, "0" * 15 + "1", "0" * 15 + "3", "f" * 16], strict=True)
     )
@@ -96,8 +99,8 @@ def test_what_was_selected_earlier_stays_and_its_lookalikes_go(make_row, small_c
 
 
 @pytest.mark.parametrize("distance", [0, 3])
-def test_items_without_a_hash_are_no_duplicates(distance, make_row, small_catalog):
-    rows = [make_row(hashlib.md5(str(n).encode()).hexdigest(), "s", "", str(n)) for n in range(3)]
+def test_items_without_a_hash_are_no_duplicates(distance: int, small_catalog: SmallCatalog) -> None:
+    rows = [Row(hashlib.md5(str(n).encode()).hexdigest(), "s", "", str(n)) for n in range(3)]
     small_catalog.fill(rows, ["s"])
     options = SampleOptions(name="x", target=3, near_duplicates=distance)
     assert draw_sample(small_catalog.connection, options, "r").selected == 3

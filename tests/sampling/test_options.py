@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,12 +12,17 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from derlem.sampling.bounds import power, sibling_weights
-from derlem.sampling.numbers import rational
+from derlem.sampling.numbers import Amount, rational
 from derlem.sampling.sample_options import Exclusion, SampleOptions, scaled
 
 
-def options(**given_options):
+def options(**given_options: Any) -> SampleOptions:
     return SampleOptions.model_validate({"name": "x", "target": 100, **given_options})
+
+
+def amount(bound: Amount | None, target: int) -> int:
+    assert bound is not None
+    return bound.of(target)
 
 
 @pytest.mark.parametrize(
@@ -31,32 +38,32 @@ def options(**given_options):
         ("1e7", Fraction(10_000_000)),
     ],
 )
-def test_numbers_are_the_decimals_that_are_written(written, meant):
+def test_numbers_are_the_decimals_that_are_written(written: Any, meant: Fraction) -> None:
     assert rational(written) == meant
 
 
 @pytest.mark.parametrize("written", ["", "%", ".", "many", "nan", "inf", "1/0", True, None, "0x10", "1e999"])
-def test_what_is_no_number_is_refused(written):
+def test_what_is_no_number_is_refused(written: Any) -> None:
     with pytest.raises(ValueError, match=r"not a number|decimal places|target|share") as error:
         rational(written)
     assert not isinstance(error.value, OverflowError)
 
 
-def test_the_design_s_example():
+def test_the_design_s_example() -> None:
     given_options = options(
         target="10_000_000",
         balance={"temperature": 0.5},
         quotas={"documents": {"share": 0.3, "min": 100_000, "children": {"newspapers": {"max": "50%"}}}},
     )
     documents = given_options.quotas["documents"]
-    assert documents.share.value == Fraction(3, 10)
-    assert documents.min.of(given_options.target) == 100_000
-    assert documents.children["newspapers"].max.of(given_options.target) == 5_000_000
+    assert documents.share is not None and documents.share.value == Fraction(3, 10)
+    assert amount(documents.min, given_options.target) == 100_000
+    assert amount(documents.children["newspapers"].max, given_options.target) == 5_000_000
     assert SampleOptions.model_validate_json(given_options.model_dump_json()) == given_options
 
 
-def test_percentages_are_floored():
-    assert options(quotas={"a": {"max": "33.3%"}}).quotas["a"].max.of(10) == 3
+def test_percentages_are_floored() -> None:
+    assert amount(options(quotas={"a": {"max": "33.3%"}}).quotas["a"].max, 10) == 3
 
 
 @pytest.mark.parametrize(
@@ -86,27 +93,27 @@ def test_percentages_are_floored():
         ({"sources": {"s": {"children": {}}}}, "Extra inputs"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(wrong, said):
+def test_what_cannot_be_meant_is_refused(wrong: dict[str, Any], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         options(**wrong)
 
 
-def test_an_exclusion_may_be_just_a_folder(tmp_path):
+def test_an_exclusion_may_be_just_a_folder(tmp_path: Path) -> None:
     assert options(exclude=[str(tmp_path)]).exclude == [Exclusion(folder=str(tmp_path))]
 
 
-def test_the_canonical_form_names_no_path(tmp_path):
+def test_the_canonical_form_names_no_path(tmp_path: Path) -> None:
     assert str(tmp_path) not in options(exclude=[str(tmp_path)]).canonical()
 
 
-def test_a_scaled_sample_keeps_its_proportions_and_stays_feasible():
+def test_a_scaled_sample_keeps_its_proportions_and_stays_feasible() -> None:
     quotas = {"a": {"share": 0.5, "min": 30, "max": "50%"}, "b": {"sources": {"s": {"max": 1, "min": 1}}}}
     small = scaled(options(target=100, min_per_source=5, quotas=quotas), 10)
     assert (small.target, small.min_per_source, small.allow_shortfall) == (10, 1, True)
-    assert small.quotas["a"].min.of(10) == 3
-    assert small.quotas["a"].max.of(10) == 5
-    assert small.quotas["b"].sources["s"].max.of(10) == 1
-    assert small.quotas["b"].sources["s"].min.of(10) == 0
+    assert amount(small.quotas["a"].min, 10) == 3
+    assert amount(small.quotas["a"].max, 10) == 5
+    assert amount(small.quotas["b"].sources["s"].max, 10) == 1
+    assert amount(small.quotas["b"].sources["s"].min, 10) == 0
     assert SampleOptions.model_validate_json(small.model_dump_json()) == small
 
 
@@ -114,13 +121,13 @@ def test_a_scaled_sample_keeps_its_proportions_and_stays_feasible():
     base=st.integers(1, 10**12),
     exponent=st.fractions(0, 4, max_denominator=1000).filter(lambda a: 1000 % a.denominator == 0),
 )
-def test_a_temperature_weight_is_the_rounded_down_root(base, exponent):
+def test_a_temperature_weight_is_the_rounded_down_root(base: int, exponent: Fraction) -> None:
     p, q = exponent.numerator, exponent.denominator
     root = power(base, p, q)
     assert root**q <= base**p << (32 * q) < (root + 1) ** q
 
 
-def test_shares_come_first_and_the_rest_is_divided():
+def test_shares_come_first_and_the_rest_is_divided() -> None:
     declared = options(quotas={"a": {"share": 0.5}}).quotas["a"].share
     weights = sibling_weights([declared, None, None], [10, 30, 10], "natural")
     assert [Fraction(weight, sum(weights)) for weight in weights] == [

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -13,33 +15,34 @@ from derlem.core.workspace import Workspace
 from derlem.sampling.diff import diff_manifests, diff_table
 from derlem.sampling.draw import draw_sample
 from derlem.sampling.errors import InfeasibleQuotas, Shortfall
-from derlem.sampling.plan import plan_sample, plan_table
+from derlem.sampling.plan import Plan, plan_sample, plan_table
 from derlem.sampling.sample_options import SampleOptions
 from tests.factories.catalog import insert_source
+from tests.factories.small_catalog import Row, SmallCatalog
 
 
-def fill(catalog, make_row, **strata):
+def fill(catalog: SmallCatalog, **strata: int) -> list[Row]:
     """`a_b__s=5`: five items of source s in category a/b."""
-    rows = []
+    rows: list[Row] = []
     for place, count in strata.items():
         category, _, source = place.partition("__")
         for _ in range(count):
             item = hashlib.md5(f"{place}{len(rows)}".encode()).hexdigest()
-            rows.append(make_row(item, source, category.replace("_", "/"), item))
+            rows.append(Row(item, source, category.replace("_", "/"), item))
     catalog.fill(rows, sorted({row.source for row in rows}))
     return rows
 
 
-def plan(catalog, extend=None, **raw):
+def plan(catalog: SmallCatalog, extend: str | None = None, **raw: Any) -> Plan:
     return plan_sample(catalog.connection, SampleOptions.model_validate({"name": "x", **raw}), extend=extend)
 
 
-def why(made):
+def why(made: Plan) -> dict[str, str]:
     return {node.label: node.why for node in made.nodes}
 
 
-def test_every_node_says_why(make_row, small_catalog):
-    fill(small_catalog, make_row, doc__s=40, doc_news__s=400, photo__s=1000, photo__t=3, art__s=20)
+def test_every_node_says_why(small_catalog: SmallCatalog) -> None:
+    fill(small_catalog, doc__s=40, doc_news__s=400, photo__s=1000, photo__t=3, art__s=20)
     made = plan(
         small_catalog,
         target=300,
@@ -62,15 +65,15 @@ def test_every_node_says_why(make_row, small_catalog):
     assert sum(node.allocated for node in made.nodes if node.source) == 300
 
 
-def test_floors_are_explained_on_both_sides(make_row, small_catalog):
-    fill(small_catalog, make_row, a__s=1000, b__s=20)
+def test_floors_are_explained_on_both_sides(small_catalog: SmallCatalog) -> None:
+    fill(small_catalog, a__s=1000, b__s=20)
     said = why(plan(small_catalog, target=100, quotas={"b": {"min": "15%"}}))
     assert said["b"] == "floor: min 15%"
     assert said["a"] == "natural: 98.04 % of 100; less for the floors of b"
 
 
-def test_a_misspelt_category_is_named_with_its_neighbour(make_row, small_catalog):
-    fill(small_catalog, make_row, photos_cats__web=5)
+def test_a_misspelt_category_is_named_with_its_neighbour(small_catalog: SmallCatalog) -> None:
+    fill(small_catalog, photos_cats__web=5)
     made = plan(
         small_catalog,
         target=3,
@@ -82,8 +85,8 @@ def test_a_misspelt_category_is_named_with_its_neighbour(make_row, small_catalog
     )
 
 
-def test_a_floor_for_what_is_not_there_is_infeasible(make_row, small_catalog):
-    fill(small_catalog, make_row, photos__web=5)
+def test_a_floor_for_what_is_not_there_is_infeasible(small_catalog: SmallCatalog) -> None:
+    fill(small_catalog, photos__web=5)
     with pytest.raises(InfeasibleQuotas) as error:
         plan(small_catalog, target=5, quotas={"fotos": {"min": "40%"}, "photos": {"min": 7}})
     assert [(p.category, p.wanted, p.possible) for p in error.value.problems] == [
@@ -94,8 +97,8 @@ def test_a_floor_for_what_is_not_there_is_infeasible(make_row, small_catalog):
     assert "fotos: min 40% (2) is over the 0 available" in str(error.value)
 
 
-def test_a_target_over_what_there_is_names_what_limits_it(make_row, small_catalog):
-    fill(small_catalog, make_row, a__s=10, b__s=50)
+def test_a_target_over_what_there_is_names_what_limits_it(small_catalog: SmallCatalog) -> None:
+    fill(small_catalog, a__s=10, b__s=50)
     quotas = {"b": {"max": 20}}
     with pytest.raises(Shortfall) as error:
         plan(small_catalog, target=100, quotas=quotas)
@@ -106,8 +109,8 @@ def test_a_target_over_what_there_is_names_what_limits_it(make_row, small_catalo
     assert why(made)["(all)"] == "shortfall: 30 of the target 100 can be had"
 
 
-def test_an_extension_says_where_it_could_not_keep_its_quotas(make_row, small_catalog):
-    rows = fill(small_catalog, make_row, a__s=10, b__s=10)
+def test_an_extension_says_where_it_could_not_keep_its_quotas(small_catalog: SmallCatalog) -> None:
+    rows = fill(small_catalog, a__s=10, b__s=10)
     small_catalog.hold("before", [(row.item_id, 0) for row in rows if row.category == "a"])
     made = plan(small_catalog, extend="before", target=12, quotas={"a": {"max": 4}})
     assert "could not keep its quota: 10 must stay or are floors below it, over max 4" in why(made)["a"]
@@ -121,8 +124,8 @@ def test_an_extension_says_where_it_could_not_keep_its_quotas(make_row, small_ca
     assert made.lost == 0
 
 
-def test_an_extension_counts_what_was_lost(make_row, small_catalog):
-    rows = fill(small_catalog, make_row, a__s=10)
+def test_an_extension_counts_what_was_lost(small_catalog: SmallCatalog) -> None:
+    rows = fill(small_catalog, a__s=10)
     small_catalog.hold("before", [(row.item_id, 0) for row in rows[:4]] + [("f" * 32, 0)])
     small_catalog.connection.execute(
         "UPDATE items SET status = 'withdrawn' WHERE item_id = ?", [rows[0].item_id]
@@ -131,7 +134,7 @@ def test_an_extension_counts_what_was_lost(make_row, small_catalog):
     assert (made.lost, made.nodes[0].kept) == (2, 3)
 
 
-def test_a_plan_writes_nothing_and_works_read_only(tmp_path, make_row):
+def test_a_plan_writes_nothing_and_works_read_only(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     with write_catalog(workspace) as connection:
         insert_source(connection, "s")
@@ -144,8 +147,8 @@ def test_a_plan_writes_nothing_and_works_read_only(tmp_path, make_row):
     assert workspace.catalog.read_bytes() == before
 
 
-def test_a_table_of_the_plan_shows_the_tree_and_the_excluded(make_row, small_catalog):
-    rows = fill(small_catalog, make_row, a__s=10)
+def test_a_table_of_the_plan_shows_the_tree_and_the_excluded(small_catalog: SmallCatalog) -> None:
+    rows = fill(small_catalog, a__s=10)
     small_catalog.connection.execute(
         "UPDATE items SET status = 'failed' WHERE item_id = ?", [rows[0].item_id]
     )
@@ -154,8 +157,8 @@ def test_a_table_of_the_plan_shows_the_tree_and_the_excluded(make_row, small_cat
     assert [row[0] for row in table] == ["(all)", "a", "a [s]", "(excluded: failed)"]
 
 
-def test_a_comparison_adds_up_at_every_node(make_row, small_catalog):
-    fill(small_catalog, make_row, a_b__s=10, a_b__t=10, c__s=10, __s=4)
+def test_a_comparison_adds_up_at_every_node(small_catalog: SmallCatalog) -> None:
+    fill(small_catalog, a_b__s=10, a_b__t=10, c__s=10, __s=4)
     for name, seed in (("x", 1), ("y", 2)):
         options = SampleOptions(name=name, seed=seed, target=17)
         draw_sample(small_catalog.connection, options, "r")
@@ -175,8 +178,8 @@ def test_a_comparison_adds_up_at_every_node(make_row, small_catalog):
         diff_manifests(small_catalog.connection, "x", "z")
 
 
-def test_the_quota_report_holds_what_the_manifest_holds(make_row, small_catalog):
-    fill(small_catalog, make_row, a_b__s=10, a_b__t=10, a__s=3, c__s=10, __s=4)
+def test_the_quota_report_holds_what_the_manifest_holds(small_catalog: SmallCatalog) -> None:
+    fill(small_catalog, a_b__s=10, a_b__t=10, a__s=3, c__s=10, __s=4)
     draw_sample(small_catalog.connection, SampleOptions(name="x", target=17), "r")
     report = small_catalog.connection.execute(
         "SELECT node, source, allocated, selected FROM quota_report WHERE corpus = 'x'"

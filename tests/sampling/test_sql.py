@@ -14,7 +14,7 @@ QUERIES = names("sampling")
 
 
 @pytest.mark.parametrize("name", QUERIES)
-def test_it_can_be_transpiled_to_spark(name):
+def test_it_can_be_transpiled_to_spark(name: str) -> None:
     (spark,) = sqlglot.transpile(
         query(name), read="duckdb", write="spark", unsupported_level=sqlglot.ErrorLevel.RAISE
     )
@@ -22,7 +22,7 @@ def test_it_can_be_transpiled_to_spark(name):
 
 
 @pytest.mark.parametrize("name", QUERIES)
-def test_it_calls_only_functions_that_every_engine_has(name):
+def test_it_calls_only_functions_that_every_engine_has(name: str) -> None:
     """DuckDB's own functions, `hash` above all, would pass through sqlglot unseen."""
     unknown = {
         call.name.lower() for call in sqlglot.parse_one(query(name), read="duckdb").find_all(exp.Anonymous)
@@ -32,5 +32,5 @@ def test_it_calls_only_functions_that_every_engine_has(name):
 
 
 @pytest.mark.parametrize("name", QUERIES)
-def test_it_says_what_it_is_for(name):
+def test_it_says_what_it_is_for(name: str) -> None:
     assert query(name).startswith("-- ")
