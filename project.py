@@ -197,7 +197,7 @@ class Project:
     def retry(self, *sources: str, reason: str | None = None, dry_run: bool = False) -> results.RetryResult:
         """Re-queue the failed items of sources, of one reason code if given; rejections are final."""
         from .catalog.status import Reason
-        from .pipeline.retry import count_retryable, retry
+        from .pipeline.ingest import count_retryable, retry
 
         names = [source.name for source in self._execution.sources(sources)]
         if reason is not None and reason not in set(Reason):

@@ -23,7 +23,7 @@ DUPLICATES = 50
 
 SOURCES = """
 INSERT INTO sources
-SELECT 'source-' || n, n, 'files', 'CC0-1.0', NULL, '{}', '', TIMESTAMP '2026-01-01', NULL
+SELECT 'source-' || n, n, 'files', 'CC0-1.0', NULL, '{}', '', TIMESTAMP '2026-01-01', NULL, ''
 FROM range(10) AS t(n)
 """
 

@@ -42,15 +42,15 @@ class Declared:
 
 
 def declare_sources(connection: duckdb.DuckDBPyConnection, declared: Sequence[Declared]) -> None:
-    """Make the registry say what the configuration says, in one transaction.
+    """Bring the registry up to the configuration, in one transaction.
 
-    A source that is no longer declared keeps its row and gets `withdrawn_at`: its items are not sampled
-    any more, and the audits find it where it still lies in a corpus. Declared again, it is back.
+    A source that is no longer declared keeps its row and gets `withdrawn_at`: its items are no candidates of
+    draws, and the audits report them in corpora. A new declaration clears `withdrawn_at`.
     """
     before = {
         row[0]: row[1:]
         for row in connection.execute(
-            "SELECT source, config_hash, declared_at, withdrawn_at, position FROM sources"
+            "SELECT source, config_hash, declared_at, withdrawn_at, position, listed_hash FROM sources"
         ).fetchall()
     }
     with transaction(connection):
@@ -66,7 +66,7 @@ def declare_sources(connection: duckdb.DuckDBPyConnection, declared: Sequence[De
             declared_at = known[1] if known is not None and known[0] == source.config_hash else now()
             connection.execute("DELETE FROM sources WHERE source = ?", [source.source])
             connection.execute(
-                "INSERT INTO sources VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL)",
+                "INSERT INTO sources VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, ?)",
                 [
                     source.source,
                     position,
@@ -76,6 +76,7 @@ def declare_sources(connection: duckdb.DuckDBPyConnection, declared: Sequence[De
                     source.config_text,
                     source.config_hash,
                     declared_at,
+                    None if known is None else known[4],
                 ],
             )
         names = [source.source for source in declared]
@@ -85,8 +86,13 @@ def declare_sources(connection: duckdb.DuckDBPyConnection, declared: Sequence[De
         )
 
 
+def mark_listed(connection: duckdb.DuckDBPyConnection, source: str, config_hash: str) -> None:
+    """Record that all items of the source are listed under the declaration of this hash."""
+    connection.execute("UPDATE sources SET listed_hash = ? WHERE source = ?", [config_hash, source])
+
+
 def provenance(connection: duckdb.DuckDBPyConnection, source: str) -> dict[str, Any] | None:
-    """What `provenance.json` of a source says; None for a source that the registry does not know."""
+    """The content of a source's `provenance.json`; None for a source that the registry does not hold."""
     found = connection.execute("SELECT * FROM sources WHERE source = ?", [source])
     columns = [column[0] for column in found.description or []]
     rows = found.fetchall()
@@ -114,6 +120,7 @@ class Registered:
     config_hash: str
     declared_at: datetime
     withdrawn_at: datetime | None
+    listed_hash: str | None
 
 
 class BadProvenance(DerlemError):
@@ -130,11 +137,11 @@ def restore_source(connection: duckdb.DuckDBPyConnection, registered: Registered
     """Insert a registry row."""
     row = asdict(registered)
     row["config"] = json.dumps(row["config"], ensure_ascii=False, sort_keys=True, default=str)
-    connection.execute("INSERT INTO sources VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", list(row.values()))
+    connection.execute("INSERT INTO sources VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", list(row.values()))
 
 
 def read_provenance(workspace: Workspace) -> list[Registered]:
-    """What all sources' provenance files say of the registry. Raises BadProvenance."""
+    """The registry rows in all sources' provenance files. Raises BadProvenance."""
     adapter = TypeAdapter(Registered)
     found = []
     for path in sorted(workspace.store.glob("*/provenance.json")):

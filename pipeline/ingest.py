@@ -1,4 +1,4 @@
-"""The ingest stage: reads what waits, through the workers, until nothing waits any more."""
+"""Reads items through the workers: ingest what waits, refresh what is ready, re-queue what failed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from collections.abc import Callable, Sequence
 
 from ..adapters.base import SourceOptions
 from ..catalog.connection import read_catalog
-from ..catalog.status import Status
+from ..catalog.models import now
+from ..catalog.queries import query
+from ..catalog.segments import row_schema
+from ..catalog.status import Reason, Status
+from ..core.workspace import Workspace
 from .executors.base import Executor
 from .segment_store import SegmentStore
 from .segment_writer import WrittenSegment
@@ -72,3 +76,28 @@ def run_tasks(tasks: Sequence[Task], store: SegmentStore, executor: Executor, pr
         store.commit()
         for task in tasks:
             task.plan.unlink(missing_ok=True)
+
+
+def retry(sources: Sequence[str], store: SegmentStore, *, run: str, reason: Reason | None = None) -> int:
+    """Re-queue the sources' failed items, of one reason if given; returns how many."""
+    taken = 0
+    for source in sources:
+        with read_catalog(store.workspace) as connection:
+            parameters = {"source": source, "run": run, "at": now(), "reason": reason}
+            rows = connection.execute(query("segments/retryable"), parameters).to_arrow_table()
+        if rows.num_rows:
+            store.write_rows(source, "retry", run, rows.cast(row_schema()))
+            taken += rows.num_rows
+    store.commit()
+    return taken
+
+
+def count_retryable(sources: Sequence[str], workspace: Workspace, *, reason: Reason | None = None) -> int:
+    """How many items `retry` would re-queue; writes nothing."""
+    with read_catalog(workspace) as connection:
+        [(items,)] = connection.execute(
+            "SELECT count(*) FROM items WHERE status = 'failed' AND list_contains($sources, source)"
+            " AND ($reason IS NULL OR reason = $reason)",
+            {"sources": list(sources), "reason": reason},
+        ).fetchall()
+    return int(items)

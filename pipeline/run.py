@@ -13,7 +13,7 @@ import duckdb
 from ..catalog.connection import read_catalog, write_catalog
 from ..catalog.models import now
 from ..catalog.runs import record_run
-from ..catalog.sources import Declared, declare_sources, provenance
+from ..catalog.sources import Declared, declare_sources, mark_listed, provenance
 from ..core.durable import replace_file
 from ..core.progress import Progress, Silent
 from ..core.workspace import Workspace
@@ -80,13 +80,24 @@ def write_provenance(workspace: Workspace) -> None:
         _write_provenance(workspace, connection)
 
 
+def complete_listing(workspace: Workspace, source: str, config_hash: str) -> None:
+    """Record that the source is listed to its end, under the declaration of this hash."""
+    with write_catalog(workspace) as connection:
+        mark_listed(connection, source, config_hash)
+        _write_one(workspace, connection, source)
+
+
 def _write_provenance(workspace: Workspace, connection: duckdb.DuckDBPyConnection) -> None:
     for (name,) in connection.execute("SELECT source FROM sources").fetchall():
-        folder = workspace.store / name
-        folder.mkdir(parents=True, exist_ok=True)
-        facts = provenance(connection, name)
-        text = json.dumps(facts, ensure_ascii=False, indent=2, sort_keys=True, default=_iso)
-        replace_file(folder / "provenance.json", text + "\n")
+        _write_one(workspace, connection, name)
+
+
+def _write_one(workspace: Workspace, connection: duckdb.DuckDBPyConnection, name: str) -> None:
+    folder = workspace.store / name
+    folder.mkdir(parents=True, exist_ok=True)
+    facts = provenance(connection, name)
+    text = json.dumps(facts, ensure_ascii=False, indent=2, sort_keys=True, default=_iso)
+    replace_file(folder / "provenance.json", text + "\n")
 
 
 def _iso(value: object) -> str:

@@ -28,7 +28,7 @@ from .discover import Listing, discover, open_listings, refuse_empty
 from .executors.base import open_executor
 from .ingest import ingest, refresh
 from .ingest_options import IngestOptions
-from .run import RunScope, declare, write_provenance
+from .run import RunScope, complete_listing, declare, write_provenance
 from .segment_writer import WrittenSegment
 from .tasks import Job
 
@@ -39,7 +39,7 @@ log = logging.getLogger("derlem.pipeline")
 class Known:
     """What the catalog knows of a source before a stage."""
 
-    config_hash: str
+    listed_hash: str | None
     items: int
     next_ordinal: int
 
@@ -54,7 +54,7 @@ def known_sources(workspace: Workspace) -> dict[str, Known]:
 
 def _known_sources(connection: duckdb.DuckDBPyConnection) -> dict[str, Known]:
     rows = connection.execute(query("segments/known_sources")).fetchall()
-    return {source: Known(config_hash, items, ordinal) for source, config_hash, items, ordinal in rows}
+    return {source: Known(listed_hash, items, ordinal) for source, listed_hash, items, ordinal in rows}
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +129,11 @@ def _discover_one(scope: RunScope, listing: Listing, before: Known | None, confi
                 scope.store,
                 run=scope.run,
                 first_ordinal=before.next_ordinal if before else 0,
-                amend=before is not None and before.config_hash != config_hash,
+                amend=before is not None and before.listed_hash != config_hash,
                 progress=progress,
             )
+            if before is None or before.listed_hash != config_hash:
+                complete_listing(scope.workspace, name, config_hash)
         except DerlemError as error:
             log.error("%s: %s", name, error)
             failure = error

@@ -15,7 +15,8 @@ CREATE TABLE sources (
     config        VARCHAR NOT NULL,      -- as declared, JSON
     config_hash   VARCHAR NOT NULL,
     declared_at   TIMESTAMP NOT NULL,
-    withdrawn_at  TIMESTAMP              -- when it left the configuration, or was taken down
+    withdrawn_at  TIMESTAMP,             -- when it left the configuration, or was taken down
+    listed_hash   VARCHAR                -- config_hash of the last listing that was completed; NULL for none
 );
 
 CREATE TABLE items (

@@ -47,7 +47,7 @@ def test_an_earlier_catalog_is_migrated(tmp_path: Path, request: pytest.FixtureR
     with duckdb.connect(str(workspace.catalog)) as connection:
         create_tables(connection)
         connection.execute(
-            "INSERT INTO sources VALUES ('s', 0, 'files', 'X', NULL, '{}', '', TIMESTAMP '2026-01-01', NULL)"
+            "INSERT INTO sources VALUES ('s', 0, 'files', 'X', NULL, '{}', '', now(), NULL, NULL)"
         )
     request.getfixturevalue("second_step")
     with pytest.raises(CatalogVersionError, match="derlem catalog migrate"), read_catalog(workspace):

@@ -92,10 +92,11 @@ def test_clean_without_any_corpus(make_filled: MakeFilled) -> None:
 CHANGES = {
     "source_without_items": """
         INSERT INTO sources
-        SELECT 'empty', 9, adapter, license, NULL, config, config_hash, declared_at, NULL
+        SELECT 'empty', 9, adapter, license, NULL, config, config_hash, declared_at, NULL, config_hash
         FROM sources LIMIT 1""",
     "source_gone_but_in_corpus": "UPDATE sources SET withdrawn_at = now() WHERE source = 'chats'",
     "items_of_gone_source": "UPDATE sources SET withdrawn_at = now() WHERE source = 'chats'",
+    "listed_under_other_declaration": "UPDATE sources SET listed_hash = NULL WHERE source = 'chats'",
     "items_of_undeclared_source": "DELETE FROM sources WHERE source = 'chats'",
     "item_twice": "INSERT INTO items SELECT * FROM items LIMIT 1",
     "manifest_without_item": "DELETE FROM items WHERE item_id = (SELECT min(item_id) FROM items)",

@@ -89,7 +89,12 @@ def source_row(
     """A declared source as a row of `sources`."""
     source = {"source": name, "position": position, "adapter": "files", "license": license, "config": config}
     config_hash = hashlib.sha256(config.encode()).hexdigest()
-    return source | {"homepage": homepage, "config_hash": config_hash, "declared_at": WHEN}
+    return source | {
+        "homepage": homepage,
+        "config_hash": config_hash,
+        "listed_hash": config_hash,
+        "declared_at": WHEN,
+    }
 
 
 def insert_items(

@@ -17,8 +17,8 @@ from derlem.catalog.sources import Declared
 from derlem.core.workspace import Workspace
 from derlem.media.media_options import MediaOptions
 from derlem.pipeline.executors.local import WorkerError
+from derlem.pipeline.ingest import retry
 from derlem.pipeline.ingest_options import MINIMUM_MEMORY, IngestOptions
-from derlem.pipeline.retry import retry
 from derlem.pipeline.run import start_run
 from derlem.pipeline.stages import checked_listings, run_discover, run_ingest
 
