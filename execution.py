@@ -59,13 +59,13 @@ class Execution:
     @property
     def sample_options(self) -> SampleOptions | None:
         """The `sample` section, if there is one; in test mode with a target that can be reached."""
-        from .sampling.sample_options import scaled
+        from .sampling.sample_options import for_trial
 
         options = self.loaded.config.sample
         if options is None or not self.test_mode:
             return options
         reachable = self.loaded.config.test_mode.items * len(self.loaded.config.sources)
-        return scaled(options, min(options.target, reachable))
+        return for_trial(options, min(options.target, reachable))
 
     def configured_sample(self) -> SampleOptions:
         """The sample's options; ConfigError if there are none."""

@@ -65,10 +65,10 @@ def build_corpus(
     workers: int,
     progress: Progress,
 ) -> BuildResult:
-    """Write the corpus of the sample `name` to `corpora/<name>/`, with `workers` processes.
+    """Write the corpus of the manifest `name` to `corpora/<name>/`, with `workers` processes.
 
     The caller holds the workspace's lock. Raises UnknownManifest, UnbuildableSample, MixedMediaTypes,
-    NotEnoughSpace, or MissingBytes when the store is not what the catalog says.
+    NotEnoughSpace, or MissingBytes when the store differs from the catalog.
     """
     if workers > 1:
         start_fork_server("derlem.corpus.shard")  # it imports beside the planning
@@ -83,7 +83,7 @@ def build_corpus(
 def write_corpus(
     workspace: Workspace, plan: BuildPlan, run: str, workers: int, progress: Progress
 ) -> list[Shard]:
-    """Bring the folder of a corpus to what its plan says; returns all shards, in order.
+    """Make the folder of a corpus equal to its plan; returns all shards, in order.
 
     The catalog is read, not written.
     """

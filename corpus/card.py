@@ -115,7 +115,7 @@ def _composition(stats: Mapping[str, Any]) -> str:
         ("category", "samples", "share", "captions", "conversations", "images"), rows[:ROWS]
     )
     if len(rows) > ROWS:
-        text += f"\n{len(rows) - ROWS:,} more categories stand in `stats.json`.\n"
+        text += f"\n{len(rows) - ROWS:,} more categories are in `stats.json`.\n"
     return text
 
 
@@ -127,10 +127,10 @@ def _sources(stats: Mapping[str, Any]) -> str:
     ]  # fmt: skip
     licenses = [(row["license"] or "(none)", f"{row['samples']:,}") for row in stats["licenses"]]
     return (
-        "## Sources and licences\n\n"
-        + _table(("source", "declared licence", "samples", "images"), rows)
-        + "\nEvery sample carries its own licence, which may differ from its source's:\n\n"
-        + _table(("licence", "samples"), licenses)
+        "## Sources and licenses\n\n"
+        + _table(("source", "declared license", "samples", "images"), rows)
+        + "\nEvery sample has its own license, which may differ from its source's:\n\n"
+        + _table(("license", "samples"), licenses)
     )
 
 
@@ -172,7 +172,7 @@ def _fields(stats: Mapping[str, Any]) -> str:
         ("`source`", "which of the sources above"),
         ("`category`", "from the top of the tree down"),
         ("`caption`, `language`", "text on the image and its language (BCP 47)"),
-        ("`conversations`", "turns of `role` and `content`; `<image>` stands for the image"),
+        ("`conversations`", "turns of `role` and `content`; `<image>` marks the image"),
         ("`license`", "SPDX expression"),
         ("`uri`, `locator`", "where the source has it; the member, row or page in it"),
         ("`width`, `height`", "pixels, upright"),

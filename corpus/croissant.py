@@ -99,7 +99,7 @@ def croissant(stats: Mapping[str, Any], description: str) -> dict[str, Any]:
 
 
 def license_url(license: str) -> str:
-    """The SPDX page of a single licence; an expression, or a LicenseRef, as it stands."""
+    """The SPDX page of a single license; an expression or a LicenseRef unchanged."""
     if license.startswith("LicenseRef-") or not _SPDX.fullmatch(license):
         return license
     return f"https://spdx.org/licenses/{license}.html"

@@ -13,10 +13,10 @@ class UnbuildableSample(DerlemError):
 
     def __init__(self, name: str, counts: Mapping[str, int], examples: Sequence[str]) -> None:
         self.name, self.counts, self.examples = name, dict(counts), list(examples)
-        told = ", ".join(f"{count:,} {state}" for state, count in counts.items())
+        counted = ", ".join(f"{count:,} {state}" for state, count in counts.items())
         super().__init__(
-            f"sample {name!r} names items without bytes: {told} (such as {', '.join(examples)}); "
-            "take withdrawn ones out with `derlem withdraw`, or draw the sample again"
+            f"manifest {name!r} lists items without bytes: {counted} (such as {', '.join(examples)}); "
+            "remove withdrawn ones with `derlem withdraw`, or draw the manifest again"
         )
 
 
@@ -25,9 +25,9 @@ class MixedMediaTypes(DerlemError):
 
     def __init__(self, name: str, counts: Mapping[str, int]) -> None:
         self.name, self.counts = name, dict(counts)
-        told = ", ".join(f"{count:,} {media_type}" for media_type, count in counts.items())
+        counted = ", ".join(f"{count:,} {media_type}" for media_type, count in counts.items())
         super().__init__(
-            f"sample {name!r} mixes image formats ({told}), and loaders want one; narrow it "
+            f"manifest {name!r} mixes image formats ({counted}), and loaders need one; restrict it "
             "with `sample: {where: \"media_type = '...'\"}`, or ingest with one `image: {format: ...}`"
         )
 

@@ -19,7 +19,7 @@ def fingerprint(plan: pa.Table, format: str, extension: str) -> str:
     """The sha256 (hex) of everything that decides a shard's bytes: equal fingerprints, equal bytes.
 
     It covers the layout and the samples in order, each with its record and its image's sha256, but not
-    where in the store the images lie. Parquet's bytes are also pyarrow's doing.
+    the images' places in the store. The bytes of Parquet also depend on pyarrow.
     """
     digest = hashlib.sha256()
     writer = f"pyarrow {pa.__version__}" if format == "parquet" else "ustar"
@@ -32,7 +32,7 @@ def fingerprint(plan: pa.Table, format: str, extension: str) -> str:
 
 
 def _add(digest: Any, array: pa.Array) -> None:
-    """Hash an array's values, and before them what tells where each ends and which are null."""
+    """Hash an array's values, and before them their ends and which are null."""
     if array.null_count:
         digest.update(np.packbits(array.is_valid().to_numpy(zero_copy_only=False)).tobytes())
     if pa.types.is_list(array.type):

@@ -21,7 +21,7 @@ _SHARD = re.compile(r"(?P<name>[a-z0-9_-]+)-(?P<number>[0-9]{6,})\.(?P<suffix>ta
 
 
 def parse_key(key: str) -> tuple[str, int] | None:
-    """The item id and repeat that a sample's key (`sql/corpus/rows.sql`) stands for.
+    """The item id and repeat of a sample's key (`sql/corpus/rows.sql`).
 
     None if no build gives such a key.
     """
@@ -31,7 +31,7 @@ def parse_key(key: str) -> tuple[str, int] | None:
 
 @dataclass(frozen=True, slots=True)
 class CorpusFolder:
-    """Where the corpus `name` lies, and the folder beside it where its files are made."""
+    """The folder of the corpus `name`, and the folder beside it where its files are made."""
 
     workspace: Workspace
     name: str
@@ -57,7 +57,7 @@ class CorpusFolder:
         return self.root / "stats.json"
 
     def build(self) -> dict[str, Any]:
-        """What `stats.json` says of how the corpus was built; nothing if no build wrote it."""
+        """The `build` section of `stats.json`; empty if no build wrote the file."""
         try:
             facts = json.loads(self.stats.read_bytes())["build"]
         except (FileNotFoundError, ValueError, KeyError, TypeError):

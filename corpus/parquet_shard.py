@@ -25,7 +25,7 @@ IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 
 def features() -> dict[str, Any]:
-    """The Hugging Face features of a Parquet corpus, as they stand in the schema's metadata.
+    """The Hugging Face features of a Parquet corpus, as the schema's metadata holds them.
 
     Lists are written in the bare form `[feature]`, which every version of `datasets` reads.
     """

@@ -58,7 +58,7 @@ class Segments:
                 done += more
 
     def announce(self, places: list[Place]) -> None:
-        """Tell the kernel that these will be read soon; there is no harm where it cannot be told."""
+        """Announce to the kernel that these will be read soon; a no-op where that is not supported."""
         if hasattr(os, "posix_fadvise"):
             for segment, offset, length in sorted(places):
                 os.posix_fadvise(self._descriptor(segment), offset, length, os.POSIX_FADV_WILLNEED)
@@ -77,7 +77,7 @@ class Segments:
 
 
 def ahead(segments: Segments, plan: pa.Table) -> Iterator[Place]:
-    """Where each image of a plan lies, in order; what follows is announced meanwhile."""
+    """The place of each image of a plan, in order; the following ones are announced meanwhile."""
     for places in groups(segments, plan, READ_AHEAD):
         yield from places
 
@@ -135,7 +135,7 @@ class Window:
         self._size += len(data)
 
     def reserve(self, segment: str, offset: int, length: int) -> None:
-        """Append `length` bytes that stand at `offset` in a segment's tar."""
+        """Append the `length` bytes at `offset` of a segment's tar."""
         self._ranges.append((segment, offset, self._view[self._size : self._size + length]))
         self._size += length
 

@@ -1,7 +1,6 @@
-"""Takes withdrawn items out of manifests and corpora: only the shards that held one are written again.
+"""Removes withdrawn items from manifests and corpora: only the shards that held one are written again.
 
-The items themselves are marked before, as a segment of their source. What is done here can be cut short
-anywhere and done again.
+The items are marked before, by a segment of their source. This work can be interrupted anywhere and repeated.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ log = logging.getLogger("derlem.build")
 class Withdrawn:
     """Samples of one corpus whose items were withdrawn, by source.
 
-    `redrawn`: the corpus held an earlier draw, of which no manifest tells any more.
+    `redrawn`: the corpus was built from an earlier draw, whose manifest is not stored any more.
     """
 
     name: str
@@ -47,13 +46,13 @@ def find_withdrawn(connection: duckdb.DuckDBPyConnection) -> list[Withdrawn]:
 def withdraw_from_corpora(
     workspace: Workspace, run: str, workers: int, progress: Progress
 ) -> list[tuple[Withdrawn, BuildResult | None]]:
-    """Take all withdrawn items out of all manifests, and out of the corpora that were built from them.
+    """Remove all withdrawn items from all manifests, and from the corpora that were built from them.
 
-    Returns what went from each sample and its corpus, of which `rewritten` shards are new; None for a sample
-    that was not built. Numbers, boundaries and bytes of all other shards stay as they are. A corpus whose
-    sample was drawn anew since it was built may hold what no manifest names: it is built as it is drawn now.
-    For the same reason the shards of a build that never came to its end go. The caller holds the workspace's
-    lock.
+    Returns the samples removed from each manifest with the build of its corpus, whose `rewritten` counts the
+    new shards; None where there is no corpus. Numbers, boundaries and bytes of other shards do not change.
+    A corpus whose manifest was redrawn since may contain withdrawn items that no manifest lists: it is built
+    from the current manifest. For the same reason the shards of an unfinished build are removed. The caller
+    holds the workspace's lock.
     """
     with write_catalog(workspace) as connection, transaction(connection):
         gone = {found.name: found for found in find_withdrawn(connection)}
@@ -90,7 +89,7 @@ def withdraw_from_corpora(
 
 
 def _discard_unfinished(workspace: Workspace, complete: set[str]) -> None:
-    """Remove what builds left that were cut short before the corpus was first complete."""
+    """Remove the shards of builds that ended before the corpus was first complete."""
     for folder in corpora(workspace):
         if folder.name in complete or folder.stats.exists():  # or it came from elsewhere, to be restored
             continue
@@ -104,7 +103,7 @@ def _discard_unfinished(workspace: Workspace, complete: set[str]) -> None:
 
 
 def _leave_out(connection: duckdb.DuckDBPyConnection) -> None:
-    """Bring manifests, allocations and samples to what is left."""
+    """Reduce manifests and allocations by the withdrawn items."""
     connection.execute(f"CREATE OR REPLACE TEMP TABLE withdrawn_samples AS {query('corpus/withdrawn')}")
     for name in ("withdraw_allocations", "withdraw_manifests", "withdraw_rows"):
         connection.execute(query(f"corpus/{name}"))
@@ -117,4 +116,4 @@ def _built_options(folder: CorpusFolder) -> CorpusOptions:
     try:
         return CorpusOptions(format=build["format"], shard_size=build["shard_size"])
     except (ValueError, KeyError) as error:
-        raise UnreadableCorpus(folder.stats, f"it does not say how the corpus was built ({error})") from error
+        raise UnreadableCorpus(folder.stats, f"its `build` section is not valid ({error})") from error

@@ -48,7 +48,7 @@ def _divide(weights: list[int], floor: _Ints, cap: _Ints, firsts: _Ints, totals:
     room = np.add.reduceat(np.where(weighty, cap - floor, 0), firsts)
     wanted = floors + np.minimum(totals - floors, room)  # the rest goes to children of weight 0
 
-    below, above = _bracket(relative, floor, cap, firsts, group, wanted)
+    below, above = _divisor_bounds(relative, floor, cap, firsts, group, wanted)
     seats = below.copy()
     open_seats = wanted - np.add.reduceat(below, firsts)
     candidates = np.add.reduceat(above - below, firsts)
@@ -57,7 +57,7 @@ def _divide(weights: list[int], floor: _Ints, cap: _Ints, firsts: _Ints, totals:
         if candidates[index] == open_seats[index]:
             seats[span] = above[span]
         else:
-            _settle(weights, seats, above, span, int(open_seats[index]))
+            _give_by_keys(weights, seats, above, span, int(open_seats[index]))
     left = totals - wanted
     for index in np.flatnonzero(left):
         for child in range(int(firsts[index]), int(firsts[index] + sizes[index])):
@@ -82,7 +82,7 @@ def _relative(weights: list[int], firsts: _Ints, sizes: _Ints) -> _Floats:
     return result
 
 
-def _bracket(
+def _divisor_bounds(
     weight: _Floats, floor: _Ints, cap: _Ints, firsts: _Ints, group: _Ints, wanted: _Ints
 ) -> tuple[_Ints, _Ints]:
     """For every child a number of seats that it surely gets, and one that it surely does not exceed.
@@ -116,7 +116,7 @@ def _bracket(
         margin = min(margin * 16, 1.0)
 
 
-def _settle(weights: list[int], seats: _Ints, above: _Ints, span: slice, open_seats: int) -> None:
+def _give_by_keys(weights: list[int], seats: _Ints, above: _Ints, span: slice, open_seats: int) -> None:
     """Give the open seats of one group to the candidates with the smallest exact (2 * n + 1) / w.
 
     Two such fractions that differ do so by at least 1 / (w1 * w2), so scaled by more than w^2 and

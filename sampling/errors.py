@@ -1,4 +1,4 @@
-"""What can be wrong with a declared sample, with the numbers."""
+"""Errors of declared quotas, with the numbers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..core.errors import DerlemError
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One contradiction at one node: `wanted` seats, where at most `possible` can be had."""
+    """A contradiction at a node: `wanted` seats, where at most `possible` are possible."""
 
     category: str
     source: str
@@ -20,7 +20,7 @@ class Problem:
 
 
 class InfeasibleQuotas(DerlemError):
-    """No sample can satisfy the quotas; `problems` names every node and number. Nothing was written."""
+    """No draw can satisfy the quotas; `problems` names every node and number. Nothing was written."""
 
     exit_code = 2
 

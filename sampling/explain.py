@@ -1,4 +1,4 @@
-"""Says of every node what decided its number of seats: its share, a floor, a cap, or others' shortfall."""
+"""Explains the seats of every node: its share, a floor, a cap, or the shortfall of siblings."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def explain(tree: Tree, bounds: Bounds, seats: Sequence[int], options: SampleOpt
 
 
 def limits(tree: Tree, bounds: Bounds, options: SampleOptions) -> list[str]:
-    """The nodes that keep the whole sample under its target: the highest ones that can take no more."""
+    """The nodes that keep the draw under its target: the highest ones that are full."""
     found = []
     pending = [0]
     while pending:
@@ -108,7 +108,7 @@ def _floor(tree: Tree, node: int, bounds: Bounds, options: SampleOptions) -> str
         return f"floor: min {quota.min}"
     if tree.source[node]:
         if tree.kept[node] == floor:
-            return f"floor: {floor} kept from the earlier sample"
+            return f"floor: {floor} kept from the earlier manifest"
         return f"floor: min_per_source {options.min_per_source}"
     return f"floor: {floor} for the floors below it"
 

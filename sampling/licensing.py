@@ -1,4 +1,4 @@
-"""Whether an SPDX licence expression passes the rules of a sample.
+"""Whether an SPDX license expression passes the configured rules.
 
 SPDX 2.3, annex D: `A OR B` lets the user choose, `A AND B` binds to both, `X WITH exception` is X with
 additional permissions, `X+` is X or later.
@@ -14,7 +14,7 @@ _TOKEN = re.compile(r"\(|\)|[^\s()]+")
 
 
 def permitted(expression: str | None, rules: LicenseRules) -> bool:
-    """Whether an item under this licence may be sampled. No licence passes only where none is required."""
+    """Whether an item under this license can be a candidate. No license passes if `allow` is not given."""
     if not expression or not expression.strip():
         return rules.allow is None
     allow = None if rules.allow is None else {name.lower() for name in rules.allow}
@@ -24,7 +24,7 @@ def permitted(expression: str | None, rules: LicenseRules) -> bool:
         passes, rest = _either(tokens, allow, deny)
     except IndexError:
         rest = ["incomplete"]
-    # what is not an SPDX expression is one licence with an odd name
+    # text that is not an SPDX expression is the name of a single license
     return _license(expression, allow, deny) if rest else passes
 
 

@@ -1,4 +1,8 @@
-"""Plans a sample: who gets how many seats, and why. Reads the catalog and writes nothing."""
+"""Plans a draw: the seats of every node of the category tree, and why. Reads the catalog and writes nothing.
+
+The steps: candidates are counted by stratum, the tree spans strata and quotas, bounds and weights follow from
+the leaves up, and the allocation gives every node its seats.
+"""
 
 from __future__ import annotations
 
@@ -43,16 +47,16 @@ class NodePlan:
 
     @property
     def label(self) -> str:
-        """The node as people read it."""
+        """The node in messages and tables."""
         return label(self.category, self.source)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a sample will hold. `nodes` come depth first, the root first.
+    """The allocation of a manifest. `nodes` come depth first, the root first.
 
-    `excluded` counts the items that are no candidates by reason. Of an extended sample, `lost` counts
-    earlier selections that are no candidates any more.
+    `excluded` counts the items that are no candidates by reason. `lost` counts the rows of the extended
+    manifest `extends` that are no candidates any more.
     """
 
     options: SampleOptions
@@ -64,12 +68,12 @@ class Plan:
 
     @property
     def total(self) -> int:
-        """Seats given out."""
+        """Seats of the root."""
         return self.nodes[0].allocated
 
     @property
     def shortfall(self) -> int:
-        """Seats by which the target is missed."""
+        """The target less the seats of the root."""
         return max(0, self.options.target - self.total)
 
 
@@ -80,7 +84,7 @@ def plan_sample(
     extend: str | None = None,
     fingerprints: Fingerprinter = read_hashes,
 ) -> Plan:
-    """The plan of a sample, or of the one that extends the stored sample `extend`.
+    """The plan of the configured draw, or of one that extends the stored manifest `extend`.
 
     The connection may be read-only. `fingerprints` reads excluded folders and datasets. Raises
     InfeasibleQuotas, Shortfall, ConfigError, UnknownManifest.
@@ -90,7 +94,7 @@ def plan_sample(
 
 
 def make_plan(counts: CandidateCounts, options: SampleOptions, extend: str | None) -> Plan:
-    """Allocate the seats of a sample to what there is."""
+    """Allocate the seats to the counted candidates."""
     tree = build_tree(options, counts.strata)
     warnings = idle_quotas(tree)
     limit = bounds(tree, options, extending=extend is not None)

@@ -87,7 +87,7 @@ def _parse(connection: duckdb.DuckDBPyConnection, text: str) -> Node:
 
 
 def _nodes(value: Any, nested: bool = False) -> Iterator[tuple[Node, bool]]:
-    """All objects of a parsed expression, each with whether it lies in a subquery."""
+    """All objects of a parsed expression, each with whether it is part of a subquery."""
     if isinstance(value, list):
         for each in value:
             yield from _nodes(each, nested)

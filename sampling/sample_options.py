@@ -65,9 +65,7 @@ class SourceQuota(StrictModel):
 class Quota(SourceQuota):
     """What one category may take of its parent, and how it is divided below."""
 
-    balance: Balance | None = Field(
-        default=None, description="for what lies below; where it is not said, the parent's holds"
-    )
+    balance: Balance | None = Field(default=None, description="of the children; default: the parent's")
     children: dict[str, Quota] = Field(default_factory=dict, description="sub-categories by name")
     sources: dict[str, SourceQuota] = Field(
         default_factory=dict, description="sources with items directly in this category, by name"
@@ -101,7 +99,7 @@ def category_names(value: object) -> object:
 
 
 class LicenseRules(StrictModel):
-    """Under which licences an item may stand to be a candidate (SPDX identifiers)."""
+    """Licenses (SPDX identifiers) of candidates."""
 
     allow: list[str] | None = Field(default=None, description="only these; not given: all but the denied")
     deny: list[str] = Field(default_factory=list, description="none of these")
@@ -206,13 +204,13 @@ class SampleOptions(StrictModel):
     def canonical(self) -> str:
         """The options as JSON that is equal for equal samples, on any machine and with later versions.
 
-        It names no path, and no option that stands at its default.
+        It contains no path, and no option with its default value.
         """
         return self.model_dump_json(exclude={"exclude"}, exclude_defaults=True)
 
 
-def scaled(options: SampleOptions, target: int) -> SampleOptions:
-    """The same sample at another size, for a trial run on few items.
+def for_trial(options: SampleOptions, target: int) -> SampleOptions:
+    """The options with another target, for a trial run on few items.
 
     Absolute floors are rounded down and absolute caps up, so that what was feasible stays so;
     percentages and shares stand as they are. A shortfall is allowed.

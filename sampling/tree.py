@@ -52,7 +52,7 @@ class Tree:
         return self.source[node] or self.category[node].rpartition("/")[2]
 
     def label(self, node: int) -> str:
-        """The node as people read it, such as `photos/cats [web]`."""
+        """The node in messages, such as `photos/cats [web]`."""
         return label(self.category[node], self.source[node])
 
 

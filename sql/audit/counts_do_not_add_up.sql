@@ -1,6 +1,6 @@
 -- name: counts_do_not_add_up
 -- severity: error
--- meaning: A source of which more or fewer items were discovered than stand in some status, or whose segments
+-- meaning: A source whose items by status do not add up to those discovered, or whose segments
 --   hold fewer rows than it has items.
 WITH held AS (
     SELECT

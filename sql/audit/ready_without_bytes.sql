@@ -1,6 +1,6 @@
 -- name: ready_without_bytes
 -- severity: error
--- meaning: A ready item without a hash, a size or a place in a segment, or whose place lies outside it.
+-- meaning: A ready item without a hash, a size or a place in a segment, or with a place outside its segment.
 SELECT i.item_id, i.source, i.segment, i."offset", i."length", g.tar_bytes
 FROM items AS i
 LEFT JOIN segments AS g ON g.segment = i.segment

@@ -16,7 +16,7 @@ wanted AS (
     WHERE s.withdrawn_at IS NULL
       AND coalesce(json_extract_string(d.config, '$.min_per_source'), '1') <> '0'
 ),
-held AS (  -- what records say of their source is held against the catalog by record_differs_from_catalog
+held AS (  -- record_differs_from_catalog compares records with the catalog
     SELECT corpus, record_source AS source, count(*) AS samples
     FROM shard_samples
     WHERE sha256 IS NOT NULL
@@ -46,7 +46,7 @@ same AS (
     FROM items
     WHERE sha256 IN (SELECT sha256 FROM own) AND status = 'ready'
 ),
-pictures AS (
+images AS (
     SELECT i.sha256, min(s.position) AS first_position
     FROM same AS i
     INNER JOIN sources AS s ON s.source = i.source
@@ -57,7 +57,7 @@ duplicated AS (
     SELECT o.source
     FROM own AS o
     INNER JOIN sources AS s ON s.source = o.source
-    LEFT JOIN pictures AS p ON p.sha256 = o.sha256 AND p.first_position < s.position
+    LEFT JOIN images AS p ON p.sha256 = o.sha256 AND p.first_position < s.position
     GROUP BY o.source
     HAVING count(*) = count(p.sha256)
 )

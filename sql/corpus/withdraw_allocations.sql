@@ -1,4 +1,4 @@
--- Allocations less what was withdrawn (`withdrawn_samples`), with the reason noted, at every node above it.
+-- Reduces allocations by `withdrawn_samples`, in the stratum and every category above, and records why.
 UPDATE allocations
 SET allocated = allocated - gone.samples,
     why = why || '; ' || gone.samples || ' withdrawn'

@@ -1,4 +1,4 @@
--- Samples that hold less by what was withdrawn (`withdrawn_samples`).
+-- Reduces the number of rows of manifests by `withdrawn_samples`.
 UPDATE manifests
 SET selected = selected - gone.samples
 FROM (

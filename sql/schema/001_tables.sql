@@ -23,7 +23,7 @@ CREATE TABLE items (
     item_id          VARCHAR NOT NULL,   -- 32 hex digits, see catalog/models.py
     source           VARCHAR NOT NULL,
     uri              VARCHAR NOT NULL,   -- relative to the source's root, or a URL
-    locator          VARCHAR NOT NULL,   -- member, row, page; '' where the uri says it all
+    locator          VARCHAR NOT NULL,   -- member, row, page; '' where the uri is enough
     parent_id        VARCHAR,            -- the document of a page, the row of several images
     document_sha256  VARCHAR,            -- of a page: sha256 of its document in the cache; NULL for all other items
     ordinal          BIGINT NOT NULL,    -- order of discovery within the source

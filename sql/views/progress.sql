@@ -1,4 +1,4 @@
--- How far each source is: every discovered item stands in exactly one column.
+-- Items of each source by status: every discovered item counts in exactly one column.
 CREATE OR REPLACE VIEW progress AS
 SELECT
     sources.source,

@@ -4,7 +4,7 @@ WITH held AS (
     SELECT corpus, category, source, count(*) AS selected
     FROM manifest
     GROUP BY corpus, category, source
-), above AS (  -- every stratum once for each category that it lies in
+), above AS (  -- every stratum once for each category above it
     SELECT
         corpus,
         unnest(CASE

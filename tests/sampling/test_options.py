@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from derlem.sampling.bounds import power, sibling_weights
 from derlem.sampling.numbers import Amount, rational
-from derlem.sampling.sample_options import Exclusion, SampleOptions, scaled
+from derlem.sampling.sample_options import Exclusion, SampleOptions, for_trial
 
 
 def options(**given_options: Any) -> SampleOptions:
@@ -108,7 +108,7 @@ def test_the_canonical_form_names_no_path(tmp_path: Path) -> None:
 
 def test_a_scaled_sample_keeps_its_proportions_and_stays_feasible() -> None:
     quotas = {"a": {"share": 0.5, "min": 30, "max": "50%"}, "b": {"sources": {"s": {"max": 1, "min": 1}}}}
-    small = scaled(options(target=100, min_per_source=5, quotas=quotas), 10)
+    small = for_trial(options(target=100, min_per_source=5, quotas=quotas), 10)
     assert (small.target, small.min_per_source, small.allow_shortfall) == (10, 1, True)
     assert amount(small.quotas["a"].min, 10) == 3
     assert amount(small.quotas["a"].max, 10) == 5
