@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import (
@@ -23,8 +24,13 @@ from typing import Any
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.connector import AddrInfoType
 
-LOOKUPS = 32
-"""Names that are looked up at a time: `getaddrinfo` blocks a thread for as long as a server takes."""
+LOOKUPS = 384
+"""Names that are looked up at a time: `getaddrinfo` blocks a thread for as long as a server takes, often
+longer than its request waits. With three for each connection, names whose servers hang delay no others.
+"""
+
+LOOKUP_STACK = 2**19
+"""Bytes of a look-up thread's stack: workers have an address space of a few GiB."""
 
 _UNICAST = IPv6Network("2000::/3")
 _NAT64 = IPv6Network("64:ff9b::/96")
@@ -94,9 +100,12 @@ class Resolver(AbstractResolver):
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         """All addresses of `host`, checked. socket.gaierror, or PrivateAddressError."""
-        found = await asyncio.get_running_loop().run_in_executor(
-            self._threads, self._lookup, host, port, family
-        )
+        usual = threading.stack_size(LOOKUP_STACK)  # threads begin as look-ups need them
+        try:
+            lookup = self._threads.submit(self._lookup, host, port, family)
+        finally:
+            threading.stack_size(usual)
+        found = await asyncio.wrap_future(lookup)
         for answer in found:
             self._addresses.check(answer["host"], host)
         return found

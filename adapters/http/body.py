@@ -116,6 +116,12 @@ def continues(headers: CIMultiDictProxy[str], begun: Partial) -> bool:
     return match is not None and int(match[1]) == begun.size
 
 
+def is_whole(headers: CIMultiDictProxy[str]) -> bool:
+    """Whether a 206 response that nobody asked for holds all of a body."""
+    match = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
+    return match is not None and match[1] == "0" and match[3].isdigit() and int(match[2]) + 1 == int(match[3])
+
+
 def resumable(headers: CIMultiDictProxy[str]) -> Partial | None:
     """A place for a body that can be resumed: the server takes ranges, and says what version this is.
 
@@ -164,11 +170,15 @@ class MemorySemaphore:
             self._waiting.popleft()
 
 
-class Unpacker:
-    """Undoes gzip or deflate, as far as the limit."""
+_WINDOWS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
+"""What zlib calls the content codings that are asked for."""
 
-    def __init__(self, limit: int, window: int) -> None:
-        self._limit, self._window = limit, window
+
+class Unpacker:
+    """Undoes gzip or deflate, as far as the limit; then, if codings were listed, the `inner` one."""
+
+    def __init__(self, limit: int, window: int, inner: Unpacker | None = None) -> None:
+        self._limit, self._window, self._inner = limit, window, inner
         self._made = 0
         self._raw: zlib._Decompress = zlib.decompressobj(window)
         self._begun = False
@@ -176,10 +186,12 @@ class Unpacker:
     @classmethod
     def of(cls, coding: str | None, limit: int) -> Unpacker | None:
         """The unpacker for a Content-Encoding; None where there is nothing to undo that we asked for."""
-        name = (coding or "").strip().lower()
-        if name in ("gzip", "x-gzip"):
-            return cls(limit, 16 + zlib.MAX_WBITS)
-        return cls(limit, zlib.MAX_WBITS) if name == "deflate" else None
+        inner: Unpacker | None = None
+        for name in (coding or "").lower().split(","):
+            window = _WINDOWS.get(name.strip())
+            if window is not None:
+                inner = cls(limit, window, inner)
+        return inner
 
     def feed(self, data: bytes) -> bytes:
         """What the next piece unpacks to; BodyError if that is over the limit or makes no sense."""
@@ -204,12 +216,15 @@ class Unpacker:
                 if not data.startswith(b"\x1f\x8b"):
                     break  # padding after the last gzip member
                 self._raw = zlib.decompressobj(self._window)
-        return b"".join(made)
+        unpacked = b"".join(made)
+        return self._inner.feed(unpacked) if self._inner is not None else unpacked
 
     def finish(self) -> None:
         """BodyError unless the packed stream has come to its end."""
         if self._begun and not self._raw.eof:
             raise BodyError(Failure(Reason.BODY_TRUNCATED, "the packed body ends early"))
+        if self._inner is not None:
+            self._inner.finish()
 
 
 def _too_large(what: str, limit: int) -> Failure:

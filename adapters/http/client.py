@@ -12,7 +12,16 @@ from ...catalog.models import Failure
 from ...catalog.status import Reason
 from ..names import unescape
 from .addresses import Addresses
-from .body import BodyError, MemorySemaphore, Partial, continues, read_body, resumable, resume_headers
+from .body import (
+    BodyError,
+    MemorySemaphore,
+    Partial,
+    continues,
+    is_whole,
+    read_body,
+    resumable,
+    resume_headers,
+)
 from .connections import Connections, Response
 from .fetch_options import FetchOptions
 from .ledger import Known
@@ -108,13 +117,13 @@ class Client:
             job.guard(job, headers)
         if status in (200, 203):
             job.begun = resumable(headers)
-        elif status == 206 and job.begun is not None and continues(headers, job.begun):
+        elif status == 206 and (continues(headers, job.begun) if job.begun else is_whole(headers)):
             pass
         else:
             if status in (206, 416):
                 job.begun = None
                 raise BodyError(Failure(Reason.BODY_TRUNCATED, f"HTTP status {status} instead of the rest"))
-            if (response.length or 0) <= SMALL:
+            if response.framed and (response.length or 0) <= SMALL:
                 await response.content.read(SMALL)
             return Answer(status, headers)
         body = await read_body(response, job.limit, job.accept, job.begun, self._large, clip=job.clip)

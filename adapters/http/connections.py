@@ -6,10 +6,11 @@ wanted here, and is more than half of what a request costs.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 from weakref import WeakSet
 
@@ -28,6 +29,7 @@ from yarl import URL
 
 from .addresses import Addresses, Resolver
 from .failures import DroppedError
+from .framing import FramedHandler
 from .urls import Target
 
 KEEP_ALIVE = 15.0
@@ -57,6 +59,11 @@ class Response:
     """Bytes that the body is announced to have, as it is transferred."""
 
     _connection: Connection
+
+    @property
+    def framed(self) -> bool:
+        """Whether the end of the body is announced, or marked by its last chunk."""
+        return self.length is not None or "Transfer-Encoding" in self.headers
 
     def release(self) -> None:
         """Keep the connection for another request, if the body has been read to its end."""
@@ -88,7 +95,7 @@ class Connections:
         self._served: WeakSet[ResponseHandler] = WeakSet()
 
         def connector(**keeping: Any) -> TCPConnector:
-            return TCPConnector(
+            made = TCPConnector(
                 limit=0,  # the schedule limits
                 ttl_dns_cache=DNS_LIFE,
                 resolver=self._resolver,
@@ -96,6 +103,8 @@ class Connections:
                 ssl=verify,
                 **keeping,
             )
+            made._factory = partial(FramedHandler, loop=asyncio.get_running_loop())  # no public way
+            return made
 
         self._route = lru_cache(maxsize=ORIGINS)(self._describe)
         self._kept = connector(keepalive_timeout=KEEP_ALIVE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import time
 from collections.abc import Callable
@@ -16,15 +17,16 @@ from .body import RESUMABLE, BodyError
 from .client import Answer, Client, Job
 from .failures import HOST_LEVEL, DroppedError, failure_of, status_failure
 from .fetch_options import FetchOptions, SourceLimits, limits_for
-from .headers import exhausted_for, retry_after
 from .leases import HostLeases
 from .ledger import Ledger
 from .origins import Origins, Policy, Unreachable
+from .policy import CrawlPolicy, asked_pause, robots_delay_failure
 from .schedule import Host, Schedule
 from .urls import UrlError, follow
 
+log = logging.getLogger("derlem.fetch")
+
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
-MAX_BACKOFF = 60.0
 SLICE = 64
 """Requests that are begun in one turn of the loop."""
 
@@ -44,6 +46,7 @@ class Engine:
     ) -> None:
         """Make it inside a running loop. `agent` is our product token; `on_error` gets our own mistakes."""
         self._client, self._ledger, self._options = client, ledger, options
+        self._policy = CrawlPolicy.of(options)
         self._on_error = on_error
         self._loop = asyncio.get_running_loop()
         self._schedule: Schedule[Job] = Schedule(
@@ -52,7 +55,9 @@ class Engine:
         self._schedule.on_acquired = self._recall
         self._origins = Origins(agent, ledger, self._enqueue, self._admit)
         self._down: dict[str, Failure] = {}
+        self._one_request: dict[str, float] = {}
         self._why: dict[str, Reason] = {}
+        self._why_detail: dict[str, str] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._active = 0
         self._pumping = False
@@ -99,9 +104,16 @@ class Engine:
                 job.settle(job, Failure(reason, "robots.txt", verdict.as_meta))
                 return
             job.policy, job.verdict = policy, verdict
-            if policy.crawl_delay and "robots" in respected:
-                self._schedule.host(job.target.host).share.slow_down(policy.crawl_delay)
+            if delay := self._policy.pace_of(policy.crawl_delay):
+                self._slow_down(job.target.host, delay)
         self._enqueue(job)
+
+    def _slow_down(self, name: str, delay: float) -> None:
+        """Keep a host's crawl delay; a longer one than a run waits for lets one request through."""
+        if self._policy.waits_for(delay):
+            self._schedule.host(name).share.slow_down(delay)
+        else:
+            self._one_request[name] = delay
 
     def _enqueue(self, job: Job, delay: float = 0.0) -> None:
         """Queue a request, if its host can be expected to take it within this run."""
@@ -109,7 +121,7 @@ class Engine:
         now = time.monotonic()
         host = self._schedule.host(name)
         failure = self._down.get(name)
-        if failure is None and host.paused_until > now + self._options.max_wait:
+        if failure is None and not self._policy.waits_for(host.paused_until - now):
             failure = self._paused(host, now)
         if failure is not None:
             self._loop.call_soon(job.settle, job, failure)
@@ -127,8 +139,8 @@ class Engine:
             now = time.monotonic()
             host.paused_until = max(host.paused_until, now + until - time.time())
             self._why[host.name] = Reason(reason)
-            if host.paused_until > now + self._options.max_wait:
-                self._loop.call_soon(self._give_up, host, self._paused(host, now))
+            if not self._policy.waits_for(host.paused_until - now):
+                self._loop.call_soon(self._leave, host, self._paused(host, now))
 
     def _pump(self) -> None:
         """Begin requests; come again when the next one may be."""
@@ -141,7 +153,11 @@ class Engine:
             taken = self._schedule.take(time.monotonic())
             if taken is None:
                 break
-            task = self._loop.create_task(self._run(*taken))
+            host, job = taken
+            if job.guard is not None and (delay := self._one_request.get(host.name)):
+                self._why_detail[host.name] = robots_delay_failure(delay).detail
+                self._pause(host, delay, Reason.HTTP_429)
+            task = self._loop.create_task(self._run(host, job))
             self._active += 1
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -187,15 +203,13 @@ class Engine:
 
     def _conclude(self, host: Host[Job], job: Job, result: Answer | Failure) -> None:
         if isinstance(result, Answer):
-            waits = exhausted_for(result.headers, time.time())
-            if waits:
-                self._pause(host, waits, Reason.HTTP_429)
+            self._pause_after(host, result)
             if result.status in REDIRECTS:
                 self._redirect(job, result.headers)
                 host.failures = host.pauses = 0
                 return
             if result.status not in (200, 203, 206) and not (result.status == 304 and job.known):
-                result = self._refusal(host, result)
+                result = status_failure(result.status)
         if isinstance(result, Answer):
             host.failures = host.pauses = 0
             job.settle(job, result)
@@ -208,21 +222,19 @@ class Engine:
             job.tries += 1
             if job.begun is not None and job.begun.size < RESUMABLE:
                 job.begun = None
-            self._enqueue(job, self._backoff(job.tries))
+            self._enqueue(job, self._policy.backoff_after(job.tries))
         else:
             job.settle(job, result)
 
-    def _refusal(self, host: Host[Job], answer: Answer) -> Failure:
-        """The failure that a status stands for; a host that asks for a pause gets one."""
-        failure = status_failure(answer.status)
-        asked = retry_after(answer.headers.get("Retry-After"), time.time())
-        if failure.reason is Reason.HTTP_429 or (answer.status == 503 and asked is not None):
-            if asked is None:
-                asked = self._backoff(host.pauses + 1) * 5
-                if host.paused_until <= time.monotonic():
-                    host.pauses += 1
-            self._pause(host, asked, failure.reason)
-        return failure
+    def _pause_after(self, host: Host[Job], answer: Answer) -> None:
+        """Pause a host that asks for it."""
+        tries = host.pauses + 1
+        seconds = self._policy.pause_after(answer.status, answer.headers, time.time(), tries)
+        if not seconds:
+            return
+        if asked_pause(answer.status, answer.headers, time.time()) is None:
+            host.pauses += host.paused_until <= time.monotonic()
+        self._pause(host, seconds, Reason.HTTP_5XX if answer.status >= 500 else Reason.HTTP_429)
 
     def _redirect(self, job: Job, headers: CIMultiDictProxy[str]) -> None:
         """Go where an answer points to, under the rules of that place."""
@@ -257,7 +269,7 @@ class Engine:
         if host.pauses > breaker.pauses:
             detail = f"{host.failures} failures in a row, the last one: {failure.reason} {failure.detail}"
             self._down[host.name] = Failure(Reason.HOST_DOWN, detail.rstrip())
-            self._give_up(host, self._down[host.name])
+            self._leave(host, self._down[host.name])
         else:
             seconds = breaker.pause * 2 ** (host.pauses - 1) * random.uniform(1.0, 1.2)
             self._pause(host, seconds, Reason.HOST_DOWN)
@@ -270,18 +282,21 @@ class Engine:
         self._ledger.pause_host(host.name, time.time() + seconds, reason)
         self._why[host.name] = reason
         self._schedule.pause(host, now + seconds, now)
-        if seconds > self._options.max_wait:
-            self._give_up(host, self._paused(host, now))
+        if not self._policy.waits_for(seconds):
+            self._leave(host, self._paused(host, now))
 
     def _paused(self, host: Host[Job], now: float) -> Failure:
         until = datetime.fromtimestamp(time.time() + host.paused_until - now, UTC)
         reason = self._why.get(host.name, Reason.HTTP_429)
-        return Failure(reason, f"the host is paused until {until.isoformat(timespec='seconds')}")
+        detail = f"the host is paused until {until.isoformat(timespec='seconds')}"
+        why = self._why_detail.get(host.name)
+        return Failure(reason, f"{detail}: {why}" if why else detail)
+
+    def _leave(self, host: Host[Job], failure: Failure) -> None:
+        """Leave a host for another run, and report it."""
+        log.warning("%s: left for another run: %s", host.name, failure.detail)
+        self._give_up(host, failure)
 
     def _give_up(self, host: Host[Job], failure: Failure) -> None:
         for job in self._schedule.drain(host, time.monotonic()):
             job.settle(job, failure)
-
-    def _backoff(self, tries: int) -> float:
-        longest: float = min(MAX_BACKOFF, self._options.backoff * 2.0 ** (tries - 1))
-        return longest * random.uniform(0.5, 1.0)

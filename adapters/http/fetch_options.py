@@ -9,6 +9,9 @@ from pydantic import ByteSize, Field, field_validator
 
 from ...core.options import StrictModel
 
+SITE_FILE_LIFE = 24 * 3600.0
+"""Seconds that a robots.txt may be used for (RFC 9309, section 2.4)."""
+
 Signal = Literal["robots", "x_robots_tag", "tdmrep", "aipref"]
 """An opt-out signal: robots.txt (RFC 9309), X-Robots-Tag, TDMRep, AIPREF's Content-Usage."""
 
@@ -103,6 +106,11 @@ class FetchOptions(StrictModel):
         """The User-Agent header."""
         agent = self.user_agent.replace("{version}", version).replace("{contact}", self.contact)
         return agent.replace(" (+)", "")
+
+
+def product_token(agent: str) -> str:
+    """The name that robots.txt and other files address, of a User-Agent header."""
+    return agent.partition("/")[0].partition(" ")[0]
 
 
 def limits_for(host: str, options: FetchOptions, source: SourceLimits) -> HostLimits:

@@ -25,7 +25,7 @@ from .body import BodyError, check_type
 from .body_store import BodyStore, Place
 from .client import Answer, Client, Job
 from .engine import Engine
-from .fetch_options import FetchOptions, SourceLimits
+from .fetch_options import FetchOptions, SourceLimits, product_token
 from .leases import HostLeases
 from .ledger import Known, Ledger
 from .optouts import inside
@@ -226,7 +226,7 @@ class _Session:
             timeout=self._limits.timeout or options.timeouts.total,
             verify=self._verify,
         )
-        token = agent.partition("/")[0].partition(" ")[0]
+        token = product_token(agent)
         engine = Engine(client, self._ledger, self._leases, options, self._limits, token, self._queue.put)
         self._loop, self._engine, self._stop = asyncio.get_running_loop(), engine, asyncio.Event()
         self._started.set()

@@ -23,9 +23,7 @@ from sqlmodel import Field, Session, SQLModel, create_engine, select
 
 from ...core.durable import disk_error
 from ...core.errors import DerlemError
-
-POLICY_LIFE = 24 * 3600.0
-"""Seconds that a robots.txt may be used for (RFC 9309, section 2.4)."""
+from .fetch_options import SITE_FILE_LIFE
 
 FLUSH_SECONDS = 1.0
 FLUSH_ROWS = 1000
@@ -186,7 +184,7 @@ class Ledger:
         """What an origin's files said, unless that is too long ago."""
         with _telling(self._path), Session(self._engine, expire_on_commit=False) as session:
             wanted = select(OriginRow).where(
-                OriginRow.origin == origin, OriginRow.at > time.time() - POLICY_LIFE
+                OriginRow.origin == origin, OriginRow.at > time.time() - SITE_FILE_LIFE
             )
             return session.exec(wanted).first()
 

@@ -7,12 +7,11 @@ a W3C community group report. `X-Robots-Tag: noai, noimageai` is custom.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from multidict import CIMultiDictProxy
 from protego import Protego
@@ -21,6 +20,7 @@ from yarl import URL
 from ...catalog.status import Reason
 from ..names import escape
 from .fetch_options import Signal
+from .site_files import PathRule, best_rule, comparable, tdm_rules
 
 REASONS: Mapping[Signal, Reason] = {
     "robots": Reason.ROBOTS,
@@ -30,16 +30,9 @@ REASONS: Mapping[Signal, Reason] = {
 }
 
 _NOT_AGENTS = frozenset({"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"})
+_AGENT = re.compile(r"\*|[a-z_][a-z0-9_.-]*")
 _REFUSALS = frozenset({"noai", "noimageai"})
 _XMP_TDM = re.compile(rb"tdm:reservation\s*(?:=\s*[\"']|>)\s*([01])")
-
-
-class PathRule(NamedTuple):
-    """What a site says of the paths that match `pattern` (RFC 9309, section 2.2.3: `*`, final `$`)."""
-
-    pattern: str
-    refuses: bool
-    raw: str
 
 
 @dataclass(slots=True)
@@ -71,7 +64,13 @@ class OriginPolicy:
     """What the files of one origin say: robots.txt and tdmrep.json, and when they were read."""
 
     def __init__(
-        self, agent: str, read_at: float, robots_status: int, robots: str | None, tdmrep: str | None
+        self,
+        agent: str,
+        origin: str,
+        read_at: float,
+        robots_status: int,
+        robots: str | None,
+        tdmrep: str | None,
     ) -> None:
         """`agent` is our product token, `read_at` seconds since the epoch; None: there is no such file."""
         self.read_at = read_at
@@ -80,7 +79,7 @@ class OriginPolicy:
         self._stamp = {"site_files_read_at": at, "robots_txt_status": robots_status}
         self._robots = Protego.parse(robots) if robots and robots.strip() else None
         self._usage = usage_rules(robots, agent) if robots else []
-        self._tdm = tdm_rules(tdmrep) if tdmrep else []
+        self._tdm = tdm_rules(tdmrep, origin) if tdmrep else []
 
     @property
     def crawl_delay(self) -> float | None:
@@ -94,15 +93,19 @@ class OriginPolicy:
             delays.append(rate.seconds / rate.requests)
         return max(delays, default=None)
 
+    def allows(self, url: str) -> bool:
+        """Whether robots.txt allows a URL."""
+        return self._robots is None or bool(self._robots.can_fetch(url, self._agent))
+
     def before(self, url: URL) -> Verdict:
         """What is known of a URL before it is asked for: robots.txt and the preferences in it."""
         verdict = Verdict(evidence=dict(self._stamp))
         if self._robots is not None:
-            allowed = self._robots.can_fetch(str(url), self._agent)
+            allowed = self.allows(str(url))
             verdict.evidence["robots_txt_allows"] = allowed
             if not allowed:
                 verdict.object("robots")
-        if self._usage and (rule := best_rule(self._usage, url.raw_path_qs)) is not None:
+        if self._usage and (rule := best_rule(self._usage, comparable(url.raw_path_qs))) is not None:
             verdict.evidence["robots_txt_content_usage"] = rule.raw
             if rule.refuses:
                 verdict.object("aipref")
@@ -118,7 +121,7 @@ class OriginPolicy:
             verdict.evidence["content_usage"] = [escape(value) for value in usage]
             if usage_refuses(",".join(usage)):
                 verdict.object("aipref")
-        rule = best_rule(self._tdm, url.raw_path_qs) if self._tdm else None
+        rule = best_rule(self._tdm, comparable(url.raw_path_qs)) if self._tdm else None
         if rule is not None:
             verdict.evidence["tdmrep_json"] = rule.raw
         reserved = rule is not None and rule.refuses
@@ -147,16 +150,16 @@ def inside(verdict: Verdict, body: bytes) -> None:
 def tags_refuse(values: Iterable[str], agent: str) -> bool:
     """Whether X-Robots-Tag headers hold `noai` or `noimageai` for everybody or for `agent`.
 
-    A name and a colon scope all values after them in the same header.
+    A name and a colon scope all values after them in the same header. Dates hold commas and colons, too.
     """
     for value in values:
         ours = True
-        for part in value.lower().split(","):
+        for part in re.split("[,;]", value.lower()):
             name, colon, rest = part.strip().partition(":")
-            if colon and name.strip() not in _NOT_AGENTS:
+            if colon and _AGENT.fullmatch(name.strip()) and name.strip() not in _NOT_AGENTS:
                 ours = name.strip() in (agent.lower(), "*")
                 part = rest
-            if ours and part.strip() in _REFUSALS:
+            if ours and not _REFUSALS.isdisjoint(part.replace('"', " ").replace("'", " ").split()):
                 return True
     return False
 
@@ -188,44 +191,7 @@ def usage_rules(robots: str, agent: str) -> list[PathRule]:
         if key == "content-usage":
             path, _, preference = value.partition(" ") if value.startswith("/") else ("/", "", value)
             if "train-ai" in preference.lower():
-                rule = PathRule(path, usage_refuses(preference), value)
+                rule = PathRule(comparable(path), usage_refuses(preference), value)
                 for name in names:
                     groups.setdefault(name, []).append(rule)
     return groups.get(agent.lower(), groups.get("*", []))
-
-
-def tdm_rules(text: str) -> list[PathRule]:
-    """The rules of a tdmrep.json; none where it is malformed."""
-    try:
-        entries = json.loads(text)
-    except (ValueError, RecursionError):
-        return []
-    rules = []
-    for entry in entries if isinstance(entries, list) else [entries]:
-        if isinstance(entry, dict) and isinstance(location := entry.get("location"), str):
-            reserved = str(entry.get("tdm-reservation")) == "1"
-            rules.append(PathRule(location, reserved, escape(json.dumps(entry, ensure_ascii=False)[:1000])))
-    return rules
-
-
-def best_rule(rules: Iterable[PathRule], path: str) -> PathRule | None:
-    """The rule with the longest pattern that matches; of two as long, the one that refuses."""
-    matching = (rule for rule in rules if path_matches(rule.pattern, path))
-    return max(matching, key=lambda rule: (len(rule.pattern), rule.refuses), default=None)
-
-
-def path_matches(pattern: str, path: str) -> bool:
-    """Whether a robots.txt pattern matches the start of a path; in time linear in its length."""
-    anchored = pattern.endswith("$")
-    first, *rest = pattern.removesuffix("$").split("*")
-    if not path.startswith(first):
-        return False
-    at = len(first)
-    for number, part in enumerate(rest, start=1):
-        if anchored and number == len(rest):
-            return len(path) - len(part) >= at and path.endswith(part)
-        found = path.find(part, at)
-        if found < 0:
-            return False
-        at = found + len(part)
-    return not anchored or at == len(path)

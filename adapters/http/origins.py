@@ -10,25 +10,16 @@ from dataclasses import dataclass, field
 from yarl import URL
 
 from ...catalog.models import Failure
-from ...catalog.status import Reason
 from .client import Answer, Job
-from .ledger import POLICY_LIFE, Ledger, OriginRow
+from .fetch_options import SITE_FILE_LIFE
+from .ledger import Ledger, OriginRow
 from .optouts import OriginPolicy
+from .policy import UNREACHABLE_LIFE, forbids_all
+from .site_files import MAX_ROBOTS, MAX_TDMREP, SITE_FILE_REDIRECTS, site_text
 from .urls import Target
 
-MAX_ROBOTS = 500 * 1024
-"""Bytes of a robots.txt that are read (RFC 9309, section 2.5)."""
-
-MAX_TDMREP = 2**20
-HOPS = 5
 KEPT = 20_000
 """Origins in memory; the ledger has the others."""
-
-UNREACHABLE_LIFE = 600.0
-"""Seconds after which an origin that could not be reached is tried again."""
-
-_UNAVAILABLE = frozenset({Reason.HTTP_4XX, Reason.REDIRECT_LOOP, Reason.BAD_URL, Reason.EMPTY})
-"""What amounts to having no robots.txt (RFC 9309, section 2.3.1.3); all other failures forbid crawling."""
 
 
 @dataclass(slots=True)
@@ -79,7 +70,7 @@ class Origins:
             return
         row = self._ledger.origin(origin)
         if row is not None:
-            policy = OriginPolicy(self._agent, row.at, row.robots_status, row.robots, row.tdmrep)
+            policy = OriginPolicy(self._agent, origin, row.at, row.robots_status, row.robots, row.tdmrep)
             self._keep(origin, policy)
             self._admit(job, policy)
             return
@@ -94,7 +85,7 @@ class Origins:
             Target(url, target.host, target.origin),
             settle,
             limit,
-            HOPS,
+            SITE_FILE_REDIRECTS,
             clip=True,
             address=target.origin,
         )
@@ -103,20 +94,20 @@ class Origins:
         origin = job.address
         loading = self._loading[origin]
         if isinstance(result, Failure):
-            if result.reason not in _UNAVAILABLE:
+            if forbids_all(result):
                 self._arrived(origin, Unreachable(result, time.time()))
                 return
             loading.status = int(result.meta.get("http_status", 0))
         else:
             loading.status = result.status
-            loading.robots = result.body.decode("utf-8-sig", "replace")
+            loading.robots = site_text(result.body, MAX_ROBOTS)
         target = loading.waiting[0].target
         self._ask(self._file(target, "/.well-known/tdmrep.json", self._on_tdmrep, MAX_TDMREP))
 
     def _on_tdmrep(self, job: Job, result: Answer | Failure) -> None:
         origin = job.address
         loading = self._loading[origin]
-        tdmrep = None if isinstance(result, Failure) else result.body.decode("utf-8-sig", "replace")
+        tdmrep = None if isinstance(result, Failure) else site_text(result.body)
         row = OriginRow(
             origin=origin,
             robots_status=loading.status,
@@ -124,7 +115,7 @@ class Origins:
             tdmrep=tdmrep,
             at=time.time(),
         )
-        policy = OriginPolicy(self._agent, row.at, row.robots_status, row.robots, row.tdmrep)
+        policy = OriginPolicy(self._agent, origin, row.at, row.robots_status, row.robots, row.tdmrep)
         self._ledger.remember_origin(row)
         self._arrived(origin, policy)
 
@@ -141,4 +132,4 @@ class Origins:
 
 
 def _life(policy: Policy) -> float:
-    return UNREACHABLE_LIFE if isinstance(policy, Unreachable) else POLICY_LIFE
+    return UNREACHABLE_LIFE if isinstance(policy, Unreachable) else SITE_FILE_LIFE

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import email.utils
 import logging
 import os
 import random
-import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -25,9 +23,8 @@ BLOCK = 8 * 2**20
 
 log = logging.getLogger("derlem.fetch")
 
-_RESET = re.compile(r";\s*t\s*=\s*(\d+)")
-_patience = threading.Lock()
-_patient = False
+_limits_lock = threading.Lock()
+_waits_installed = False
 
 
 def token() -> str | bool:
@@ -42,22 +39,13 @@ def without_token(text: str) -> str:
 
 
 def wait_seconds(headers: Mapping[str, str], attempt: int) -> float:
-    """How long an answer 429 asks to wait: `Retry-After` (seconds or a date), else the reset in `RateLimit`.
+    """Seconds to wait after a response 429; without a statement in it they double with `attempt`, from 0."""
+    from multidict import CIMultiDict  # comes with `datasets`, as aiohttp below
 
-    Without either it is an exponential guess, by `attempt` from 0. The header is that of
-    draft-ietf-httpapi-ratelimit-headers: `"api";r=0;t=55`.
-    """
-    after = headers.get("retry-after", "").strip()
-    if after.isdigit():
-        return float(after)
-    if after:
-        try:
-            return max(0.0, email.utils.parsedate_to_datetime(after).timestamp() - time.time())
-        except ValueError:
-            log.debug("a Retry-After that is neither seconds nor a date: %r", after)
-    if reset := _RESET.search(headers.get("ratelimit", "")):
-        return float(reset[1])
-    return float(min(2.0**attempt, 60.0))
+    from ..http.policy import MAX_BACKOFF, asked_pause
+
+    asked = asked_pause(429, CIMultiDict(headers), time.time())
+    return min(2.0**attempt, MAX_BACKOFF) if asked is None else asked
 
 
 def wait_out_limits() -> None:
@@ -66,9 +54,9 @@ def wait_out_limits() -> None:
     `huggingface_hub` waits in its downloads, a few times and not for dates; its other calls, and those of
     `datasets`, fail at once. All of them go through one HTTP client, so that is where to wait.
     """
-    global _patient
-    with _patience:
-        if _patient:
+    global _waits_installed
+    with _limits_lock:
+        if _waits_installed:
             return
         from huggingface_hub import set_client_factory
         from huggingface_hub.utils._http import default_client_factory  # the public names lack it
@@ -76,16 +64,16 @@ def wait_out_limits() -> None:
 
         def factory() -> Any:
             client: Any = default_client_factory()
-            client.send = _patiently(client.send)
+            client.send = _waiting_send(client.send)
             return client
 
         disable_progress_bars()
         set_client_factory(factory)
-        _patient = True
+        _waits_installed = True
 
 
-def _patiently(send: Callable[..., Any]) -> Callable[..., Any]:
-    def patient_send(request: Any, **options: Any) -> Any:
+def _waiting_send(send: Callable[..., Any]) -> Callable[..., Any]:
+    def send_and_wait(request: Any, **options: Any) -> Any:
         waited, attempt = 0.0, 0
         while True:
             answer = send(request, **options)
@@ -100,7 +88,7 @@ def _patiently(send: Callable[..., Any]) -> Callable[..., Any]:
             time.sleep(pause)
             waited, attempt = waited + pause, attempt + 1
 
-    return patient_send
+    return send_and_wait
 
 
 class HubFiles(Files):

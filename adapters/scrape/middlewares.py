@@ -1,4 +1,4 @@
-"""How spiders behave towards hosts: robots.txt, the pauses that servers ask for, and honest encodings."""
+"""Carries the crawl policy out in Scrapy: robots.txt, pauses and retries; and the encoding of pages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from protego import Protego
+from multidict import CIMultiDict
 from scrapy import Request, signals
 from scrapy.downloadermiddlewares.retry import get_retry_request
 from scrapy.exceptions import (
@@ -23,8 +23,16 @@ from scrapy.http.request import NO_CALLBACK
 from scrapy.spidermiddlewares.base import BaseSpiderMiddleware
 
 from ...catalog.status import Reason
-from ..http.failures import status_failure
-from ..http.headers import retry_after
+from ..http.fetch_options import SITE_FILE_LIFE, product_token
+from ..http.optouts import OriginPolicy
+from ..http.policy import (
+    BUSY,
+    CrawlPolicy,
+    forbids_all,
+    robots_delay_failure,
+    robots_failure,
+)
+from ..http.site_files import MAX_ROBOTS, SITE_FILE_REDIRECTS, site_text
 from .listing_failures import Refused, is_certificate_error, reason_of
 from .network import REFUSED_HOSTS
 from .spiders.base import ArchiveSpider
@@ -33,13 +41,6 @@ if TYPE_CHECKING:
     from scrapy.crawler import Crawler
 
 logger = logging.getLogger("derlem.scrape")
-
-ROBOTS_SECONDS = 24 * 3600.0
-"""RFC 9309, 2.4: a cached robots.txt is not used for longer."""
-ROBOTS_BYTES = 512_000
-"""RFC 9309, 2.5: at least 500 KiB are read; the rest of a longer file is not."""
-ROBOTS_REDIRECTS = 5
-LONGEST_BACKOFF = 60.0
 
 
 def slow_down(crawler: Crawler, host: str, delay: float) -> None:
@@ -57,6 +58,16 @@ def slow_down(crawler: Crawler, host: str, delay: float) -> None:
     slot = downloader.slots.get(host)
     if slot is not None:
         slot.delay, slot.jitter = max(slot.delay, kept["delay"]), 0  # it may be paused
+
+
+def policy_of(crawler: Crawler) -> CrawlPolicy:
+    """The crawl policy in Scrapy's settings."""
+    settings = crawler.settings
+    return CrawlPolicy(
+        max_wait=settings.getfloat("DERLEM_MAX_WAIT"),
+        backoff=settings.getfloat("DERLEM_BACKOFF"),
+        obeys_robots=settings.getbool("DERLEM_OBEY_ROBOTS"),
+    )
 
 
 class HostPauses:
@@ -95,9 +106,9 @@ class RobotsMiddleware:
 
     def __init__(self, crawler: Crawler) -> None:
         self._crawler = crawler
-        self._agent = str(crawler.settings["USER_AGENT"])
-        self._obeys = crawler.settings.getbool("DERLEM_OBEY_ROBOTS")
-        self._known: dict[str, tuple[float, asyncio.Task[Protego | Refused]]] = {}
+        self._agent = product_token(str(crawler.settings["USER_AGENT"]))
+        self._policy = policy_of(crawler)
+        self._known: dict[str, tuple[float, asyncio.Task[OriginPolicy | Refused]]] = {}
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> RobotsMiddleware:
@@ -110,38 +121,43 @@ class RobotsMiddleware:
             return
         parts = urlsplit(request.url)
         rules = await self._rules(f"{parts.scheme}://{parts.netloc}", parts.hostname or "")
-        if not self._obeys:
+        if not self._policy.obeys_robots:
             return
         if isinstance(rules, Refused):
             raise Refused(rules.reason, f"robots.txt could not be had: {rules.detail}")
-        if not rules.can_fetch(request.url, self._agent):
+        delay = self._policy.pace_of(rules.crawl_delay)
+        if not self._policy.waits_for(delay):
+            failure = robots_delay_failure(delay)
+            raise Refused(failure.reason, failure.detail)
+        if not rules.allows(request.url):
             raise Refused(Reason.ROBOTS, "forbidden by robots.txt")
 
-    async def _rules(self, origin: str, host: str) -> Protego | Refused:
+    async def _rules(self, origin: str, host: str) -> OriginPolicy | Refused:
         known = self._known.get(origin)
-        if known is None or time.monotonic() - known[0] > ROBOTS_SECONDS:
+        if known is None or time.monotonic() - known[0] > SITE_FILE_LIFE:
             known = time.monotonic(), asyncio.create_task(self._fetch(origin, host))
             self._known[origin] = known
         return await asyncio.shield(known[1])
 
-    async def _fetch(self, origin: str, host: str) -> Protego | Refused:
+    async def _fetch(self, origin: str, host: str) -> OriginPolicy | Refused:
         request = Request(
             f"{origin}/robots.txt",
             callback=NO_CALLBACK,
             priority=1000,
-            meta={"derlem_robots": True, "dont_cache": True, "redirect_ttl": ROBOTS_REDIRECTS},
+            meta={"derlem_robots": True, "dont_cache": True, "redirect_ttl": SITE_FILE_REDIRECTS},
         )
         try:
             response = await self._crawler.engine.download_async(request)
         except Exception as error:
             return Refused(reason_of(error), str(error))
-        if response.status >= 500 or response.status == 429 or 300 <= response.status < 400:
-            return Refused(status_failure(response.status).reason, f"HTTP {response.status}")
-        text = response.body[:ROBOTS_BYTES].decode("utf-8", "replace") if response.status < 300 else ""
-        rules = Protego.parse(text)
-        delay = rules.crawl_delay(self._agent)
-        if delay:
-            slow_down(self._crawler, host, float(delay))
+        failure = robots_failure(response.status)
+        if failure is not None and forbids_all(failure):
+            return Refused(failure.reason, failure.detail)
+        text = site_text(response.body, MAX_ROBOTS) if failure is None else None
+        rules = OriginPolicy(self._agent, origin, time.time(), response.status, text, None)
+        delay = rules.crawl_delay
+        if delay and self._policy.waits_for(delay):
+            slow_down(self._crawler, host, delay)
         return rules
 
 
@@ -152,7 +168,6 @@ class RetryMiddleware:
     with each try. A host that wants to be left alone for longer than `DERLEM_MAX_WAIT` is left alone.
     """
 
-    RETRIED_STATUS = frozenset({408, 429, 500, 502, 503, 504, 522, 524})
     RETRIED = (
         CannotResolveHostError,
         DownloadConnectionRefusedError,
@@ -164,8 +179,7 @@ class RetryMiddleware:
     def __init__(self, crawler: Crawler) -> None:
         self._crawler = crawler
         self._pauses = HostPauses(crawler)
-        self._max_wait = crawler.settings.getfloat("DERLEM_MAX_WAIT")
-        self._backoff = crawler.settings.getfloat("DERLEM_BACKOFF")
+        self._policy = policy_of(crawler)
         self._left_alone: dict[str, tuple[float, str]] = {}
 
     @classmethod
@@ -178,13 +192,17 @@ class RetryMiddleware:
 
     def pause(self, response: Response, request: Request) -> None:
         """Pause the host when it answers that it cannot, before anything else is sent to it."""
-        if response.status not in self.RETRIED_STATUS:
+        if response.status not in BUSY:
             return
-        stated = (response.headers.get("Retry-After") or b"").decode("latin-1")
-        seconds = retry_after(stated, time.time())
+        headers = CIMultiDict(
+            (name.decode("latin-1"), b",".join(values).decode("latin-1"))
+            for name, values in response.headers.items()
+        )
+        tries = int(request.meta.get("retry_times", 0)) + 1
+        seconds = self._policy.pause_after(response.status, headers, time.time(), tries)
         if seconds is None:
-            seconds = self._doubled(request)
-        if seconds > self._max_wait:
+            seconds = self._policy.backoff_after(tries)
+        if not self._policy.waits_for(seconds):
             why = f"HTTP {response.status}: the host asks to be left alone for {seconds:.0f} s"
             self._left_alone[_host(request)] = time.monotonic() + seconds, why
             self._turn_back(request, why)
@@ -207,7 +225,7 @@ class RetryMiddleware:
 
     def process_response(self, request: Request, response: Response) -> Request | Response:
         """Ask again for a page that was answered with 429 or a passing error."""
-        if response.status not in self.RETRIED_STATUS or "cached" in response.flags:
+        if response.status not in BUSY or "cached" in response.flags:
             return response
         self.process_request(request)
         return self._again(request, f"HTTP {response.status}") or response
@@ -220,17 +238,14 @@ class RetryMiddleware:
             raise Refused(Reason.PRIVATE_ADDRESS, f"{_host(request)} has an address that is not public")
         again = self._again(request, str(exception))
         if again is not None:
-            self._pauses.take(_host(request), self._doubled(request))
+            tries = int(request.meta.get("retry_times", 0)) + 1
+            self._pauses.take(_host(request), self._policy.backoff_after(tries))
         return again
 
     def _again(self, request: Request, why: str) -> Request | None:
         spider = self._crawler.spider
         assert spider is not None  # requests come from one
         return get_retry_request(request, spider=spider, reason=why)
-
-    def _doubled(self, request: Request) -> float:
-        tried = int(request.meta.get("retry_times", 0))
-        return float(min(self._backoff * 2**tried, LONGEST_BACKOFF))
 
 
 class EncodingMiddleware:

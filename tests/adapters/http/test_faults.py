@@ -37,7 +37,6 @@ FAULTS = {
     "loop/x": Reason.REDIRECT_LOOP,
     "bounce/40": Reason.REDIRECT_LOOP,
     "to/ftp%3A%2F%2Fexample.org%2F": Reason.BAD_URL,
-    "long/x": Reason.PROTOCOL,
     "garbage/x": Reason.PROTOCOL,
     "header-flood/x": Reason.PROTOCOL,
 }
@@ -54,6 +53,7 @@ WORKING = [
     "429-date-1/1",
     "limit-1/1",
     "resume/1",
+    "long/1",  # bytes behind the body are dropped
     "delay-1/1",
 ]
 

@@ -14,14 +14,12 @@ from yarl import URL
 from derlem.adapters.http.optouts import (
     OriginPolicy,
     Verdict,
-    best_rule,
     inside,
-    path_matches,
     tags_refuse,
-    tdm_rules,
     usage_refuses,
     usage_rules,
 )
+from derlem.adapters.http.site_files import best_rule, comparable, path_matches, site_text, tdm_rules
 from derlem.catalog.models import Failure, Payload
 from derlem.catalog.status import Reason
 
@@ -201,7 +199,9 @@ def test_content_usage_in_robots_txt() -> None:
 
 def test_tdmrep_precedence() -> None:
     """The header goes before the file, a PDF's own word before both; silence changes nothing."""
-    policy = OriginPolicy("derlem", 0.0, 404, None, '[{"location": "/", "tdm-reservation": 1}]')
+    policy = OriginPolicy(
+        "derlem", "http://a.example:80", 0.0, 404, None, '[{"location": "/", "tdm-reservation": 1}]'
+    )
 
     def verdict(headers: dict[str, str], body: bytes = b"") -> bool:
         found = policy.before(URL("http://a/x"))
@@ -218,13 +218,14 @@ def test_tdmrep_precedence() -> None:
 
 @pytest.mark.parametrize("text", ["", "{", "[1, 2]", '{"location": 5}', "[" * 5000, "null"])
 def test_a_malformed_tdmrep_says_nothing(text: str) -> None:
-    assert tdm_rules(text) == []
+    assert tdm_rules(text, "http://a.example:80") == []
 
 
 def test_a_single_tdmrep_rule_without_a_list() -> None:
-    assert [rule.refuses for rule in tdm_rules(json.dumps({"location": "/", "tdm-reservation": "1"}))] == [
-        True
-    ]
+    assert [
+        rule.refuses
+        for rule in tdm_rules(json.dumps({"location": "/", "tdm-reservation": "1"}), "http://a.example:80")
+    ] == [True]
 
 
 @pytest.mark.parametrize(
@@ -260,7 +261,7 @@ def test_path_patterns_mean_what_the_regular_expression_means(pattern: str, path
 
 @given(st.text(max_size=300), st.text(max_size=300), st.text(max_size=40))
 def test_no_site_file_confuses_us(robots: str, tdmrep: str, tag: str) -> None:
-    policy = OriginPolicy("derlem", 0.0, 200, robots, tdmrep)
+    policy = OriginPolicy("derlem", "http://a.example:80", 0.0, 200, robots, tdmrep)
     url = URL("http://a.example/x")
     verdict = policy.before(url)
     headers = CIMultiDictProxy(
@@ -269,3 +270,76 @@ def test_no_site_file_confuses_us(robots: str, tdmrep: str, tag: str) -> None:
     policy.after(verdict, url, headers)
     json.dumps(verdict.evidence)
     assert isinstance(verdict, Verdict)
+
+
+DATES = ["Sat, 25 Jun 2010 15:00:00 GMT", "Saturday, 25-Jun-10 15:00:00 GMT", "2010-06-25T15:00:00+02:00"]
+
+
+@pytest.mark.parametrize("date", DATES)
+def test_dates_in_x_robots_tag_hide_nothing(date: str) -> None:
+    for value in (f"unavailable_after: {date}, noai", f"noai, unavailable_after: {date}"):
+        assert tags_refuse([value], "derlem") and tags_refuse([value.upper()], "derlem")
+    assert tags_refuse([f"derlem: unavailable_after: {date}, noai"], "derlem")
+    assert not tags_refuse([f"otherbot: unavailable_after: {date}, noai"], "derlem")
+    assert not tags_refuse([f"unavailable_after: {date}"], "derlem")
+
+
+@pytest.mark.parametrize(
+    ("value", "refuses"),
+    [
+        ("max-image-preview:large, noai", True),
+        ("noai, otherbot: noindex", True),
+        ("otherbot: noindex, *: noimageai", True),
+        ('"noai"', True),
+        ("noindex; noai", True),
+        ("noindex noimageai", True),
+        ("otherbot: noai", False),
+        ("otherbot: noindex, noai", False),
+        ("none", False),
+        ("noairplanes", False),
+    ],
+)
+def test_x_robots_tag_in_other_spellings(value: str, refuses: bool) -> None:
+    assert tags_refuse([value], "derlem") is refuses
+
+
+@pytest.mark.parametrize("spelled", ["/görsel/", "/g%C3%B6rsel/", "/g%c3%b6rsel/", "/g%c3%b6rs%65l/"])
+@pytest.mark.parametrize("asked", ["/görsel/a.jpg", "/g%C3%B6rsel/a.jpg", "/g%c3%b6rse%6c/a.jpg"])
+def test_paths_in_any_spelling_are_one_path(spelled: str, asked: str) -> None:
+    url = URL(f"http://a.example{asked}", encoded=True)
+    robots = f"User-agent: *\nContent-Usage: {spelled} train-ai=n\n"
+    tdmrep = json.dumps([{"location": f"{spelled}*", "tdm-reservation": 1}])
+    policy = OriginPolicy("derlem", "http://a.example:80", 0.0, 200, robots, tdmrep)
+    verdict = policy.before(url)
+    assert verdict.objections == ["aipref"]
+    policy.after(verdict, url, CIMultiDictProxy(CIMultiDict()))
+    assert verdict.objections == ["aipref", "tdmrep"]
+    assert comparable("/a%2Fb") != comparable("/a/b")  # an escaped slash is no slash
+
+
+@pytest.mark.parametrize(
+    ("location", "matches"),
+    [
+        ("http://a.example/art/", True),
+        ("HTTPS://A.example/art/", True),
+        ("http://b.example/art/", False),
+        ("art/", True),
+        ("/art/", True),
+        ("/other/", False),
+    ],
+)
+def test_locations_that_are_urls(location: str, matches: bool) -> None:
+    text = json.dumps([{"location": location, "tdm-reservation": 1}])
+    rule = best_rule(tdm_rules(text, "http://a.example:80"), "/art/1.jpg")
+    assert (rule is not None) is matches
+
+
+def test_a_robots_txt_that_is_cut_ends_at_a_line() -> None:
+    body = b"User-agent: *\nDisallow: /private\nDisallow: /art/of/others\n"
+    whole = site_text(body, 1000)
+    assert whole == body.decode()
+    for limit in range(35, len(body) - 1):
+        rules = site_text(body, limit).splitlines()
+        assert rules == body.decode().splitlines()[: len(rules)]
+    for encoding in ("utf-8-sig", "utf-16"):
+        assert site_text(body.decode().encode(encoding)) == body.decode()

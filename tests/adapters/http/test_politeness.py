@@ -79,6 +79,25 @@ def test_a_pause_beyond_max_wait_leaves_the_host_for_another_run(server: Any, fe
     assert len(server.paths()) == 1
 
 
+def test_a_crawl_delay_beyond_max_wait_leaves_the_host_for_another_run(
+    server: Any, fetch: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    robots = b"User-agent: *\nCrawl-delay: 3600\n"
+    server.files["127.0.0.1", "/robots.txt"] = (200, {}, robots)
+    urls = [server.url(f"ok/{number}") for number in range(5)]
+    results = list(fetch(*urls, max_wait=10).values())
+    assert sum(isinstance(result, Payload) for result in results) == 1
+    left = [result for result in results if isinstance(result, Failure)]
+    assert {failure.reason for failure in left} == {Reason.HTTP_429}
+    assert all("3600 s between two requests" in failure.detail for failure in left)
+    assert sum("left for another run" in record.getMessage() for record in caplog.records) == 1
+    again = fetch(*urls, max_wait=10)  # the ledger has the pause
+    assert not any(isinstance(result, Payload) for result in again.values())
+    assert len(server.paths()) == 1
+    ignoring = fetch(*urls, max_wait=10, respect=["tdmrep"])
+    assert not any(isinstance(result, Payload) for result in ignoring.values())  # the pause lasts
+
+
 def test_a_used_up_rate_limit_is_waited_for(server: Any, fetch: Any) -> None:
     urls = [server.url("limit-2/0"), server.url("ok/1")]
     fetch(*urls, per_host={"concurrency": 1})

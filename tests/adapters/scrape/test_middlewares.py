@@ -127,6 +127,13 @@ def test_a_host_pauses_until_the_date_that_it_names(archive: Archive, discover: 
     assert 1 < second - first < 4
 
 
+def test_a_crawl_delay_beyond_max_wait_leaves_the_archive(archive: Archive, discover: Discover) -> None:
+    archive.robots = Answer(b"User-agent: *\nCrawl-delay: 3600\n")
+    items, error = discover(archive)
+    assert items == [] and error is not None and "3600 s between two requests" in str(error)
+    assert set(archive.count()) == {"/robots.txt"}
+
+
 def test_a_host_that_asks_for_too_long_a_rest_is_left_alone(archive: Archive, discover: Discover) -> None:
     archive.say["/1"] = [Answer(status=429, headers={"Retry-After": "86400"})]
     items, error = discover(archive, limits={"per_host": {"concurrency": 1}})

@@ -1,0 +1,95 @@
+"""The crawl policy: whether a host may be asked for a URL now, and how long it must be left alone.
+
+One place decides for the fetcher, the spiders and the requests to the hub; they carry the decision out.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ...catalog.models import Failure
+from ...catalog.status import Reason
+from .failures import status_failure
+from .fetch_options import FetchOptions
+from .headers import exhausted_for, retry_after
+
+BUSY = frozenset({408, 429, 500, 502, 503, 504, 522, 524})
+"""Statuses of a server that may answer another time."""
+
+MAX_BACKOFF = 60.0
+"""Seconds between two tries of a request, at most."""
+
+UNREACHABLE_LIFE = 600.0
+"""Seconds after which an origin whose robots.txt could not be read is tried again."""
+
+_ABSENT = frozenset({Reason.HTTP_4XX, Reason.REDIRECT_LOOP, Reason.BAD_URL, Reason.EMPTY})
+"""Failures that amount to having no robots.txt (RFC 9309, section 2.3.1.3)."""
+
+
+@dataclass(frozen=True, slots=True)
+class CrawlPolicy:
+    """Decisions of the configuration's `fetch` section. Times are in seconds."""
+
+    max_wait: float
+    backoff: float
+    obeys_robots: bool
+
+    @classmethod
+    def of(cls, options: FetchOptions) -> CrawlPolicy:
+        """The policy that the options declare."""
+        return cls(options.max_wait, options.backoff, "robots" in options.respect)
+
+    def waits_for(self, seconds: float) -> bool:
+        """Whether a run waits out a pause; with a longer one the host is left for another run."""
+        return seconds <= self.max_wait
+
+    def backoff_after(self, tries: int) -> float:
+        """Seconds before a request is sent again after `tries` tries; doubled with each, and jittered."""
+        longest: float = min(MAX_BACKOFF, self.backoff * 2.0 ** (tries - 1))
+        return longest * random.uniform(0.5, 1.0)
+
+    def pause_after(self, status: int, headers: Mapping[str, str], wall: float, tries: int) -> float | None:
+        """Seconds to leave a host alone after a response; None if it may be asked at once.
+
+        `wall` is the present time in seconds since the epoch, `tries` counts pauses that no header gave.
+        """
+        asked = asked_pause(status, headers, wall)
+        if asked is None and status == 429:
+            return self.backoff_after(tries) * 5
+        return asked
+
+    def pace_of(self, crawl_delay: float | None) -> float:
+        """Seconds between two requests that robots.txt asks for; 0 where it is not obeyed."""
+        return crawl_delay or 0.0 if self.obeys_robots else 0.0
+
+
+def asked_pause(status: int, headers: Mapping[str, str], wall: float) -> float | None:
+    """Seconds that a response asks to leave its host alone; None if it does not.
+
+    `Retry-After` counts with the statuses of a busy server, a used-up `RateLimit` with any. `wall` is the
+    present time in seconds since the epoch.
+    """
+    stated = retry_after(headers.get("Retry-After"), wall) if status in BUSY else None
+    waits = [seconds for seconds in (stated, exhausted_for(headers, wall)) if seconds is not None]
+    return max(waits, default=None)
+
+
+def forbids_all(failure: Failure) -> bool:
+    """Whether a robots.txt that could not be read must be taken to forbid everything.
+
+    A file that is not there forbids nothing; a busy or broken server has not said yes.
+    """
+    return failure.reason not in _ABSENT
+
+
+def robots_failure(status: int) -> Failure | None:
+    """The failure to read a robots.txt that was answered with `status`; None for a file with rules."""
+    return None if 200 <= status < 300 else status_failure(status)
+
+
+def robots_delay_failure(seconds: float) -> Failure:
+    """The failure of requests to a host whose robots.txt asks for a longer delay than a run waits for."""
+    detail = f"robots.txt asks for {seconds:g} s between two requests, more than fetch.max_wait"
+    return Failure(Reason.HTTP_429, detail)
