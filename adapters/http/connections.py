@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, cast
 from weakref import WeakSet
 
 from aiohttp import (
@@ -103,7 +103,7 @@ class Connections:
                 ssl=verify,
                 **keeping,
             )
-            made._factory = partial(FramedHandler, loop=asyncio.get_running_loop())  # no public way
+            made._factory = cast(Any, partial(FramedHandler, loop=asyncio.get_running_loop()))
             return made
 
         self._route = lru_cache(maxsize=ORIGINS)(self._describe)
