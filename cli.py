@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
-import threading
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -17,7 +15,8 @@ import click
 from . import __version__
 from .commands.shared import Invocation
 from .core.durable import disk_error
-from .core.errors import DerlemError, chain
+from .core.errors import DerlemError
+from .core.signals import install_signal_handlers, signal_behind
 from .core.startup import block_pandas, skip_last_collection, tune_gc
 
 log = logging.getLogger("derlem.pipeline")
@@ -39,9 +38,6 @@ COMMANDS = {
     "catalog": "workspace",
 }
 """Each command's module in `commands/`, in the order in which a corpus is made."""
-
-_ended_by: list[int] = []
-"""Signals, other than an interrupt, that ended this process; DuckDB 2 loses the exception."""
 
 
 class DerlemGroup(click.Group):
@@ -67,8 +63,7 @@ class DerlemGroup(click.Group):
         except DerlemError as error:
             _fail(str(error), error.exit_code)
         except BaseException as error:
-            if (interrupt := _interrupt_behind(error)) is not None:
-                number = next(iter([*interrupt.args, *_ended_by, signal.SIGINT]))
+            if (number := signal_behind(error)) is not None:
                 _fail(
                     "Interrupted. Nothing that was committed is lost; the same command goes on.",
                     128 + number,
@@ -91,33 +86,12 @@ def _fail(message: str, exit_code: int, prefix: str = "Error: ") -> None:
 
 def _prepare_process() -> None:
     """Adjust this process, which is the command's own. A process that imports derlem is never adjusted."""
-    _install_signal_handlers()
+    install_signal_handlers()
     tune_gc()
     skip_last_collection()
     block_pandas()
     # nothing here does linear algebra: threads for it would only be started, and spin
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-
-
-def _install_signal_handlers() -> None:
-    """Handle SIGTERM and SIGHUP (a service that stops, a terminal that closes) like an interrupt.
-
-    A disposition that was set by the parent, such as nohup's, stays.
-    """
-
-    def end(number: int, _: object) -> None:
-        _ended_by.append(number)
-        raise KeyboardInterrupt(number)
-
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) is signal.SIG_DFL:
-                signal.signal(number, end)
-
-
-def _interrupt_behind(error: BaseException) -> KeyboardInterrupt | None:
-    """The interrupt that an error is, or stems from: one that comes during an import is wrapped."""
-    return next((each for each in chain(error) if isinstance(each, KeyboardInterrupt)), None)
 
 
 @click.group(

@@ -1,4 +1,4 @@
-"""Care of the catalog file: rebuild it from the segments, compact it, bring it to this schema version."""
+"""Maintenance of the catalog file: rebuild it from the segments, compact it, migrate it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ Restore = Callable[[duckdb.DuckDBPyConnection, Workspace], Any]
 
 
 def rebuild(workspace: Workspace, runs: list[dict[str, Any]], restore: Restore) -> None:
-    """Make the catalog anew from what lies in the workspace; the old file is replaced at the very end.
+    """Build the catalog from the files of the workspace; the old file is replaced at the end.
 
     `runs` are the contents of the state files, `restore` fills the tables of corpora from their folders.
     The caller holds the workspace's lock.
@@ -72,7 +72,7 @@ def compact(workspace: Workspace) -> tuple[int, int]:
     before = catalog_size(workspace)
     with _replacement(workspace) as connection, telling_damage(workspace):
         create_schema(connection)
-        # Exclusive: nobody reads the old file while it is copied and replaced.
+        # exclusive: no process reads the old file while it is copied and replaced
         with opened(workspace, read_only=False, wait=WRITE_WAIT) as held:
             found = schema_version(held)
         if found != SCHEMA_VERSION:

@@ -1,4 +1,4 @@
-"""The segment format: Parquet files of `items` rows, each beside a tar of samples where its rows have any.
+"""The segment format: Parquet files of `items` rows, each beside a tar of images where its rows have any.
 
 Workers write them whole (`pipeline/segment_writer.py`), the coordinator numbers them, the catalog merges
 them (`segments.py`). This module needs no database.
@@ -19,7 +19,7 @@ from ..core.errors import DerlemError
 from ..core.workspace import Workspace
 
 KINDS = ("discover", "ingest", "refresh", "retry", "amend", "withdraw")
-"""Why a segment was written. `discover` announces items; all others state what became of them."""
+"""Why a segment was written. `discover` announces items; all others hold outcomes."""
 
 
 VERSION = 2
@@ -31,12 +31,12 @@ class BadSegment(DerlemError):
 
     def __init__(self, path: Path, why: str) -> None:
         self.path = path
-        super().__init__(f"{path} is no segment that this derlem can read: {why}")
+        super().__init__(f"{path} is no segment of this version of derlem: {why}")
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """What a segment's Parquet file says of itself. `name` is 'source/000042'."""
+    """The description in a segment's Parquet file. `name` is 'source/000042'."""
 
     name: str
     path: Path
@@ -63,7 +63,7 @@ def describe(*, source: str, kind: str, run: str, tar_bytes: int, written_at: da
 
 
 def inspect(workspace: Workspace, path: Path) -> Segment:
-    """Read a segment's own description; BadSegment if there is none, or its tar is not the one it names."""
+    """Read a segment's description; BadSegment if there is none, or if its tar is of another size."""
     try:
         footer = pq.read_metadata(path)
         facts: dict[str, Any] = json.loads((footer.metadata or {}).get(b"derlem", b"null"))

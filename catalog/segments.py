@@ -1,6 +1,6 @@
-"""Merges segments into the catalog: the one way in which items come to be or change.
+"""Merges segments into the catalog: the one way in which items are added or change.
 
-Merging is idempotent: a segment that the catalog holds is passed over.
+Merging is idempotent: a segment that the catalog holds is skipped.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from .status import TRANSITIONS, Status
 
 
 class ForbiddenMove(DerlemError):
-    """Segments that would move items against the transition table; nothing of them was merged."""
+    """Segments with status moves that the transition table lacks; none of them was merged."""
 
     def __init__(self, moves: Sequence[tuple[str, str, int, str]]) -> None:
         self.moves = list(moves)
-        told = "; ".join(f"{old} -> {new}: {count} items, such as {item}" for old, new, count, item in moves)
-        super().__init__(f"segments hold forbidden status moves: {told}")
+        found = (f"{old} -> {new}: {count} items, such as {item}" for old, new, count, item in moves)
+        super().__init__(f"segments hold forbidden status moves: {'; '.join(found)}")
 
 
 @cache

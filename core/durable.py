@@ -31,7 +31,7 @@ class DiskError(DerlemError):
     def __init__(self, number: int, path: object = None) -> None:
         self.number, self.path = number, path
         where = f" in {path}" if path else ""
-        advice = "make room" if number in _FULL else "mend that"
+        advice = "make room" if number in _FULL else "correct that"
         super().__init__(
             f"cannot write{where}: {os.strerror(number)}. "
             f"Nothing that was committed is lost: {advice}, and the same command goes on"

@@ -18,11 +18,11 @@ class DerlemError(Exception):
 
 def chain(error: BaseException) -> Iterator[BaseException]:
     """An error, what it stems from, what that stems from, and so on."""
-    told: list[BaseException] = []
+    seen: list[BaseException] = []
     link: BaseException | None = error
-    while link is not None and link not in told:  # somebody may have raised an error from itself
+    while link is not None and link not in seen:  # an error may be raised from itself
         yield link
-        told.append(link)
+        seen.append(link)
         link = link.__cause__ or link.__context__
 
 

@@ -1,4 +1,4 @@
-"""Defers signals to end until the end of a block that must not be left half done."""
+"""Signals that end a process: as interrupts, deferred by blocks that must not be left half done."""
 
 from __future__ import annotations
 
@@ -9,7 +9,40 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from .errors import chain
+
 _ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+_received: list[int] = []
+"""Signals that a handler of `install_signal_handlers` has raised; DuckDB 2 loses the exception."""
+
+
+def install_signal_handlers() -> None:
+    """Handle SIGTERM and SIGHUP (a service that stops, a terminal that closes) like an interrupt.
+
+    A disposition that was set by the parent, such as nohup's, stays. For processes of derlem's own only.
+    """
+
+    def end(number: int, _: FrameType | None) -> None:
+        _received.append(number)
+        raise KeyboardInterrupt(number)
+
+    if threading.current_thread() is threading.main_thread():
+        for ending in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(ending) is signal.SIG_DFL:
+                signal.signal(ending, end)
+
+
+def signal_behind(error: BaseException) -> int | None:
+    """The number of the signal that an error stems from; None if the error stems from no signal.
+
+    An interrupt that comes during an import, or in the database, is wrapped in other errors.
+    """
+    for each in chain(error):
+        if isinstance(each, KeyboardInterrupt):
+            number: int = next(iter([*each.args, *_received, signal.SIGINT]))
+            return number
+    return None
 
 
 @contextmanager

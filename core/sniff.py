@@ -6,7 +6,7 @@ import codecs
 import re
 
 HEAD = 1024
-"""How many bytes from the start are enough for every type that is told apart here."""
+"""Bytes from the start that are enough to recognize every type here."""
 
 UNKNOWN = "application/octet-stream"
 
@@ -92,7 +92,7 @@ _CONTROL = frozenset(range(32)) - frozenset(b"\t\n\f\r\x1b")
 def media_type(head: bytes) -> str:
     """The media type of something that starts with `head` (give `HEAD` bytes, or all there are).
 
-    Images, documents, archives and texts that a corpus may meet are told apart; everything else,
+    Images, documents, archives and texts that sources hold are recognized; everything else,
     nothing at all included, is `application/octet-stream`.
     """
     for signature, found in _SIGNATURES:
@@ -122,7 +122,7 @@ def media_type(head: bytes) -> str:
 
 
 def _iso_media(head: bytes) -> str:
-    """Tell HEIF and AVIF from films: the major brand first, then the compatible ones."""
+    """Distinguish HEIF and AVIF from films: the major brand first, then the compatible ones."""
     size = min(int.from_bytes(head[:4], "big"), len(head))
     brands = [head[8:12]] + [head[at : at + 4] for at in range(16, size - 3, 4)]
     found = [_BRANDS[brand] for brand in brands if brand in _BRANDS]

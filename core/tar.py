@@ -17,7 +17,7 @@ _CONSTANT_SUM = sum(_BEFORE_SIZE) + sum(_TIME) + sum(_AFTER_CHECKSUM) + 8 * ord(
 
 
 def header(name: str, size: int) -> bytes:
-    """The 512-byte header of a regular file of `size` bytes; ValueError if ustar cannot say it plainly."""
+    """The 512-byte header of a regular file of `size` bytes; ValueError if plain ustar cannot express it."""
     encoded = name.encode("ascii")
     if not encoded or len(encoded) > _MAX_NAME or size > _MAX_SIZE:
         raise ValueError(f"no plain ustar header for {name!r} of {size} bytes")

@@ -1,4 +1,4 @@
-"""The discover stage: what the sources list, into the catalog, as segments of announced items."""
+"""The discover stage: lists sources into the catalog, as segments of announced items."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ BATCH = 50_000
 """Announced items per segment, about,"""
 
 BATCH_SECONDS = 15.0
-"""or what was announced in this time: a slow listing is not lost with its process."""
+"""or items that were announced in this time: a slow listing is not lost with its process."""
 
 log = logging.getLogger("derlem.pipeline")
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A source whose adapter has begun to list it: its declaration proved sound."""
+    """A source whose listing has started, so that its declaration is valid."""
 
     source: SourceOptions
     batches: Iterator[list[Item]]
@@ -43,10 +43,10 @@ class Listing:
 def open_listings(
     sources: Sequence[SourceOptions], context: Context, limit: int | None = None
 ) -> list[Listing]:
-    """Begin to list every source, up to its first batch; nothing is written.
+    """Start to list every source, up to its first batch; nothing is written.
 
-    So that a wrong declaration anywhere (a missing path, a field that is not there) ends the command
-    before it changed anything. `limit` bounds the items per source.
+    An invalid declaration of any source (a missing path, a missing field) ends the command before the command
+    changes anything. `limit` bounds the items per source.
     """
     listings = []
     for source in sources:
@@ -63,7 +63,7 @@ def open_listings(
 
 
 def refuse_empty(listings: Sequence[Listing], known: dict[str, int]) -> None:
-    """ConfigError for a source that lists nothing and of which the catalog knows nothing either."""
+    """ConfigError for a source that lists no item and of which the catalog holds none."""
     for listing in listings:
         if listing.empty and not known.get(listing.source.name):
             raise ConfigError("the source has no items", key=f"sources.{listing.source.name}")
@@ -80,8 +80,8 @@ def discover(
 ) -> int:
     """List one source to its end; returns how many items were new.
 
-    `first_ordinal` follows the last of the items of it that the catalog holds (0: none), `amend` says
-    whether its declaration changed since: then known items are compared as well. `progress` gets (listed,
+    `first_ordinal` follows the last of its items in the catalog (0: none). With `amend` the declaration has
+    changed since the last complete listing, and known items are compared as well. `progress` takes (listed,
     new) after each segment.
     """
     new = listed = 0
@@ -129,7 +129,7 @@ def _batches(listing: Listing, run: str, first_ordinal: int) -> Iterator[list[It
 
 
 def _compare(store: SegmentStore, listed: pa.Table, amend: bool) -> tuple[pa.Table, pa.Table | None]:
-    """The listed rows that are new, and known ones with their declaration's changes."""
+    """The listed rows that are new, and known rows with the changes of their declaration."""
     with read_catalog(store.workspace) as connection:
         connection.register("listed", listed)
         unknown = connection.execute(query("segments/unknown")).to_arrow_table()

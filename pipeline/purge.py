@@ -89,7 +89,7 @@ def _by_source(rows: pa.Table) -> Iterator[tuple[str, pa.Table]]:
 
 
 def purge_residue(workspace: Workspace) -> pa.Table:
-    """What is left of purged items (columns of PURGE_RESIDUE), read from the bytes; empty for whole purges."""
+    """What is left of purged items (columns of PURGE_RESIDUE), read from the bytes."""
     with read_catalog(workspace) as connection:
         purged = connection.execute(query("segments/purged")).to_arrow_table()
     found: list[dict[str, Any]] = []

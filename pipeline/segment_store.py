@@ -1,4 +1,4 @@
-"""The segment store from the coordinator's side: numbers, recovery after a kill, commits by time or size."""
+"""Segments in the coordinator: their numbers, recovery after a kill, commits by time or size."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ log = logging.getLogger("derlem.pipeline")
 
 
 class SegmentStore:
-    """Takes finished segments in, gives them numbers, and commits them to the catalog.
+    """Numbers complete segments and commits them to the catalog.
 
-    One instance per run, under the instance lock. `recover` comes first, for what a killed run left: finished
-    segments are merged, unfinished files are removed.
+    There is one instance per run, under the workspace's lock. `recover` is called first: it merges complete
+    segments of a killed run and removes its incomplete files.
     """
 
     def __init__(self, workspace: Workspace, options: IngestOptions) -> None:
@@ -36,25 +36,25 @@ class SegmentStore:
         """The highest number of each source's segments: files', and those of the catalog, lost or not."""
 
     def recover(self, connection: duckdb.DuckDBPyConnection) -> int:
-        """Merge finished segments that the catalog does not hold; returns how many there were."""
+        """Merge complete segments that the catalog does not hold; returns their number."""
         self.tidy()
         known = dict(connection.execute("SELECT segment, source FROM segments").fetchall())
         files = {f"{path.parent.name}/{path.stem}": path for path in stored(self.workspace)}
         for name in {**known, **files}:
             source, _, number = name.rpartition("/")
             self._last[source] = max(self._last.get(source, 0), int(number))
-        self._remove_halves()
+        self._remove_lone_tars()
         found = [path for name, path in files.items() if name not in known]
         merged = merge(connection, [inspect(self.workspace, path) for path in found])
         if merged:
-            log.info("took up %d finished segments of an earlier run", merged)
+            log.info("merged %d segments of an earlier run", merged)
         return merged
 
-    def _remove_halves(self) -> None:
-        """Remove the tars of segments whose rows a kill kept from their names: nothing knows of them.
+    def _remove_lone_tars(self) -> None:
+        """Remove the tar of a segment whose rows were not renamed before a kill: no row refers to the tar.
 
-        Such a tar has the next number. Where the rows of an earlier one are gone, somebody lost them, and
-        the pictures are to stay.
+        Such a tar has the next number. Where the rows of an earlier tar are missing, they were lost, and the
+        images are kept.
         """
         for tar in stored(self.workspace, suffix=".tar"):
             if tar.with_suffix(".parquet").exists():
@@ -62,15 +62,15 @@ class SegmentStore:
             if int(tar.stem) > self._last.get(tar.parent.name, 0):
                 tar.unlink()
             else:
-                log.warning("%s: its rows are gone (%s)", tar, tar.with_suffix(".parquet").name)
+                log.warning("%s: its rows are missing (%s)", tar, tar.with_suffix(".parquet").name)
 
     def tidy(self) -> None:
-        """Remove the files of segments that nobody will finish; no worker may be at work."""
+        """Remove the files of incomplete segments; no worker may run."""
         for leftover in self.workspace.store.glob("*/.*.tmp"):
             leftover.unlink()
 
     def adopt(self, written: WrittenSegment) -> Segment:
-        """Give a finished segment its number and name. Its rows come last: they make it count."""
+        """Give a complete segment its number and name. The rows come last: a segment exists once they do."""
         number = self._next_number(written.source)
         rows = written.rows.parent / f"{number:06d}.parquet"
         if written.tar is not None:
@@ -82,20 +82,20 @@ class SegmentStore:
         return segment
 
     def write_rows(self, source: str, kind: str, run: str, rows: pa.Table) -> None:
-        """Write rows without samples as a segment of their own, and take it in."""
+        """Write rows without images as a segment of their own, and adopt it."""
         folder = self.workspace.store / source
         self.adopt(write_rows(folder, rows, source=source, kind=kind, run=run))
 
     @property
     def due(self) -> bool:
-        """Whether enough outcomes, or enough time, wait for a commit."""
+        """Whether a commit is due, by the number of outcomes or by time."""
         if not self._waiting:
             return False
         age = time.monotonic() - self._committed
         return self._items >= self._options.commit_items or age >= self._options.commit_seconds
 
     def commit(self, *, wait_for_readers: bool = True) -> None:
-        """Merge what waits, in one transaction.
+        """Merge the adopted segments, in one transaction.
 
         Without `wait_for_readers`, a catalog that readers hold is left for the next commit.
         """
@@ -107,7 +107,7 @@ class SegmentStore:
         except CatalogBusy as busy:
             if wait_for_readers:
                 raise
-            log.info("commit put off: %s", busy)
+            log.info("commit postponed: %s", busy)
         else:
             self._waiting.clear()
             self._items = 0

@@ -24,7 +24,7 @@ from ..core.tar import BLOCK, END_OF_ARCHIVE, header, padding
 
 @dataclass(frozen=True, slots=True)
 class WrittenSegment:
-    """Finished files under their temporary names; the coordinator gives them their number."""
+    """Complete files under temporary names; the coordinator gives them their number."""
 
     source: str
     rows: Path
@@ -92,7 +92,7 @@ class SegmentWriter:
         self._statuses[item.status] = self._statuses.get(item.status, 0) + 1
 
     def close(self) -> WrittenSegment:
-        """Flush and fsync both files; if that fails, neither is left."""
+        """Flush both files to the disk; if that fails, neither is left."""
         try:
             return self._close()
         except BaseException:
@@ -169,7 +169,7 @@ class SegmentWriter:
 
 
 def write_rows(folder: Path, rows: pa.Table, *, source: str, kind: str, run: str) -> WrittenSegment:
-    """Write a segment of rows without samples, durably; `rows` has the schema of segments."""
+    """Write a segment of rows without images, durably; `rows` has the schema of segments."""
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{_unfinished(run)}.parquet.tmp"

@@ -1,4 +1,4 @@
-"""The takedown of items: they are marked as withdrawn, as segments, and are never sampled again."""
+"""Withdraws items: segments mark them as withdrawn, and they are no candidates of any later draw."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Takedown:
 
     def __post_init__(self) -> None:
         if sum(part is not None for part in (self.source, self.key, self.where)) != 1:
-            raise ConfigError("say what to withdraw: one of --source, --key and --where")
+            raise ConfigError("exactly one of --source, --key and --where is needed")
 
     def __str__(self) -> str:
         if self.source is not None:
@@ -38,8 +38,8 @@ class Takedown:
 def find(workspace: Workspace, takedown: Takedown, run: str) -> pa.Table:
     """The rows that the takedown would write, as the schema of segments; nothing is changed.
 
-    QueryError for a predicate that the database does not take. ConfigError for a source or key that the
-    catalog does not hold: whoever mistyped one must not believe that something was taken down.
+    QueryError for a predicate that the database rejects. ConfigError for a source or key that the catalog
+    does not hold: a mistyped one must not look like a takedown.
     """
     with read_catalog(workspace) as connection:
         _choose(connection, takedown)

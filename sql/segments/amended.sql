@@ -1,5 +1,5 @@
 -- Known items whose declaration changed: their rows with the category, licence and texts as listed now.
--- What only reading an item tells (a sidecar's caption) is listed as NULL and stays.
+-- Values that only reading an item gives (a sidecar's caption) are listed as NULL and stay.
 SELECT items.* EXCLUDE (segment) REPLACE (
     listed.category AS category,
     listed.license AS license,

@@ -1,4 +1,4 @@
--- An item, and every other one that holds the very same picture: what is taken down stays down.
+-- An item, and every other item with the same image: a takedown covers all of them.
 CREATE OR REPLACE TEMP TABLE chosen_items AS
 SELECT other.item_id
 FROM items AS named

@@ -1,9 +1,9 @@
--- The rows of the segments in `incoming_segments` that decide: one per item, the last word on it.
--- A row that only announces an item (it was listed, or its document expanded) never overrides one that
--- settled it, and of several announcements the first holds. So replaying segments, all or some, in one
--- go or in many, ends in the same table.
--- An amended picture stays where it lies: its row keeps the segment that holds its bytes, if that is among
--- those read here (`place`; else it is the one that the catalog knows, see placed.sql).
+-- The valid row of each item in the segments of `incoming_segments`: the last outcome.
+-- A row that only announces an item (from a listing, or from an expanded document) never overrides an outcome,
+-- and the first of several announcements is valid. Replaying segments, all or some, in one merge or in many,
+-- therefore gives the same table.
+-- The image of an amended item stays in its segment: the row keeps the segment that holds the bytes, if that
+-- segment is among those read here (`place`; otherwise the catalog has its name, see placed.sql).
 CREATE OR REPLACE TEMP TABLE incoming AS
 WITH written AS (
     SELECT

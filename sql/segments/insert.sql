@@ -1,4 +1,4 @@
--- Settled rows, and announced items that are not known yet.
+-- Outcomes, and announced items that the catalog does not hold.
 INSERT INTO items BY NAME
 SELECT incoming.* EXCLUDE (announces, number, kind, place)
 FROM incoming

@@ -1,4 +1,4 @@
--- Amended pictures whose bytes were merged earlier keep the segment that the catalog has for them.
+-- Amended items whose bytes were merged earlier keep the segment that the catalog has for them.
 UPDATE incoming
 SET segment = items.segment
 FROM items

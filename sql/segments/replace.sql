@@ -1,3 +1,3 @@
--- Items that a settling row speaks of make room for it.
+-- Removes the items whose rows an outcome replaces.
 DELETE FROM items
 WHERE item_id IN (SELECT item_id FROM incoming WHERE NOT announces);

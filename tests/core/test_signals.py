@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from derlem.core.signals import defer_signals
+from derlem.core.signals import defer_signals, install_signal_handlers, signal_behind
 
 
 @pytest.fixture(autouse=True)
@@ -53,3 +53,19 @@ def test_what_was_ignored_stays_ignored() -> None:
         time.sleep(0.01)
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_a_handled_signal_is_found_behind_other_errors() -> None:
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        install_signal_handlers()
+        with pytest.raises(ImportError) as caught:
+            try:
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(1)
+            except KeyboardInterrupt as interrupt:
+                raise ImportError("a module") from interrupt
+        assert signal_behind(caught.value) == signal.SIGTERM
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert signal_behind(ImportError("a module")) is None

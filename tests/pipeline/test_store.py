@@ -70,7 +70,7 @@ def test_pictures_stay_when_somebody_loses_their_rows(
     monkeypatch.setattr(logging.getLogger("derlem"), "propagate", True)
     opened(three)
     assert files(three) == before
-    assert f"{number}.tar: its rows are gone" in caplog.text
+    assert f"{number}.tar: its rows are missing" in caplog.text
 
 
 def test_no_number_is_given_twice(three: Workspace) -> None:
