@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .media.media_options import MediaOptions
     from .pipeline.discover import Listing
     from .pipeline.run import RunScope
+    from .pipeline.stages import Declarations
     from .sampling.exclusion import Fingerprint, Fingerprinter
     from .sampling.sample_options import Exclusion, SampleOptions
     from .settings.load import Loaded
@@ -50,6 +51,13 @@ class Execution:
         from .media.media_options import MediaOptions
 
         return MediaOptions(self.loaded.config.image, self.loaded.config.pdf)
+
+    @property
+    def declarations(self) -> Declarations:
+        """The declared options on which the outcomes of items depend."""
+        from .pipeline.stages import Declarations
+
+        return Declarations(self.context, self.media, self.loaded.config.ingest)
 
     @property
     def limit(self) -> int | None:
@@ -119,14 +127,16 @@ class Execution:
         from .pipeline.stages import check_sources
 
         return results.DiscoverResult(
-            True, tuple(check_sources(sources, self.context, self.limit, self.progress))
+            True, tuple(check_sources(sources, self.declarations, self.limit, self.progress))
         )
 
     def discover(self, scope: RunScope, listings: Sequence[Listing]) -> results.DiscoverResult:
         """Complete the listings."""
         from .pipeline.stages import run_discover
 
-        return results.DiscoverResult(False, tuple(run_discover(scope, listings, self.loaded.declared)))
+        return results.DiscoverResult(
+            False, tuple(run_discover(scope, listings, self.loaded.declared, self.declarations))
+        )
 
     def ingest(self, scope: RunScope, sources: Sequence[SourceOptions]) -> results.IngestResult:
         """Read and store pending items; after many, refresh the index that every draw needs."""
@@ -135,8 +145,7 @@ class Execution:
         from .pipeline.stages import run_ingest
 
         pending = self.count(sources, Status.DISCOVERED)
-        options = self.loaded.config.ingest
-        counts = run_ingest(scope, sources, self.context, self.media, options)
+        counts = run_ingest(scope, sources, self.declarations)
         size = counts.pop("bytes", 0)
         if sum(counts.values()) >= DEDUP_INDEX_AFTER:
             from .sampling import dedup_index
@@ -151,8 +160,7 @@ class Execution:
         from .pipeline.stages import run_refresh
 
         ready = self.count(sources, Status.READY)
-        options = self.loaded.config.ingest
-        new, kept = run_refresh(scope, sources, self.context, self.media, options)
+        new, kept = run_refresh(scope, sources, self.declarations)
         warnings = []
         if sources and not self.loaded.config.fetch.cache:
             warnings.append("with `fetch.cache: false` no validators are kept: every image was transferred")

@@ -63,6 +63,14 @@ class Adapter(ABC, Generic[S]):
 
     Options: ClassVar[type[SourceOptions]]
     partitioning: ClassVar[Partitioning] = Partitioning.FREE
+    complete: ClassVar[bool] = True
+    """Whether a listing that ends without an error holds the whole source: items that it lacks are gone."""
+    texts_read: ClassVar[bool] = True
+    """Whether `read` gives texts; else the listing holds all texts of an item."""
+    shaping: ClassVar[tuple[str, ...]] = ()
+    """Options that decide which texts `read` gives: when they change, items are read again."""
+    limiting: ClassVar[tuple[str, ...]] = ()
+    """Options by which `read` rejects items as too large."""
     reading: ClassVar[tuple[str, ...]] = ()
     """Modules that `read` imports when it is called; the workers' parent imports them once for all."""
 

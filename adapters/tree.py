@@ -187,6 +187,11 @@ def open_below(root: str, path: str) -> int:
         return os.open(real, flags)
 
 
+def file_revision(found: os.stat_result) -> str:
+    """The revision of a file by its size and time: it changes when the file is written."""
+    return f"{found.st_size:x}-{found.st_mtime_ns:x}"
+
+
 def failure_from_os_error(error: OSError | MemoryError) -> Failure:
     """What is said of an item whose file could not be opened or read."""
     if isinstance(error, MemoryError):

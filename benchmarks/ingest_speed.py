@@ -24,7 +24,7 @@ from derlem.media.media_options import MediaOptions
 from derlem.pipeline.executors.fork_server import warm_up
 from derlem.pipeline.ingest_options import IngestOptions
 from derlem.pipeline.run import start_run
-from derlem.pipeline.stages import checked_listings, run_discover, run_ingest
+from derlem.pipeline.stages import Declarations, checked_listings, run_discover, run_ingest
 
 PICTURES = 10_000
 DISTINCT = 200
@@ -55,10 +55,11 @@ def ingest_rate(tar: Path, folder: Path) -> float:
     context, options = Context(workspace), IngestOptions()
     warm_up(["archive"])  # as `derlem run` does
     with start_run(workspace, "benchmark", "", options) as work:
+        declarations = Declarations(context, MediaOptions(), options)
         declared = [Declared("photos", "archive", "CC0-1.0", None, {})]
-        run_discover(work, checked_listings([source], context, None), declared)
+        run_discover(work, checked_listings([source], context, None), declared, declarations)
         begun = time.perf_counter()
-        run_ingest(work, [source], context, MediaOptions(), options)
+        run_ingest(work, [source], declarations)
         seconds = time.perf_counter() - begun
     assert work.state.state.counts["ingest"]["ready"] == PICTURES
     return PICTURES / seconds

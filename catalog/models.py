@@ -64,6 +64,9 @@ class Item:
     how the adapter reads the item again (an offset, a row group); no other room reads it. `partition_key`
     names what one worker reads in one pass: a compressed archive, a host; items that can be read alone leave
     it empty. `document_sha256` is set for pages of a PDF alone: it names the document's bytes in the cache.
+    `revision` names the state of everything that `read` reads for the item (image and sidecars), as far as a
+    listing sees it cheaply: a size and time, a hash, a commit. An item with another revision than the catalog
+    has is read again. It is '' where `uri` and `locator` name the content for ever.
     An item with a `reason` has its final status at discovery and will not be read; `meta["detail"]` explains
     the reason to people.
 
@@ -85,9 +88,13 @@ class Item:
     meta: dict[str, Any] = field(default_factory=dict)
     locator_state: dict[str, Any] = field(default_factory=dict)
     partition_key: str = ""
+    revision: str = ""
     reason: Reason | None = None
     item_id: str = ""
 
+    record_hash: str = ""
+    image_revision: str | None = None
+    options_hash: str = ""
     ordinal: int = 0
     status: Status = Status.DISCOVERED
     detail: str | None = None
@@ -114,11 +121,13 @@ class Payload:
 
     `updates` are columns of the item (caption, conversations, language, license, category); `meta` is
     merged into the item's own (evidence: final URL, validators, opt-out signals with their time).
+    `revision` is that of what was read, from an adapter that reads all texts of an item with its image.
     """
 
     data: bytes
     updates: Mapping[str, Any] = field(default_factory=dict)
     meta: Mapping[str, Any] = field(default_factory=dict)
+    revision: str | None = None
 
 
 @dataclass(slots=True)

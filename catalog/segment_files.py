@@ -1,4 +1,4 @@
-"""The segment format: Parquet files of `items` rows, each beside a tar of images where its rows have any.
+"""The segment format: Parquet files of `items` rows, each beside a tar of samples where its rows have any.
 
 Workers write them whole (`pipeline/segment_writer.py`), the coordinator numbers them, the catalog merges
 them (`segments.py`). This module needs no database.
@@ -18,11 +18,14 @@ import pyarrow.parquet as pq
 from ..core.errors import DerlemError
 from ..core.workspace import Workspace
 
-KINDS = ("discover", "ingest", "refresh", "retry", "amend", "withdraw")
-"""Why a segment was written. `discover` announces items; all others hold outcomes."""
+KINDS = ("discover", "relist", "ingest", "refresh", "retry", "amend", "withdraw")
+"""Why a segment was written. `discover` announces items; all others hold their outcomes.
+
+`relist` re-queues items that changed in their source, or rejects those that are gone from it.
+"""
 
 
-VERSION = 2
+VERSION = 3
 """Of this format: raised with every change of the columns of `items`."""
 
 
@@ -31,12 +34,12 @@ class BadSegment(DerlemError):
 
     def __init__(self, path: Path, why: str) -> None:
         self.path = path
-        super().__init__(f"{path} is no segment of this version of derlem: {why}")
+        super().__init__(f"{path} is no segment that this derlem can read: {why}")
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """The description in a segment's Parquet file. `name` is 'source/000042'."""
+    """What a segment's Parquet file says of itself. `name` is 'source/000042'."""
 
     name: str
     path: Path
@@ -63,7 +66,7 @@ def describe(*, source: str, kind: str, run: str, tar_bytes: int, written_at: da
 
 
 def inspect(workspace: Workspace, path: Path) -> Segment:
-    """Read a segment's description; BadSegment if there is none, or if its tar is of another size."""
+    """Read a segment's own description; BadSegment if there is none, or its tar is not the one it names."""
     try:
         footer = pq.read_metadata(path)
         facts: dict[str, Any] = json.loads((footer.metadata or {}).get(b"derlem", b"null"))

@@ -32,7 +32,11 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
     Status.FAILED: frozenset({Status.DISCOVERED, Status.WITHDRAWN}),
     Status.WITHDRAWN: frozenset(),
 }
-"""Every allowed change of status; a commit that contains any other change is rolled back."""
+"""Every allowed change of status; a commit that contains any other change is rolled back.
+
+A segment of the kind `relist` alone may move an item from any status but `withdrawn` to the status of its
+new listing.
+"""
 
 
 class Reason(StrEnum):
@@ -69,6 +73,8 @@ class Reason(StrEnum):
     OUT_OF_MEMORY = "out_of_memory"
     """the item needs more memory than a worker has (`ingest.memory_limit`)"""
     # files
+    CHANGED = "changed"
+    """changed since it was listed; the next `discover` lists it again"""
     MISSING = "missing"
     """listed before, not there when it was read"""
     UNREADABLE = "unreadable"
@@ -160,7 +166,9 @@ class Reason(StrEnum):
     """the page took longer to draw than allowed"""
     RENDERER_CRASH = "renderer_crash"
     """the renderer process died on this page"""
-    # takedown
+    # changes of sources and takedowns
+    GONE = "gone"
+    """the source no longer lists the item; listed again, it is re-queued"""
     TAKEDOWN = "takedown"
     """withdrawn by `derlem withdraw`"""
 
@@ -180,6 +188,7 @@ class Reason(StrEnum):
 _TRANSIENT = frozenset(
     {
         Reason.WORKER_KILLED,
+        Reason.CHANGED,
         Reason.MISSING,
         Reason.UNREADABLE,
         Reason.READ_ERROR,

@@ -35,6 +35,7 @@ def run(call: Invocation, refresh: bool) -> None:
             _show_counts(result.ingest.pending, "items wait to be read")
         echo("dry run: what follows (ingest, sample, build, audit) depends on what is discovered")
         return
+    _show_listing(result.discover)
     if result.refresh is not None:
         show_refresh(result.refresh)
     if result.ingest is not None:
@@ -59,8 +60,7 @@ def discover(call: Invocation, sources: Sequence[str]) -> None:
       derlem discover stamps bundle
     """
     result = call.project().discover(*sources, dry_run=call.dry_run)
-    if result.dry_run:
-        _show_listing(result)
+    _show_listing(result)
     _raise_first(result.errors)
 
 
@@ -151,8 +151,26 @@ def show_build(result: BuildResult) -> None:
 
 
 def _show_listing(result: DiscoverResult) -> None:
+    """What each source holds that the catalog does not; in a dry run all of them, else those with changes."""
     for source in result.sources:
-        echo(f"{source.source}: {source.listed:,} items listed, {source.known:,} known")
+        changes = source.changes
+        found = {
+            "new": changes.new if source.known else 0,
+            "changed (read again)": changes.changed,
+            "re-queued by changed options": changes.outdated,
+            "with other texts or category": changes.amended,
+            "gone": changes.gone,
+            "listed twice (dropped)": changes.repeated,
+            "changed, but withdrawn": changes.withdrawn,
+        }
+        told = ", ".join(f"{count:,} {what}" for what, count in found.items() if count)
+        if result.dry_run:
+            counts = f"{changes.listed:,} items listed, {source.known:,} known"
+            echo(f"{source.source}: {counts}" + (told and f": {told}"))
+        elif told:
+            echo(f"{source.source}: {told}")
+        if changes.unlisted:
+            echo(f"warning: {source.source}: {changes.unlisted}")
 
 
 def _show_counts(counts: Mapping[str, int], what: str) -> None:

@@ -1,24 +1,34 @@
-"""The discover stage: lists sources into the catalog, as segments of announced items."""
+"""The discover stage: lists sources and brings the catalog up to what they hold now.
+
+New items are announced. Items are re-queued where what is read for them changed, or the options that decided
+on them; amended where only listed columns changed; and rejected as gone where a source no longer lists them.
+"""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import chain, count
 from typing import Any
 
+import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from ..adapters.base import Adapter, Context, SourceOptions
+from ..adapters.base import Adapter, Context, Partitioning, SourceOptions
 from ..adapters.registry import adapter_class
 from ..catalog.connection import read_catalog
 from ..catalog.item_rows import to_table
 from ..catalog.models import Item, now
 from ..catalog.queries import query
 from ..catalog.segments import row_schema
+from ..catalog.status import Reason, Status
 from ..core.errors import ConfigError, DerlemError
+from ..core.workspace import Workspace
+from .listed_records import ListedRecords
+from .option_hashes import OptionHashes
 from .outcomes import announce
 from .segment_store import SegmentStore
 
@@ -33,20 +43,72 @@ log = logging.getLogger("derlem.pipeline")
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A source whose listing has started, so that its declaration is valid."""
+    """A source whose listing has started, so that its declaration is valid.
+
+    `partial` listings leave items out on purpose (test mode).
+    """
 
     source: SourceOptions
     batches: Iterator[list[Item]]
     empty: bool
+    partial: bool = False
+
+
+@dataclass(slots=True)
+class Changes:
+    """What a listing changes in the catalog, in items.
+
+    `changed` ones are read again, as what is read for them changed; `outdated` ones, as options changed;
+    `amended` ones have new columns only; `gone` ones are listed no more. `repeated` records are listed twice
+    and dropped. `withdrawn` items changed and stay withdrawn. `unlisted` says why items that are not listed
+    stay as they are, where they do; `damaged` are uris of files and folders that could not be listed wholly.
+    """
+
+    listed: int = 0
+    new: int = 0
+    changed: int = 0
+    outdated: int = 0
+    amended: int = 0
+    gone: int = 0
+    repeated: int = 0
+    withdrawn: int = 0
+    unlisted: str = ""
+    damaged: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Target:
+    """Where the changes of a listing go: to the store, or nowhere in a dry run."""
+
+    workspace: Workspace
+    run: str
+    store: SegmentStore | None
+    decided: list[pa.Array] = field(default_factory=list)
+    """In a dry run, the ids that would have been decided on before."""
+
+    def write(self, source: str, kind: str, rows: pa.Table) -> int:
+        """Write rows as a segment; returns how many there are."""
+        if not rows.num_rows:
+            return 0
+        if self.store is not None:
+            self.store.write_rows(source, kind, self.run, rows.cast(row_schema()))
+        elif kind == "relist":
+            self.decided += rows.column("item_id").chunks
+        return int(rows.num_rows)
+
+    def commit(self) -> None:
+        """Merge all that was written."""
+        if self.store is not None:
+            self.store.commit()
 
 
 def open_listings(
     sources: Sequence[SourceOptions], context: Context, limit: int | None = None
 ) -> list[Listing]:
-    """Start to list every source, up to its first batch; nothing is written.
+    """Begin to list every source, up to its first batch; nothing is written.
 
-    An invalid declaration of any source (a missing path, a missing field) ends the command before the command
-    changes anything. `limit` bounds the items per source.
+    So that a wrong declaration anywhere (a missing path, a field that is not there) ends the command
+    before it changed anything. `limit` bounds the items per source.
     """
     listings = []
     for source in sources:
@@ -58,12 +120,12 @@ def open_listings(
             raise ConfigError(
                 error.message, key=f"sources.{source.name}" + (f".{error.key}" if error.key else "")
             ) from error
-        listings.append(Listing(source, chain([first], batches), not first))
+        listings.append(Listing(source, chain([first], batches), not first, limit is not None))
     return listings
 
 
 def refuse_empty(listings: Sequence[Listing], known: dict[str, int]) -> None:
-    """ConfigError for a source that lists no item and of which the catalog holds none."""
+    """ConfigError for a source that lists nothing and of which the catalog knows nothing either."""
     for listing in listings:
         if listing.empty and not known.get(listing.source.name):
             raise ConfigError("the source has no items", key=f"sources.{listing.source.name}")
@@ -71,38 +133,37 @@ def refuse_empty(listings: Sequence[Listing], known: dict[str, int]) -> None:
 
 def discover(
     listing: Listing,
-    store: SegmentStore,
+    target: Target,
+    changes: Changes,
     *,
-    run: str,
     first_ordinal: int,
-    amend: bool,
+    options: OptionHashes,
     progress: Callable[[int, int], None],
-) -> int:
-    """List one source to its end; returns how many items were new.
+) -> None:
+    """List one source to its end and count in `changes` what that changes.
 
-    `first_ordinal` follows the last of its items in the catalog (0: none). With `amend` the declaration has
-    changed since the last complete listing, and known items are compared as well. `progress` takes (listed,
-    new) after each segment.
+    `first_ordinal` follows the last of its items that the catalog holds (0: none). `progress` gets (listed,
+    new) after each segment. What was listed before an error is written.
     """
-    new = listed = 0
+    name = listing.source.name
+    records = ListedRecords()
     try:
-        for items in _batches(listing, run, first_ordinal):
-            listed += len(items)
-            table = to_table(items, row_schema())
-            amended = None
-            if first_ordinal:
-                table, amended = _compare(store, table, amend)
-            for kind, part in (("discover", table), ("amend", amended)):
-                if part is not None and part.num_rows:
-                    store.write_rows(listing.source.name, kind, run, part)
-            new += table.num_rows
-            progress(len(items), table.num_rows)
-            if store.due:
-                store.commit(wait_for_readers=False)
+        for items in _batches(listing, target.run, first_ordinal):
+            changes.listed += len(items)
+            table = records.distinct(_with_record_hashes(items))
+            changes.repeated = records.repeated
+            changes.damaged += [item.uri for item in items if _is_damage(item)]
+            new = _write_batch(listing, target, changes, table, options, known=first_ordinal > 0)
+            progress(len(items), new)
+            if target.store is not None and target.store.due:
+                target.store.commit(wait_for_readers=False)
     finally:
-        store.commit()
-        log.info("%s: %d listed, %d new", listing.source.name, listed, new)
-    return new
+        target.commit()
+        log.info("%s: %s", name, changes)
+    if first_ordinal:
+        _write_gone(listing, target, changes, options, records)
+        _write_outdated(listing, target, changes, options)
+        target.commit()
 
 
 def _batches(listing: Listing, run: str, first_ordinal: int) -> Iterator[list[Item]]:
@@ -128,13 +189,124 @@ def _batches(listing: Listing, run: str, first_ordinal: int) -> Iterator[list[It
         raise failure
 
 
-def _compare(store: SegmentStore, listed: pa.Table, amend: bool) -> tuple[pa.Table, pa.Table | None]:
-    """The listed rows that are new, and known rows with the changes of their declaration."""
-    with read_catalog(store.workspace) as connection:
-        connection.register("listed", listed)
-        unknown = connection.execute(query("segments/unknown")).to_arrow_table()
-        amended = connection.execute(query("segments/amended")).to_arrow_table() if amend else None
-    return unknown.cast(row_schema()), None if amended is None else amended.cast(row_schema())
+def _with_record_hashes(items: Sequence[Item]) -> pa.Table:
+    """The items as rows, with hashes of what the listing holds of each."""
+    schema = row_schema()
+    with duckdb.connect(":memory:") as connection:
+        connection.register("listed", to_table(items, schema))
+        return connection.execute(query("segments/record_hashes")).to_arrow_table().cast(schema)
+
+
+def _is_damage(item: Item) -> bool:
+    """Whether an item stands for a file or folder whose listing may lack items."""
+    reason = item.reason
+    if reason is None:
+        return False
+    whole = reason in (Reason.BAD_ARCHIVE, Reason.ARCHIVE_BOMB) or reason.transient
+    return whole or (reason is Reason.BAD_ROW and not item.locator)
+
+
+def _write_batch(
+    listing: Listing,
+    target: Target,
+    changes: Changes,
+    table: pa.Table,
+    options: OptionHashes,
+    *,
+    known: bool,
+) -> int:
+    """Write what a batch of listed rows changes; returns how many items are new."""
+    name = listing.source.name
+    if not known:
+        new = target.write(name, "discover", table)
+        changes.new += new
+        return new
+    source = {"source": name}
+    at = {**source, "run": target.run, "at": now()}
+    with read_catalog(target.workspace) as connection:
+        connection.register("listed", table)
+        connection.execute(query("segments/changes"), source)
+        counts = dict(connection.execute("SELECT change, count(*) FROM changes GROUP BY ALL").fetchall())
+        parts: list[tuple[str, str, Mapping[str, Any]]] = []
+        if counts.get("new"):
+            parts.append(("discover", "segments/unknown", {}))
+        if counts.get("relist"):
+            parts.append(("relist", "segments/relisted_pages", at))
+            parts.append(
+                (
+                    "relist",
+                    "segments/relisted",
+                    {**source, "stored": options.of(Status.READY, None, False)[8:]},
+                )
+            )
+        if counts.get("amend"):
+            parts.append(("amend", "segments/amended", {**source, "texts_read": options.adapter.texts_read}))
+        found = [
+            (kind, connection.execute(query(sql), values).to_arrow_table()) for kind, sql, values in parts
+        ]
+    for kind, rows in found:
+        target.write(name, kind, rows)
+    changes.new += counts.get("new", 0)
+    changes.changed += counts.get("relist", 0)
+    changes.amended += counts.get("amend", 0)
+    changes.withdrawn += counts.get("withdrawn", 0)
+    return int(counts.get("new", 0))
+
+
+def _why_incomplete(listing: Listing, options: OptionHashes, damaged: Sequence[str]) -> str:
+    """Why any item that was not listed may still be there; '' if those outside of `damaged` are gone."""
+    if not options.adapter.complete:
+        return "a crawl need not list all"
+    if listing.partial:
+        return "only a part was listed"
+    if listing.empty:
+        return "the source lists nothing"
+    if damaged and options.adapter.partitioning is Partitioning.BY_WORKER:
+        return f"{damaged[0]} could not be read to its end"
+    return ""
+
+
+def _write_gone(
+    listing: Listing, target: Target, changes: Changes, options: OptionHashes, records: ListedRecords
+) -> None:
+    """Reject the items that the source no longer lists; those that may still be there are only counted."""
+    why = _why_incomplete(listing, options, changes.damaged)
+    with read_catalog(target.workspace) as connection:
+        connection.register("listed_keys", records.keys)
+        parameters = {
+            "source": listing.source.name,
+            "run": target.run,
+            "at": now(),
+            "damaged": changes.damaged,
+        }
+        rows = connection.execute(query("segments/gone"), parameters).to_arrow_table()
+    stays = rows.column("stays")
+    gone = rows.drop_columns(["stays"]).filter(pc.invert(stays))
+    if not why:
+        changes.gone = target.write(listing.source.name, "relist", gone)
+        target.commit()
+    if kept := pc.sum(stays).as_py() if not why else rows.num_rows:
+        why = why or "files or folders could not be read"
+        changes.unlisted = f"{kept:,} items are not listed and stay as they are: {why}"
+
+
+def _write_outdated(listing: Listing, target: Target, changes: Changes, options: OptionHashes) -> None:
+    """Re-queue items on which other options decided."""
+    outcomes = options.by_outcome
+    expected = {
+        "statuses": [str(status) for status, _, _ in outcomes],
+        "reasons": [str(reason) for _, reason, _ in outcomes],
+        "pages": [page for _, _, page in outcomes],
+        "hashes": list(outcomes.values()),
+    }
+    with read_catalog(target.workspace) as connection:
+        connection.execute(query("segments/expected"), expected)
+        parameters = {"source": listing.source.name, "run": target.run, "at": now()} | options.parameters()
+        stale = connection.execute(query("segments/stale"), parameters).to_arrow_table()
+    if target.decided:
+        decided = pa.chunked_array(target.decided)
+        stale = stale.filter(pc.invert(pc.is_in(stale.column("item_id"), decided)))
+    changes.outdated = target.write(listing.source.name, "relist", stale)
 
 
 def _limited(batches: Iterator[list[Item]], limit: int | None) -> Iterator[list[Item]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,11 @@ from ..catalog.status import Reason, Status
 
 if TYPE_CHECKING:
     from ..media.image import NormalizedImage  # with its decoders, which the coordinator does not need
+
+IMAGE_COLUMNS = (
+    "sha256", "original_sha256", "dhash", "width", "height", "offset", "length", "image_revision",
+)  # fmt: skip
+"""Columns that describe a stored image."""
 
 UPDATABLE = frozenset({"caption", "conversations", "language", "license", "category"})
 """Columns that reading an item may fill or correct."""
@@ -25,12 +31,17 @@ WORKER_LOST: Mapping[Reason, str] = {
 
 
 def announce(item: Item, *, ordinal: int, license: str | None, run: str, at: datetime) -> Item:
-    """Complete an item that was listed just now; one with a reason gets its final status."""
+    """Complete an item that was listed just now; one with a reason gets its final status.
+
+    The reason is part of the revision: an item that can be read after all, or no longer, has changed.
+    """
     detail = item.meta.get("detail")
     item.ordinal = ordinal
     item.license = item.license or license
     item.caption = clean_text(item.caption or "") or None
+    item.revision = item.revision or item.document_sha256 or ""
     if item.reason is not None:
+        item.revision += f"!{item.reason}"
         item.status = item.reason.status
         item.detail = None if detail is None else str(detail)
     item.run, item.discovered_at, item.updated_at = run, at, at
@@ -54,9 +65,29 @@ def make_ready(item: Item, image: NormalizedImage, run: str) -> None:
     item.media_type = image.media_type
     item.sha256, item.original_sha256, item.dhash = image.sha256, image.original_sha256, image.dhash
     item.width, item.height, item.bytes = image.width, image.height, len(image.data)
+    item.image_revision = item.revision
     item.meta = {**item.meta, **image.meta}
     item.reason = item.detail = None
     _finish(item, Status.READY, run)
+
+
+def is_stored(item: Item, data: bytes) -> bool:
+    """Whether the image of these bytes is stored already, in the form that is declared."""
+    return item.offset is not None and hashlib.sha256(data).hexdigest() == item.original_sha256
+
+
+def keep_image(item: Item, run: str) -> None:
+    """The item was read again, and its image is the one that is stored."""
+    item.image_revision = item.revision
+    item.reason = item.detail = None
+    _finish(item, Status.READY, run)
+
+
+def drop_image(item: Item) -> None:
+    """The item was read again, and its image is not the one that is stored."""
+    if item.offset is not None:
+        for column in IMAGE_COLUMNS:
+            setattr(item, column, None)
 
 
 def make_expanded(item: Item, digest: str, size: int, pages: int, run: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,10 +24,11 @@ from ..core.progress import Progress, meter
 from ..core.workspace import Workspace
 from ..media.media_options import MediaOptions
 from ..media.pdf import PdfOptions, resolve_renderer
-from .discover import Listing, discover, open_listings, refuse_empty
+from .discover import Changes, Listing, Target, discover, open_listings, refuse_empty
 from .executors.base import open_executor
 from .ingest import ingest, refresh
 from .ingest_options import IngestOptions
+from .option_hashes import OptionHashes
 from .run import RunScope, complete_listing, declare, write_provenance
 from .segment_writer import WrittenSegment
 from .tasks import Job
@@ -61,31 +62,40 @@ def _known_sources(connection: duckdb.DuckDBPyConnection) -> dict[str, Known]:
 class SourceListing:
     """The listing of one source.
 
-    `listed` counts what the source holds now (up to an error), `known` the items that the catalog held
-    before, `new` those that were added (None in a dry run). `error` is what ended the listing early.
+    `known` counts the items that the catalog held before, `changes` what the listing changes in it (up to an
+    error). `error` is what ended the listing early.
     """
 
     source: str
-    listed: int
     known: int
-    new: int | None = None
+    changes: Changes
     error: DerlemError | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Declarations:
+    """The declared options on which the outcomes of items depend."""
+
+    context: Context
+    media: MediaOptions
+    ingest: IngestOptions
+
+    def hashes(self, source: SourceOptions) -> OptionHashes:
+        """The hashes of a source's options."""
+        return OptionHashes(source, adapter_class(source.adapter), self.context, self.media, self.ingest)
+
+
 def check_sources(
-    sources: Sequence[SourceOptions], context: Context, limit: int | None, progress: Progress
+    sources: Sequence[SourceOptions], declared: Declarations, limit: int | None, progress: Progress
 ) -> list[SourceListing]:
-    """List the sources and write nothing."""
+    """List the sources, compare what they hold with the catalog, and write nothing."""
+    context = declared.context
     known = known_sources(context.workspace)
-    result = []
     with tempfile.TemporaryDirectory(prefix="derlem-dry-run-") as notes:
-        for listing in checked_listings(sources, replace(context, dry_notes=Path(notes)), limit):
-            name = listing.source.name
-            with meter(progress, f"list {name}") as shown:
-                for batch in listing.batches:
-                    shown.advance(len(batch))
-            result.append(SourceListing(name, shown.done, known[name].items if name in known else 0))
-    return result
+        return [
+            _complete(listing, Target(context.workspace, "dry run", None), declared, known, progress)
+            for listing in checked_listings(sources, replace(context, dry_notes=Path(notes)), limit)
+        ]
 
 
 def checked_listings(sources: Sequence[SourceOptions], context: Context, limit: int | None) -> list[Listing]:
@@ -97,7 +107,7 @@ def checked_listings(sources: Sequence[SourceOptions], context: Context, limit: 
 
 
 def run_discover(
-    scope: RunScope, listings: Sequence[Listing], declared: Sequence[Declared]
+    scope: RunScope, listings: Sequence[Listing], sources: Sequence[Declared], declared: Declarations
 ) -> list[SourceListing]:
     """Register all declared sources and complete the listings.
 
@@ -106,59 +116,59 @@ def run_discover(
     scope.state.enter("discover")
     with write_catalog(scope.workspace) as connection:
         known = _known_sources(connection)
-        declare(scope.workspace, connection, declared)
-    hashes = {source.source: source.config_hash for source in declared}
-    return [
-        _discover_one(scope, listing, known.get(listing.source.name), hashes[listing.source.name])
-        for listing in listings
-    ]
+        declare(scope.workspace, connection, sources)
+    target = Target(scope.workspace, scope.run, scope.store)
+    hashes = {source.source: source.config_hash for source in sources}
+    results = []
+    for listing in listings:
+        listed = _complete(listing, target, declared, known, scope.progress, scope.state.count)
+        before = known.get(listed.source)
+        if listed.error is None and (before is None or before.listed_hash != hashes[listed.source]):
+            complete_listing(scope.workspace, listed.source, hashes[listed.source])
+        results.append(listed)
+    return results
 
 
-def _discover_one(scope: RunScope, listing: Listing, before: Known | None, config_hash: str) -> SourceListing:
+def _complete(
+    listing: Listing,
+    target: Target,
+    declared: Declarations,
+    known: Mapping[str, Known],
+    progress: Progress,
+    count: Callable[[str, dict[str, int]], None] | None = None,
+) -> SourceListing:
+    """List one source to its end; an error is part of the result."""
     name = listing.source.name
+    before = known.get(name)
     failure: DerlemError | None = None
-    with meter(scope.progress, f"discover {name}") as shown:
+    changes = Changes()
+    with meter(progress, f"discover {name}") as shown:
 
-        def progress(listed: int, new: int) -> None:
+        def advance(listed: int, new: int) -> None:
             shown.advance(listed, new=new)
-            scope.state.count("discover", {name: new})
+            if count is not None:
+                count("discover", {name: new})
 
         try:
             discover(
                 listing,
-                scope.store,
-                run=scope.run,
+                target,
+                changes,
                 first_ordinal=before.next_ordinal if before else 0,
-                amend=before is not None and before.listed_hash != config_hash,
-                progress=progress,
+                options=declared.hashes(listing.source),
+                progress=advance,
             )
-            if before is None or before.listed_hash != config_hash:
-                complete_listing(scope.workspace, name, config_hash)
         except DerlemError as error:
             log.error("%s: %s", name, error)
             failure = error
-    known = before.items if before else 0
-    return SourceListing(name, shown.done, known, shown.counts.get("new", 0), failure)
+    return SourceListing(name, before.items if before else 0, changes, failure)
 
 
-def run_ingest(
-    scope: RunScope,
-    sources: Sequence[SourceOptions],
-    context: Context,
-    media: MediaOptions,
-    options: IngestOptions,
-) -> dict[str, int]:
+def run_ingest(scope: RunScope, sources: Sequence[SourceOptions], declared: Declarations) -> dict[str, int]:
     """Read and store all pending items of the sources; returns items by status, and their `bytes`."""
     scope.state.enter("ingest")
-    media = with_renderer(media)
-    job = Job(
-        run=scope.run,
-        context=context,
-        media=media,
-        ingest=options,
-        schema=row_schema(),
-        adapters={source.name: adapter_class(source.adapter) for source in sources},
-    )
+    media = with_renderer(declared.media)
+    job = _job(scope, sources, declared, media)
     with open_executor(job) as executor, ExitStack() as stack:
         with read_catalog(scope.workspace) as connection:
             items = sum(count_items(connection, sources, Status.DISCOVERED).values())
@@ -184,16 +194,11 @@ def run_ingest(
 
 
 def run_refresh(
-    scope: RunScope,
-    sources: Sequence[SourceOptions],
-    context: Context,
-    media: MediaOptions,
-    options: IngestOptions,
+    scope: RunScope, sources: Sequence[SourceOptions], declared: Declarations
 ) -> tuple[int, Counter[str]]:
     """Fetch ready items again; returns how many images are new, and how many items stay, by cause."""
     scope.state.enter("refresh")
-    adapters = {source.name: adapter_class(source.adapter) for source in sources}
-    job = Job(scope.run, context, media, options, row_schema(), adapters)
+    job = _job(scope, sources, declared, declared.media)
     new, kept = 0, Counter[str]()
     with read_catalog(scope.workspace) as connection:
         items = sum(count_items(connection, sources, Status.READY).values())
@@ -216,6 +221,20 @@ def run_refresh(
             refresh(sources, scope.store, executor, job, progress)
     write_provenance(scope.workspace)
     return new, kept
+
+
+def _job(
+    scope: RunScope, sources: Sequence[SourceOptions], declared: Declarations, media: MediaOptions
+) -> Job:
+    return Job(
+        run=scope.run,
+        context=declared.context,
+        media=media,
+        ingest=declared.ingest,
+        schema=row_schema(),
+        adapters={source.name: adapter_class(source.adapter) for source in sources},
+        option_hashes={source.name: declared.hashes(source).by_outcome for source in sources},
+    )
 
 
 def refreshable(sources: Sequence[SourceOptions]) -> list[SourceOptions]:

@@ -20,6 +20,7 @@ from ..catalog.queries import query
 from ..catalog.status import Reason, Status
 from ..media.media_options import MediaOptions
 from .ingest_options import IngestOptions
+from .option_hashes import Outcome
 from .segment_writer import WrittenSegment
 
 if TYPE_CHECKING:
@@ -41,7 +42,10 @@ FEWEST_TASKS = 4
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What all tasks of a stage share; `adapters` are by source, looked up once, by the coordinator."""
+    """What all tasks of a stage share.
+
+    `adapters` are by source, looked up once, by the coordinator; `option_hashes` by source and outcome.
+    """
 
     run: str
     context: Context
@@ -49,6 +53,7 @@ class Job:
     ingest: IngestOptions
     schema: pa.Schema
     adapters: Mapping[str, type[Adapter[Any]]]
+    option_hashes: Mapping[str, Mapping[Outcome, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

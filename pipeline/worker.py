@@ -20,7 +20,17 @@ from ..media.convert import convert
 from ..media.image import NormalizedImage
 from ..media.pdf import Document, read_pages
 from ..storage.cache import keep
-from .outcomes import WORKER_LOST, announce, apply_updates, make_expanded, make_failed, make_ready
+from .outcomes import (
+    WORKER_LOST,
+    announce,
+    apply_updates,
+    drop_image,
+    is_stored,
+    keep_image,
+    make_expanded,
+    make_failed,
+    make_ready,
+)
 from .segment_writer import SegmentWriter
 from .tasks import Emit, Guard, Job, Report, Task, read_plan
 
@@ -95,16 +105,31 @@ class _Recorder:
         self._task, self._job, self._emit = task, job, emit
         self._writer: SegmentWriter | None = None
         self._recorded: list[str] = []
+        self._amendments: SegmentWriter | None = None
+        self._amended: list[str] = []
+        self._option_hashes = job.option_hashes.get(task.source.name, {})
 
     def record(self, item: Item, result: Payload | Failure) -> None:
         """Write the item's outcome, and the pages of a document."""
-        writer, run = self._open(), self._job.run
+        run = self._job.run
         if isinstance(result, Payload):
             apply_updates(item, result.updates)
             item.meta = {**item.meta, **result.meta}
+            if result.revision is not None:
+                item.revision = result.revision
+            if is_stored(item, result.data):
+                keep_image(item, run)
+                self._set_options_hash(item)
+                self._amended.append(item.item_id)
+                self._flush_if_due(self._amend(item))
+                return
+        drop_image(item)
+        writer = self._open()
+        if isinstance(result, Payload):
             outcome = convert(result.data, item, self._job.media)
             if isinstance(outcome, NormalizedImage):
                 make_ready(item, outcome, run)
+                self._set_options_hash(item)
                 writer.add_image(item, outcome.data, outcome.extension)
             elif isinstance(outcome, Document):
                 self._add_document(writer, item, result.data, outcome)
@@ -112,21 +137,38 @@ class _Recorder:
                 result = outcome
         if isinstance(result, Failure):
             make_failed(item, result, run)
+            self._set_options_hash(item)
             writer.add(item)
         self._recorded.append(item.item_id)
         self._flush_if_due(writer)
 
     def flush(self) -> None:
-        """Complete and emit the segment, if one is open."""
+        """Complete and emit the segments that are open."""
         if self._writer is not None:
             writer, recorded = self._writer, self._recorded
             self._writer, self._recorded = None, []
             self._emit(writer.close(), recorded)
+        if self._amendments is not None:
+            writer, recorded = self._amendments, self._amended
+            self._amendments, self._amended = None, []
+            self._emit(writer.close(), recorded)
 
     def abandon(self) -> None:
-        """Remove the segment that is not complete."""
-        if self._writer is not None:
-            self._writer.abandon()
+        """Remove the segments that are not complete."""
+        for writer in (self._writer, self._amendments):
+            if writer is not None:
+                writer.abandon()
+
+    def _amend(self, item: Item) -> SegmentWriter:
+        """Write the row of an item that keeps its stored image."""
+        if self._amendments is None:
+            self._amendments = self._segment("amend")
+        self._amendments.add(item)
+        return self._amendments
+
+    def _set_options_hash(self, item: Item) -> None:
+        outcome = item.status, item.reason or "", item.document_sha256 is not None
+        item.options_hash = self._option_hashes.get(outcome, "")
 
     def _flush_if_due(self, writer: SegmentWriter) -> None:
         limits = self._job.ingest
@@ -154,6 +196,7 @@ class _Recorder:
         for page in document.pages:
             writer.add(announce(page, ordinal=item.ordinal, license=item.license, run=run, at=at))
         make_expanded(item, document.sha256, len(data), len(document.pages), run)
+        self._set_options_hash(item)
         writer.add(item)
 
 
@@ -170,19 +213,18 @@ class _Refresher(_Recorder):
         self._report = report
         self._kept: Counter[str] = Counter()
         self._reported = time.monotonic()
-        self._amendments: SegmentWriter | None = None
 
     def record(self, item: Item, result: Payload | Failure) -> None:
         """Write the item's outcome if its source has another image now."""
         if isinstance(result, Failure):
             if "opt_outs" in result.meta:  # the publisher objects by now: draws will see it
-                self._amend(item, result.meta)
+                self._add_evidence(item, result.meta)
             self._keep(result.reason)
             return
         if hashlib.sha256(result.data).hexdigest() == item.original_sha256:
             evidence = {"opt_outs": [], **result.meta}
             if evidence["opt_outs"] != item.meta.get("opt_outs", []):
-                self._amend(item, evidence)
+                self._add_evidence(item, evidence)
             self._keep("unchanged")
             return
         outcome = convert(result.data, item, self._job.media)
@@ -190,6 +232,7 @@ class _Refresher(_Recorder):
             apply_updates(item, result.updates)
             item.meta = {**item.meta, **result.meta}
             make_ready(item, outcome, self._job.run)
+            self._set_options_hash(item)
             writer = self._open()
             writer.add_image(item, outcome.data, outcome.extension)
             self._recorded.append(item.item_id)
@@ -200,24 +243,13 @@ class _Refresher(_Recorder):
     def flush(self) -> None:
         """Complete the segments, and report the counts that were not reported yet."""
         super().flush()
-        if self._amendments is not None:
-            writer, self._amendments = self._amendments, None
-            self._emit(writer.close(), [])
         self._report_kept()
 
-    def abandon(self) -> None:
-        """Remove the segments that are not complete."""
-        super().abandon()
-        if self._amendments is not None:
-            self._amendments.abandon()
-
-    def _amend(self, item: Item, meta: Mapping[str, Any]) -> None:
+    def _add_evidence(self, item: Item, meta: Mapping[str, Any]) -> None:
         """The item stays as it is, but for its evidence."""
-        if self._amendments is None:
-            self._amendments = self._segment("amend")
         item.meta = {**item.meta, **meta}
         item.run, item.updated_at = self._job.run, now()
-        self._amendments.add(item)
+        self._amend(item)
 
     def _keep(self, why: str) -> None:
         self._kept[why] += 1

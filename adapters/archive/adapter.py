@@ -29,7 +29,7 @@ from ..captions import (
 from ..files.adapter import FIELDS, CategoryOf
 from ..names import escape, unescape
 from ..templates import Template
-from ..tree import Tree, failure_from_os_error, open_below, root_of
+from ..tree import Tree, failure_from_os_error, file_revision, open_below, root_of
 from .containers import Container, PackedTar, open_container
 from .members import ArchiveError, ArchiveLimits, Member, Place, validated
 from .samples import Described, alone, beside, grouped, keeping
@@ -97,6 +97,7 @@ class ArchiveAdapter(Adapter[ArchiveOptions]):
 
     Options = ArchiveOptions
     partitioning = Partitioning.BY_KEY
+    shaping = ("caption", "webdataset")
 
     def discover(self, source: ArchiveOptions) -> Iterator[list[Item]]:
         """List each archive in turn: zips and tars by their directories, compressed tars by unpacking."""
@@ -177,10 +178,14 @@ def _list_archive(
     """The items of one archive; the last one is the archive itself if it could not be read to its end."""
     empty = True
     try:
+        archive = file_revision(os.fstat(handle))
         container = open_container(handle, source.limits, source.names)
         for described in _described(source, container, counts):
             empty = False
-            yield _member_item(source, uri, category(*_split(described.member.name)), described, container)
+            item = _member_item(source, uri, category(*_split(described.member.name)), described, container)
+            item.locator_state["archive"] = archive
+            item.revision = _revision(archive, described, container)
+            yield item
         if empty:
             yield _archive_item(source, uri, category, Reason.EMPTY, "an archive of nothing")
     except ArchiveError as error:
@@ -188,6 +193,14 @@ def _list_archive(
     except OSError as error:
         failure = failure_from_os_error(error)
         yield _archive_item(source, uri, category, failure.reason, failure.detail)
+
+
+def _revision(archive: str, described: Described, container: Container) -> str:
+    """The revision of a member and its sidecars: their checksums in a zip; in a tar that of the tar."""
+    if container.is_tar:
+        return archive
+    members = (described.member, *(sidecar for _, sidecar in described.sidecars))
+    return "+".join(f"{member.place.size:x}-{member.place.check:08x}" for member in members)
 
 
 def _described(source: ArchiveOptions, container: Container, counts: PairingCounts) -> Iterator[Described]:
@@ -252,6 +265,7 @@ def _kept(sidecar: Member) -> bytes | Failure:
 def _read_archive(
     source: ArchiveOptions, handle: int, items: Iterator[Item]
 ) -> Iterator[tuple[str, Payload | Failure]]:
+    archive = file_revision(os.fstat(handle))
     try:
         container = open_container(handle, source.limits, source.names)
     except ArchiveError as error:
@@ -260,7 +274,11 @@ def _read_archive(
         yield from _all_failed(items, failure_from_os_error(error))
     else:
         while portion := _portion(items):
-            yield from _read_portion(source, container, portion)
+            if all(item.locator_state.get("archive", archive) == archive for item in portion):
+                yield from _read_portion(source, container, portion)
+            else:
+                changed = Failure(Reason.CHANGED, "the archive is not the one that was listed")
+                yield from _all_failed(portion, changed)
 
 
 def _read_portion(

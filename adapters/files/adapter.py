@@ -16,7 +16,7 @@ from ..base import Adapter, SourceOptions
 from ..captions import MAX_SIDECAR, CaptionCount, CaptionOptions, Sidecar, Sidecars, bad_sidecar, read_sidecar
 from ..names import escape, unescape
 from ..templates import Template
-from ..tree import Folder, Tree, failure_from_os_error, open_below, root_of
+from ..tree import Folder, Tree, failure_from_os_error, file_revision, open_below, root_of
 
 BATCH = 2_000
 FIELDS = ("dir", "top", "parent", "name", "stem", "ext")
@@ -55,6 +55,8 @@ class FilesAdapter(Adapter[FilesOptions]):
     """Folders of files; uri is the path below the root, locator is empty."""
 
     Options = FilesOptions
+    shaping = ("caption",)
+    limiting = ("max_bytes",)
 
     def discover(self, source: FilesOptions) -> Iterator[list[Item]]:
         """List the files, folder by folder, sorted; nothing is opened."""
@@ -63,7 +65,7 @@ class FilesAdapter(Adapter[FilesOptions]):
         captions = CaptionCount(source.name, "a sidecar")
         batch: list[Item] = []
         for folder in tree.folders():
-            batch += self._items(source, folder, template)
+            batch += self._items(source, tree.root, folder, template)
             while len(batch) >= BATCH:
                 captions.add(batch[:BATCH])
                 yield batch[:BATCH]
@@ -79,7 +81,7 @@ class FilesAdapter(Adapter[FilesOptions]):
         root = root_of(source.path)
         for item in items:
             try:
-                data = _read(root, unescape(item.uri), source.max_bytes)
+                data, revision = _read(root, unescape(item.uri), source.max_bytes)
             except (OSError, MemoryError) as error:
                 yield item.item_id, failure_from_os_error(error)
                 continue
@@ -88,27 +90,31 @@ class FilesAdapter(Adapter[FilesOptions]):
                 continue
             said = _NOTHING
             if source.caption and (sidecar := item.locator_state.get("sidecar")):
-                said = _read_caption(root, unescape(item.uri), unescape(sidecar), source.caption)
-            yield item.item_id, Payload(data, said.updates, said.meta)
+                said, read = _read_caption(root, unescape(item.uri), unescape(sidecar), source.caption)
+                revision += f"+{read}"
+            yield item.item_id, Payload(data, said.updates, said.meta, revision)
 
     @staticmethod
-    def _items(source: FilesOptions, folder: Folder, template: Template) -> Iterator[Item]:
+    def _items(source: FilesOptions, root: str, folder: Folder, template: Template) -> Iterator[Item]:
         sidecars = (
             Sidecars(source.caption.sidecar, (*folder.others, *folder.files)) if source.caption else None
         )
         below = CategoryOf(template)
         for name in folder.files:
             locator_state = {}
+            revision = _revision(root, folder.join(name))
             if sidecars is not None:
                 if sidecars.taken(name):
                     continue
                 if found := sidecars.of(name):
                     locator_state = {"sidecar": escape(found)}
+                    revision += f"+{_revision(root, folder.join(found))}"
             yield Item(
                 source=source.name,
                 uri=escape(folder.join(name)),
                 category=below(folder.path, name),
                 locator_state=locator_state,
+                revision=revision,
             )
         for entry in folder.unreadable:
             yield Item(
@@ -154,33 +160,45 @@ class CategoryOf:
         return category
 
 
-def _read(root: str, path: str, limit: int) -> bytes | Failure:
-    """The content of a file below the root; OSError when it is not to be had."""
+def _revision(root: str, path: str) -> str:
+    """The revision of a file below the root; '' if there is none any more."""
+    try:
+        return file_revision(os.stat(f"{root}/{path}"))  # noqa: PTH116 - half the cost of a Path's
+    except OSError:
+        return ""
+
+
+def _read(root: str, path: str, limit: int) -> tuple[bytes | Failure, str]:
+    """The content of a file below the root and its revision; OSError when it is not to be had."""
     handle = open_below(root, path)
     try:
         found = os.fstat(handle)
+        revision = file_revision(found)
         if not stat.S_ISREG(found.st_mode):
-            return Failure(Reason.SPECIAL_FILE, "no longer a file")
+            return Failure(Reason.SPECIAL_FILE, "no longer a file"), revision
         if found.st_size > limit:
-            return Failure(Reason.TOO_MANY_BYTES, f"{found.st_size} bytes, of at most {limit}")
+            return Failure(Reason.TOO_MANY_BYTES, f"{found.st_size} bytes, of at most {limit}"), revision
         pieces = []
         left = found.st_size  # what is written while we read is left for another time
         while left and (piece := os.read(handle, left)):
             pieces.append(piece)
             left -= len(piece)
+        if file_revision(os.fstat(handle)) != revision:
+            return Failure(Reason.CHANGED, "written while it was read"), revision
     finally:
         os.close(handle)
     if not pieces:
-        return Failure(Reason.EMPTY, "a file of no bytes")
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return Failure(Reason.EMPTY, "a file of no bytes"), revision
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces), revision
 
 
-def _read_caption(root: str, path: str, name: str, options: CaptionOptions) -> Sidecar:
+def _read_caption(root: str, path: str, name: str, options: CaptionOptions) -> tuple[Sidecar, str]:
+    """What a sidecar holds, and its revision; '' if it cannot be read."""
     folder = path.rpartition("/")[0]
     try:
-        data = _read(root, f"{folder}/{name}" if folder else name, MAX_SIDECAR)
+        data, revision = _read(root, f"{folder}/{name}" if folder else name, MAX_SIDECAR)
     except OSError as error:
-        return bad_sidecar(f"cannot be read: {error.strerror}")
+        return bad_sidecar(f"cannot be read: {error.strerror}"), ""
     if isinstance(data, Failure):
-        return _NOTHING if data.reason is Reason.EMPTY else bad_sidecar(data.detail)
-    return read_sidecar(data, options)
+        return _NOTHING if data.reason is Reason.EMPTY else bad_sidecar(data.detail), revision
+    return read_sidecar(data, options), revision

@@ -22,7 +22,9 @@ log = logging.getLogger("derlem.huggingface")
 
 
 class HuggingfaceAdapter(Adapter[HuggingfaceOptions]):
-    """Rows of a dataset; uri is the data file (imagefolder: the image), locator split/row(/column/index).
+    """Rows of a dataset; uri is the data file (imagefolder: the image), locator split/name(/column/index).
+
+    A row's name is its key where `columns.key` is declared, else a hash of its content.
 
     Where a row can hold several images each is an item, and all have the row's id as their parent.
     A partition key is what is read at once: a row group on disk, a data file on the hub.
@@ -30,6 +32,7 @@ class HuggingfaceAdapter(Adapter[HuggingfaceOptions]):
 
     Options = HuggingfaceOptions
     partitioning = Partitioning.BY_KEY
+    texts_read = False
 
     def discover(self, source: HuggingfaceOptions) -> Iterator[list[Item]]:
         """List the rows, file by file. Of Parquet all columns but the images are read, wherever it lies."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import lzma
+import os
 import posixpath
 import tarfile
 import zipfile
@@ -17,6 +19,13 @@ import pyarrow as pa
 
 from ...catalog.status import Reason
 from ...core.errors import DerlemError
+from ..tree import file_revision
+
+HASHED_BYTES = 64 * 2**20
+"""Largest data file that is hashed as a whole."""
+
+EDGE_BYTES = 2**20
+"""Bytes at each end of a larger one that are hashed: the footer of a Parquet or Arrow file is among them."""
 
 _DAMAGE = (pa.ArrowException, tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError)
 
@@ -40,6 +49,14 @@ class Files(ABC):
     @abstractmethod
     def uri(self, path: str) -> str:
         """How items name a file. It changes when the file's content is known to have changed."""
+
+    @abstractmethod
+    def revision(self, path: str) -> str:
+        """What changes whenever the content of a data file does; FileTrouble if there is no file."""
+
+    @abstractmethod
+    def image_revision(self, path: str) -> str | None:
+        """What changes when an image in a file of its own does; None if there is no file."""
 
     @abstractmethod
     def path(self, uri: str) -> str:
@@ -88,6 +105,7 @@ class LocalFiles(Files):
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._revisions: dict[str, tuple[str, str]] = {}
         real = root.resolve()
         self.real_root = str(real)
         # A snapshot in the hub's cache consists of links into the `blobs` beside it.
@@ -96,6 +114,22 @@ class LocalFiles(Files):
     def uri(self, path: str) -> str:
         """The path itself."""
         return path
+
+    def revision(self, path: str) -> str:
+        """The hash of the content; of a large file its size, time, and a hash of its start and end."""
+        found = self.fetch(path)
+        status = found.stat()
+        stamp = file_revision(status)
+        if self._revisions.get(path, ("", ""))[0] != stamp:
+            self._revisions[path] = stamp, content_revision(found, status.st_size, stamp)
+        return self._revisions[path][1]
+
+    def image_revision(self, path: str) -> str | None:
+        """The size and time of the file."""
+        try:
+            return file_revision((self.root / path).stat())
+        except (OSError, ValueError):
+            return None
 
     def path(self, uri: str) -> str:
         """The uri itself."""
@@ -116,6 +150,17 @@ class LocalFiles(Files):
     def open(self, path: str, *, parts: bool) -> Path | IO[bytes]:
         """As `fetch`."""
         return self.fetch(path)
+
+
+def content_revision(path: Path, size: int, stamp: str) -> str:
+    """A hash of a file: of all of it, or if it is large of its `stamp` (size and time), start and end."""
+    with path.open("rb") as file:
+        if size <= HASHED_BYTES:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+        digest = hashlib.sha256(stamp.encode() + file.read(EDGE_BYTES))
+        file.seek(-EDGE_BYTES, os.SEEK_END)
+        digest.update(file.read())
+    return digest.hexdigest()[:16]
 
 
 def inside(path: str, root: str | None = None) -> str | None:

@@ -47,6 +47,10 @@ class ColumnOptions(StrictModel):
         default=None,
         description="columns with images, lists of them included; default: all that the data declare",
     )
+    key: str | None = Field(
+        default=None,
+        description="names each row, so that an edited row is still the same item; default: its content",
+    )
     caption: str | None = Field(default=None, description="text, or a list of texts whose first counts")
     conversations: str | None = Field(
         default=None,

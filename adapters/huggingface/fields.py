@@ -55,7 +55,7 @@ class Fields:
         self._columns = columns = source.columns
         named = {
             key: name
-            for key in ("caption", "conversations", "category", "language", "license")
+            for key in ("key", "caption", "conversations", "category", "language", "license")
             if (name := getattr(columns, key)) is not None
         }
         for key, name in named.items():
@@ -73,6 +73,7 @@ class Fields:
             "dataset": source.hub_id or source.dataset.rstrip("/").rpartition("/")[2],
             "config": source.config,
         }
+        named.pop("key", None)
         self._unnoted = {*named.values(), *images}
         self._unnoted_inside: dict[str, set[str]] = {}
         for name in named.values():

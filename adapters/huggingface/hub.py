@@ -138,6 +138,15 @@ class HubFiles(Files):
             self._blobs = self._tree()
         return f"{path}@{self._blobs.get(path, self.commit)[:12]}"
 
+    def revision(self, path: str) -> str:
+        """The start of its content's git id."""
+        return self.uri(path).rpartition("@")[2]
+
+    def image_revision(self, path: str) -> str | None:
+        """As `revision`."""
+        revision = self.revision(path)
+        return revision if self._blobs and path in self._blobs else None
+
     def path(self, uri: str) -> str:
         """The path before the `@` of the content's id."""
         return uri.rpartition("@")[0]

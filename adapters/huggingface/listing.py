@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,7 +20,7 @@ from . import layout as layouts
 from .columnar import ArrowRows, ColumnarFile, ParquetRows
 from .dataset_files import Files, FileTrouble, LocalFiles, inside
 from .dataset_options import HuggingfaceOptions
-from .fields import BadRow, Fields, names_in
+from .fields import BadRow, Fields, names_in, value_at
 from .image_columns import Feature, Kind, Leaf, Reference, is_bytes, leaves, references
 from .layout import Layout
 from .tars import TarFile, TarRow, keyless
@@ -70,13 +71,17 @@ class Listing:
             places = leaves(file.schema, features, self._wanted)
             fields = self._fields(file.schema, features, places)
             uri, place = self._files.uri(path), _place(path, split)
+            revision, names = self._files.revision(path), RowNames(self._source)
             divisible = file.divisible and not self._files.whole
             for row in file.rows(places):
                 locator_state = {"format": form, "group": row.group, "place": row.place}
                 partition_key = f"{uri}#{row.group:06d}" if divisible else uri
-                yield from self._row(
-                    fields, places, uri, split, row.number, row.values, place, locator_state, partition_key
-                )
+                locator = f"{split}/{names.of(row.values)}"
+                for item in self._row(
+                    fields, places, uri, locator, row.values, place, locator_state, partition_key
+                ):
+                    item.revision = item.revision or revision
+                    yield item
         finally:
             file.close()
 
@@ -93,8 +98,11 @@ class Listing:
             fields = Fields(self._source, {**features, **self._layout.features}, self._tar_names, ())
             uri, place = self._files.uri(path), _place(path, split)
             partition_key = "" if tar.plain and not self._files.whole else uri
+            revision = self._files.revision(path)
             for row in chain(probed, rest):
-                yield from self._tar_row(fields, row, uri, split, place, partition_key)
+                for item in self._tar_row(fields, row, uri, split, place, partition_key):
+                    item.revision = revision
+                    yield item
         finally:
             tar.close()
 
@@ -144,9 +152,13 @@ class Listing:
         listed = layouts.Listed(self._layout, split, self._files)
         places = leaves(listed.schema, listed.features, self._wanted)
         fields = self._fields(listed.schema, listed.features, places)
+        names = RowNames(self._source)
         for path, number, row in listed.rows():
+            if not number:
+                names = RowNames(self._source)
             uri, place = self._files.uri(path), _place(path, split)
-            yield from self._row(fields, places, uri, split, number, row, place, {}, "")
+            locator = f"{split}/{names.of(row)}"
+            yield from self._row(fields, places, uri, locator, row, place, {}, "")
 
     def _folder(self, split: str) -> Iterator[Item]:
         """Items of an imagefolder. Their uri is the image's own path, so that new files move nothing."""
@@ -155,13 +167,13 @@ class Listing:
         fields = self._fields(listed.schema, listed.features, places)
         several = len(places) > 1 or places[0].listed
         seen: dict[int, int] = {}  # an image may have several rows, each with a text
-        for _, number, row in listed.rows():
-            row_id = item_id(self._source.name, "", f"{split}/{number}")
+        names = RowNames(self._source)
+        for _, _, row in listed.rows():
+            name = f"{split}/{names.of(row)}"
+            row_id = item_id(self._source.name, "", name)
             found = list(references(row, places))
             if not found:
-                yield self._item(
-                    "", f"{split}/{number}", reason=Reason.NO_VALUE, detail="the row has no image"
-                )
+                yield self._item("", name, reason=Reason.NO_VALUE, detail="the row has no image")
             for reference in found:
                 path, locator_state = self._folder_place(str(reference.value["path"]))
                 uri = self._files.uri(locator_state.get("zip", path))
@@ -176,14 +188,17 @@ class Listing:
                     yield self._item(uri, locator, reason=Reason.BAD_ROW, detail=str(problem))
                     continue
                 parent = row_id if several else None
-                partition_key = uri if "zip" in locator_state else ""
+                zipped = "zip" in locator_state
                 yield self._item(
                     uri,
                     locator,
                     said,
                     parent_id=parent,
                     locator_state=locator_state,
-                    partition_key=partition_key,
+                    partition_key=uri if zipped else "",
+                    revision=self._files.revision(locator_state["zip"])
+                    if zipped
+                    else self._files.image_revision(path) or "",
                 )
 
     def _folder_place(self, path: str) -> tuple[str, dict[str, Any]]:
@@ -206,15 +221,13 @@ class Listing:
         fields: Fields,
         places: Sequence[Leaf],
         uri: str,
-        split: str,
-        number: int,
+        locator: str,
         values: Mapping[str, Any],
         place: Mapping[str, str],
         locator_state: dict[str, Any],
         partition_key: str,
     ) -> Iterator[Item]:
         """The items of a row: itself, or where columns or lists can hold several images, one for each."""
-        locator = f"{split}/{number}"
         try:
             said = fields.of(values, place)
         except BadRow as problem:
@@ -257,7 +270,10 @@ class Listing:
         if not paths:
             detail = f"{named[:200]} leads out of the dataset"
             return self._item(uri, locator, said, parent_id=parent, reason=Reason.UNSAFE_PATH, detail=detail)
-        return self._item(uri, locator, said, parent_id=parent, locator_state={"paths": paths})
+        item = self._item(uri, locator, said, parent_id=parent, locator_state={"paths": paths})
+        found = ((path, self._files.image_revision(path)) for path in paths)
+        item.revision = next((f"{path}@{revision}" for path, revision in found if revision is not None), "")
+        return item
 
     def _item(
         self,
@@ -285,6 +301,28 @@ class Listing:
     def _wanted(self) -> list[str] | None:
         image = self._source.columns.image
         return [image] if isinstance(image, str) else image
+
+
+class RowNames:
+    """Names the rows of a data file: by the column that is declared as their key, else by their content.
+
+    Content is all that a listing reads: every column but the bytes of images. Rows of one name are counted.
+    """
+
+    def __init__(self, source: HuggingfaceOptions) -> None:
+        self._key = source.columns.key
+        self._seen: dict[str, int] = {}
+
+    def of(self, values: Mapping[str, Any]) -> str:
+        """The name of the next row."""
+        key = None if self._key is None else value_at(values, self._key)
+        if key is None:
+            content = repr(sorted(values.items())).encode("utf-8", "surrogatepass")
+            name = hashlib.blake2b(content, digest_size=8).hexdigest()
+        else:
+            name = str(key)
+        self._seen[name] = count = self._seen.get(name, 0) + 1
+        return name if count == 1 else f"{name}~{count}"
 
 
 def _probe(rows: Iterator[TarRow]) -> tuple[list[TarRow], Iterator[TarRow]]:

@@ -70,6 +70,8 @@ class Reader:
         failure = Failure(Reason.MISSING, f"{path} no longer has this row")
         try:
             with files.guarded(path):
+                if files.revision(path) != items[0].revision:
+                    raise FileTrouble(Reason.CHANGED, f"{path} is not the file that was listed")
                 file: ColumnarFile = self._opened(
                     files, path, lambda: open_columnar(form, files, path, parts=self._source.streaming)
                 )
@@ -109,6 +111,8 @@ class Reader:
         for item in items:
             try:
                 with files.guarded(path):
+                    if files.revision(path) != item.revision:
+                        raise FileTrouble(Reason.CHANGED, f"{path} is not the file that was listed")
                     archive = self._opened(files, path, lambda: opener(files.open(path, parts=False)))
                     result = member(archive, item)
             except FileTrouble as trouble:

@@ -95,6 +95,9 @@ class ScrapeAdapter(Adapter[ScrapeOptions]):
 
     Options = ScrapeOptions
     partitioning = Partitioning.BY_WORKER
+    complete = False
+    texts_read = False
+    limiting = ("limits",)
 
     def discover(self, source: ScrapeOptions) -> Iterator[list[Item]]:
         """Documents in batches as the spider finds them, each URL once.

@@ -62,7 +62,8 @@ class ColumnOptions(StrictModel):
 class UrlsOptions(SourceOptions):
     """Lists of URLs: txt (one per line), csv and tsv (with a header), jsonl, parquet.
 
-    The same URL is one item, however often it is listed. Category fields: all columns, and {host}.
+    The same row is one item, however often it is listed; a URL with several texts is an item for each.
+    Category fields: all columns, and {host}.
     """
 
     path: ResolvedPath = Field(
@@ -91,6 +92,8 @@ class UrlsAdapter(Adapter[UrlsOptions]):
 
     Options = UrlsOptions
     partitioning = Partitioning.BY_WORKER
+    texts_read = False
+    limiting = ("limits",)
     reading = ("derlem.adapters.http.fetcher",)
 
     def discover(self, source: UrlsOptions) -> Iterator[list[Item]]:

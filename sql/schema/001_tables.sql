@@ -48,6 +48,10 @@ CREATE TABLE items (
     license          VARCHAR,            -- SPDX; the source's, unless the item has its own
     meta             VARCHAR NOT NULL,   -- JSON object
     locator_state    VARCHAR NOT NULL,   -- JSON object: how the adapter reads the item again
+    revision         VARCHAR NOT NULL,   -- of what is read for the item, as listed: its file, member or row, and sidecars
+    record_hash      VARCHAR NOT NULL,   -- of all that the listing holds, 16 hex digits; '' for a page
+    image_revision   VARCHAR,            -- the `revision` that the stored image was read at; NULL without an image
+    options_hash     VARCHAR NOT NULL,   -- of the options that decided the outcome, see pipeline/option_hashes.py
     run              VARCHAR NOT NULL,   -- the run that wrote this row last
     discovered_at    TIMESTAMP NOT NULL,
     updated_at       TIMESTAMP NOT NULL,

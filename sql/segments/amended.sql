@@ -1,22 +1,36 @@
--- Known items whose declaration changed: their rows with the category, licence and texts as listed now.
--- Values that only reading an item gives (a sidecar's caption) are listed as NULL and stay.
+-- Items whose listed columns changed, and nothing that is read for them: they keep status and image. Texts
+-- that only reading an item gives ($texts_read: a sidecar's caption) are listed as NULL and stay.
+-- The pages of a document follow its category, license and language.
 SELECT items.* EXCLUDE (segment) REPLACE (
     listed.category AS category,
     listed.license AS license,
-    coalesce(listed.caption, items.caption) AS caption,
-    coalesce(listed.conversations, items.conversations) AS conversations,
-    coalesce(listed.language, items.language) AS language,
+    CASE WHEN $texts_read THEN coalesce(listed.caption, items.caption) ELSE listed.caption END AS caption,
+    CASE WHEN $texts_read THEN coalesce(listed.conversations, items.conversations) ELSE listed.conversations
+    END AS conversations,
+    CASE WHEN $texts_read THEN coalesce(listed.language, items.language) ELSE listed.language END AS language,
+    json_merge_patch(CAST(items.meta AS JSON), CAST(listed.meta AS JSON)) AS meta,
+    listed.locator_state AS locator_state,
+    listed.record_hash AS record_hash,
     listed.run AS run,
     listed.updated_at AS updated_at
 )
-FROM items
-INNER JOIN listed ON listed.item_id = items.item_id
-WHERE items.status <> 'withdrawn'
-  AND (
-    listed.category IS DISTINCT FROM items.category
-    OR listed.license IS DISTINCT FROM items.license
-    OR coalesce(listed.caption, items.caption) IS DISTINCT FROM items.caption
-    OR coalesce(listed.conversations, items.conversations) IS DISTINCT FROM items.conversations
-    OR coalesce(listed.language, items.language) IS DISTINCT FROM items.language
-  )
-ORDER BY items.ordinal;
+FROM listed
+INNER JOIN changes ON changes.item_id = listed.item_id AND changes.change = 'amend'
+INNER JOIN items ON items.item_id = listed.item_id AND items.source = $source
+UNION ALL BY NAME
+SELECT pages.* EXCLUDE (segment) REPLACE (
+    listed.category AS category,
+    listed.license AS license,
+    listed.caption AS caption,
+    listed.language AS language,
+    listed.run AS run,
+    listed.updated_at AS updated_at
+)
+FROM listed
+INNER JOIN changes ON changes.item_id = listed.item_id AND changes.change = 'amend'
+INNER JOIN items AS pages
+    ON pages.parent_id = listed.item_id
+    AND pages.source = $source
+    AND pages.document_sha256 IS NOT NULL
+    AND pages.status <> 'withdrawn'
+ORDER BY ordinal, item_id;

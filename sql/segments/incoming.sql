@@ -1,9 +1,9 @@
--- The valid row of each item in the segments of `incoming_segments`: the last outcome.
--- A row that only announces an item (from a listing, or from an expanded document) never overrides an outcome,
--- and the first of several announcements is valid. Replaying segments, all or some, in one merge or in many,
--- therefore gives the same table.
--- The image of an amended item stays in its segment: the row keeps the segment that holds the bytes, if that
--- segment is among those read here (`place`; otherwise the catalog has its name, see placed.sql).
+-- The rows of the segments in `incoming_segments` that decide: one per item, its latest outcome.
+-- A row that only announces an item (it was listed, or its document expanded) never replaces an outcome, but
+-- for one that is gone, and of several announcements the first holds. So replaying segments, all or some, in
+-- one merge or in many, ends in the same table.
+-- An amended or re-queued item keeps the segment that holds its bytes, if that is among those read here
+-- (`place`; else it is the one that the catalog knows, see placed.sql).
 CREATE OR REPLACE TEMP TABLE incoming AS
 WITH written AS (
     SELECT
@@ -15,20 +15,38 @@ WITH written AS (
     FROM incoming_rows AS r
     INNER JOIN incoming_segments AS s ON r.filename = s.file
 ),
+dated AS (
+    SELECT
+        *,
+        max(CASE WHEN NOT announces THEN number END) OVER (PARTITION BY item_id) AS decided,
+        max(CASE WHEN reason = 'gone' THEN number END) OVER (PARTITION BY item_id) AS gone,
+        arg_max(segment, number) FILTER (WHERE kind IN ('ingest', 'refresh') AND status = 'ready') OVER (
+            PARTITION BY item_id
+        ) AS place
+    FROM written
+),
 ranked AS (
     SELECT
         *,
         row_number() OVER (
             PARTITION BY item_id
-            ORDER BY announces, CASE WHEN announces THEN number ELSE -number END, ordinal, locator
-        ) AS precedence,
-        arg_max(segment, number) FILTER (WHERE kind IN ('ingest', 'refresh') AND status = 'ready') OVER (
-            PARTITION BY item_id
-        ) AS place
-    FROM written
+            ORDER BY
+                CASE
+                    WHEN NOT announces THEN 1
+                    WHEN decided = gone AND number > gone THEN 0
+                    ELSE 2
+                END,
+                CASE WHEN announces THEN number ELSE -number END,
+                ordinal,
+                locator
+        ) AS precedence
+    FROM dated
 )
-SELECT * EXCLUDE (precedence, filename) REPLACE (
-    CASE WHEN kind = 'amend' AND status = 'ready' THEN coalesce(place, segment) ELSE segment END AS segment
+SELECT * EXCLUDE (precedence, filename, decided, gone) REPLACE (
+    CASE
+        WHEN kind IN ('amend', 'relist') AND "offset" IS NOT NULL THEN coalesce(place, segment)
+        ELSE segment
+    END AS segment
 )
 FROM ranked
 WHERE precedence = 1;

@@ -1,6 +1,5 @@
--- Listed items that the catalog does not hold yet.
+-- Listed rows of items that the catalog lacks.
 SELECT listed.*
 FROM listed
-LEFT JOIN items ON items.item_id = listed.item_id
-WHERE items.item_id IS NULL
+INNER JOIN changes ON changes.item_id = listed.item_id AND changes.change = 'new'
 ORDER BY listed.ordinal;

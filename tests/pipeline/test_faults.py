@@ -20,7 +20,7 @@ from derlem.pipeline.executors.local import WorkerError
 from derlem.pipeline.ingest import retry
 from derlem.pipeline.ingest_options import MINIMUM_MEMORY, IngestOptions
 from derlem.pipeline.run import start_run
-from derlem.pipeline.stages import checked_listings, run_discover, run_ingest
+from derlem.pipeline.stages import Declarations, checked_listings, run_discover, run_ingest
 
 OPTIONS = IngestOptions(workers=2, segment_items=7)
 IMPATIENT = OPTIONS.model_copy(update={"deadline": 2.0, "batch": 4})
@@ -38,8 +38,9 @@ def ingest(
         if again:
             retry(["s"], work.store, run=work.run)
         listings = checked_listings([source], context, None)
-        run_discover(work, listings, [Declared("s", adapter, "MIT", None, {})])
-        run_ingest(work, [source], context, MediaOptions(), limits)
+        declarations = Declarations(context, MediaOptions(), limits)
+        run_discover(work, listings, [Declared("s", adapter, "MIT", None, {})], declarations)
+        run_ingest(work, [source], declarations)
     with read_catalog(workspace) as connection:
         rows = connection.execute("SELECT uri, status, reason FROM items ORDER BY ordinal").fetchall()
     return {uri: (status, reason) for uri, status, reason in rows}

@@ -1,0 +1,99 @@
+"""Keeps the records of a listing in 16 bytes each, to find repeated ones and those that are gone."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from ..catalog.models import item_id
+
+Numbers = npt.NDArray[np.uint64]
+
+_MERGED_AT = 8
+"""Sorted runs that are kept apart, at most."""
+
+
+class ListedRecords:
+    """The keys (the first 16 digits of the id) and record hashes of all items of one listing."""
+
+    def __init__(self) -> None:
+        self._runs: list[tuple[Numbers, Numbers]] = []
+        self.repeated = 0
+        """Records that were listed before with the same content: they are dropped."""
+
+    def distinct(self, rows: pa.Table) -> pa.Table:
+        """The rows of records that were not listed before, each under an id of its own.
+
+        A record whose id was listed before with another content (a URL with two captions) is a record of its
+        own: its content becomes part of its locator.
+        """
+        ids = rows.column("item_id").to_pylist()
+        keys = _numbers(ids)
+        records = _numbers(rows.column("record_hash").to_pylist(), digits=16)
+        _, first = np.unique(keys, return_index=True)
+        fresh = np.zeros(len(keys), bool)
+        fresh[first] = True
+        before = self._find(keys)
+        fresh &= before < 0
+        if fresh.all():
+            self._add(keys, records)
+            return rows
+        seen = dict(zip(keys[fresh].tolist(), records[fresh].tolist(), strict=True))
+        kept: list[int] = []
+        renamed: dict[int, tuple[str, str]] = {}
+        for at in range(len(ids)):
+            if not fresh[at]:
+                key, record = int(keys[at]), int(records[at])
+                known = seen[key] if key in seen else int(before[at])
+                name = None
+                if known != record:
+                    row = {column: rows.column(column)[at].as_py() for column in ("source", "uri", "locator")}
+                    locator = f"{row['locator']}#{record:016x}"
+                    name = item_id(row["source"], row["uri"], locator), locator
+                    key = int(name[0][:16], 16)
+                if name is None or key in seen or self._find(np.array([key], np.uint64))[0] >= 0:
+                    self.repeated += 1
+                    continue
+                seen[key] = record
+                renamed[at] = name
+            kept.append(at)
+        self._add(*(np.array(list(part), np.uint64) for part in (seen.keys(), seen.values())))
+        for place, column in enumerate(("item_id", "locator")):
+            values = rows.column(column).to_pylist()
+            for at, names in renamed.items():
+                values[at] = names[place]
+            index = rows.schema.get_field_index(column)
+            rows = rows.set_column(index, rows.schema.field(index), pa.array(values, pa.string()))
+        return rows.take(kept)
+
+    @property
+    def keys(self) -> pa.Table:
+        """The keys of all records: one column, `key`."""
+        found = [pa.array(keys) for keys, _ in self._runs]
+        return pa.table({"key": pa.chunked_array(found, pa.uint64())})
+
+    def _find(self, keys: Numbers) -> npt.NDArray[np.float64] | npt.NDArray[np.object_]:
+        """The record hash with which each key was listed before, -1 where it was not."""
+        found = np.full(len(keys), -1, object)
+        for run, records in self._runs:
+            at = np.searchsorted(run, keys)
+            at[at == len(run)] = 0
+            hit = run[at] == keys
+            if hit.any():
+                found[hit] = records[at[hit]]
+        return found
+
+    def _add(self, keys: Numbers, records: Numbers) -> None:
+        order = np.argsort(keys)
+        self._runs.append((keys[order], records[order]))
+        if len(self._runs) > _MERGED_AT:
+            merged = tuple(np.concatenate(part) for part in zip(*self._runs, strict=True))
+            order = np.argsort(merged[0], kind="stable")
+            self._runs = [(merged[0][order], merged[1][order])]
+
+
+def _numbers(texts: list[str], *, digits: int = 32) -> Numbers:
+    """The first 16 of `digits` hex digits of each text as a number."""
+    raw = np.frombuffer(bytes.fromhex("".join(texts)), np.dtype(">u8"))
+    return raw[:: digits // 16].astype(np.uint64)

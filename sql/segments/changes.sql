@@ -1,0 +1,17 @@
+-- What a batch of listed rows changes in the catalog; rows that change nothing are left out.
+-- new: the catalog lacks the item. relist: what is read for it changed, so it is read again. amend: only the
+-- columns that the listing holds changed. withdrawn: the item changed, but is withdrawn and stays so.
+CREATE OR REPLACE TEMP TABLE changes AS
+SELECT
+    listed.item_id,
+    CASE
+        WHEN known.item_id IS NULL THEN 'new'
+        WHEN known.status = 'withdrawn' THEN 'withdrawn'
+        WHEN known.reason = 'gone' OR known.revision <> listed.revision THEN 'relist'
+        ELSE 'amend'
+    END AS change
+FROM listed
+LEFT JOIN (
+    SELECT item_id, status, reason, revision, record_hash FROM items WHERE source = $source
+) AS known ON known.item_id = listed.item_id
+WHERE known.item_id IS NULL OR known.reason = 'gone' OR known.record_hash <> listed.record_hash;

@@ -1,0 +1,28 @@
+-- Changed items, as listed now: they are read again. A stored image keeps its place as long as the limits and
+-- the form of images are the same ($stored): if the bytes are the same, too, nothing is stored again.
+SELECT listed.* REPLACE (
+    items.ordinal AS ordinal,
+    items.discovered_at AS discovered_at,
+    items.options_hash AS options_hash,
+    CASE WHEN kept THEN items.media_type ELSE listed.media_type END AS media_type,
+    CASE WHEN kept THEN items.sha256 END AS sha256,
+    CASE WHEN kept THEN items.original_sha256 END AS original_sha256,
+    CASE WHEN kept THEN items.dhash END AS dhash,
+    CASE WHEN kept THEN items.width END AS width,
+    CASE WHEN kept THEN items.height END AS height,
+    CASE WHEN kept THEN items.bytes ELSE listed.bytes END AS bytes,
+    CASE WHEN kept THEN items."offset" END AS "offset",
+    CASE WHEN kept THEN items."length" END AS "length",
+    CASE
+        WHEN kept
+            THEN json_merge_patch(CAST(items.meta AS JSON), '{"sidecar": null}', CAST(listed.meta AS JSON))
+        ELSE listed.meta
+    END AS meta,
+    CASE WHEN kept THEN items.image_revision END AS image_revision
+)
+FROM listed
+INNER JOIN changes ON changes.item_id = listed.item_id AND changes.change = 'relist'
+INNER JOIN (
+    SELECT *, "offset" IS NOT NULL AND right(options_hash, 16) = $stored AS kept FROM items WHERE source = $source
+) AS items ON items.item_id = listed.item_id
+ORDER BY items.ordinal;

@@ -1,0 +1,15 @@
+-- Pages of documents that are read again: gone, until the document has them again.
+SELECT items.* EXCLUDE (segment) REPLACE (
+    'rejected' AS status,
+    'gone' AS reason,
+    NULL AS detail,
+    $run AS run,
+    $at AS updated_at
+)
+FROM items
+INNER JOIN changes ON changes.item_id = items.parent_id AND changes.change = 'relist'
+WHERE items.source = $source
+  AND items.document_sha256 IS NOT NULL
+  AND items.status <> 'withdrawn'
+  AND items.reason IS DISTINCT FROM 'gone'
+ORDER BY items.ordinal, items.item_id;
