@@ -3,9 +3,9 @@
     python -m benchmarks.sample_scale [--rows 10000000] [--largest 100000000] [--folder DIR]
 
 Ours is the whole command from opening the catalog on: one of several duplicates chosen, seats allocated,
-items drawn, put in order, stored and fingerprinted. The catalog keeps a
-deduplication index of its items; "ours, no index" has to compute it first. Garbage is
-looked for as rarely as in derlem's commands.
+items drawn, put in order, stored and fingerprinted. The catalog keeps a deduplication index of its items;
+"ours, no index" has to compute it first, and "definition" runs sql/sampling/draw.sql as it is. Garbage is
+collected as rarely as in derlem's commands.
 pandas and polars read the same items from Parquet (the three columns that they need) and pick the same
 numbers per stratum at random; they find no duplicates, keep no order that could be had again and store
 nothing. Each runs in a process of its own, in turns; the best of three counts, without the start of the
@@ -29,6 +29,7 @@ import duckdb
 from derlem.catalog.connection import read_catalog, write_catalog
 from derlem.core.startup import tune_gc
 from derlem.core.workspace import Workspace
+from derlem.sampling import fast_draw
 from derlem.sampling.draw import draw_sample
 from derlem.sampling.plan import plan_sample
 from derlem.sampling.sample_options import SampleOptions
@@ -85,6 +86,11 @@ def ours_unindexed(folder: Path) -> int:
     return ours(folder)
 
 
+def definition(folder: Path) -> int:
+    fast_draw.MEMORY = 0
+    return ours(folder)
+
+
 def pandas_head(folder: Path) -> int:
     import pandas as pd
 
@@ -123,6 +129,7 @@ def polars_rank(folder: Path) -> int:
 CONTESTANTS: dict[str, Callable[[Path], int]] = {
     "ours": ours,
     "ours, no index": ours_unindexed,
+    "definition": definition,
     "pandas head": pandas_head,
     "pandas cumcount": pandas_cumcount,
     "polars rank": polars_rank,

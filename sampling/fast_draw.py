@@ -55,6 +55,8 @@ Digits: TypeAlias = npt.NDArray[np.uint8]
 """Characters 0-9 and a-f, a row for each number."""
 Ids: TypeAlias = npt.NDArray[np.bytes_]
 """Item ids, 32 bytes each."""
+RANKED = np.dtype([("key", np.uint64), ("prefix", np.uint64), ("slot", np.int32), ("item", f"S{ID_DIGITS}")])
+"""A row that may be selected: the first 16 digits of its rank key, the first 8 of its order key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +217,7 @@ def _take(found: pa.Table, rows: OrderedRows, ranked: _Ranked) -> None:
         prefixes = hex_keys(digits(batch.column("order_prefix"), 8))
         rows.put(start, items[unranked], slots[unranked], prefixes[unranked])
         chosen = np.flatnonzero(~unranked)
-        kept = np.empty(len(chosen), _RANKED)
+        kept = np.empty(len(chosen), RANKED)
         keys = digits(batch.column("key").drop_null(), 16)
         kept["item"], kept["slot"], kept["prefix"] = items[chosen], slots[chosen], prefixes[chosen]
         kept["key"] = hex_keys(keys[:, :8]) << np.uint64(32) | hex_keys(keys[:, 8:])
@@ -227,14 +229,11 @@ def _take(found: pa.Table, rows: OrderedRows, ranked: _Ranked) -> None:
             rows.count += count
 
 
-_RANKED = np.dtype([("key", np.uint64), ("prefix", np.uint64), ("slot", np.int32), ("item", f"S{ID_DIGITS}")])
-
-
 class _Ranked:
     """Candidates whose rank decides whether they are selected."""
 
     def __init__(self) -> None:
-        self.parts: list[npt.NDArray[np.void]] = [np.empty(0, _RANKED)]
+        self.parts: list[npt.NDArray[np.void]] = [np.empty(0, RANKED)]
 
     def select_into(self, rows: OrderedRows, slots: Slots) -> bool:
         """Add the candidates with the smallest keys of each slot to `rows`; False where a bound failed."""
@@ -244,13 +243,13 @@ class _Ranked:
         self.parts.clear()
         if np.any(free < 0) or np.any(np.bincount(held["slot"], minlength=len(free)) < free):
             return False
-        chosen = held[_smallest(held, free, rows.seed)]
+        chosen = held[smallest(held, free, rows.seed)]
         rows.put(rows.count, chosen["item"], chosen["slot"], chosen["prefix"])
         rows.count += len(chosen)
         return True
 
 
-def _smallest(held: npt.NDArray[np.void], free: Ints, seed: int) -> npt.NDArray[np.bool_]:
+def smallest(held: npt.NDArray[np.void], free: Ints, seed: int) -> npt.NDArray[np.bool_]:
     """Which rows are among the first `free` of their slot, by key and item_id.
 
     Slot and the leading bits of the key make one integer. The sorted integers give the last one that is

@@ -128,4 +128,5 @@ def _varies(node: Node, name: str, inconstant: set[tuple[str, int | None]]) -> b
     """Whether a function's value depends on more than its arguments."""
     if node["class"] == "COLUMN_REF":
         return name in _CLOCK
-    return name in _CLOCK or (name, len(node["children"])) in inconstant or (name, None) in inconstant
+    arguments = len(node.get("children") or node.get("arguments") or ())  # DuckDB 1, DuckDB 2
+    return name in _CLOCK or (name, arguments) in inconstant or (name, None) in inconstant

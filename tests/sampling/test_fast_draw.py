@@ -1,5 +1,6 @@
 """The parts of the fast draw: key bounds, numbers of hexadecimal digits, ranks within slots."""
 
+import hashlib
 from math import comb
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from derlem.sampling.fast_draw import ABOVE, BELOW, MISSED, digits, hex_keys, key_bounds
+from derlem.sampling.fast_draw import ABOVE, BELOW, MISSED, RANKED, digits, hex_keys, key_bounds, smallest
 
 
 def part(key: str) -> float:
@@ -50,3 +51,30 @@ def test_digits_are_read_as_numbers(numbers: list[int], skipped: int) -> None:
 def test_what_has_another_length_is_an_error() -> None:
     with pytest.raises(ValueError, match="8 digits"):
         digits(pa.array(["01234567", "0123"]), 8)
+
+
+@given(st.data())
+def test_the_smallest_keys_of_each_slot_are_selected(data: st.DataObject) -> None:
+    """Keys that agree in their first 16 digits, or only in the bits that are sorted, are compared in full."""
+    slots = data.draw(st.lists(st.integers(0, 4), max_size=30))
+    near = st.sampled_from([0, 1, 2**64 - 1, 2**64 - 2, 2**63]) | st.integers(0, 2**64 - 1)
+    ids = [hashlib.md5(b"%d" % number).hexdigest().encode() for number in range(len(slots))]
+    keys = []
+    for item in ids:  # rank keys are those of md5 where two of them agree
+        full = hashlib.md5(b"7:" + item).hexdigest()
+        keys.append(data.draw(near) if data.draw(st.booleans()) else int(full[:16], 16))
+    held = np.zeros(len(slots), RANKED)
+    held["slot"], held["key"], held["item"] = slots, np.array(keys, np.uint64), ids
+    counts = np.bincount(held["slot"], minlength=5)
+    free = np.array([data.draw(st.integers(0, count)) for count in counts.tolist()], np.int64)
+
+    def order(row: int) -> tuple[int, str, bytes]:
+        # in 64 bits with a slot of 3, the last 3 bits of a key are not sorted
+        return keys[row] >> 3, hashlib.md5(b"7:" + ids[row]).hexdigest(), ids[row]
+
+    expected = {
+        row
+        for slot in range(5)
+        for row in sorted((row for row in range(len(slots)) if slots[row] == slot), key=order)[: free[slot]]
+    }
+    assert set(np.flatnonzero(smallest(held, free, 7)).tolist()) == expected
