@@ -55,12 +55,12 @@ def test_what_has_another_length_is_an_error() -> None:
 
 @given(st.data())
 def test_the_smallest_keys_of_each_slot_are_selected(data: st.DataObject) -> None:
-    """Keys that agree in their first 16 digits, or only in the bits that are sorted, are compared in full."""
+    """Keys that agree in the bits that are sorted are compared in full."""
     slots = data.draw(st.lists(st.integers(0, 4), max_size=30))
     near = st.sampled_from([0, 1, 2**64 - 1, 2**64 - 2, 2**63]) | st.integers(0, 2**64 - 1)
     ids = [hashlib.md5(b"%d" % number).hexdigest().encode() for number in range(len(slots))]
     keys = []
-    for item in ids:  # rank keys are those of md5 where two of them agree
+    for item in ids:
         full = hashlib.md5(b"7:" + item).hexdigest()
         keys.append(data.draw(near) if data.draw(st.booleans()) else int(full[:16], 16))
     held = np.zeros(len(slots), RANKED)
