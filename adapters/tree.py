@@ -1,4 +1,4 @@
-"""The files that a path names, a folder, a file or a glob: walked in one order, opened with care."""
+"""The files that a path names (a folder, a file or a glob), walked in one order, opened below the root."""
 
 from __future__ import annotations
 

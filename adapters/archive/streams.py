@@ -196,7 +196,7 @@ class Unpacked:
             piece = self._next()
         except _ERRORS as error:
             if isinstance(error, OSError) and error.errno is not None:
-                raise  # the disk's word; what bz2 says of bad data has no number
+                raise  # an error of the disk; that of bz2 over bad data has no number
             raise ArchiveError(Reason.BAD_ARCHIVE, f"damaged after {self._made} bytes: {error}") from error
         self._made += len(piece)
         if self._made > self._limits.archive_bytes:

@@ -179,7 +179,7 @@ def _read(root: str, path: str, limit: int) -> tuple[bytes | Failure, str]:
         if found.st_size > limit:
             return Failure(Reason.TOO_MANY_BYTES, f"{found.st_size} bytes, of at most {limit}"), revision
         pieces = []
-        left = found.st_size  # what is written while we read is left for another time
+        left = found.st_size  # bytes appended during the read are not read
         while left and (piece := os.read(handle, left)):
             pieces.append(piece)
             left -= len(piece)

@@ -1,1 +1,1 @@
-"""Polite HTTP: fetches URLs fast, within what their hosts allow, and never from inside our own network."""
+"""HTTP: fetches URLs within the limits of their hosts, and only from public addresses."""

@@ -1,4 +1,4 @@
-"""Keeps requests out of our own network: every address is checked when it is connected to.
+"""Keeps requests out of private networks: every address is checked when it is connected to.
 
 A name is looked up once, every answer is checked, and the connection goes to a checked address; so a
 name that answers differently the next time gains nothing. Address ranges: the IANA special-purpose
@@ -39,7 +39,7 @@ _NOT_PUBLIC = tuple(
     for network in (
         "2001::/23",  # Teredo, ORCHID and other protocol assignments
         "2001:db8::/32",
-        "2002::/16",  # 6to4: the IPv4 address within is reached through anybody's relay
+        "2002::/16",  # 6to4: the IPv4 address within is reached through a public relay
         "3fff::/20",
         "5f00::/16",
     )

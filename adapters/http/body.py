@@ -117,7 +117,7 @@ def continues(headers: CIMultiDictProxy[str], begun: Partial) -> bool:
 
 
 def is_whole(headers: CIMultiDictProxy[str]) -> bool:
-    """Whether a 206 response that nobody asked for holds all of a body."""
+    """Whether an unrequested 206 response holds all of a body."""
     match = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
     return match is not None and match[1] == "0" and match[3].isdigit() and int(match[2]) + 1 == int(match[3])
 
@@ -185,7 +185,7 @@ class Unpacker:
 
     @classmethod
     def of(cls, coding: str | None, limit: int) -> Unpacker | None:
-        """The unpacker for a Content-Encoding; None where there is nothing to undo that we asked for."""
+        """The unpacker for a Content-Encoding; None where it names no coding that was requested."""
         inner: Unpacker | None = None
         for name in (coding or "").lower().split(","):
             window = _WINDOWS.get(name.strip())

@@ -36,14 +36,14 @@ SMALL = 16 * 1024
 class Job:
     """A URL on its way: what is wanted of it, and how far it is.
 
-    `settle` is called once, with the answer or with what went wrong in the end. `guard` is called with
+    `resolve` is called once, with the answer or with what went wrong in the end. `guard` is called with
     the headers of an answer before its body is read, and raises BodyError for bodies that are not to be.
     `clip` has a body of more than `limit` bytes cut off there instead of refused. `address` is what was
     asked for in the first place, as it was spelled; `target` moves on with redirects.
     """
 
     target: Target
-    settle: Callable[[Job, Answer | Failure], None]
+    resolve: Callable[[Job, Answer | Failure], None]
     limit: int
     hops: int
     accept: tuple[str, ...] = ()

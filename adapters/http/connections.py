@@ -39,7 +39,7 @@ DNS_LIFE = 300
 """Seconds that a looked-up name is used for."""
 
 READ_AHEAD = 2**18
-"""Bytes of a body that wait for us before its server has to."""
+"""Bytes of a body that are buffered before the server has to wait."""
 
 ORIGINS = 4096
 """Origins whose routes are kept."""
@@ -156,7 +156,7 @@ class Connections:
             protocol = connection.protocol
             if protocol is None or not protocol.should_close:
                 return connection
-            connection.close()  # its server has said something that nobody asked for
+            connection.close()  # its server has sent bytes that belong to no request
 
     def _describe(self, origin: str) -> _Route:
         url = URL(origin, encoded=True)

@@ -27,12 +27,15 @@ from .urls import UrlError, follow
 log = logging.getLogger("derlem.fetch")
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
+LONGEST_PAUSE = 366 * 24 * 3600.0
+"""Seconds; what a server asks for may be no date that can be written."""
+
 SLICE = 64
 """Requests that are begun in one turn of the loop."""
 
 
 class Engine:
-    """All requests of a worker. Every job that is submitted is settled once."""
+    """All requests of a worker. Every job that is submitted is resolved once."""
 
     def __init__(
         self,
@@ -44,7 +47,7 @@ class Engine:
         agent: str,
         on_error: Callable[[BaseException], None],
     ) -> None:
-        """Make it inside a running loop. `agent` is our product token; `on_error` gets our own mistakes."""
+        """Make it inside a running loop. `agent` is the product token; `on_error` gets unexpected errors."""
         self._client, self._ledger, self._options = client, ledger, options
         self._policy = CrawlPolicy.of(options)
         self._on_error = on_error
@@ -96,12 +99,12 @@ class Engine:
                 failure = policy.failure
                 meta = {"opt_out": {"robots_txt": f"unreachable: {failure.reason}"}}
                 detail = f"robots.txt cannot be read: {failure.detail}"
-                job.settle(job, Failure(failure.reason, detail, meta))
+                job.resolve(job, Failure(failure.reason, detail, meta))
                 return
         else:
             verdict = policy.before(job.target.url)
             if (reason := verdict.gate(respected)) is not None:
-                job.settle(job, Failure(reason, "robots.txt", verdict.as_meta))
+                job.resolve(job, Failure(reason, "robots.txt", verdict.as_meta))
                 return
             job.policy, job.verdict = policy, verdict
             if delay := self._policy.pace_of(policy.crawl_delay):
@@ -124,7 +127,7 @@ class Engine:
         if failure is None and not self._policy.waits_for(host.paused_until - now):
             failure = self._paused(host, now)
         if failure is not None:
-            self._loop.call_soon(job.settle, job, failure)
+            self._loop.call_soon(job.resolve, job, failure)
         elif delay:
             self._schedule.add_later(host, job, now + delay, now)
         else:
@@ -132,7 +135,7 @@ class Engine:
         self.wake()
 
     def _recall(self, host: Host[Job]) -> None:
-        """A host became ours: go on with the rest it asked an earlier process, or another one, for."""
+        """A host's first slot was acquired: continue the pause that the ledger has for it."""
         found = self._ledger.paused(host.name)
         if found is not None:
             until, reason = found
@@ -212,7 +215,7 @@ class Engine:
                 result = status_failure(result.status)
         if isinstance(result, Answer):
             host.failures = host.pauses = 0
-            job.settle(job, result)
+            job.resolve(job, result)
             return
         if result.reason in HOST_LEVEL:
             self._count_failure(host, result)
@@ -224,7 +227,7 @@ class Engine:
                 job.begun = None
             self._enqueue(job, self._policy.backoff_after(job.tries))
         else:
-            job.settle(job, result)
+            job.resolve(job, result)
 
     def _pause_after(self, host: Host[Job], answer: Answer) -> None:
         """Pause a host that asks for it."""
@@ -240,16 +243,16 @@ class Engine:
         """Go where an answer points to, under the rules of that place."""
         location = headers.get("Location")
         if not location:
-            job.settle(job, Failure(Reason.PROTOCOL, "a redirect without a location"))
+            job.resolve(job, Failure(Reason.PROTOCOL, "a redirect without a location"))
             return
         try:
             target = follow(job.target.url, location)
         except UrlError as error:
-            job.settle(job, Failure(Reason.BAD_URL, f"redirect to {location[:200]!r}: {error}"))
+            job.resolve(job, Failure(Reason.BAD_URL, f"redirect to {location[:200]!r}: {error}"))
             return
         job.seen |= {str(job.target.url)}
         if str(target.url) in job.seen or len(job.seen) > job.hops:
-            job.settle(job, Failure(Reason.REDIRECT_LOOP, f"after {len(job.seen)} redirects: {target.url}"))
+            job.resolve(job, Failure(Reason.REDIRECT_LOOP, f"after {len(job.seen)} redirects: {target.url}"))
             return
         job.target, job.known, job.begun = target, None, None
         if job.policy is None and job.guard is None:
@@ -275,8 +278,9 @@ class Engine:
             self._pause(host, seconds, Reason.HOST_DOWN)
 
     def _pause(self, host: Host[Job], seconds: float, reason: Reason) -> None:
-        """Leave a host alone, across restarts; give it up for now if that is longer than we wait."""
+        """Pause a host, across restarts; leave it for another run if the pause exceeds max_wait."""
         now = time.monotonic()
+        seconds = min(seconds, LONGEST_PAUSE)
         if now + seconds <= host.paused_until:
             return
         self._ledger.pause_host(host.name, time.time() + seconds, reason)
@@ -299,4 +303,4 @@ class Engine:
 
     def _give_up(self, host: Host[Job], failure: Failure) -> None:
         for job in self._schedule.drain(host, time.monotonic()):
-            job.settle(job, failure)
+            job.resolve(job, failure)

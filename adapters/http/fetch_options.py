@@ -17,7 +17,7 @@ Signal = Literal["robots", "x_robots_tag", "tdmrep", "aipref"]
 
 
 class HostLimits(StrictModel):
-    """What one host is asked to bear, by all workers together. What is left out is inherited."""
+    """Request limits of one host, for all workers together. Missing values are inherited."""
 
     concurrency: int | None = Field(default=None, ge=1, description="requests under way at a time")
     requests_per_second: float | None = Field(default=None, gt=0, allow_inf_nan=False)
@@ -68,7 +68,7 @@ class FetchOptions(StrictModel):
         pattern=r"^[A-Za-z][\x20-\x7e]*$",
         description="says who asks; robots.txt is searched for the name before the first slash",
     )
-    per_host: HostLimits = Field(default=DEFAULT_LIMITS, description="what every host is asked to bear")
+    per_host: HostLimits = Field(default=DEFAULT_LIMITS, description="request limits of every host")
     hosts: dict[str, HostLimits] = Field(
         default_factory=dict, description="limits by host; sub-domains are meant, too"
     )

@@ -32,7 +32,7 @@ from .optouts import inside
 from .urls import UrlError, read_url
 
 LOOK_AHEAD = 16_384
-"""Items in our hands at most: enough of them to find work on other hosts while some pause."""
+"""Items in progress at most: enough of them to find work on other hosts while some pause."""
 
 CHUNK = 256
 HELD = 64 * 2**20
@@ -44,7 +44,7 @@ _HEADERS = (("etag", "ETag"), ("last_modified", "Last-Modified"), ("content_type
 
 
 class Fetcher:
-    """Fetches URLs politely (see FetchOptions), with a loop in a thread of its own.
+    """Fetches URLs within the limits of FetchOptions, with a loop in a thread of its own.
 
     One per process and workspace at a time: hosts are shared between processes, not within one.
     """
@@ -157,7 +157,7 @@ class _Session:
             jobs.append(
                 Job(
                     target,
-                    self._settle,
+                    self._resolve,
                     self._limit,
                     REDIRECT_LIMIT,
                     self._accept,
@@ -194,7 +194,7 @@ class _Session:
         except BodyError as error:
             return error.failure
         headers = _stored_headers(answer)
-        # without a validator nobody could tell later whether it is unchanged
+        # without a validator a later request cannot be conditional
         checkable = "etag" in headers or "last_modified" in headers
         if answer.status != 304 and self._options.cache and checkable:
             known = Known(*self._store.store(body), *(headers.get(name) for name, _ in _HEADERS))
@@ -260,7 +260,7 @@ class _Session:
         if job.verdict is not None and (reason := job.verdict.gate(self._options.respect)) is not None:
             raise BodyError(Failure(reason, "the site opts out", job.verdict.as_meta))
 
-    def _settle(self, job: Job, result: Answer | Failure) -> None:
+    def _resolve(self, job: Job, result: Answer | Failure) -> None:
         """Hand a job's result over."""
         if isinstance(result, Answer):
             self._held += len(result.body)

@@ -31,7 +31,7 @@ class HostLeases:
         self._waiting: set[str] = set()
 
     def acquire(self, host: str, slot: int) -> bool:
-        """Whether this slot of the host is ours now."""
+        """Acquire a slot of the host; False if another process has it."""
         return self._lock(_position(host) + slot)
 
     def release(self, host: str, slot: int) -> None:
@@ -39,12 +39,12 @@ class HostLeases:
         self._unlock(_position(host) + slot)
 
     def wait(self, host: str) -> None:
-        """Let others see that we have no slot of the host."""
+        """Show other processes that this one has no slot of the host."""
         if host not in self._waiting and self._lock(_position(host) + _WAITING):
             self._waiting.add(host)
 
-    def settle(self, host: str) -> None:
-        """We need not wait any more."""
+    def stop_waiting(self, host: str) -> None:
+        """End the waiting."""
         if host in self._waiting:
             self._waiting.discard(host)
             self._unlock(_position(host) + _WAITING)

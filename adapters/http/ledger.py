@@ -1,4 +1,4 @@
-"""The fetch ledger: what HTTP taught us and must survive a restart, shared by all worker processes.
+"""The fetch ledger: what must survive a restart of the fetcher, shared by all worker processes.
 
 Validators of URLs whose bytes are in the cache, hosts that asked for a pause, and what origins' robots.txt
 and tdmrep.json said. It is a memory, not a record: deleting it costs requests, never items.

@@ -72,7 +72,7 @@ class OriginPolicy:
         robots: str | None,
         tdmrep: str | None,
     ) -> None:
-        """`agent` is our product token, `read_at` seconds since the epoch; None: there is no such file."""
+        """`agent` is the product token, `read_at` seconds since the epoch; None: there is no such file."""
         self.read_at = read_at
         at = datetime.fromtimestamp(read_at, UTC).isoformat(timespec="seconds")
         self._agent = agent
@@ -83,7 +83,7 @@ class OriginPolicy:
 
     @property
     def crawl_delay(self) -> float | None:
-        """Seconds between two requests that robots.txt asks us to keep."""
+        """Seconds between two requests that robots.txt asks for."""
         if self._robots is None:
             return None
         delays = []

@@ -52,7 +52,7 @@ class Origins:
         ask: Callable[[Job], None],
         admit: Callable[[Job, Policy], None],
     ) -> None:
-        """`agent` is our product token. `ask` sends a job; `admit` gets each job with its origin's policy."""
+        """`agent` is the product token. `ask` sends a job; `admit` gets each job with its origin's policy."""
         self._agent, self._ledger, self._ask, self._admit = agent, ledger, ask, admit
         self._known: OrderedDict[str, Policy] = OrderedDict()
         self._loading: dict[str, _Loading] = {}
@@ -78,12 +78,12 @@ class Origins:
         self._ask(self._file(job.target, "/robots.txt", self._on_robots, MAX_ROBOTS))
 
     def _file(
-        self, target: Target, path: str, settle: Callable[[Job, Answer | Failure], None], limit: int
+        self, target: Target, path: str, resolve: Callable[[Job, Answer | Failure], None], limit: int
     ) -> Job:
         url = URL(f"{target.origin}{path}", encoded=True)
         return Job(
             Target(url, target.host, target.origin),
-            settle,
+            resolve,
             limit,
             SITE_FILE_REDIRECTS,
             clip=True,

@@ -5,15 +5,18 @@ One place decides for the fetcher, the spiders and the requests to the hub; they
 
 from __future__ import annotations
 
+import math
 import random
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 
 from ...catalog.models import Failure
 from ...catalog.status import Reason
 from .failures import status_failure
 from .fetch_options import FetchOptions
-from .headers import exhausted_for, retry_after
 
 BUSY = frozenset({408, 429, 500, 502, 503, 504, 522, 524})
 """Statuses of a server that may answer another time."""
@@ -26,6 +29,12 @@ UNREACHABLE_LIFE = 600.0
 
 _ABSENT = frozenset({Reason.HTTP_4XX, Reason.REDIRECT_LOOP, Reason.BAD_URL, Reason.EMPTY})
 """Failures that amount to having no robots.txt (RFC 9309, section 2.3.1.3)."""
+
+
+_EPOCH = 1_000_000_000
+"""A reset given as a larger number is a time, not a number of seconds."""
+
+_POLICY = re.compile(r"(?:^|[;,\s])(r|t|remaining|reset)\s*=\s*(\d{1,12})", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +71,8 @@ class CrawlPolicy:
 
     def pace_of(self, crawl_delay: float | None) -> float:
         """Seconds between two requests that robots.txt asks for; 0 where it is not obeyed."""
-        return crawl_delay or 0.0 if self.obeys_robots else 0.0
+        stated = self.obeys_robots and crawl_delay is not None and math.isfinite(crawl_delay)
+        return max(crawl_delay or 0.0, 0.0) if stated else 0.0
 
 
 def asked_pause(status: int, headers: Mapping[str, str], wall: float) -> float | None:
@@ -93,3 +103,49 @@ def robots_delay_failure(seconds: float) -> Failure:
     """The failure of requests to a host whose robots.txt asks for a longer delay than a run waits for."""
     detail = f"robots.txt asks for {seconds:g} s between two requests, more than fetch.max_wait"
     return Failure(Reason.HTTP_429, detail)
+
+
+def retry_after(value: str | None, wall: float) -> float | None:
+    """Seconds to wait by a Retry-After header (RFC 9110, section 10.2.3: seconds or a date), never negative.
+
+    `wall` is the present time in seconds since the epoch. None where there is no header, or no sense in it.
+    """
+    if not value:
+        return None
+    value = value.strip()
+    if re.fullmatch(r"\d{1,9}(?:\.\d+)?", value):
+        return float(value)
+    try:
+        date = parsedate_to_datetime(value)
+        seconds = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - wall
+    except (ValueError, OverflowError):
+        return None
+    return max(0.0, seconds)
+
+
+def exhausted_for(headers: Mapping[str, str], wall: float) -> float | None:
+    """Seconds until a used-up rate limit is renewed; None unless the headers say that nothing is left.
+
+    Understands `RateLimit: "policy";r=0;t=30`, `RateLimit: limit=10, remaining=0, reset=30` (drafts of
+    draft-ietf-httpapi-ratelimit-headers) and the `(X-)RateLimit-Remaining` and `-Reset` pairs.
+    """
+    combined = headers.get("RateLimit")
+    if combined is not None:
+        waits = [_combined(policy) for policy in re.split(r',\s*(?=")', combined)]
+        return max((wait for wait in waits if wait is not None), default=None)
+    for prefix in ("RateLimit", "X-RateLimit"):
+        remaining = headers.get(f"{prefix}-Remaining")
+        if remaining is not None:
+            reset = headers.get(f"{prefix}-Reset", "").partition(",")[0].partition(";")[0].strip()
+            if remaining.strip() != "0" or not re.fullmatch(r"\d{1,12}(?:\.\d+)?", reset):
+                return None
+            seconds = float(reset)
+            return max(0.0, seconds - wall) if seconds > _EPOCH else seconds
+    return None
+
+
+def _combined(text: str) -> float | None:
+    found = {name.lower()[0:3]: int(number) for name, number in _POLICY.findall(text)}
+    remaining = found.get("r", found.get("rem"))
+    reset = found.get("t", found.get("res"))
+    return float(reset) if remaining == 0 and reset is not None else None

@@ -1,4 +1,4 @@
-"""Decides which request goes next: fair over hosts, and within what each host is asked to bear.
+"""Decides which request is sent next: fair over hosts, within the limits of each host.
 
 A host's rate is the generic cell rate algorithm (ITU-T I.371): in any window of T seconds at most
 burst + rate * T requests. Its limits are divided into slots, which processes share; each holds some. What
@@ -20,7 +20,7 @@ from .fetch_options import HostLimits
 from .leases import MAX_SLOTS
 
 LINGER = 1.0
-"""Seconds that an idle host's slots stay ours; its next request need not begin from an empty bucket."""
+"""Seconds that the slots of an idle host are kept; its next request then finds a filled bucket."""
 
 SLOT_CHECK = 0.1
 """Seconds between looks for more slots of a busy host, and for a process that has none."""
@@ -35,16 +35,16 @@ class Leases(Protocol):
     """Shares the slots of hosts between processes; see HostLeases."""
 
     def acquire(self, host: str, slot: int) -> bool:
-        """Whether this slot of the host is ours now."""
+        """Acquire a slot of the host; False if another process has it."""
 
     def release(self, host: str, slot: int) -> None:
         """Give a slot up."""
 
     def wait(self, host: str) -> None:
-        """Let others see that we have no slot of the host."""
+        """Show other processes that this one has no slot of the host."""
 
-    def settle(self, host: str) -> None:
-        """We need not wait any more."""
+    def stop_waiting(self, host: str) -> None:
+        """End the waiting."""
 
     def wanted(self, host: str) -> bool:
         """Whether another process waits for a slot of the host."""
@@ -59,7 +59,7 @@ class _Place(Enum):
 
 
 class Share:
-    """The part of a host's limits that is ours: that of the slots we hold."""
+    """This process's part of a host's limits: that of the slots it holds."""
 
     def __init__(self, limits: HostLimits) -> None:
         """`limits` are complete. There are as many slots as leave none without a request or a token."""
@@ -75,7 +75,7 @@ class Share:
         """When the rate allows a request."""
 
     def gain(self, slot: int, now: float) -> None:
-        """A slot became ours; its tokens come with time."""
+        """A slot was acquired; its tokens come with time."""
         tokens = min((now - self.next) / self.interval + 1, self.burst) if self.held else 0.0
         self.held.append(slot)
         self._add_up()
@@ -127,7 +127,7 @@ def _part(amount: int, slots: int, slot: int) -> int:
 
 @dataclass(slots=True, eq=False)
 class Host(Generic[T]):
-    """A host's queue and what it bears. Times are seconds of the caller's clock."""
+    """A host's queue and limits. Times are seconds of the caller's clock."""
 
     name: str
     share: Share
@@ -161,7 +161,7 @@ class Schedule(Generic[T]):
         self._timers: list[tuple[float, int, Host[T]]] = []
         self._count = 0
         self.on_acquired: Callable[[Host[T]], None] = lambda host: None
-        """Called when the first slot of a host became ours, before a request: to recall how it stands."""
+        """Called when the first slot of a host was acquired, before a request: to load its state."""
 
     def host(self, name: str) -> Host[T]:
         """The host of this name."""
@@ -178,7 +178,7 @@ class Schedule(Generic[T]):
         else:
             host.queue.append(job)
         if host._place is not _Place.RING:
-            self._settle(host, now)
+            self._reschedule(host, now)
 
     def add_later(self, host: Host[T], job: T, at: float, now: float) -> None:
         """Queue a request that is not to be sent before the time `at`."""
@@ -186,13 +186,13 @@ class Schedule(Generic[T]):
         self._count += 1
         heapq.heappush(host._later, (at, self._count, job))
         if host._place is not _Place.RING:
-            self._settle(host, now)
+            self._reschedule(host, now)
 
     def pause(self, host: Host[T], until: float, now: float) -> None:
         """Send nothing to the host before the time `until`."""
         host.paused_until = max(host.paused_until, until)
         if host._place is not _Place.RING:
-            self._settle(host, now)
+            self._reschedule(host, now)
 
     def drain(self, host: Host[T], now: float) -> list[T]:
         """Take all waiting requests of a host out of the schedule."""
@@ -200,7 +200,7 @@ class Schedule(Generic[T]):
         host.queue.clear()
         host._later.clear()
         if host._place is not _Place.RING:
-            self._settle(host, now)
+            self._reschedule(host, now)
         return jobs
 
     def take(self, now: float) -> tuple[Host[T], T] | None:
@@ -209,7 +209,7 @@ class Schedule(Generic[T]):
             due, _, host = heapq.heappop(self._timers)
             if host._place is _Place.TIMER and host._due == due:
                 host._place = _Place.NOWHERE
-                self._settle(host, now)
+                self._reschedule(host, now)
         while self._ring:
             host = self._ring.popleft()
             host._place = _Place.NOWHERE
@@ -217,16 +217,16 @@ class Schedule(Generic[T]):
                 host.share.spend(now)
                 host.active += 1
                 job = host.queue.popleft()
-                self._settle(host, now)
+                self._reschedule(host, now)
                 return host, job
-            self._settle(host, now)
+            self._reschedule(host, now)
         return None
 
     def finished(self, host: Host[T], now: float) -> None:
         """A request of the host has ended."""
         host.active -= 1
         if host._place is not _Place.RING:
-            self._settle(host, now)
+            self._reschedule(host, now)
 
     def wake_at(self) -> float | None:
         """When `take` may have something again, though nothing is added or finished; None: never."""
@@ -243,7 +243,7 @@ class Schedule(Generic[T]):
             self._give_back(host)
         self._hosts.clear()
 
-    def _settle(self, host: Host[T], now: float) -> None:
+    def _reschedule(self, host: Host[T], now: float) -> None:
         """Put a host where it belongs: the ring if it may be asked now, else a timer, else nowhere."""
         if host.idle:
             self._retire(host, now)
@@ -280,9 +280,9 @@ class Schedule(Generic[T]):
         return max(host.paused_until, share.next)
 
     def _share_out(self, host: Host[T], now: float) -> None:
-        """Take slots of a host that nobody has, or begin to part with one for a process that has none.
+        """Acquire free slots of a host, or begin to release one for a process that has none.
 
-        At most half of those that are not ours, so that two processes that begin together share evenly.
+        At most half of the missing slots, so that two processes that begin together share evenly.
         """
         share = host.share
         if host._yielding:
@@ -299,13 +299,13 @@ class Schedule(Generic[T]):
             share.gain(slot, now)
         if first and share.held:
             host._since = now
-            self._leases.settle(host.name)
+            self._leases.stop_waiting(host.name)
             self.on_acquired(host)
 
     def _give_back(self, host: Host[T]) -> None:
         while host.share.held:
             self._leases.release(host.name, host.share.lose(0.0))
-        self._leases.settle(host.name)
+        self._leases.stop_waiting(host.name)
 
     def _retire(self, host: Host[T], now: float) -> None:
         """Let an idle host go, some time after its last request."""

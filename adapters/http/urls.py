@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
 
 import idna
 from yarl import URL
-
-from .literals import literal
 
 MAX_LENGTH = 8192
 """Characters; servers refuse longer ones."""
@@ -20,6 +19,7 @@ _PLAIN = re.compile(
 _PARTS = re.compile(r"(?is)(https?)://([^/?#\\]*)([^#]*)(?:#.*)?")
 _HOST = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
 _UNSENDABLE = re.compile(rb"[^!$&-;=?-Z_a-z~\[\]%]|%(?![0-9A-Fa-f]{2})")
+_NUMERIC = re.compile(r"0x[0-9a-f]*|[0-9]+")
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -107,7 +107,7 @@ def _split(text: str) -> tuple[str, str, int, str]:
         raise UrlError("not an http or https URL")
     scheme, authority, rest = parts[1].lower(), parts[2], parts[3]
     if "@" in authority:
-        raise UrlError("holds a user name")  # and perhaps a password, which is nobody's business
+        raise UrlError("holds a user name")  # and perhaps a password, which must not be stored
     bracket = authority.rfind("]")
     name, colon, port = authority[bracket + 1 :].rpartition(":")
     host = read_host(authority[: bracket + 1] + (name if colon else authority[bracket + 1 :]))
@@ -132,3 +132,33 @@ def _escape(match: re.Match[bytes]) -> bytes:
 
 
 _STRAY = str.maketrans("", "", "\t\n\r")
+
+
+def literal(host: str) -> IPv4Address | IPv6Address | None:
+    """The address that a URL's host spells, or None if it is a name.
+
+    Understands what resolvers do and browsers did: one to four decimal, octal or hexadecimal numbers
+    (the WHATWG URL standard's IPv4 parser). ValueError for numbers that are no address.
+    """
+    if ":" in host:
+        return IPv6Address(host.strip("[]").partition("%")[0])
+    parts = host.lower().removesuffix(".").split(".")
+    if not _NUMERIC.fullmatch(parts[-1]):
+        return None
+    numbers = [_number_of(part) for part in parts]
+    if (
+        len(numbers) > 4
+        or any(number > 255 for number in numbers[:-1])
+        or numbers[-1] >= 256 ** (5 - len(numbers))
+    ):
+        raise ValueError(f"{host} is not an address")
+    value = sum(number << (24 - 8 * place) for place, number in enumerate(numbers[:-1]))
+    return IPv4Address(value + numbers[-1])
+
+
+def _number_of(text: str) -> int:
+    if not _NUMERIC.fullmatch(text):
+        raise ValueError(f"{text!r} is no part of an address")
+    if text.startswith("0x"):
+        return int(text[2:] or "0", 16)
+    return int(text, 8 if text.startswith("0") else 10)

@@ -26,7 +26,7 @@ PLACE_FIELDS = ("split", "dataset", "config", "file", "stem", "dir", "category")
 """Template fields that are no columns."""
 
 OWN_KEYS = frozenset({"revision", "detail", "left_out"})
-"""Keys of `meta` that are ours; a column of such a name is left out."""
+"""Keys of `meta` that the adapter sets; a column of such a name is left out."""
 
 Decoder = Callable[[Any], Any]
 

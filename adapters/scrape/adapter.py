@@ -49,12 +49,12 @@ class CrawlIncomplete(DerlemError):
 
 
 class ScrapeOptions(SourceOptions):
-    """A public archive and the spider that knows its way about."""
+    """A public archive and the spider that lists it."""
 
     adapter: Literal["scrape"]
     spider: str = Field(
         description="`rules` (follows the rules below), `istanbul_university`, `loc_newspapers`, `iiif`,"
-        " `internet_archive`, or anybody's as package.module:Class"
+        " `internet_archive`, or any other as package.module:Class"
     )
     start: tuple[str, ...] = Field(min_length=1, description="where to begin: one URL or several")
     follow: tuple[Selection, ...] = Field(
@@ -91,7 +91,7 @@ class ScrapeOptions(SourceOptions):
 
 
 class ScrapeAdapter(Adapter[ScrapeOptions]):
-    """Discovers documents with a spider in a process of its own; reads them through the polite fetcher."""
+    """Discovers documents with a spider in a process of its own; reads them through the shared fetcher."""
 
     Options = ScrapeOptions
     partitioning = Partitioning.BY_WORKER
@@ -116,7 +116,7 @@ class ScrapeAdapter(Adapter[ScrapeOptions]):
         crawl.close()
 
     def read(self, source: ScrapeOptions, items: Iterable[Item]) -> Iterator[tuple[str, Payload | Failure]]:
-        """Download the documents, PDF or images, as politely as anything else that is fetched."""
+        """Download the documents, PDF or images, within the limits of their hosts."""
         own = source.limits
         limits = own.model_copy(
             update={

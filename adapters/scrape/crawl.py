@@ -34,7 +34,7 @@ BUILT_IN = {
 
 
 def spider_class(name: str) -> type[ArchiveSpider]:
-    """A built-in spider by name, or anybody's as `package.module:Class`; ConfigError if there is none."""
+    """A built-in spider by name, or any other as `package.module:Class`; ConfigError if there is none."""
     module, _, attribute = BUILT_IN.get(name, name).partition(":")
     if not attribute:
         raise ConfigError(
@@ -53,7 +53,7 @@ def spider_class(name: str) -> type[ArchiveSpider]:
 
 
 def settings(spec: CrawlSpec, pace: Mapping[str, float], started: float) -> Settings:
-    """Scrapy's settings for a polite crawl. A spider's `custom_settings` come on top."""
+    """Scrapy's settings for a crawl. A spider's `custom_settings` come on top."""
     slots: dict[str, dict[str, float]] = {}
     for host in {*spec.paces, *pace}:
         many, delay = spec.paces.get(host, (spec.concurrency, spec.delay))
@@ -101,7 +101,7 @@ def settings(spec: CrawlSpec, pace: Mapping[str, float], started: float) -> Sett
             "TELNETCONSOLE_ENABLED": False,
             "COOKIES_ENABLED": False,
             "METAREFRESH_ENABLED": False,
-            "URLLENGTH_LIMIT": 0,  # it would drop longer ones without a word
+            "URLLENGTH_LIMIT": 0,  # it would drop longer ones silently
             # in the order of the pages, so that a listing comes in its own order
             "SCHEDULER_MEMORY_QUEUE": "scrapy.squeues.FifoMemoryQueue",
             "LOG_LEVEL": "INFO",
@@ -121,7 +121,7 @@ class Pipe:
         self._writer = ThreadPoolExecutor(1)
 
     def write(self, record: Mapping[str, Any]) -> None:
-        """Write a record; the process ends at once when nobody reads any more."""
+        """Write a record; the process exits when the reader is gone."""
         line = json.dumps(record, ensure_ascii=False).encode() + b"\n"
         try:
             while line:
@@ -184,7 +184,7 @@ class Crawl:
             self._miss("", f"the spider yielded {type(item).__name__}, which is no document")
 
     def broken(self, failure: Failure, response: Response | None, spider: Spider) -> None:
-        """Send word of a page that the spider could not make sense of."""
+        """Report a page on which the spider failed."""
         self._miss(
             response.url if response is not None else "", f"{type(failure.value).__name__}: {failure.value}"
         )

@@ -127,7 +127,7 @@ class ListingPolicy(RFC2616Policy):
     def is_cached_response_valid(
         self, cachedresponse: Response, response: Response, request: Request
     ) -> bool:
-        """Only the server's word that nothing changed keeps an old page."""
+        """A page is kept only if the server answers that it is unchanged."""
         return response.status == 304
 
 

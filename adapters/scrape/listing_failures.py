@@ -19,7 +19,7 @@ from ..http.failures import status_failure
 
 
 class Refused(IgnoreRequest):
-    """A request that our own rules stop (robots.txt, a private address, a host that asked for rest)."""
+    """A request that the crawl policy stops (robots.txt, a private address, a paused host)."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
         self.reason, self.detail = reason, detail

@@ -165,7 +165,7 @@ class RetryMiddleware:
     """Tries again what may do better another time, after the rest that the server asks for.
 
     `Retry-After` (RFC 9110, 10.2.3: seconds or a date) holds the whole host; without it, the rest doubles
-    with each try. A host that wants to be left alone for longer than `DERLEM_MAX_WAIT` is left alone.
+    with each try. A host with a pause over `DERLEM_MAX_WAIT` is left for another run.
     """
 
     RETRIED = (

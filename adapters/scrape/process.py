@@ -60,7 +60,7 @@ class SpiderProcess:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 pass_fds=[their_end],
-                process_group=0,  # an interrupt from the keyboard is ours to pass on
+                process_group=0,  # the parent passes an interrupt on
                 env={**os.environ, "PYTHONPATH": path},
             )
         except BaseException:
@@ -132,7 +132,7 @@ class SpiderProcess:
             yield from lines
 
     def _pass_log_on(self) -> None:
-        """Give the process's log lines (`LEVEL name: text`) to ours, and keep the last ones."""
+        """Pass the log lines of the process (`LEVEL name: text`) on, and keep the last ones."""
         assert self._process.stderr is not None  # asked for above
         for line in self._process.stderr:
             text = line.decode("utf-8", "replace").rstrip()

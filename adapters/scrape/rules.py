@@ -105,5 +105,5 @@ class CrawlSpec(StrictModel):
     )
     timeout: float = 60.0
     maximum_bytes: int = 64 * 2**20
-    allow_private: tuple[str, ...] = Field(default=(), description="networks of our own that may be visited")
+    allow_private: tuple[str, ...] = Field(default=(), description="private networks that may be visited")
     verify_certificates: bool = True

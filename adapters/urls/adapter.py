@@ -1,4 +1,4 @@
-"""The `urls` adapter: lists of URLs with captions and anything else beside them, fetched politely."""
+"""The `urls` adapter: lists of URLs with captions and other columns, fetched within the limits of hosts."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class UrlsOptions(SourceOptions):
     columns: ColumnOptions = Field(default_factory=ColumnOptions)
     limits: SourceLimits = Field(
         default_factory=SourceLimits,
-        description="what hosts are asked to bear; before the fetch section's",
+        description="request limits of hosts; they take precedence over the fetch section's",
     )
 
 

@@ -186,7 +186,7 @@ def _objects(file: IO[str]) -> Iterator[tuple[int, dict[str, Any] | str]]:
 
 def _object(line: str) -> dict[str, Any] | None:
     try:
-        row = json.loads(line, parse_constant=lambda _: None)  # NaN is not JSON, and nobody's value
+        row = json.loads(line, parse_constant=lambda _: None)  # NaN is not JSON, and no value
         line.encode()
         if "\\ud" in line.lower():
             json.dumps(row, ensure_ascii=False).encode()  # JSON can spell halves of characters
@@ -198,7 +198,7 @@ def _object(line: str) -> dict[str, Any] | None:
 
 
 def _representable(value: Any) -> Any:
-    """A value without the numbers that overflow a double: as NaN, they are nobody's value."""
+    """A value without the numbers that overflow a double: like NaN, they are no values."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, int) and not isinstance(value, bool):

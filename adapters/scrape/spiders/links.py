@@ -1,4 +1,4 @@
-"""Turns links as archives write them into URLs to fetch, changing nothing that a server may mind."""
+"""Turns links as archives write them into URLs, changing only what cannot be sent."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from derlem.adapters.http.addresses import Addresses, PrivateAddressError, is_public
-from derlem.adapters.http.literals import literal
+from derlem.adapters.http.urls import literal
 from derlem.catalog.models import Payload
 from derlem.catalog.status import Reason
 

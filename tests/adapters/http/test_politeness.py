@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from derlem import __version__
 from derlem.adapters.http.fetch_options import FetchOptions, HostLimits, SourceLimits, limits_for
-from derlem.adapters.http.headers import exhausted_for, retry_after
+from derlem.adapters.http.policy import exhausted_for, retry_after
 from derlem.catalog.models import Failure, Payload
 from derlem.catalog.status import Reason
 
@@ -96,6 +96,15 @@ def test_a_crawl_delay_beyond_max_wait_leaves_the_host_for_another_run(
     assert len(server.paths()) == 1
     ignoring = fetch(*urls, max_wait=10, respect=["tdmrep"])
     assert not any(isinstance(result, Payload) for result in ignoring.values())  # the pause lasts
+
+
+@pytest.mark.parametrize("delay", ["inf", "nan", "-5", "soon", "1e300"])
+def test_crawl_delays_that_make_no_sense(delay: str, server: Any, fetch: Any) -> None:
+    robots = f"User-agent: *\nCrawl-delay: {delay}\n".encode()
+    server.files["127.0.0.1", "/robots.txt"] = (200, {}, robots)
+    urls = [server.url(f"ok/{number}") for number in range(3)]
+    results = fetch(*urls)
+    assert sum(isinstance(result, Payload) for result in results.values()) == (1 if delay == "1e300" else 3)
 
 
 def test_a_used_up_rate_limit_is_waited_for(server: Any, fetch: Any) -> None:

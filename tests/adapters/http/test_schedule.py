@@ -34,7 +34,7 @@ class Alone:
     def wait(self, host: str) -> None:
         pass
 
-    def settle(self, host: str) -> None:
+    def stop_waiting(self, host: str) -> None:
         pass
 
     def wanted(self, host: str) -> bool:
