@@ -77,7 +77,7 @@ def _signature(value: Any) -> str:
     for parameter in signature.parameters.values():
         if parameter.kind is parameter.KEYWORD_ONLY and "*" not in "".join(part[:1] for part in parts):
             parts.append("*")
-        star = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
+        star = "*" if parameter.kind is parameter.VAR_POSITIONAL else ""
         annotated = parameter.annotation is not parameter.empty
         text = star + parameter.name + (f": {_annotation(parameter.annotation)}" if annotated else "")
         if parameter.default is not parameter.empty:
