@@ -95,7 +95,7 @@ def misbehaving() -> ModuleType:
 
 @pytest.fixture
 def self_signed(tmp_path: Path) -> Path:
-    """A key and its certificate for 127.0.0.1, which nobody vouches for."""
+    """A key and its certificate for 127.0.0.1, which no authority signed."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
     address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])

@@ -43,7 +43,7 @@ class Sdist:
 
 @dataclass(frozen=True)
 class DebianPackage:
-    """A Debian package of pictures: of the folder `keep` in it, each PNG and the `.txt` beside it."""
+    """A Debian package of images: of the folder `keep` in it, each PNG and the `.txt` beside it."""
 
     name: str
     package: str
@@ -98,7 +98,7 @@ PIECES: tuple[Sdist | DebianPackage, ...] = (
 
 
 def run(*command: str, cwd: Path | None = None) -> None:
-    """Run a command quietly; RuntimeError with what it said if it fails."""
+    """Run a command quietly; RuntimeError with its output if it fails."""
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{command[0]}: {done.stderr.strip() or done.stdout.strip()}")

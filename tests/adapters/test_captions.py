@@ -1,4 +1,4 @@
-"""Sidecars say what an image shows; broken ones say that they are broken."""
+"""Sidecars give captions and conversations; a broken sidecar is reported in `meta`."""
 
 import json
 import unicodedata
@@ -18,10 +18,10 @@ STAMP = "A cat.\nde.utf8=Eine Katze.\npt_BR.utf8=Um gato.\nsr@latin.utf8=Mačka.
 
 
 def test_plain() -> None:
-    said = read_sidecar("\ufeffGörsel.\n".encode(), CaptionOptions(language="tr"))
-    assert said.updates["caption"].strip() == "Görsel."
-    assert said.updates["language"] == "tr"
-    assert not said.meta
+    result = read_sidecar("\ufeffGörsel.\n".encode(), CaptionOptions(language="tr"))
+    assert result.updates["caption"].strip() == "Görsel."
+    assert result.updates["language"] == "tr"
+    assert not result.meta
 
 
 def test_a_blank_sidecar_is_no_caption() -> None:
@@ -52,15 +52,15 @@ def test_real_stamps(material: Callable[[str], Path]) -> None:
     turkish = 0
     for path in material("stamps").rglob("*.txt"):
         data = path.read_bytes()
-        said = read_sidecar(data, STAMPS)
+        result = read_sidecar(data, STAMPS)
         line = next((line for line in data.split(b"\n") if line.startswith(b"tr.utf8=")), None)
-        assert said.meta == {}
+        assert result.meta == {}
         if line is None:
-            assert said.updates["language"] == "en"
+            assert result.updates["language"] == "en"
         else:
             turkish += 1
-            assert said.updates == {"caption": line[8:].decode(), "language": "tr"}
-            assert unicodedata.is_normalized("NFC", said.updates["caption"])
+            assert result.updates == {"caption": line[8:].decode(), "language": "tr"}
+            assert unicodedata.is_normalized("NFC", result.updates["caption"])
     assert turkish == 767
 
 
@@ -112,22 +112,22 @@ def test_json_fields_by_choice() -> None:
     ],
 )
 def test_a_broken_sidecar_is_a_note(data: bytes, options: CaptionOptions) -> None:
-    said = read_sidecar(data, options)
-    assert said.updates == {}
-    assert said.meta["sidecar"]["reason"] == "bad_sidecar"
-    assert said.meta["sidecar"]["detail"]
+    result = read_sidecar(data, options)
+    assert result.updates == {}
+    assert result.meta["sidecar"]["reason"] == "bad_sidecar"
+    assert result.meta["sidecar"]["detail"]
 
 
 def test_a_broken_conversation_leaves_the_caption() -> None:
-    said = read_sidecar(b'{"caption": "Kedi.", "conversations": []}', JSON)
-    assert said.updates == {"caption": "Kedi."}
-    assert said.meta["sidecar"]["reason"] == "bad_sidecar"
+    result = read_sidecar(b'{"caption": "Kedi.", "conversations": []}', JSON)
+    assert result.updates == {"caption": "Kedi."}
+    assert result.meta["sidecar"]["reason"] == "bad_sidecar"
 
 
 @given(st.binary(max_size=200), st.sampled_from([CaptionOptions(), STAMPS, JSON]))
 def test_never_raises(data: bytes, options: CaptionOptions) -> None:
-    said = read_sidecar(data, options)
-    assert ("sidecar" in said.meta) or isinstance(said.updates.get("caption", ""), str)
+    result = read_sidecar(data, options)
+    assert ("sidecar" in result.meta) or isinstance(result.updates.get("caption", ""), str)
 
 
 def test_encodings() -> None:

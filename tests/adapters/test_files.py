@@ -249,7 +249,7 @@ def test_a_root_that_went_is_no_reason_to_stop(tmp_path: Path, root: Path) -> No
 
 @pytest.fixture
 def nobody() -> Iterator[None]:
-    """Root may read everything, so the test of refusals runs as somebody else."""
+    """Root may read everything, so the test of missing rights runs as another user."""
     before = os.geteuid()
     if before == 0:
         os.seteuid(65534)

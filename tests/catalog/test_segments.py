@@ -136,7 +136,7 @@ def test_a_file_that_is_no_segment_is_named(tmp_path: Path) -> None:
 
 def test_a_segment_whose_tar_is_cut_is_refused(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
-    path = write_segment(workspace, 1, [(item_row(), b"picture")])
+    path = write_segment(workspace, 1, [(item_row(), b"image")])
     tar = path.with_suffix(".tar")
     assert inspect(workspace, path).tar_bytes == tar.stat().st_size
     with tar.open("r+b") as file:

@@ -1,4 +1,4 @@
-"""The registry of sources, and what `provenance.json` says of them."""
+"""The registry of sources, and their `provenance.json`."""
 
 from __future__ import annotations
 
@@ -61,16 +61,16 @@ def workspace(tmp_path: Path) -> Workspace:
 
 def test_provenance_says_what_was_declared_and_what_came_of_it(workspace: Workspace) -> None:
     write_provenance(workspace)
-    said = {
+    provenances = {
         name: json.loads((workspace.store / name / "provenance.json").read_text("utf-8"))
         for name in ("hub", "loose")
     }
-    assert said["hub"]["config"] == HOSTED.config
-    assert said["hub"]["license"] == "CC-BY-4.0"
-    assert said["hub"]["revisions"] == {"c1": 3, "c2": 1}
-    assert (said["hub"]["counts"]["pending"], said["hub"]["counts"]["rejected"]) == (4, 1)
-    assert said["loose"]["revisions"] == {}
-    assert said["loose"]["config"] == {"path": "çiçek"}
+    assert provenances["hub"]["config"] == HOSTED.config
+    assert provenances["hub"]["license"] == "CC-BY-4.0"
+    assert provenances["hub"]["revisions"] == {"c1": 3, "c2": 1}
+    assert (provenances["hub"]["counts"]["pending"], provenances["hub"]["counts"]["rejected"]) == (4, 1)
+    assert provenances["loose"]["revisions"] == {}
+    assert provenances["loose"]["config"] == {"path": "çiçek"}
 
 
 def test_the_registry_can_be_restored_from_provenance(workspace: Workspace, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Opening the catalog: what is wrong with the file is said, and told from its being in use."""
+"""Opening the catalog: damage is reported, and distinguished from a lock."""
 
 from __future__ import annotations
 
@@ -92,11 +92,11 @@ def test_an_interrupt_in_the_midst_of_a_query(workspace: Workspace) -> None:
         [sys.executable, "-c", INTERRUPTED, workspace.root], capture_output=True, text=True, timeout=60
     )
     assert done.stdout == "DuckDB: Query interrupted\n", done.stderr  # else `interruptible` is not needed
-    said = done.stderr.splitlines()[-1]
+    last = done.stderr.splitlines()[-1]
     if duckdb.__version__.startswith("1."):
-        assert said == f"KeyboardInterrupt: {int(signal.SIGALRM)}"
+        assert last == f"KeyboardInterrupt: {int(signal.SIGALRM)}"
     else:  # DuckDB 2 forgets which it was
-        assert said == "KeyboardInterrupt"
+        assert last == "KeyboardInterrupt"
 
 
 OPENED_AGAIN = """
@@ -123,7 +123,7 @@ except KeyboardInterrupt:
     with write_catalog(workspace) as connection:
         print(connection.execute("SELECT 'fine'").fetchall()[0][0])
 """
-# it has an end: DuckDB 2 may wait for the tasks of a query that it was told to drop
+# it has an end: DuckDB 2 may wait for the tasks of a query that was interrupted
 LONG = "SELECT md5(i || 'x') AS m FROM range(8000000) AS a(i)"
 
 

@@ -26,7 +26,7 @@ class Project:
         return self.config.parent / "work"
 
     def derlem(self, *arguments: str, code: int = 0) -> Result:
-        """Run a command; the test fails, with what it said, if it ends with another exit code."""
+        """Run a command; the test fails, with its messages, if it ends with another exit code."""
         result = CliRunner().invoke(main, ["-c", str(self.config), *arguments])
         assert result.exit_code == code, f"{result.stdout}\n{result.stderr}\n{result.exception!r}"
         return result
@@ -37,7 +37,7 @@ class Project:
         return found
 
     def payload(self, item: dict[str, Any]) -> bytes:
-        """The picture of a row of `items`, out of its segment."""
+        """The image of a row of `items`, out of its segment."""
         tar = (self.work / "store" / f"{item['segment']}.tar").read_bytes()
         return tar[item["offset"] : item["offset"] + item["length"]]
 

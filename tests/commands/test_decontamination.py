@@ -1,4 +1,4 @@
-"""Evaluation pictures stay out of a corpus, whichever way they are named."""
+"""Evaluation images stay out of a corpus, whichever way they are named."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def clipart(demo: Path) -> list[dict[str, Any]]:
     return [{"name": "clipart", "adapter": "files", "path": folder, "license": "CC-PDDC"}]
 
 
-def pictures(demo: Path) -> list[Path]:
+def images(demo: Path) -> list[Path]:
     return sorted((demo / "clipart").rglob("*.png"))
 
 
@@ -42,7 +42,7 @@ def everything(**more: Any) -> dict[str, Any]:
 
 
 def test_a_folder_of_evaluation_pictures(project: MakeProject, demo: Path, tmp_path: Path) -> None:
-    first, second, *_ = pictures(demo)
+    first, second, *_ = images(demo)
     evaluation = tmp_path / "evaluation" / "deep"
     evaluation.mkdir(parents=True)
     shutil.copy(first, evaluation / "copy.png")
@@ -50,7 +50,7 @@ def test_a_folder_of_evaluation_pictures(project: MakeProject, demo: Path, tmp_p
         flat = Image.new("RGB", image.size, "white")
         flat.paste(image.convert("RGBA"), mask=image.convert("RGBA"))
         flat.save(evaluation / "again.jpg", quality=60)
-    (evaluation / "notes.txt").write_text("not a picture")
+    (evaluation / "notes.txt").write_text("not an image")
     folder = {"folder": str(evaluation.parent), "distance": 4}
 
     plain = project(clipart(demo), "plain", sample=everything())
@@ -72,13 +72,13 @@ def test_a_dataset_of_evaluation_pictures(
     monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
     import datasets
 
-    chosen = pictures(demo)[3]
-    features = datasets.Features({"picture": datasets.Image()})
-    rows = datasets.Dataset.from_dict({"picture": [{"bytes": chosen.read_bytes(), "path": None}]}, features)
+    chosen = images(demo)[3]
+    features = datasets.Features({"photo": datasets.Image()})
+    rows = datasets.Dataset.from_dict({"photo": [{"bytes": chosen.read_bytes(), "path": None}]}, features)
     folder = tmp_path / "benchmark" / "data"
     folder.mkdir(parents=True)
     rows.to_parquet(str(folder / "test-00000-of-00001.parquet"))
-    named = {"dataset": str(folder.parent), "split": "test", "column": "picture", "distance": None}
+    named = {"dataset": str(folder.parent), "split": "test", "column": "photo", "distance": None}
     mine = project(clipart(demo), sample=everything(exclude=[named]))
     mine.derlem("run")
     assert chosen.name in left_out(mine)
@@ -90,10 +90,10 @@ def test_an_evaluation_set_that_cannot_be_read_is_an_error(
 ) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
-    (empty / "readme.txt").write_text("the pictures are elsewhere")
+    (empty / "readme.txt").write_text("the images are elsewhere")
     mine = project(clipart(demo), sample=everything(exclude=[str(empty)]))
-    said = mine.derlem("run", code=2).stderr
-    assert "no image" in said and str(empty) in said
-    (empty / "broken.png").write_bytes(io.BytesIO(pictures(demo)[0].read_bytes()).read(200))
+    messages = mine.derlem("run", code=2).stderr
+    assert "no image" in messages and str(empty) in messages
+    (empty / "broken.png").write_bytes(io.BytesIO(images(demo)[0].read_bytes()).read(200))
     assert "no image" in mine.derlem("sample", code=2).stderr
     assert mine.rows("FROM manifests") == []

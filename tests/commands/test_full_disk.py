@@ -28,22 +28,22 @@ def derlem_in_little_room(project: Any, *arguments: str) -> subprocess.Completed
 
 @pytest.fixture
 def noise(tmp_path: Path) -> dict[str, str]:
-    """A source of pictures that no compression makes small."""
-    pictures = tmp_path / "pictures"
-    pictures.mkdir()
+    """A source of images that no compression makes small."""
+    images = tmp_path / "images"
+    images.mkdir()
     random_bytes = random.Random(1).randbytes
     for number in range(40):
         image = Image.frombytes("RGB", (512, 512), random_bytes(512 * 512 * 3))
-        image.save(pictures / f"{number}.png", compress_level=0)
-    return {"name": "noise", "adapter": "files", "path": str(pictures), "license": "CC0-1.0"}
+        image.save(images / f"{number}.png", compress_level=0)
+    return {"name": "noise", "adapter": "files", "path": str(images), "license": "CC0-1.0"}
 
 
 def the_only_error(done: subprocess.CompletedProcess[str]) -> str:
     assert done.returncode == 1, done.stderr
     progress = ("discover ", "ingest: ", "build ")
-    told = [line for line in done.stderr.splitlines() if not line.startswith(progress)]
-    assert len(told) == 1, done.stderr
-    return told[0]
+    lines = [line for line in done.stderr.splitlines() if not line.startswith(progress)]
+    assert len(lines) == 1, done.stderr
+    return lines[0]
 
 
 def test_ingest(project: Callable[..., Any], noise: dict[str, str]) -> None:
@@ -79,6 +79,6 @@ def test_build(project: Callable[..., Any], noise: dict[str, str], form: str) ->
 )
 def test_where_no_workspace_can_be(project: Callable[..., Any], demo: Path, place: str) -> None:
     source = {"name": "demo", "adapter": "files", "path": str(demo), "license": "CC0-1.0"}
-    said = project([source]).derlem("--set", f"workspace={place}", "run", code=1).stderr
-    assert said.startswith(f"Error: cannot write in {place}: ")
-    assert len(said.splitlines()) == 1
+    messages = project([source]).derlem("--set", f"workspace={place}", "run", code=1).stderr
+    assert messages.startswith(f"Error: cannot write in {place}: ")
+    assert len(messages.splitlines()) == 1

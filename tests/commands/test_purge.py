@@ -104,8 +104,8 @@ def test_earlier_withdrawals_and_documents(mine: Any) -> None:
     mine.derlem("withdraw", "--source", "papers")
     assert all(workspace.cached(row["original_sha256"]).exists() for row in documents)
     before = intact(mine)
-    said = mine.derlem("withdraw", "--purge").stderr
-    assert f"papers: {pages + len(documents)} items purged" in said
+    messages = mine.derlem("withdraw", "--purge").stderr
+    assert f"papers: {pages + len(documents)} items purged" in messages
     assert not any(workspace.cached(row["original_sha256"]).exists() for row in documents)
     assert intact(mine) == before
     for path in (mine.work / "store" / "papers").glob("*.tar"):

@@ -48,5 +48,5 @@ def test_a_store_that_lost_a_tar_is_named_once(project: Callable[..., Any], demo
     mine.derlem("sample")
     for tar in mine.work.glob("store/art/*.tar"):
         tar.unlink()
-    said = mine.derlem("build", code=1).stderr
-    assert said.count("is gone, with bytes that the catalog places there") == 1
+    messages = mine.derlem("build", code=1).stderr
+    assert messages.count("is gone, with bytes that the catalog places there") == 1

@@ -15,12 +15,12 @@ from derlem.catalog.maintenance import TABLES
 COUNT = 200
 CHANGED = {"/ok/17": 1001, "/ok/101": 1002}
 """One of a hundred."""
-MANNERS = {"per_host": {"concurrency": 8, "requests_per_second": 100_000, "burst": 1000}}
+LIMITS = {"per_host": {"concurrency": 8, "requests_per_second": 100_000, "burst": 1000}}
 
 
 @pytest.fixture
 def mine(project: Callable[..., Any], server: Any, demo: Path, tmp_path: Path) -> Any:
-    """Pictures of two hosts, and some of a folder."""
+    """Images of two hosts, and some of a folder."""
     urls = [f"http://127.0.0.{1 + n % 2}:{server.port}/ok/{n}" for n in range(COUNT)]
     (tmp_path / "urls.txt").write_text("".join(f"{url}\n" for url in urls))
     common = {"license": "CC0-1.0"}
@@ -29,7 +29,7 @@ def mine(project: Callable[..., Any], server: Any, demo: Path, tmp_path: Path) -
             {"name": "web", "adapter": "urls", "path": str(tmp_path / "urls.txt"), **common},
             {"name": "art", "adapter": "files", "path": str(demo / "clipart"), **common},
         ],
-        fetch={"allow_private": ["127.0.0.0/8"], **MANNERS},
+        fetch={"allow_private": ["127.0.0.0/8"], **LIMITS},
         ingest={"workers": 2},
         sample={"name": "s", "seed": 1, "target": 10_000, "allow_shortfall": True},
         corpus={"shard_size": "100KB"},
@@ -50,16 +50,16 @@ def test_only_what_changed_is_transferred_and_takes_its_place(
     assert {item["status"] for item in before.values()} == {"ready"}
 
     mine.derlem("run")
-    said = mine.derlem("run", "--refresh").stderr
+    messages = mine.derlem("run", "--refresh").stderr
     assert server.body_bytes() == sent
-    assert f"refresh: 0 new, {COUNT} unchanged\n" in said
+    assert f"refresh: 0 new, {COUNT} unchanged\n" in messages
     assert items(mine) == before
 
     server.versions |= CHANGED
     mine.derlem("run")
-    assert server.body_bytes() == sent  # nobody asked
-    said = mine.derlem("run", "--refresh").stderr
-    assert f"refresh: {len(CHANGED)} new, {COUNT - len(CHANGED)} unchanged\n" in said
+    assert server.body_bytes() == sent  # no request was made
+    messages = mine.derlem("run", "--refresh").stderr
+    assert f"refresh: {len(CHANGED)} new, {COUNT - len(CHANGED)} unchanged\n" in messages
     fresh = {path: misbehaving.jpeg(number) for path, number in CHANGED.items()}
     assert server.body_bytes() - sent == sum(map(len, fresh.values()))
     after = items(mine)
@@ -84,14 +84,14 @@ def test_whatever_else_comes_an_item_keeps_its_picture(mine: Any, server: Any) -
     server.files[host, "/ok/2"] = (200, {"Content-Type": "text/html"}, b"<html>moved</html>")
     server.files[host, "/ok/4"] = (200, {}, mine.payload(before["/ok/6"])[:-300])
     server.files[host, "/ok/8"] = (503, {}, b"")
-    said = mine.derlem("--set", "fetch.backoff=0.01", "refresh", "web").stderr
+    messages = mine.derlem("--set", "fetch.backoff=0.01", "refresh", "web").stderr
     assert items(mine) == before
-    assert "0 new, 196 unchanged; kept, " in said
-    assert sum(int(part.split()[0]) for part in said.partition("kept, ")[2].split(", ")) == 4
+    assert "0 new, 196 unchanged; kept, " in messages
+    assert sum(int(part.split()[0]) for part in messages.partition("kept, ")[2].split(", ")) == 4
 
 
 def test_what_publishers_say_by_now_is_noted(mine: Any, server: Any) -> None:
-    server.versions["/ok/17"] = 1000  # a picture that no other item has
+    server.versions["/ok/17"] = 1000  # an image that no other item has
     mine.derlem("run")
     before = items(mine)["/ok/17"]
     answer = {"X-Robots-Tag": "noai", "Content-Type": "image/jpeg"}
@@ -110,7 +110,7 @@ def test_what_publishers_say_by_now_is_noted(mine: Any, server: Any) -> None:
 
 
 def test_a_takedown_takes_both_pictures(mine: Any, server: Any) -> None:
-    server.versions["/ok/17"] = 1000  # a picture that no other item has
+    server.versions["/ok/17"] = 1000  # an image that no other item has
     mine.derlem("run")
     before = items(mine)["/ok/17"]
     old = mine.payload(before)

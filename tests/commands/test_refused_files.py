@@ -14,10 +14,10 @@ def test_a_folder_where_a_file_should_be(project: Callable[..., Any], demo: Path
     current = made.work / "state" / "current.json"
     current.unlink()
     current.mkdir()
-    said = made.derlem("run", code=1).stderr.splitlines()
-    assert said == [f"Error: {current}: Is a directory"]
-    said = made.derlem("-v", "run", code=1).stderr
-    assert "Traceback" in said
+    messages = made.derlem("run", code=1).stderr.splitlines()
+    assert messages == [f"Error: {current}: Is a directory"]
+    messages = made.derlem("-v", "run", code=1).stderr
+    assert "Traceback" in messages
     assert "Traceback" in (made.work / "logs" / "pipeline.log").read_text()
     current.rmdir()
     made.derlem("run")

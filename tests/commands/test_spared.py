@@ -63,7 +63,7 @@ if __name__ == "__main__":
 
 
 def test_filling_the_catalog_begins_at_once(demo: Path, tmp_path: Path) -> None:
-    """DuckDB imports pyarrow.dataset for the first Arrow table that it reads; nobody looks at a bar here."""
+    """DuckDB imports pyarrow.dataset for its first Arrow table; no terminal shows a bar here."""
     config, program = tmp_path / "derlem.yaml", tmp_path / "program.py"
     source = {"name": "s", "adapter": "files", "path": str(demo / "clipart"), "license": "CC-PDDC"}
     config.write_text(yaml.safe_dump({"workspace": "work", "sources": [source]}))
@@ -98,9 +98,9 @@ print("heavy:", [name for name in heavy if name in sys.modules])
 
 def test_asking_the_catalog_needs_no_decoders_and_no_workers(tmp_path: Path) -> None:
     config = tmp_path / "derlem.yaml"
-    (tmp_path / "pictures").mkdir()
-    (tmp_path / "pictures" / "a.jpg").write_bytes(b"")
-    source = {"name": "s", "adapter": "files", "path": "pictures", "license": "CC0-1.0"}
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a.jpg").write_bytes(b"")
+    source = {"name": "s", "adapter": "files", "path": "images", "license": "CC0-1.0"}
     config.write_text(yaml.safe_dump({"workspace": "work", "sources": [source]}))
     listed = [sys.executable, "-m", "derlem", "-c", str(config), "discover"]
     subprocess.run(listed, check=True, capture_output=True, timeout=120)

@@ -1,4 +1,4 @@
-"""From declared sources to an audited corpus, on real pictures, through the commands."""
+"""From declared sources to an audited corpus, on real images, through the commands."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ def stamps_source(stamps: Path) -> dict[str, Any]:
 
 
 def turkish_captions(stamps: Path) -> dict[str, str]:
-    """By picture: what its sidecar says after `tr.utf8=`, in NFC."""
+    """By image: the sidecar's text after `tr.utf8=`, in NFC."""
     found = {}
     for sidecar in stamps.rglob("*.txt"):
         for line in sidecar.read_text("utf-8").splitlines():
             if line.startswith("tr.utf8="):
-                picture = sidecar.with_suffix(".png").relative_to(stamps).as_posix()
-                found[picture] = unicodedata.normalize("NFC", line.removeprefix("tr.utf8="))
+                image = sidecar.with_suffix(".png").relative_to(stamps).as_posix()
+                found[image] = unicodedata.normalize("NFC", line.removeprefix("tr.utf8="))
     return found
 
 
@@ -93,11 +93,11 @@ def test_stamps_to_a_corpus_that_loads(
     assert len(loaded) == len(selected)
     for row, expected in zip(loaded, selected, strict=True):
         record = row["json"] if form == "webdataset" else row
-        picture = row["jpg"] if form == "webdataset" else row["image"]
+        image = row["jpg"] if form == "webdataset" else row["image"]
         assert record["category"] == expected["category"].split("/")
         assert record["caption"] == (expected["caption"] or "")
-        assert picture.size == (record["width"], record["height"])
-        picture.load()
+        assert image.size == (record["width"], record["height"])
+        image.load()
     if form == "webdataset":
         import webdataset
 
@@ -111,16 +111,16 @@ def test_stamps_to_a_corpus_that_loads(
 
 
 def test_the_same_pictures_in_five_packagings(project: MakeProject, stamps: Path, tmp_path: Path) -> None:
-    pictures = sorted(path for path in stamps.rglob("*") if path.is_file())
+    images = sorted(path for path in stamps.rglob("*") if path.is_file())
     with zipfile.ZipFile(tmp_path / "stamps.zip", "w", zipfile.ZIP_DEFLATED) as packed:
-        for path in pictures:
+        for path in images:
             packed.write(path, path.relative_to(stamps))
     for name, mode in (("stamps.tar", "w"), ("stamps.tar.gz", "w:gz")):
         with tarfile.open(tmp_path / name, mode) as packed_tar:  # type: ignore[call-overload]
-            for path in pictures:
+            for path in images:
                 packed_tar.add(path, path.relative_to(stamps))
     with tarfile.open(tmp_path / "webdataset-000000.tar", "w") as shard:
-        for number, path in enumerate(path for path in pictures if path.suffix == ".png"):
+        for number, path in enumerate(path for path in images if path.suffix == ".png"):
             for suffix in (".png", ".txt"):
                 part = path.with_suffix(suffix)
                 if part.exists():
@@ -179,9 +179,9 @@ def test_the_deduplication_index_follows_changes(
     project: MakeProject, demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A rebuilt catalog has no index, and gives the same draw."""
-    pictures = tmp_path / "pictures"
-    shutil.copytree(demo / "clipart", pictures)
-    source = {**demo_sources(demo)[0], "path": str(pictures)}
+    images = tmp_path / "images"
+    shutil.copytree(demo / "clipart", images)
+    source = {**demo_sources(demo)[0], "path": str(images)}
     mine = project([source], sample={**SAMPLE, "target": 10_000, "allow_shortfall": True})
 
     def drawn() -> set[str]:
@@ -199,10 +199,10 @@ def test_the_deduplication_index_follows_changes(
     mine.derlem("discover")
     mine.derlem("ingest")
     before = draw()
-    one = next(pictures.rglob("*.png"))
+    one = next(images.rglob("*.png"))
     other = one.with_name("copy.png")
     shutil.copy(one, other)
-    both = {str(path.relative_to(pictures)) for path in (one, other)}
+    both = {str(path.relative_to(images)) for path in (one, other)}
     mine.derlem("discover")
     monkeypatch.setattr("derlem.execution.DEDUP_INDEX_AFTER", 1)
     mine.derlem("ingest")
@@ -248,7 +248,7 @@ def test_running_again_changes_nothing(project: MakeProject, demo: Path) -> None
 def test_new_files_and_a_new_category_template_are_taken_up(
     project: MakeProject, demo: Path, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "pictures"
+    folder = tmp_path / "images"
     shutil.copytree(demo / "clipart" / "food", folder)
     source = {
         "name": "food",
@@ -271,7 +271,7 @@ def test_new_files_and_a_new_category_template_are_taken_up(
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"pth": "x"}, "did you mean 'path'?"),
         ({"path": "nowhere"}, "nowhere"),
@@ -282,7 +282,7 @@ def test_new_files_and_a_new_category_template_are_taken_up(
     ],
 )
 def test_a_wrong_declaration_is_one_error_and_nothing_is_written(
-    project: MakeProject, demo: Path, change: dict[str, str], told: str
+    project: MakeProject, demo: Path, change: dict[str, str], message: str
 ) -> None:
     good, _ = demo_sources(demo)
     bad = {**good, "name": "second", **change}
@@ -291,7 +291,7 @@ def test_a_wrong_declaration_is_one_error_and_nothing_is_written(
     mine = project([good, bad])
     (mine.config.parent.parent / "empty").mkdir()
     result = mine.derlem("run", code=2)
-    assert told in result.stderr and len(result.stderr.strip().splitlines()) == 1
+    assert message in result.stderr and len(result.stderr.strip().splitlines()) == 1
     assert not mine.work.exists()
 
 
@@ -408,7 +408,7 @@ def test_withdrawn_items_leave_catalog_manifest_and_shards(project: MakeProject,
 def test_takedown_from_a_corpus_whose_sample_was_drawn_anew(
     project: MakeProject, demo: Path, form: str
 ) -> None:
-    """Its shards hold an earlier draw, of which no manifest tells any more."""
+    """Its shards hold an earlier draw, which no manifest contains any more."""
     mine = project(demo_sources(demo), sample={**SAMPLE, "target": 60}, corpus={"format": form})
     mine.derlem("run")
     name = SAMPLE["name"]
@@ -416,8 +416,8 @@ def test_takedown_from_a_corpus_whose_sample_was_drawn_anew(
     mine.derlem("--set", f"sample.seed={SAMPLE['seed'] + 1}", "sample")
     drawn = {row["item_id"] for row in mine.rows(f"FROM manifest WHERE corpus = '{name}'")}
     gone = min(earlier - drawn)
-    said = mine.derlem("withdraw", "--key", gone).stderr
-    assert "drawn again since it was built" in said
+    messages = mine.derlem("withdraw", "--key", gone).stderr
+    assert "drawn again since it was built" in messages
     held = {row["item_id"] for row in mine.rows(f"FROM manifest WHERE corpus = '{name}'")}
     assert held == drawn
     mine.derlem("audit")

@@ -1,4 +1,4 @@
-"""A disk that takes no more is told from every other error, whoever reports it."""
+"""A full disk is distinguished from every other error, whichever library reports it."""
 
 from __future__ import annotations
 

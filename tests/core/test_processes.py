@@ -48,7 +48,7 @@ list(map_in_workers(wait, [sys.argv[1]] * 2, 2))  # no guard: workers do not imp
 
 
 def gone(pid: int) -> bool:
-    """Whether the process has ended; a zombie that nobody waits for has."""
+    """Whether the process has ended; a zombie without a waiting parent has."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except FileNotFoundError:

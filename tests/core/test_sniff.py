@@ -1,4 +1,4 @@
-"""Media types are told from bytes alone."""
+"""Media types are recognized from bytes alone."""
 
 import bz2
 import gzip

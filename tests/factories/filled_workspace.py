@@ -66,7 +66,7 @@ class FilledWorkspace:
                 "source": source,
                 "uri": uri,
                 "ordinal": number * 1000 + index,
-                "category": "pictures",
+                "category": "images",
                 "media_type": media_type,
                 "sha256": hashlib.sha256(data).hexdigest(),
                 "original_sha256": hashlib.sha256(uri.encode()).hexdigest(),

@@ -186,7 +186,7 @@ class _Allocation:
             for child in children:
                 given[child] = self.floor[child]
             for _ in range(given[node] - sum(given[child] for child in children)):
-                winner = min(
+                best = min(
                     (child for child in children if given[child] < self.cap[child]),
                     key=lambda child: (
                         (0, Fraction(2 * given[child] + 1) / weights[node][child])
@@ -194,7 +194,7 @@ class _Allocation:
                         else (1, 0)
                     ),
                 )  # min takes the first of equals, and children are in the order of ties
-                given[winner] += 1
+                given[best] += 1
             pending += [child for child in children if not child[1]]
         return given
 

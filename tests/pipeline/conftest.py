@@ -11,7 +11,7 @@ import pytest
 from derlem.core.workspace import Workspace
 
 FAULTY = '''
-"""An adapter whose items do what their uri says; decoding faults are injected into this process."""
+"""An adapter whose items do what their uri names; decoding faults are injected into this process."""
 import io, os, signal, time
 from PIL import Image
 from derlem.adapters.base import Adapter, SourceOptions, Partitioning
@@ -22,7 +22,7 @@ from derlem.media import convert
 class Options(SourceOptions):
     acts: list[str]
 
-def picture(n):
+def image(n):
     out = io.BytesIO()
     Image.new("RGB", (16, 16), (n % 256, n // 256 % 256, 7)).save(out, "PNG")
     return out.getvalue()
@@ -52,7 +52,7 @@ def act(name):
         bytearray(1 << 44)
     if name == "raise":
         raise RuntimeError("a bug in an adapter")
-    if name == "end" and once(".ended"):  # whoever sends the signal does not know the item
+    if name == "end" and once(".ended"):  # the sender of the signal does not know the item
         os.kill(os.getpid(), signal.SIGTERM)
 
 inner = convert.normalize
@@ -80,7 +80,7 @@ class FaultyAdapter(Adapter[Options]):
             elif name == "drop":
                 pass
             else:
-                yield item.item_id, Payload(picture(int(n)), {"caption": "\\ne\\u0301\\r\\n"}, {"seen": n})
+                yield item.item_id, Payload(image(int(n)), {"caption": "\\ne\\u0301\\r\\n"}, {"seen": n})
 '''
 
 

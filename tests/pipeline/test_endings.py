@@ -1,4 +1,4 @@
-"""A run that is told to end says how it ended; of one that could not, the next command says it."""
+"""A run ended by a signal records how it ended; for a killed run, the next command does."""
 
 from __future__ import annotations
 
@@ -68,16 +68,16 @@ def test_a_run_that_is_told_to_end(
     process = derlem(config, "run")
     wait_until(lambda: ingesting(workspace))
     process.send_signal(number)
-    _, said = process.communicate(timeout=60)
+    _, messages = process.communicate(timeout=60)
     if state == "killed":
         assert process.returncode == -number
     else:
-        assert process.returncode == 128 + number, said
-        assert said.splitlines()[-1].startswith("Interrupted. Nothing that was committed is lost")
-        assert "Traceback" not in said
+        assert process.returncode == 128 + number, messages
+        assert messages.splitlines()[-1].startswith("Interrupted. Nothing that was committed is lost")
+        assert "Traceback" not in messages
     status = derlem(config, "status")
-    _, said = status.communicate(timeout=60)
-    assert f"derlem -c {config} run): {state}" in said
+    _, messages = status.communicate(timeout=60)
+    assert f"derlem -c {config} run): {state}" in messages
 
 
 def test_an_interrupt_inside_exec_ends_with_the_same_exit_code(
@@ -88,9 +88,9 @@ def test_an_interrupt_inside_exec_ends_with_the_same_exit_code(
     source = {"name": "s", "adapter": faulty, "license": "MIT", "acts": ["list_interrupted"]}
     config.write_text(yaml.safe_dump({"workspace": str(workspace.root), "sources": [source]}))
     process = derlem(config, "discover")
-    _, said = process.communicate(timeout=60)
-    assert said.splitlines()[-1].startswith("Interrupted. Nothing that was committed is lost")
-    assert process.returncode == 128 + signal.SIGHUP, said
+    _, messages = process.communicate(timeout=60)
+    assert messages.splitlines()[-1].startswith("Interrupted. Nothing that was committed is lost")
+    assert process.returncode == 128 + signal.SIGHUP, messages
 
 
 def test_what_was_done_before_an_interrupt_is_kept(workspace: Workspace, faulty: str, tmp_path: Path) -> None:
@@ -106,8 +106,8 @@ def test_what_was_done_before_an_interrupt_is_kept(workspace: Workspace, faulty:
     begun = Path(plugin.origin + ".slow")
     wait_until(lambda: begun.exists() and begun.stat().st_size >= 10)
     process.terminate()
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 128 + signal.SIGTERM, said
+    _, messages = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM, messages
     with read_catalog(workspace) as connection:
         found = dict(connection.execute("SELECT status, count(*) FROM items GROUP BY status").fetchall())
     assert 8 <= found["ready"] < 600  # two of the ten may have been under way

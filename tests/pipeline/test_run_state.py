@@ -1,4 +1,4 @@
-"""What a run says of itself agrees everywhere, at whichever moment it was killed."""
+"""The records of a run agree, at whichever moment it was killed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def one_run(workspace: Workspace) -> str:
         return work.run
 
 
-def said(workspace: Workspace, run: str) -> str:
+def recorded(workspace: Workspace, run: str) -> str:
     state: str = json.loads((workspace.state / f"{run}.json").read_text())["state"]
     return state
 
@@ -37,7 +37,7 @@ def test_killed_while_it_ran(workspace: Workspace) -> None:
         path.write_text(json.dumps({**json.loads(path.read_text()), "state": "running"}))
     second = one_run(workspace)
     assert states(workspace) == {first: "interrupted", second: "done"}
-    assert said(workspace, first) == "interrupted"
+    assert recorded(workspace, first) == "interrupted"
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_killed_between_its_word_to_the_file_and_to_the_catalog(workspace: Works
         connection.execute(lag)
     second = one_run(workspace)
     assert states(workspace) == {first: "done", second: "done"}
-    assert said(workspace, first) == "done"
+    assert recorded(workspace, first) == "done"
 
 
 DAMAGE = [b"", b"\xff\xfe", b"{}", b"[1]", b'{"run": null, "state": 5}']
@@ -57,14 +57,14 @@ DAMAGE = [b"", b"\xff\xfe", b"{}", b"[1]", b'{"run": null, "state": 5}']
 
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_damaged_state_stops_no_run(workspace: Workspace, damage: bytes) -> None:
-    """The run's own file says the same; the catalog is told by that, even of a run that was killed."""
+    """The run's own file records the same state; the catalog takes it from there, even after a kill."""
     first = one_run(workspace)
     own = workspace.state / f"{first}.json"
     own.write_text(json.dumps({**json.loads(own.read_text()), "state": "running", "finished_at": None}))
     (workspace.state / "current.json").write_bytes(damage)
     second = one_run(workspace)
     assert states(workspace) == {first: "interrupted", second: "done"}
-    assert said(workspace, first) == "interrupted"
+    assert recorded(workspace, first) == "interrupted"
 
 
 @pytest.mark.parametrize("damage", DAMAGE)

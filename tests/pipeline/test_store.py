@@ -26,13 +26,13 @@ def opened(workspace: Workspace) -> SegmentStore:
 
 
 def add(store: SegmentStore, uri: str) -> None:
-    """A segment with one item, and the tar of its pictures."""
+    """A segment with one item, and the tar of its images."""
     item = Item(source="s", uri=uri)
     announce(item, ordinal=0, license="CC0-1.0", run="r", at=datetime(2026, 1, 2))
     store.write_rows("s", "discover", "r", to_table([item], row_schema()))
     store.commit()
     number = max(path.stem for path in (store.workspace.store / "s").glob("*.parquet"))
-    (store.workspace.store / "s" / f"{number}.tar").write_bytes(b"pictures")
+    (store.workspace.store / "s" / f"{number}.tar").write_bytes(b"images")
 
 
 def files(workspace: Workspace) -> list[str]:

@@ -31,7 +31,7 @@ def test_the_notebook() -> None:
 
 
 def test_the_readmes_example(demo: Path, tmp_path: Path) -> None:
-    """As the README says before it: a folder `photos`, and the configuration that it shows."""
+    """As in the README: a folder `photos`, and the configuration that it shows."""
     text = (ROOT / "README.md").read_text("utf-8")
     shutil.copytree(demo / "clipart", tmp_path / "photos")
     [configuration] = re.findall(r"^```yaml\n(workspace:.*?)^```", text, re.DOTALL | re.MULTILINE)

@@ -15,7 +15,7 @@ from replica import Answer, Replica, small_pdf
 
 
 class InternetArchiveReplica(Replica):
-    """130 items in the collection `gazete`; `claimed` is how many results the search says there are."""
+    """130 items in the collection `gazete`; `claimed` is the number of results that the search reports."""
 
     def __init__(self, items: int = 130, claimed: int | None = None) -> None:
         self.identifiers = [f"gazete_{number:04d}" for number in range(items)]
@@ -70,7 +70,7 @@ class InternetArchiveReplica(Replica):
 
     def _item(self, identifier: str) -> dict[str, Any]:
         number = int(identifier.rpartition("_")[2])
-        said: dict[str, Any] = {
+        metadata: dict[str, Any] = {
             "identifier": identifier,
             "mediatype": "texts",
             "collection": ["gazete", "newspapers"],
@@ -81,8 +81,8 @@ class InternetArchiveReplica(Replica):
             "volume": "19",
         }
         if number == 1:
-            return {"created": 1, "is_dark": True, "metadata": said}
-        said |= (
+            return {"created": 1, "is_dark": True, "metadata": metadata}
+        metadata |= (
             {"licenseurl": "http://creativecommons.org/publicdomain/mark/1.0/"}
             if number
             else {"rights": "<i>Free</i>"}
@@ -109,7 +109,7 @@ class InternetArchiveReplica(Replica):
             "dir": f"/0/items/{identifier}",
             "files": files[:2] if number == 2 else files,
             "files_count": len(files),
-            "metadata": said,
+            "metadata": metadata,
             "server": "ia600503.us.archive.org",
         }
 

@@ -1,7 +1,7 @@
 """An HTTP server that misbehaves on purpose, and measures what its clients do.
 
 It speaks HTTP/1.1 byte by byte, so that it can break it. It listens on several loopback addresses, each
-of which is a host of its own. The first step of a path says what happens; what follows makes URLs differ:
+of which is a host of its own. The first step of a path selects what happens; what follows makes URLs differ:
 
     /ok/7.jpg                 a JPEG, with ETag, Last-Modified and ranges
     /bare/7.jpg               the same without validators, chunked
@@ -20,7 +20,7 @@ of which is a host of its own. The first step of a path says what happens; what 
     /truncated                a JPEG that was cut off long ago, correctly announced
     /html                     a web page, called image/jpeg
     /empty                    nothing, with status 200
-    /huge                     a body without an end; /announced: one of 10 GB, so it says
+    /huge                     a body without an end; /announced: one that announces 10 GB
     /bomb                     256 MB of zeros, gzip-coded
     /loop                     a redirect to itself; /bounce/3: three redirects and a JPEG
     /to/<quoted URL>          a redirect there

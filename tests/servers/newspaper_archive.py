@@ -29,7 +29,7 @@ class Issue:
 
 @dataclass(frozen=True)
 class Title:
-    """A newspaper: its pages are in `encoding`, which they do not say."""
+    """A newspaper: its pages are in `encoding`, which they do not declare."""
 
     name: str
     slug: str

@@ -16,7 +16,7 @@ from types import TracebackType
 
 @dataclass
 class Answer:
-    """What the server says. `cut` sends only so many bytes of the body and closes the connection."""
+    """A response. `cut` sends only so many bytes of the body and closes the connection."""
 
     body: bytes = b""
     kind: str = "text/html"
@@ -144,7 +144,7 @@ def tagged(body: bytes, kind: str = "text/html") -> Answer:
 
 
 def small_pdf(text: str) -> bytes:
-    """A whole PDF of one small page that says `text`."""
+    """A whole PDF of one small page that shows `text`."""
     content = f"BT /F1 12 Tf 20 40 Td ({text}) Tj ET".encode("ascii")
     objects = [
         b"<< /Type /Catalog /Pages 2 0 R >>",

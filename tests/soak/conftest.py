@@ -31,12 +31,12 @@ def many_items(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     else:
         stamps = make_stamps(tmp_path_factory.mktemp("stamps"), 800)
         clipart = request.getfixturevalue("clipart")
-    pictures = sorted(path for path in stamps.rglob("*") if path.is_file())
+    images = sorted(path for path in stamps.rglob("*") if path.is_file())
     with zipfile.ZipFile(folder / "stamps.zip", "w") as packed:
-        for path in pictures:
+        for path in images:
             packed.write(path, path.relative_to(stamps))
     with tarfile.open(folder / "stamps.tar.gz", "w:gz", compresslevel=1) as packed_tar:
-        for path in pictures:
+        for path in images:
             packed_tar.add(path, path.relative_to(stamps))
     with tarfile.open(folder / "clipart.tar", "w") as packed_tar:
         packed_tar.add(clipart, "clipart")

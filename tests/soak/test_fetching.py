@@ -1,4 +1,4 @@
-"""Fetching from a server that misbehaves, with kills: counts, classes, and manners as the server saw them."""
+"""Fetching from a server that misbehaves, with kills: counts, classes, and rates as the server saw them."""
 
 from __future__ import annotations
 

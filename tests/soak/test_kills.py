@@ -32,7 +32,7 @@ def kill(process: Popen[str]) -> None:
 
 
 def files(workspace: Workspace) -> int:
-    """How many files a run has made so far, which tells how far it is."""
+    """How many files a run has made so far, which shows its progress."""
     return sum(len(names) for _, _, names in os.walk(workspace.root))
 
 

@@ -1,4 +1,4 @@
-"""Makes bombs in a folder and reads it as a source with 48 MiB of memory to spare; prints the outcomes."""
+"""Makes bombs in a folder and reads it as a source with 48 MiB of memory free; prints the outcomes."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ PACKERS: dict[str, Callable[[bytes], bytes]] = {
 
 
 def pack(path: Path, entries: list[Entry]) -> Path:
-    """Write a tar, compressed as its name says, or a zip."""
+    """Write a tar, compressed as its name indicates, or a zip."""
     if path.suffix == ".zip":
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as zipped:
             for name, content in entries:
@@ -432,7 +432,7 @@ def test_malformed_images_come_out_byte_for_byte(
 
 
 def test_bombs_stay_small(tmp_path: Path) -> None:
-    """With 48 MiB to spare, a hundred megabytes of zeros in every disguise is passed over or stopped."""
+    """With 48 MiB free, a hundred megabytes of zeros in every disguise is skipped or stopped."""
     done = subprocess.run(
         [sys.executable, str(Path(__file__).with_name("bombs.py")), str(tmp_path)],
         capture_output=True,
@@ -440,16 +440,16 @@ def test_bombs_stay_small(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    said = {tuple(line.split()[:3]): line.split()[3] for line in done.stdout.splitlines()}
+    outcomes = {tuple(line.split()[:3]): line.split()[3] for line in done.stdout.splitlines()}
     for ratio in ("200", "1000000000"):
         for form in ("gz", "bz2", "xz", "zst"):
-            assert said[ratio, f"bomb.tar.{form}", "good.png"] == "ok"
-            assert said[ratio, f"bomb.tar.{form}", "bomb.png"] == "too_many_bytes"
-            stopped = said.get((ratio, f"bomb.tar.{form}", "-"))
+            assert outcomes[ratio, f"bomb.tar.{form}", "good.png"] == "ok"
+            assert outcomes[ratio, f"bomb.tar.{form}", "bomb.png"] == "too_many_bytes"
+            stopped = outcomes.get((ratio, f"bomb.tar.{form}", "-"))
             assert stopped == ("archive_bomb" if ratio == "200" else None)
-            assert said[ratio, f"late.tar.{form}", "good.png"] == "ok"
-            assert said[ratio, f"late.tar.{form}", "-"] == "bad_archive"
-        assert said[ratio, "pax.tar", "good.png"] == "ok"
+            assert outcomes[ratio, f"late.tar.{form}", "good.png"] == "ok"
+            assert outcomes[ratio, f"late.tar.{form}", "-"] == "bad_archive"
+        assert outcomes[ratio, "pax.tar", "good.png"] == "ok"
         for name in ("bomb.zip", "small.zip", "large.zip"):
-            assert said[ratio, name, "good.png"] == "ok"
-            assert said[ratio, name, "bomb.png"] in ("archive_bomb", "too_many_bytes", "bad_member")
+            assert outcomes[ratio, name, "good.png"] == "ok"
+            assert outcomes[ratio, name, "bomb.png"] in ("archive_bomb", "too_many_bytes", "bad_member")

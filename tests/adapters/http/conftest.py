@@ -24,7 +24,7 @@ def workspace(tmp_path: Path) -> Workspace:
 
 @pytest.fixture
 def settings() -> dict[str, Any]:
-    """Quick manners for a server that does not mind; tests change what they are about."""
+    """Limits without pauses, for servers of tests; a test changes the limits that it is about."""
     return {
         "allow_private": ["127.0.0.0/8"],
         "per_host": {"concurrency": 8, "requests_per_second": 1000.0},
@@ -53,7 +53,7 @@ def fetch(workspace: Workspace, settings: dict[str, Any]) -> Fetch:
         items = {Item("web", url).item_id: url for url in urls}
         results: dict[str, Payload | Failure] = {}
         for item_id, result in fetcher.fetch(Item("web", url) for url in urls):
-            assert items[item_id] not in results, "settled twice"
+            assert items[item_id] not in results, "finished twice"
             results[items[item_id]] = result
         assert results.keys() == set(urls)
         return results

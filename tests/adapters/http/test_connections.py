@@ -1,4 +1,4 @@
-"""Connections carry one answer to each request, whatever their servers say besides."""
+"""Connections carry one answer to each request, whatever else their servers send."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from derlem.adapters.http.connections import Connections, Response
 from derlem.adapters.http.failures import DroppedError
 from derlem.adapters.http.urls import Target, read_url
 
-Said = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 Asking = Callable[[Connections, Target], Awaitable[Any]]
 
 
@@ -30,8 +30,8 @@ async def heard(reader: asyncio.StreamReader) -> bytes:
         return b""
 
 
-def talk(said: Said, asking: Asking) -> Any:
-    """Have `asking` talk to a server that handles each connection with `said`; returns its result."""
+def talk(handle: Handler, asking: Asking) -> Any:
+    """Have `asking` talk to a server that handles each connection with `handle`; returns its result."""
 
     async def both() -> Any:
         tasks = set()
@@ -40,7 +40,7 @@ def talk(said: Said, asking: Asking) -> Any:
             task = asyncio.current_task()
             assert task is not None
             tasks.add(task)
-            await said(reader, writer)
+            await handle(reader, writer)
             writer.close()
 
         server = await asyncio.start_server(handle, "127.0.0.1", 0)
@@ -68,7 +68,7 @@ async def whole(response: Response) -> bytes:
 def test_an_answer_that_nobody_asked_for_is_not_taken_for_the_next_one() -> None:
     connected = []
 
-    async def said(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connected.append(writer)
         while await heard(reader):
             writer.write(answer(b"wanted %d" % len(connected)))
@@ -82,14 +82,14 @@ def test_an_answer_that_nobody_asked_for_is_not_taken_for_the_next_one() -> None
             await asyncio.sleep(0.2)
         return bodies
 
-    assert talk(said, asking) == [b"wanted 1", b"wanted 2", b"wanted 3"]
+    assert talk(handle, asking) == [b"wanted 1", b"wanted 2", b"wanted 3"]
 
 
 def test_connections_are_used_again_unless_a_request_is_to_have_its_own() -> None:
     connected = []
     requests = []
 
-    async def said(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connected.append(writer)
         number = len(connected)
         while request := await heard(reader):
@@ -102,7 +102,7 @@ def test_connections_are_used_again_unless_a_request_is_to_have_its_own() -> Non
             for single in (False, False, True, False)
         ]
 
-    assert talk(said, asking) == [b"1", b"1", b"2", b"1"]
+    assert talk(handle, asking) == [b"1", b"1", b"2", b"1"]
     assert [b"\r\nConnection: close\r\n" in request for request in requests] == [False, False, True, False]
 
 
@@ -110,7 +110,7 @@ def test_connections_are_used_again_unless_a_request_is_to_have_its_own() -> Non
 def test_no_value_ends_its_header(value: str) -> None:
     requests = []
 
-    async def said(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         requests.append(await heard(reader))
         writer.write(answer(b""))
 
@@ -118,7 +118,7 @@ def test_no_value_ends_its_header(value: str) -> None:
         headers = {"If-None-Match": value, "If-Modified-Since": "b"}
         return await whole(await connections.get(target, headers))
 
-    talk(said, asking)
+    talk(handle, asking)
     (request,) = requests
     host = request.split(b"\r\n")[1]
     assert request == b"GET /a?b HTTP/1.1\r\n%b\r\nUser-Agent: test\r\nIf-Modified-Since: b\r\n\r\n" % host
@@ -128,7 +128,7 @@ def test_no_value_ends_its_header(value: str) -> None:
 def test_a_validator_goes_back_as_it_came() -> None:
     etags: list[bytes] = []
 
-    async def said(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while request := await heard(reader):
             etags.extend(line for line in request.split(b"\r\n") if line.startswith(b"If-None-Match"))
             writer.write(b'HTTP/1.1 200 OK\r\nETag: "\xe7\xff"\r\nContent-Length: 0\r\n\r\n')
@@ -138,12 +138,12 @@ def test_a_validator_goes_back_as_it_came() -> None:
         await whole(response)
         await whole(await connections.get(target, {"If-None-Match": response.headers["ETag"]}))
 
-    talk(said, asking)
+    talk(handle, asking)
     assert etags == [b'If-None-Match: "\xe7\xff"']
 
 
 def test_interim_answers_are_passed_over() -> None:
-    async def said(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await heard(reader)
         writer.write(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n")
         writer.write(answer(b"final"))
@@ -151,12 +151,12 @@ def test_interim_answers_are_passed_over() -> None:
     async def asking(connections: Connections, target: Target) -> bytes:
         return await whole(await connections.get(target, {}))
 
-    assert talk(said, asking) == b"final"
+    assert talk(handle, asking) == b"final"
 
 
 @pytest.mark.parametrize("before", [0, 1])
 def test_a_connection_that_ends_says_whether_it_had_served(before: int) -> None:
-    async def said(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for _ in range(before):
             await heard(reader)
             writer.write(answer(b""))
@@ -169,4 +169,4 @@ def test_a_connection_that_ends_says_whether_it_had_served(before: int) -> None:
             await connections.get(target, {})
         return caught.value.reused
 
-    assert talk(said, asking) is bool(before)
+    assert talk(handle, asking) is bool(before)

@@ -27,7 +27,7 @@ FAULTS = {
     "trickle-9/x": Reason.TIMEOUT,
     "slow-headers-9/x": Reason.TIMEOUT,
     "short/x": Reason.BODY_TRUNCATED,
-    "broken-chunks-1/x": Reason.TIMEOUT,  # aiohttp tells nobody of an error after the first chunk
+    "broken-chunks-1/x": Reason.TIMEOUT,  # aiohttp reports no error after the first chunk
     "half-chunks/x": Reason.BODY_TRUNCATED,
     "html/x": Reason.NOT_IMAGE,
     "empty/x": Reason.EMPTY,
@@ -61,8 +61,8 @@ WORKING = [
 @pytest.mark.parametrize("path", FAULTS)
 def test_each_fault_has_its_reason(path: str, server: Any, fetch: Any) -> None:
     url = server.url(path)
-    patience = 0.6 if FAULTS[path] is Reason.TIMEOUT else 10.0
-    failure = fetch(url, retries=0, timeouts={"total": patience})[url]
+    total = 0.6 if FAULTS[path] is Reason.TIMEOUT else 10.0
+    failure = fetch(url, retries=0, timeouts={"total": total})[url]
     assert isinstance(failure, Failure)
     assert failure.reason is FAULTS[path], failure
 
@@ -139,7 +139,7 @@ def test_names_that_do_not_exist(fetch: Any, monkeypatch: pytest.MonkeyPatch) ->
     answers = {"gone.example": socket.EAI_NONAME, "later.example": socket.EAI_AGAIN}
 
     def lookup(host: str, *_: object, **__: object) -> list[Any]:
-        raise socket.gaierror(answers[host], "says the test")
+        raise socket.gaierror(answers[host], "by the test")
 
     monkeypatch.setattr(socket, "getaddrinfo", lookup)
     results = fetch("http://gone.example/x", "http://later.example/x", retries=1)

@@ -1,4 +1,4 @@
-"""Whatever a server says, every URL ends in a status, with evidence that can be stored."""
+"""Whatever a server sends, every URL ends in a status, with evidence that can be stored."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ HEADERS = (
 
 
 def response(chance: random.Random, image: bytes) -> bytes:
-    """What a server should not say, or should: nearly half are sound."""
+    """Responses, nearly half of them valid."""
     status = 200 if chance.random() < 0.5 else chance.choice(STATUSES)
     headers = [chance.choice(HEADERS) for _ in range(chance.randrange(4))]
     chunked = b"%x\r\n%b\r\n0\r\n\r\n" % (len(image), image)
@@ -71,18 +71,18 @@ def response(chance: random.Random, image: bytes) -> bytes:
     if chance.random() < 0.6:
         headers.append(b"Content-Length: %d" % len(body))
     lines = [b"HTTP/1.%d %d X" % (chance.choice((1, 1, 1, 0)), status), *headers, b"", body]
-    said = b"\r\n".join(lines)
+    response = b"\r\n".join(lines)
     for _ in range(chance.choice((0, 0, 0, 0, 2))):
-        place = chance.randrange(min(len(said), 200))
-        said = said[:place] + bytes([chance.randrange(256)]) + said[place + chance.randrange(2) :]
+        place = chance.randrange(min(len(response), 200))
+        response = response[:place] + bytes([chance.randrange(256)]) + response[place + chance.randrange(2) :]
     if chance.random() < 0.1:
-        said = said[: chance.randrange(len(said))]
-    return said * chance.choice((1,) * 9 + (2,))
+        response = response[: chance.randrange(len(response))]
+    return response * chance.choice((1,) * 9 + (2,))
 
 
 @pytest.fixture
 def babbling(misbehaving: ModuleType) -> Iterator[str]:
-    """The root of a server that says anything, but the same at the same path."""
+    """The root of a server that sends anything, but the same bytes for the same path."""
     image = misbehaving.jpeg()
     listener = socket.create_server(("127.0.0.1", 0), backlog=200)
 

@@ -1,4 +1,4 @@
-"""The ledger, when it cannot be read or written: whoever relies on it hears of it."""
+"""A ledger that cannot be read or written is an error of the run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HERE = Known(sha256="ab" * 32, size=1)
 
 
 def remember_until_error(memory: Ledger) -> None:
-    """Have it write, again and again, for as long as it says nothing."""
+    """Write to it until it raises an error."""
     deadline = time.monotonic() + 20
     for number in range(10**9):
         memory.remember(f"http://example.org/{number}", HERE)
@@ -55,7 +55,7 @@ def test_another_process_that_never_lets_go(tmp_path: Path, monkeypatch: pytest.
 
 
 def use(path: Path) -> None:
-    """Everything that can be asked of a ledger, and noted in it."""
+    """Every query and every write of a ledger."""
     memory = Ledger(path)
     try:
         for number in range(50):

@@ -1,4 +1,4 @@
-"""Hosts are asked for no more than they were promised, and left alone when they say so; they measure it."""
+"""Rates, concurrency and pauses hold per host, as measured by the server."""
 
 from __future__ import annotations
 
@@ -180,13 +180,13 @@ def test_limits_are_inherited_from_the_general_to_the_special() -> None:
     source = SourceLimits(
         per_host=HostLimits(requests_per_second=2.0), hosts={"example.org": HostLimits(concurrency=1)}
     )
-    everybody = HostLimits(concurrency=3, requests_per_second=2.0, burst=5)
-    assert limits_for("other.net", options, source) == everybody
-    assert limits_for("a.example.org", options, source) == everybody.model_copy(
+    common = HostLimits(concurrency=3, requests_per_second=2.0, burst=5)
+    assert limits_for("other.net", options, source) == common
+    assert limits_for("a.example.org", options, source) == common.model_copy(
         update={"burst": 1, "concurrency": 1}
     )
     assert limits_for("img.example.org", options, SourceLimits()).concurrency == 9
-    assert limits_for("notexample.org", options, source) == everybody
+    assert limits_for("notexample.org", options, source) == common
 
 
 @given(st.text(max_size=40))

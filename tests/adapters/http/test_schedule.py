@@ -1,4 +1,4 @@
-"""The schedule keeps every host's limits, leaves nobody out, and shares hosts between processes."""
+"""The schedule keeps every host's limits, serves every job, and shares hosts between processes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from derlem.adapters.http.schedule import LINGER, Schedule
 
 
 class Alone:
-    """Leases where nobody else wants anything."""
+    """Leases without another process."""
 
     def __init__(self) -> None:
         self.held: set[str] = set()
@@ -263,4 +263,4 @@ def test_processes_share_a_host_without_exceeding_its_limits(
         assert last - first + 1 <= burst + 40.0 * (times[last] - times[first]) + 1e-3
     assert times[-1] - times[0] < 120 / 40 * 2, "little is lost by sharing"
     third = [name for _, name in spoken[:60]]
-    assert len(set(third)) > 1, "nobody has to wait for the others to end"
+    assert len(set(third)) > 1, "no slot waits for the others to end"

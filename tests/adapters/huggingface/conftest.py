@@ -36,7 +36,7 @@ ROWS = 40
 
 @dataclasses.dataclass(frozen=True)
 class Image:
-    """A real image with what there is to say about it."""
+    """A real image with its texts."""
 
     name: str
     data: bytes
@@ -75,8 +75,8 @@ def images(clipart: Path) -> list[Image]:
 @pytest.fixture(scope="session")
 def examples(images: list[Image]) -> list[Example]:
     """Rows with none, one or two further images."""
-    spare = iter(images[ROWS:])
-    return [Example(image, [next(spare) for _ in range(at % 3)]) for at, image in enumerate(images[:ROWS])]
+    more = iter(images[ROWS:])
+    return [Example(image, [next(more) for _ in range(at % 3)]) for at, image in enumerate(images[:ROWS])]
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Rows of columnar files are read field by field, and are what pyarrow says they are."""
+"""Rows of columnar files are read field by field, and equal what pyarrow reads."""
 
 from pathlib import Path
 from typing import Any

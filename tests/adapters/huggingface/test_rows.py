@@ -84,7 +84,7 @@ def test_no_conversation_is_no_fault(rows: Callable[..., list[Item]]) -> None:
     assert [(item.reason, item.conversations) for item in items] == [(None, None)] * 2
 
 
-def test_captions_licences_languages(rows: Callable[..., list[Item]]) -> None:
+def test_captions_licenses_languages(rows: Callable[..., list[Item]]) -> None:
     columns = {
         "texts": [["", "  İkinci\r\nsatır "], []],
         "more": [{"tr": "bir"}, {"tr": None}],
@@ -277,12 +277,12 @@ def test_whatever_a_sidecar_holds_its_sample_ends_somewhere(value: Any, tmp_path
     fields = Fields(source, {"json": {"_type": "Json"}}, ["json"], ())
     for key in "abcd":
         try:
-            said = fields.of({"json": {key: value}}, {"split": "train"})
+            values = fields.of({"json": {key: value}}, {"split": "train"})
         except BadRow:
             continue
-        assert said["caption"] is None or said["caption"].encode()
-        said["category"].encode()
-        json.dumps(said["meta"], ensure_ascii=False, allow_nan=False).encode()
+        assert values["caption"] is None or values["caption"].encode()
+        values["category"].encode()
+        json.dumps(values["meta"], ensure_ascii=False, allow_nan=False).encode()
 
 
 def test_payloads_are_bytes(rows: Callable[..., list[Item]], use: Callable[..., Any], tmp_path: Path) -> None:

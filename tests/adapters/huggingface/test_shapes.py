@@ -30,7 +30,7 @@ COLUMNS = {
 }
 
 
-def _said(item: Item, data: bytes) -> tuple[Any, ...]:
+def _described(item: Item, data: bytes) -> tuple[Any, ...]:
     turns = json.dumps(item.conversations)
     return sha256(data).hexdigest(), item.caption, item.category, item.language, turns
 
@@ -59,7 +59,7 @@ def test_every_shape_gives_the_same_set(
                     json.dumps(turns),
                 )
             ] += 1
-    assert Counter(_said(item, results[item.item_id].data) for item in items) == expected
+    assert Counter(_described(item, results[item.item_id].data) for item in items) == expected
     assert len({item.item_id for item in items}) == len(items)
 
 
@@ -122,7 +122,7 @@ def test_finished_files_are_not_needed_to_go_on(
     middle = next(at for at, item in enumerate(items) if item.uri == items[-1].uri) + 5
     reading = used.adapter.read(used.source, iter(items))
     done = {name for name, _ in islice(reading, middle)}
-    reading.close()  # the process is gone; what it had settled is settled
+    reading.close()  # the process is gone; its finished items stay finished
     (copy / items[0].uri).unlink()
     left = [item for item in items if item.item_id not in done]
     results = use(dataset=copy, columns=COLUMNS[shape]).read(left)
@@ -141,7 +141,7 @@ def test_a_template_over_columns(shapes: dict[str, Path], use: Callable[..., Any
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "text"),
     [
         ("metadata.jsonl", '{"file_name": "a.jpg", "text"', "ArrowInvalid: JSON parse error"),
         ("metadata.jsonl", '{"file_name": "a.jpg", "text": "\\ud83d"}', "ArrowInvalid: JSON parse error"),
@@ -153,21 +153,21 @@ def test_a_template_over_columns(shapes: dict[str, Path], use: Callable[..., Any
     ],
 )
 def test_what_datasets_cannot_read_is_said(
-    name: str, content: str, said: str, tmp_path: Path, misbehaving: ModuleType, use: Callable[..., Any]
+    name: str, content: str, text: str, tmp_path: Path, misbehaving: ModuleType, use: Callable[..., Any]
 ) -> None:
     folder = tmp_path / "broken"
     folder.mkdir()
     if name.startswith("metadata"):
         (folder / "a.jpg").write_bytes(misbehaving.jpeg())
     (folder / name).write_text(content)
-    with pytest.raises(ConfigError, match=re.escape(said)):
+    with pytest.raises(ConfigError, match=re.escape(text)):
         use(dataset=folder, columns={"image": "image"}).items()
 
 
-def _parquet(path: Path, columns: dict[str, pa.Array], said: bytes | None = None) -> Path:
+def _parquet(path: Path, columns: dict[str, pa.Array], text: bytes | None = None) -> Path:
     table = pa.table(columns)
-    if said is not None:
-        table = table.replace_schema_metadata({b"huggingface": said})
+    if text is not None:
+        table = table.replace_schema_metadata({b"huggingface": text})
     path.mkdir()
     pq.write_table(table, path / "train-00000-of-00001.parquet")
     return path
@@ -191,12 +191,12 @@ def test_columns_that_datasets_does_not_know(
 
 
 @pytest.mark.parametrize(
-    "said",
+    "text",
     [b"{", b"\xff", b'{"info": {"features": {"image": {"_type": "Nonsense"}}}}', b'{"info": 5}'],
 )
 def test_features_that_cannot_be_read(
-    said: bytes, examples: list[Any], tmp_path: Path, use: Callable[..., Any]
+    text: bytes, examples: list[Any], tmp_path: Path, use: Callable[..., Any]
 ) -> None:
-    folder = _parquet(tmp_path / "said", {"image": _images(examples)}, said)
+    folder = _parquet(tmp_path / "text", {"image": _images(examples)}, text)
     with pytest.raises(ConfigError, match="cannot be read"):
         use(dataset=folder).items()

@@ -1,6 +1,6 @@
 """Lists an archive and reads what is not yet read: what the tests kill. Argument: JSON of its needs.
 
-Two files stand for the catalog: `found` has each item's address, `settled` what became of it.
+Two files stand for the catalog: `found` has each item's address, `finished` what became of it.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ adapter = ScrapeAdapter(
     Context(Workspace(Path(arguments["workspace"])), FetchOptions.model_validate(arguments["fetch"]))
 )
 folder = Path(arguments["catalog"])
-settled_file = folder / "settled"
-settled = (
-    {line.split()[0] for line in settled_file.read_text().splitlines()} if settled_file.exists() else set()
+finished_file = folder / "finished"
+finished = (
+    {line.split()[0] for line in finished_file.read_text().splitlines()} if finished_file.exists() else set()
 )
 
 items: list[Item] = []
@@ -32,8 +32,8 @@ with (folder / "found").open("a", encoding="utf-8") as found:
         found.writelines(f"{item.uri}\n" for item in batch)
         found.flush()
         items += batch
-waiting = {item.item_id: item for item in items if item.uri not in settled}
-with settled_file.open("a", encoding="utf-8") as out:
+waiting = {item.item_id: item for item in items if item.uri not in finished}
+with finished_file.open("a", encoding="utf-8") as out:
     for item_id, payload in adapter.read(source, waiting.values()):
         outcome = payload.reason.value if isinstance(payload, Failure) else str(len(payload.data))
         out.write(f"{waiting[item_id].uri} {outcome}\n")

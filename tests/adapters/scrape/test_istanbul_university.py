@@ -98,12 +98,12 @@ def test_killed_again_and_again_it_goes_on_and_leaves_no_orphans(
     repeats: Callable[[int, int], int],
 ) -> None:
     archive = served(NewspaperArchive(busy=1, crawl_delay=0.05))
-    polite = {"per_host": {"concurrency": 1, "requests_per_second": 20}}
+    limits = {"per_host": {"concurrency": 1, "requests_per_second": 20}}
     arguments = {
         "workspace": str(tmp_path / "work"),
         "fetch": fetch,
         "catalog": str(tmp_path),
-        "source": source("istanbul_university", archive.base + ROOT, limits=polite).model_dump(mode="json"),
+        "source": source("istanbul_university", archive.base + ROOT, limits=limits).model_dump(mode="json"),
     }
     command = [sys.executable, str(Path(__file__).with_name("crawl_once.py")), json.dumps(arguments)]
     moments, kills, completed = random.Random(4), 0, 0
@@ -125,7 +125,7 @@ def test_killed_again_and_again_it_goes_on_and_leaves_no_orphans(
     subprocess.run(command, check=True)
 
     assert set((tmp_path / "found").read_text().splitlines()) == set(archive.issues())
-    outcomes = dict(line.split() for line in (tmp_path / "settled").read_text().splitlines())
+    outcomes = dict(line.split() for line in (tmp_path / "finished").read_text().splitlines())
     assert set(outcomes) == set(archive.issues())
     failed = {url: outcome for url, outcome in outcomes.items() if not outcome.isdecimal()}
     assert failed == {archive.url(MISSING): "http_4xx", archive.url(BROKEN_OFF): "body_truncated"}

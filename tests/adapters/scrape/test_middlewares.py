@@ -23,20 +23,20 @@ Source = Callable[..., ScrapeOptions]
 
 
 class Archive(Replica):
-    """An index of pages `/1`, `/2`, ... with a document each; `say` is what a path answers first."""
+    """An index of pages `/1`, `/2`, ... with a document each; `answers` are the first responses of a path."""
 
     def __init__(self, pages: int = 3) -> None:
         self.pages = pages
-        self.say: dict[str, list[Answer]] = {}
+        self.answers: dict[str, list[Answer]] = {}
         super().__init__()
 
     def answer(self, path: str, headers: Mapping[str, str]) -> Answer:
         with self.lock:
-            if self.say.get(path):
-                said = self.say[path].pop(0)
-                if "date" in said.headers.get("Retry-After", ""):
-                    said.headers["Retry-After"] = formatdate(time.time() + 2, usegmt=True)
-                return said
+            if self.answers.get(path):
+                answer = self.answers[path].pop(0)
+                if "date" in answer.headers.get("Retry-After", ""):
+                    answer.headers["Retry-After"] = formatdate(time.time() + 2, usegmt=True)
+                return answer
         if path == "/":
             return Answer(
                 b"".join(b"<a class=p href='/%d'>x</a>" % page for page in range(1, self.pages + 1))
@@ -100,8 +100,8 @@ def test_robots_txt_fails_closed(served: Served, adapter: ScrapeAdapter, source:
     with pytest.raises(CrawlIncomplete) as error:
         for batch in adapter.discover(source("rules", [one.base for one in archives], documents="a.d")):
             items += batch
-    said = dict(error.value.listings) | {item.uri: str(item.reason) for item in items}
-    assert {url: why.partition(":")[0] for url, why in said.items()} == {
+    answer = dict(error.value.listings) | {item.uri: str(item.reason) for item in items}
+    assert {url: why.partition(":")[0] for url, why in answer.items()} == {
         archive.base: reason.value for archive, reason in archives.items()
     }
     assert all(set(archive.count()) == {"/robots.txt"} for archive in archives)
@@ -113,14 +113,14 @@ def test_no_robots_txt_forbids_nothing(archive: Archive, discover: Discover) -> 
 
 
 def test_a_start_page_that_cannot_be_read_is_an_error(archive: Archive, discover: Discover) -> None:
-    archive.say["/"] = [Answer(status=403)]
+    archive.answers["/"] = [Answer(status=403)]
     items, error = discover(archive)
     assert [item.reason for item in items] == [Reason.HTTP_4XX]
     assert error is not None
 
 
 def test_a_host_pauses_until_the_date_that_it_names(archive: Archive, discover: Discover) -> None:
-    archive.say["/"] = [Answer(status=503, headers={"Retry-After": "in two seconds, as a date"})]
+    archive.answers["/"] = [Answer(status=503, headers={"Retry-After": "in two seconds, as a date"})]
     items, error = discover(archive)
     assert (len(items), error) == (3, None)
     first, second = (asked.at for asked in archive.asked if asked.path == "/")
@@ -135,7 +135,7 @@ def test_a_crawl_delay_beyond_max_wait_leaves_the_archive(archive: Archive, disc
 
 
 def test_a_host_that_asks_for_too_long_a_rest_is_left_alone(archive: Archive, discover: Discover) -> None:
-    archive.say["/1"] = [Answer(status=429, headers={"Retry-After": "86400"})]
+    archive.answers["/1"] = [Answer(status=429, headers={"Retry-After": "86400"})]
     items, error = discover(archive, limits={"per_host": {"concurrency": 1}})
     assert not items
     assert error is not None
@@ -145,7 +145,7 @@ def test_a_host_that_asks_for_too_long_a_rest_is_left_alone(archive: Archive, di
 
 
 def test_what_fails_now_is_gone_on_with_next_time(archive: Archive, discover: Discover) -> None:
-    archive.say["/2"] = [Answer(status=503)] * 3  # the first try and both retries
+    archive.answers["/2"] = [Answer(status=503)] * 3  # the first try and both retries
     items, error = discover(archive)
     assert {item.uri.rpartition("/")[2] for item in items} == {"1.pdf", "3.pdf"}
     assert error is not None
@@ -169,7 +169,7 @@ def test_listings_are_cached_as_servers_say(archive: Archive, discover: Discover
     ]
     archive.pages = len(served)
     for page, (headers, _) in enumerate(served, 1):
-        archive.say[f"/{page}"] = [Answer(b"<a class=d href='%d.pdf'>x</a>" % page, headers=headers)] * 2
+        archive.answers[f"/{page}"] = [Answer(b"<a class=d href='%d.pdf'>x</a>" % page, headers=headers)] * 2
     first, _ = discover(archive)
     archive.asked.clear()
     second, _ = discover(archive)
@@ -184,7 +184,7 @@ def test_listings_are_cached_as_servers_say(archive: Archive, discover: Discover
 
 def test_an_error_is_not_answered_from_the_cache(archive: Archive, discover: Discover) -> None:
     archive.pages = 1
-    archive.say["/1"] = [Answer(b"<a class=d href='1.pdf'>x</a>", headers={"ETag": '"1"'})] + [
+    archive.answers["/1"] = [Answer(b"<a class=d href='1.pdf'>x</a>", headers={"ETag": '"1"'})] + [
         Answer(status=500)
     ] * 3
     assert len(discover(archive)[0]) == 1
@@ -208,7 +208,7 @@ def test_private_addresses_are_not_visited(archive: Archive, workspace: Workspac
 
 
 def test_a_redirect_to_a_private_address_is_not_followed(archive: Archive, discover: Discover) -> None:
-    archive.say["/3"] = [Answer(status=302, headers={"Location": "http://169.254.169.254/latest/"})]
+    archive.answers["/3"] = [Answer(status=302, headers={"Location": "http://169.254.169.254/latest/"})]
     items, error = discover(archive)
     assert error is None
     assert {item.uri.partition("//")[2].partition("/")[2]: item.reason for item in items} == {

@@ -119,8 +119,8 @@ def test_links_by_attribute_and_regular_expression(served: Served, crawl: Crawls
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"spider": "nobody"}, "no spider 'nobody'"),
-        ({"spider": "nobody.here:Spider"}, "cannot be loaded"),
+        ({"spider": "unknown"}, "no spider 'unknown'"),
+        ({"spider": "unknown.here:Spider"}, "cannot be loaded"),
         ({"spider": "json:JSONDecoder"}, "no subclass"),
         ({"documents": []}, "needs a rule for documents"),
         ({"category": "x/{shelf_mark}"}, "did you mean {shelf}"),
@@ -146,7 +146,7 @@ def test_what_does_not_fit_its_spider_is_said(options: dict[str, Any], message: 
 def test_it_is_said_before_anything_is_asked(served: Served, crawl: Crawls) -> None:
     archive = served(SmallArchive())
     with pytest.raises(ConfigError, match="there is no spider") as error:
-        crawl("nobody", archive.base)
+        crawl("unknown", archive.base)
     assert error.value.key == "spider"
     assert not archive.asked
 
@@ -217,7 +217,7 @@ class Endless(Plain):
 
 @pytest.fixture
 def spiders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The name of a module with spiders of somebody's own."""
+    """The name of a module with spiders outside derlem."""
     (tmp_path / "own_spiders.py").write_text(SPIDERS)
     monkeypatch.syspath_prepend(str(tmp_path))
     return "own_spiders"
@@ -284,9 +284,7 @@ def test_a_reader_who_stops_ends_the_spider_and_one_who_dawdles_holds_it_back(
     size = child.memory_info().rss
     time.sleep(1)
     assert child.memory_info().rss < size + 20 * 2**20
-    assert not any(
-        port.status == psutil.CONN_LISTEN for port in child.net_connections()
-    )  # nobody can steer it
+    assert not any(port.status == psutil.CONN_LISTEN for port in child.net_connections())  # no remote control
     assert next(batches)[0].uri == f"{titles.base}/500.pdf"
     batches.close()  # type: ignore[attr-defined]  # a generator
     assert not child.is_running()

@@ -52,7 +52,7 @@ def discover(tmp_path: Path) -> Discover:
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> Path:
-    """Write rows in the format that the name tells."""
+    """Write rows in the format of the name's suffix."""
     name = path.name
     if ".parquet" in name:
         pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=2)

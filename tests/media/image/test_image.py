@@ -1,4 +1,4 @@
-"""Whatever the format, what comes out is one form; what cannot come out says why."""
+"""Whatever the format, what comes out is one form; what cannot has a reason."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def test_a_wide_gamut_is_brought_to_srgb() -> None:
     lab = ImageCms.createProfile("LAB")
     source = Image.new("LAB", (16, 16), (128, 180, 128))
     profile = ImageCms.ImageCmsProfile(lab).tobytes()
-    assert profile  # a profile of another color space than the pixels' is unusable, and says so
+    assert profile  # a profile of another color space than the pixels' is unusable, and reported
     data = encode(source.convert("RGB"), "PNG", icc_profile=profile)
     assert "profile" in normalize(data).meta["image"]["changed"]
     assert not decode(normalize(data).data).info.get("icc_profile")
@@ -175,15 +175,15 @@ def test_damaged_profiles_cost_nothing() -> None:
 
 def test_nothing_but_pixels_is_written() -> None:
     exif = Image.Exif()
-    exif[0x010E] = "where somebody lives"
+    exif[0x010E] = "where the author lives"
     for name, written in (("jpeg", "JPEG"), ("png", "PNG"), ("webp", "WEBP")):
         for data in (
-            encode(photo(), "JPEG", exif=exif, comment=b"somebody"),
-            encode(photo(), "WEBP", exif=exif, xmp=b"somebody"),
-            encode(photo(), "GIF", comment=b"somebody"),
+            encode(photo(), "JPEG", exif=exif, comment=b"author"),
+            encode(photo(), "WEBP", exif=exif, xmp=b"author"),
+            encode(photo(), "GIF", comment=b"author"),
         ):
             image = normalize(data, ImageOptions.model_validate({"format": name}))
-            assert b"somebody" not in image.data
+            assert b"author" not in image.data
             assert decode(image.data).format == written
             assert image.media_type == f"image/{name}"
             assert image.extension == {"jpeg": "jpg"}.get(name, name)

@@ -62,7 +62,7 @@ def test_an_rgb_coded_jpeg_keeps_its_bytes() -> None:
 def test_metadata_go_and_coded_data_stay(plain: bytes) -> None:
     exif = Image.Exif()
     exif[0x0112] = 1
-    exif[0x010E] = "where somebody lives"
+    exif[0x010E] = "where the author lives"
     thumbnail = encode(photo(32, 24), "JPEG")
     noisy = after_soi(
         plain,

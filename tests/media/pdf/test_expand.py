@@ -1,4 +1,4 @@
-"""A document becomes its pages, or says why it cannot."""
+"""A document becomes its pages, or has a reason."""
 
 from __future__ import annotations
 

@@ -304,7 +304,7 @@ def test_a_page_that_takes_for_ever_costs_itself(read: ReadPdf, endless: Page, r
     results = read(pdf, renderer=renderer, page_deadline=2).results
     assert isinstance(results[0], Payload) and isinstance(results[2], Payload)
     assert results[1].reason is Reason.RENDERER_TIMEOUT
-    # What ran for the endless page is gone; what remains is the one that drew the last Page.
+    # What ran for the endless page is gone; the one left is the one that drew the last Page.
     assert len(renderers()) <= 1
 
 
