@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from ..catalog.models import Rejected
@@ -16,7 +17,7 @@ from .decoding import decodable_type, decoding, open_image
 from .dhash import COARSE, difference_hash
 from .icc import Profile
 from .image_options import ImageOptions
-from .pixels import Samples, flatten
+from .pixels import Samples, flatten, words
 
 
 @dataclass(slots=True)
@@ -158,8 +159,11 @@ def _decode(data: bytes, media_type: str, options: ImageOptions) -> _Decoded:
     frames = found.pages if found else _frames(image)
     image.load()
     _check_pixels(image.width, image.height, options)  # the size of icons is known only after loading
+    pixels: Image.Image | Samples = image
+    if found is not None and found.spare_bits:
+        pixels = Samples(np.left_shift(words(np.asarray(image)), np.uint16(found.spare_bits)))
     profile = image.info.get("icc_profile") or color.in_container(data, media_type, image.mode)
-    return _Decoded(image, image.mode, image.size, media_type, _orientation(image), profile, frames)
+    return _Decoded(pixels, image.mode, image.size, media_type, _orientation(image), profile, frames)
 
 
 def _decoded_png(data: bytes, options: ImageOptions) -> _Decoded:

@@ -21,6 +21,9 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 _NEEDED = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS"})
 _DECLARING = frozenset({b"iCCP", b"cICP", b"sRGB", b"gAMA", b"cHRM", b"eXIf"})
+_RAW_PROFILES = (b"Raw profile type exif\0", b"Raw profile type APP1\0")
+"""Keywords of text chunks in which ImageMagick and others write Exif data as hexadecimal digits."""
+_MAX_EXIF = 1 << 20
 _COMPONENTS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _SRGB_GAMMA = 1 / 2.2
 _GAMMA_TOLERANCE = 0.05
@@ -183,6 +186,10 @@ def parse(data: bytes) -> Png:
             chunk = _transparency(found, body, chunk)
         elif name in _DECLARING and intact:
             found.declared.setdefault(name, body)
+        elif name in (b"tEXt", b"zTXt") and b"eXIf" not in found.declared:
+            text = data[position + 8 : end - 4]
+            if text.startswith(_RAW_PROFILES):
+                found.declared[b"eXIf"] = _raw_profile(name, text)
         elif name == b"acTL" and intact:
             found.frames = int.from_bytes(body[:4], "big")
         if name in _NEEDED:
@@ -191,6 +198,18 @@ def parse(data: bytes) -> Png:
             found.data = b"".join(kept)
             return found
         position = end
+
+
+def _raw_profile(name: bytes, text: bytes) -> bytes:
+    """Exif data, from their TIFF header on, in a text chunk; b"" if it is damaged."""
+    body = text.partition(b"\0")[2]
+    try:
+        if name == b"zTXt":
+            body = zlib.decompressobj().decompress(body[1:], 2 * _MAX_EXIF)
+        exif_data = bytes.fromhex(b"".join(body.split()[2:]).decode("ascii"))
+    except (zlib.error, ValueError):
+        return b""
+    return exif_data.removeprefix(b"Exif\0\0")
 
 
 def _wide(image: Image.Image) -> Words16:

@@ -47,7 +47,7 @@ class Directory:
     @property
     def is_beyond_pillow(self) -> bool:
         """Whether Pillow cannot decode the file, or decodes it wrongly: deep, signed or floating samples."""
-        deep = max(self.tags.get(_BITS, (1,))) > 8 or self.first(_SAMPLE_FORMAT, 1) in (2, 3)
+        deep = max(self.tags.get(_BITS, (1,))) > 12 or self.first(_SAMPLE_FORMAT, 1) in (2, 3)
         return deep or (self.big and self.order == ">")
 
     @property
@@ -66,6 +66,11 @@ class Directory:
         """The ICC profile's bytes."""
         values = self.tags.get(_PROFILE)
         return bytes(values) if values and max(values) < 256 and min(values) >= 0 else None
+
+    @property
+    def spare_bits(self) -> int:
+        """Bits that the samples of a 12-bit image, as Pillow decodes them, lack of 16."""
+        return 4 if self.tags.get(_BITS) == (12,) else 0
 
     @property
     def mode(self) -> str:
@@ -144,7 +149,7 @@ def read(data: bytes, found: Directory) -> Samples:
         or colors > count
         or len(bits) != 1
         or layout[1:] not in ("u1", "u2", "u4", "i1", "i2", "i4", "f2", "f4", "f8")
-        or found.first(_FILL_ORDER, 1) != 1
+        or max(bits) % 8
         or found.first(_COMPRESSION, 1) in (6, 7)
         or width * height == 0
     ):
@@ -199,6 +204,7 @@ def _plane(
         _COMPRESSION: (found.first(_COMPRESSION, 1),),
         _PHOTOMETRIC: (1,),
         _SAMPLES: (1,),
+        _FILL_ORDER: (found.first(_FILL_ORDER, 1),),
         offsets: found.tags.get(offsets, ())[plane * share : (plane + 1) * share],
         lengths: found.tags.get(lengths, ())[plane * share : (plane + 1) * share],
         **more,

@@ -97,6 +97,31 @@ def test_premultiplied_levels_are_divided() -> None:
     assert abs(left - 191) <= 2  # half of mid-gray, half of white
 
 
+def test_twelve_bits_and_reversed_bits() -> None:
+    levels = (RAMP * 4095).astype(np.uint16)
+    pairs = levels.reshape(16, 32, 2)
+    coded = np.stack(
+        [pairs[..., 0] >> 4, (pairs[..., 0] & 15) << 4 | pairs[..., 1] >> 8, pairs[..., 1] & 255], -1
+    )
+    data = gray_tiff(levels, coded=coded.astype(np.uint8).tobytes(), tags={258: ("H", (12,))})
+    assert corners(data) == (0, 255)
+    turned = bytes(int(f"{byte:08b}"[::-1], 2) for byte in (RAMP * 65535).astype("<u2").tobytes())
+    data = gray_tiff((RAMP * 65535).astype("u2"), coded=turned, tags={266: ("H", (2,))})
+    assert corners(data) == (0, 255)
+
+
+@pytest.mark.parametrize("keyword", [b"Raw profile type exif", b"Raw profile type APP1"])
+@pytest.mark.parametrize("packed", [True, False])
+def test_orientation_in_a_text_chunk(keyword: bytes, packed: bool) -> None:
+    exif = b"Exif\0\0II*\0\x08\0\0\0\1\0\x12\1\3\0\1\0\0\0\6\0\0\0\0\0\0\0"
+    text = b"\nexif\n%8d\n%s\n" % (len(exif), exif.hex().encode())
+    chunk = (
+        (b"zTXt", keyword + b"\0\0" + zlib.compress(text)) if packed else (b"tEXt", keyword + b"\0" + text)
+    )
+    image = normalize(png_file(20, 10, 8, 0, [bytes(20)] * 10, chunk))
+    assert (image.width, image.height) == (10, 20)
+
+
 def test_layouts_that_are_not_read_say_so() -> None:
     tags = {258: ("H", (16, 16, 16)), 277: ("H", (3,)), 262: ("H", (8,))}
     with pytest.raises(Rejected) as caught:
