@@ -30,8 +30,8 @@ async def heard(reader: asyncio.StreamReader) -> bytes:
         return b""
 
 
-def talk(handle: Handler, asking: Asking) -> Any:
-    """Have `asking` talk to a server that handles each connection with `handle`; returns its result."""
+def talk(handler: Handler, asking: Asking) -> Any:
+    """Have `asking` talk to a server that handles each connection with `handler`; returns its result."""
 
     async def both() -> Any:
         tasks = set()
@@ -40,7 +40,7 @@ def talk(handle: Handler, asking: Asking) -> Any:
             task = asyncio.current_task()
             assert task is not None
             tasks.add(task)
-            await handle(reader, writer)
+            await handler(reader, writer)
             writer.close()
 
         server = await asyncio.start_server(handle, "127.0.0.1", 0)
