@@ -125,6 +125,7 @@ CHANGES = {
         UPDATE items SET status = 'withdrawn', reason = 'takedown' WHERE source = 'chats'""",
     "category_not_normal": "UPDATE items SET category = 'chats//x ' WHERE source = 'chats'",
     "document_without_pages": "UPDATE items SET status = 'expanded' WHERE source = 'chats'",
+    "image_of_another_revision": "UPDATE items SET image_revision = 'other' WHERE source = 'chats'",
     "image_differs_from_catalog": "UPDATE items SET sha256 = repeat('1', 64) WHERE source = 'chats'",
     "record_differs_from_catalog": "UPDATE items SET license = 'MIT' WHERE source = 'chats'",
     "segment_file_missing": """
@@ -132,6 +133,10 @@ CHANGES = {
         SELECT 'chats/000009', source, 9, kind, run, 0, 5, written_at FROM segments LIMIT 1""",
 }
 """Violations that one statement in the catalog plants."""
+
+
+def changed_by(sql: str) -> Callable[[FilledWorkspace], None]:
+    return lambda built: built.change(sql)
 
 
 def purge_in_name_only(built: FilledWorkspace) -> None:
@@ -167,7 +172,7 @@ def manifest_without_corpus(built: FilledWorkspace) -> None:
 
 
 PLANTED: dict[str, Callable[[FilledWorkspace], None]] = {
-    **{name: lambda built, sql=sql: built.change(sql) for name, sql in CHANGES.items()},
+    **{name: changed_by(sql) for name, sql in CHANGES.items()},
     "purged_but_there": purge_in_name_only,
     "source_without_samples": late_source,
     "image_twice": second_item_with_an_image,
@@ -193,6 +198,7 @@ def test_a_planted_violation_fires(built: FilledWorkspace, name: str) -> None:
 
 NULLS = {
     "manifest_without_item": "UPDATE items SET status = 'discovered' WHERE source = 'chats'",
+    "image_of_another_revision": "UPDATE items SET image_revision = 'other' WHERE source = 'chats'",
     "image_differs_from_catalog": "UPDATE items SET sha256 = NULL WHERE source = 'chats'",
     "ready_without_bytes": "UPDATE items SET width = NULL WHERE source = 'chats'",
     "record_differs_from_catalog": "UPDATE items SET license = NULL WHERE source = 'chats'",
