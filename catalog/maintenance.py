@@ -31,8 +31,8 @@ from .segments import merge
 from .sources import read_provenance, restore_source
 
 TABLES = (
-    "sources", "items", "runs", "segments", "manifests", "manifest_rows", "allocations", "exclusions",
-    "shards",
+    "sources", "items", "withdrawn_hashes", "runs", "segments", "manifests", "manifest_rows", "allocations",
+    "exclusions", "shards",
 )  # fmt: skip
 """The catalog's tables, less the one that holds the schema version."""
 

@@ -5,6 +5,7 @@ Merging is idempotent: a segment that the catalog holds is skipped.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from functools import cache
 
@@ -13,9 +14,11 @@ import pyarrow as pa
 
 from ..core.errors import DerlemError
 from .connection import create_tables, transaction
-from .queries import query
+from .queries import query, quoted
 from .segment_files import Segment
 from .status import TRANSITIONS, Status
+
+log = logging.getLogger("derlem.pipeline")
 
 
 class ForbiddenMove(DerlemError):
@@ -54,6 +57,7 @@ def merge(connection: duckdb.DuckDBPyConnection, segments: Iterable[Segment]) ->
         connection.execute(query("segments/placed"))
         connection.execute(query("segments/replace"))
         connection.execute(query("segments/insert"))
+        _withdraw_identical(connection)
         connection.execute(
             "INSERT INTO segments SELECT segment, source, number, kind, run, items, tar_bytes, written_at"
             " FROM incoming_segments"
@@ -74,6 +78,30 @@ def _take(connection: duckdb.DuckDBPyConnection, segments: Sequence[Segment]) ->
     rows.create_view("incoming_rows", replace=True)
     connection.execute(query("segments/incoming"))
     connection.execute("DROP VIEW incoming_rows")
+
+
+def _withdraw_identical(connection: duckdb.DuckDBPyConnection) -> None:
+    """Keep the hashes of withdrawn items, and withdraw every item with one of them, whenever it arrives.
+
+    The hashes of an item that is withdrawn so are kept, too: what is identical to it follows.
+    """
+    connection.execute(query("segments/withdrawn_items"))
+    withdrawn = 0
+    while True:
+        added = connection.execute(query("segments/withdrawn_hashes")).fetchall()
+        if not added and (withdrawn or not _holds_rows(connection, "withdrawn_hashes")):
+            break
+        connection.execute(query("segments/identical"), {"all": bool(added)})
+        if not _holds_rows(connection, "withdrawn_items"):
+            break
+        [(count,)] = connection.execute(query("segments/withdraw_identical")).fetchall()
+        withdrawn += count
+    if withdrawn:
+        log.warning("%d items are identical to withdrawn ones and are withdrawn, too", withdrawn)
+
+
+def _holds_rows(connection: duckdb.DuckDBPyConnection, table: str) -> bool:
+    return bool(connection.execute(f"SELECT 1 FROM {quoted(table)} LIMIT 1").fetchall())
 
 
 def _refuse_forbidden_moves(connection: duckdb.DuckDBPyConnection) -> None:

@@ -38,6 +38,8 @@ class Takedown:
 def find(workspace: Workspace, takedown: Takedown, run: str) -> pa.Table:
     """The rows that the takedown would write, as the schema of segments; nothing is changed.
 
+    A takedown reaches every copy in any source: items with the same normalised or original bytes.
+
     QueryError for a predicate that the database rejects. ConfigError for a source or key that the catalog
     does not hold: a mistyped one must not look like a takedown.
     """
@@ -46,6 +48,8 @@ def find(workspace: Workspace, takedown: Takedown, run: str) -> pa.Table:
         chosen = connection.execute("SELECT count(*) FROM chosen_items").fetchall()
         if takedown.where is None and chosen == [(0,)]:
             raise ConfigError(f"{takedown}: the catalog holds no such item")
+        while connection.execute(query("segments/chosen_identical")).fetchall():
+            pass  # copies of copies
         parameters = {"run": run, "at": now(), "detail": str(takedown)}
         rows = connection.execute(query("segments/withdrawable"), parameters).to_arrow_table()
     return rows.cast(row_schema())

@@ -58,6 +58,10 @@ CREATE TABLE items (
     segment          VARCHAR NOT NULL    -- 'source/000042': the segment that holds its bytes, else wrote its row last
 );
 
+CREATE TABLE withdrawn_hashes (          -- kept with takedowns: what comes again is withdrawn on arrival
+    sha256      VARCHAR NOT NULL         -- of the normalised or original bytes of a withdrawn item
+);
+
 CREATE TABLE runs (
     run           VARCHAR NOT NULL,
     command       VARCHAR NOT NULL,

@@ -1,0 +1,17 @@
+-- Items with a hash of a withdrawn item, and pages of a document with one: of all items if hashes are new
+-- ($all), else of the incoming ones. A waiting item has the hashes of its image of before.
+CREATE OR REPLACE TEMP TABLE withdrawn_items AS
+SELECT items.item_id, items.sha256, items.original_sha256
+FROM items
+WHERE ($all OR items.item_id IN (SELECT item_id FROM incoming))
+  AND items.status <> 'withdrawn'
+  AND (
+    (
+        items.status IN ('ready', 'expanded', 'rejected')
+        AND (
+            items.sha256 IN (SELECT sha256 FROM withdrawn_hashes)
+            OR items.original_sha256 IN (SELECT sha256 FROM withdrawn_hashes)
+        )
+    )
+    OR items.document_sha256 IN (SELECT sha256 FROM withdrawn_hashes)
+  );

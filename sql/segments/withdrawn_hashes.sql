@@ -1,0 +1,11 @@
+-- Hashes of withdrawn items that are not kept yet, from `withdrawn_items`.
+INSERT INTO withdrawn_hashes
+SELECT DISTINCT hashes.sha256
+FROM (
+    SELECT sha256 FROM withdrawn_items
+    UNION ALL
+    SELECT original_sha256 FROM withdrawn_items
+) AS hashes
+LEFT JOIN withdrawn_hashes AS kept ON kept.sha256 = hashes.sha256
+WHERE hashes.sha256 IS NOT NULL AND kept.sha256 IS NULL
+RETURNING sha256;
