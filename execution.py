@@ -141,11 +141,9 @@ class Execution:
     def ingest(self, scope: RunScope, sources: Sequence[SourceOptions]) -> results.IngestResult:
         """Read and store pending items; after many, refresh the index that every draw needs."""
         from .catalog.connection import write_catalog
-        from .catalog.status import Status
         from .pipeline.stages import run_ingest
 
-        pending = self.count(sources, Status.DISCOVERED)
-        counts = run_ingest(scope, sources, self.declarations)
+        pending, counts = run_ingest(scope, sources, self.declarations)
         size = counts.pop("bytes", 0)
         if sum(counts.values()) >= DEDUP_INDEX_AFTER:
             from .sampling import dedup_index
@@ -156,11 +154,9 @@ class Execution:
 
     def refresh(self, scope: RunScope, sources: Sequence[SourceOptions]) -> results.RefreshResult:
         """Fetch stored items again."""
-        from .catalog.status import Status
         from .pipeline.stages import run_refresh
 
-        ready = self.count(sources, Status.READY)
-        new, kept = run_refresh(scope, sources, self.declarations)
+        ready, new, kept = run_refresh(scope, sources, self.declarations)
         warnings = []
         if sources and not self.loaded.config.fetch.cache:
             warnings.append("with `fetch.cache: false` no validators are kept: every image was transferred")

@@ -164,14 +164,20 @@ def _complete(
     return SourceListing(name, before.items if before else 0, changes, failure)
 
 
-def run_ingest(scope: RunScope, sources: Sequence[SourceOptions], declared: Declarations) -> dict[str, int]:
-    """Read and store all pending items of the sources; returns items by status, and their `bytes`."""
+def run_ingest(
+    scope: RunScope, sources: Sequence[SourceOptions], declared: Declarations
+) -> tuple[dict[str, int], dict[str, int]]:
+    """Read and store all pending items of the sources.
+
+    Returns the pending items by source, and the outcomes: items by status, and their `bytes`.
+    """
     scope.state.enter("ingest")
     media = with_renderer(declared.media)
     job = _job(scope, sources, declared, media)
     with open_executor(job) as executor, ExitStack() as stack:
         with read_catalog(scope.workspace) as connection:
-            items = sum(count_items(connection, sources, Status.DISCOVERED).values())
+            pending = count_items(connection, sources, Status.DISCOVERED)
+            items = sum(pending.values())
             executor.start(items)  # beside the planning
             warn_of_mixed_renderers(connection, media.pdf)
         shown = stack.enter_context(meter(scope.progress, "ingest", items))
@@ -190,19 +196,22 @@ def run_ingest(scope: RunScope, sources: Sequence[SourceOptions], declared: Decl
         scope.state.state.worker_memory_peak = executor.worker_memory_peak
         scope.state.state.worker_deaths = executor.workers_lost
     write_provenance(scope.workspace)
-    return dict(scope.state.state.counts.get("ingest", {}))
+    return pending, dict(scope.state.state.counts.get("ingest", {}))
 
 
 def run_refresh(
     scope: RunScope, sources: Sequence[SourceOptions], declared: Declarations
-) -> tuple[int, Counter[str]]:
-    """Fetch ready items again; returns how many images are new, and how many items stay, by cause."""
+) -> tuple[dict[str, int], int, Counter[str]]:
+    """Fetch ready items again.
+
+    Returns the ready items by source, how many images are new, and how many items stay, by cause.
+    """
     scope.state.enter("refresh")
     job = _job(scope, sources, declared, declared.media)
     new, kept = 0, Counter[str]()
     with read_catalog(scope.workspace) as connection:
-        items = sum(count_items(connection, sources, Status.READY).values())
-    with meter(scope.progress, "refresh", items) as shown:
+        items = count_items(connection, sources, Status.READY)
+    with meter(scope.progress, "refresh", sum(items.values())) as shown:
 
         def report(counts: Counter[str]) -> None:
             kept.update(counts)
@@ -220,7 +229,7 @@ def run_refresh(
         with open_executor(job, report) as executor:
             refresh(sources, scope.store, executor, job, progress)
     write_provenance(scope.workspace)
-    return new, kept
+    return items, new, kept
 
 
 def _job(
