@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from .sampling.plan import Plan
     from .settings.config import Config
 
-logging.getLogger("derlem").addHandler(logging.NullHandler())  # an application that wants logs says where
+logging.getLogger("derlem").addHandler(logging.NullHandler())  # the application configures logging
 
 
 def open(
@@ -290,7 +290,7 @@ class Project:
             key = parsed[0]  # the key of a repeat names its item, too
         selection = None
         if not purge or (source, key, where) != (None, None, None):
-            selection = withdrawal.Takedown(source, key, where)
+            selection = withdrawal.Selection(source, key, where)
         label = None if selection is None else str(selection)
         if dry_run:
             chosen = withdrawal.count_by_source(self.workspace, selection) if selection else {}

@@ -1,4 +1,4 @@
-"""Keeps the hashes of pictures outside the catalog: an evaluation set is not decoded anew for every draw."""
+"""Caches the hashes of images outside the catalog, so that not every draw decodes an evaluation set."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from .evaluation_hashes import ImageHashes, hashed_form, image_hashes
 
 log = logging.getLogger("derlem.adapters")
 
-_MADE = 1
-"""To be raised when the same bytes give other hashes than before."""
+_VERSION = 1
+"""Increase when the same bytes give other hashes than before."""
 
 _TICK = 2 * 10**9
-"""Nanoseconds between which some file systems cannot tell two changes apart."""
+"""Resolution of the coarsest file systems' time stamps, in nanoseconds."""
 
 _COLUMNS = ("original_sha256", "sha256", "dhash")
 
@@ -40,15 +40,15 @@ Stamps = list[tuple[str, int, int]]
 def cached_hashes(
     source: SourceOptions, context: Context, image: ImageOptions, *, keep: bool
 ) -> Iterator[ImageHashes]:
-    """What `image_hashes` gives, from the cache where nothing has changed since they were kept there.
+    """The result of `image_hashes`, from the cache where the source has not changed.
 
-    Of a folder the names, sizes and times of its files tell; a dataset on the hub is asked for its commit,
-    and read at that. With `keep` what had to be read is kept. Raises what `image_hashes` does.
+    A folder is identified by the names, sizes and times of its files, a dataset on the hub by its current
+    commit. With `keep`, hashes that were computed are cached. Raises what `image_hashes` does.
     """
     files: Stamps | None = None
     if isinstance(source, HuggingfaceOptions) and source.hub_id is not None:
         source = source.model_copy(update={"revision": HubFiles.at(source.hub_id, source.revision).commit})
-        files = []  # what lies at a commit never changes
+        files = []  # a commit never changes
     elif isinstance(source, HuggingfaceOptions) and Path(source.dataset).is_dir():  # a file may name others
         files = _files(Tree(source.dataset, hidden=True))
     elif isinstance(source, FilesOptions):
@@ -58,7 +58,7 @@ def cached_hashes(
         return
     path = _place(source, files, context, image)
     if (found := _read(path)) is not None:
-        log.info("%s: the hashes of %d pictures are known", source.name, len(found))
+        log.info("%s: the hashes of %d images are cached", source.name, len(found))
         yield from found
         return
     read = []
@@ -73,9 +73,9 @@ def cached_hashes(
 
 
 def _files(tree: Tree) -> Stamps | None:
-    """The files of a tree; None if one has changed just now, and by a coarse clock may change again unseen.
+    """The files of a tree; None if one changed so recently that a coarse clock would hide another change.
 
-    What is odd (a link that leads out) is read by no adapter, and counts for nothing.
+    Entries that no adapter reads (a link that leads out of the tree) are left out.
     """
     found = []
     for folder in tree.folders():
@@ -88,20 +88,20 @@ def _files(tree: Tree) -> Stamps | None:
 
 
 def _place(source: SourceOptions, files: Stamps, context: Context, image: ImageOptions) -> Path:
-    """Where the hashes of a source's pictures are kept as long as its files are these."""
+    """The cache file for a source with these files."""
     form = hashed_form(image).model_dump()
-    whole = [_MADE, PIL.__version__, form, source.model_dump(mode="json"), files]
+    whole = [_VERSION, PIL.__version__, form, source.model_dump(mode="json"), files]
     digest = hashlib.sha256(json.dumps(whole).encode()).hexdigest()
     return context.workspace.hashes / f"{digest}.parquet"
 
 
 def _read(path: Path) -> list[ImageHashes] | None:
-    """Kept hashes; None if there are none, or none that can be read."""
+    """Cached hashes; None if there are none, or the file is damaged."""
     try:
         table = pq.read_table(path, columns=list(_COLUMNS), page_checksum_verification=True)
     except FileNotFoundError:
         return None
     except (OSError, pa.ArrowException) as error:
-        log.warning("%s is damaged, and made anew: %s", path, error)
+        log.warning("%s is damaged and is computed again: %s", path, error)
         return None
     return [ImageHashes(**row) for row in table.to_pylist()]

@@ -20,9 +20,8 @@ from ..core.workspace import Workspace
 def instance_lock(workspace: Workspace, command: str) -> Iterator[None]:
     """Hold the workspace's lock; InstanceRunning, naming the holder, when another process has it.
 
-    The lock is the kernel's (flock): it goes with its process, however that ends. The JSON in the file
-    only tells people who holds it. A command that found nothing to do leaves no workspace behind. Where
-    no workspace can be, it is a DiskError.
+    The lock is the kernel's (flock) and ends with its process. The JSON in the file only names the holder. A
+    workspace that holds nothing but the lock is removed at the end. DiskError if none can be created.
     """
     holder = {
         "pid": os.getpid(),

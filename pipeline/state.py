@@ -87,7 +87,7 @@ class StateFile:
 
 
 def read_state(path: Path) -> RunState | None:
-    """What a state file says; None, and a warning, if it is damaged: no item depends on it."""
+    """The content of a state file; None, with a warning, if it is damaged: no item depends on it."""
     try:
         return TypeAdapter(RunState).validate_json(path.read_bytes())
     except ValidationError as error:

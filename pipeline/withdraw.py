@@ -8,18 +8,18 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..catalog.connection import read_catalog
 from ..catalog.models import now
 from ..catalog.queries import query
 from ..catalog.segments import row_schema
+from ..catalog.user_queries import user_connection
 from ..core.errors import ConfigError, QueryError
 from ..core.workspace import Workspace
 from .segment_store import SegmentStore
 
 
 @dataclass(frozen=True, slots=True)
-class Takedown:
-    """What is to be withdrawn: exactly one of a source, a key (item id) and a predicate over `items`."""
+class Selection:
+    """The items to withdraw: exactly one of a source, a key (item id) and a predicate over `items`."""
 
     source: str | None = None
     key: str | None = None
@@ -35,35 +35,35 @@ class Takedown:
         return f"key {self.key}" if self.key is not None else f"where {self.where}"
 
 
-def find(workspace: Workspace, takedown: Takedown, run: str) -> pa.Table:
-    """The rows that the takedown would write, as the schema of segments; nothing is changed.
+def find(workspace: Workspace, selection: Selection, run: str) -> pa.Table:
+    """The rows that withdrawing the selection would write, in the schema of segments; writes nothing.
 
     A takedown reaches every copy in any source: items with the same normalised or original bytes.
 
     QueryError for a predicate that the database rejects. ConfigError for a source or key that the catalog
-    does not hold: a mistyped one must not look like a takedown.
+    does not hold: a mistyped one must not look like a selection.
     """
-    with read_catalog(workspace) as connection:
-        _choose(connection, takedown)
+    with user_connection(workspace) as connection:
+        _choose(connection, selection)
         chosen = connection.execute("SELECT count(*) FROM chosen_items").fetchall()
-        if takedown.where is None and chosen == [(0,)]:
-            raise ConfigError(f"{takedown}: the catalog holds no such item")
+        if selection.where is None and chosen == [(0,)]:
+            raise ConfigError(f"{selection}: the catalog holds no such item")
         while connection.execute(query("segments/chosen_identical")).fetchall():
             pass  # copies of copies
-        parameters = {"run": run, "at": now(), "detail": str(takedown)}
+        parameters = {"run": run, "at": now(), "detail": str(selection)}
         rows = connection.execute(query("segments/withdrawable"), parameters).to_arrow_table()
     return rows.cast(row_schema())
 
 
-def count_by_source(workspace: Workspace, takedown: Takedown) -> dict[str, int]:
-    """How many items of each source the takedown would withdraw; writes nothing. Raises what `find` does."""
-    sources = find(workspace, takedown, "").column("source").value_counts().to_pylist()
+def count_by_source(workspace: Workspace, selection: Selection) -> dict[str, int]:
+    """How many items of each source would be withdrawn; writes nothing. Raises what `find` does."""
+    sources = find(workspace, selection, "").column("source").value_counts().to_pylist()
     return {counted["values"]: counted["counts"] for counted in sources}
 
 
-def withdraw(store: SegmentStore, takedown: Takedown, run: str) -> dict[str, int]:
+def withdraw(store: SegmentStore, selection: Selection, run: str) -> dict[str, int]:
     """Mark the items as withdrawn; returns how many of each source."""
-    rows = find(store.workspace, takedown, run)
+    rows = find(store.workspace, selection, run)
     counts: dict[str, int] = {}
     for source in pc.unique(rows.column("source")).to_pylist():
         mine = rows.filter(pc.equal(rows.column("source"), source))
@@ -73,16 +73,16 @@ def withdraw(store: SegmentStore, takedown: Takedown, run: str) -> dict[str, int
     return counts
 
 
-def _choose(connection: duckdb.DuckDBPyConnection, takedown: Takedown) -> None:
-    if takedown.source is not None:
-        connection.execute(query("segments/chosen_by_source"), {"source": takedown.source})
-    elif takedown.key is not None:
-        connection.execute(query("segments/chosen_by_key"), {"key": takedown.key})
-    else:
+def _choose(connection: duckdb.DuckDBPyConnection, selection: Selection) -> None:
+    if selection.source is not None:
+        connection.execute(query("segments/chosen_by_source"), {"source": selection.source})
+    elif selection.key is not None:
+        connection.execute(query("segments/chosen_by_key"), {"key": selection.key})
+    elif selection.where is not None:
         try:
-            connection.execute(
-                "CREATE OR REPLACE TEMP TABLE chosen_items AS"
-                f" SELECT item_id FROM items WHERE ({takedown.where})"
-            )
+            # a filter takes one predicate, and no further statement
+            chosen = connection.table("items").filter(selection.where).select("item_id")
+            connection.register("chosen_ids", chosen.to_arrow_table())
+            connection.execute("CREATE OR REPLACE TEMP TABLE chosen_items AS FROM chosen_ids")
         except duckdb.Error as error:
-            raise QueryError(f"--where {takedown.where}: {error}") from error
+            raise QueryError(f"--where {selection.where}: {error}") from error

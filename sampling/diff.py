@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import Any
 
 import duckdb
 
@@ -56,19 +55,3 @@ def diff_manifests(connection: duckdb.DuckDBPyConnection, a: str, b: str) -> Man
                 sums[node][place] += count
     order = sorted(sums, key=lambda node: (node[0].split("/") if node[0] else [], node[1]))
     return ManifestDiff(a, b, tuple(NodeDiff(*node, *sums[node]) for node in order))
-
-
-def diff_table(diff: ManifestDiff) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
-    """Columns and rows of a comparison as a table."""
-    columns = ("node", "before", "went", "came", "after")
-    rows = [
-        (
-            label(node.category, node.source),
-            node.stayed + node.went,
-            node.went,
-            node.came,
-            node.stayed + node.came,
-        )
-        for node in diff.nodes
-    ]
-    return columns, rows

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import duckdb
 
@@ -131,17 +130,3 @@ def _depth_first(first: Sequence[int], last: Sequence[int]) -> list[int]:
         order.append(node)
         pending.extend(range(last[node] - 1, first[node] - 1, -1))
     return order
-
-
-def plan_table(plan: Plan) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
-    """Columns and rows of a plan as a table: the tree, then one row per reason for exclusion."""
-    columns = ("node", "available", "share", "floor", "cap", "allocated", "why")
-    rows: list[tuple[Any, ...]] = [
-        (node.label, node.available, node.share, node.floor, node.cap, node.allocated, node.why)
-        for node in plan.nodes
-    ]
-    rows += [
-        (f"(excluded: {reason})", count, None, 0, 0, 0, "no candidates")
-        for reason, count in plan.excluded.items()
-    ]
-    return columns, rows

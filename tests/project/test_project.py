@@ -126,6 +126,32 @@ def test_a_query_reads_the_catalog_and_nothing_else(
     assert project.sql("SELECT 41 + 1 AS n").to_pylist() == [{"n": 42}]
 
 
+@pytest.mark.parametrize(
+    "predicate",
+    [
+        "1 = 1); COPY items TO '{file}'; SELECT (1",
+        "item_id IN (SELECT item_id FROM read_csv('{file}'))",
+        "1",
+        "count(*) > 1",
+        "no_such_column",
+    ],
+)
+def test_a_predicate_reads_the_catalog_and_nothing_else(
+    project: derlem.Project, images: Path, predicate: str, tree_digest: Any
+) -> None:
+    project.discover()
+    before = tree_digest(images.parent)
+    where = predicate.format(file=images.parent / "out.csv")
+    if predicate == "1":
+        assert project.withdraw(where=where, dry_run=True).withdrawn  # DuckDB casts to true
+        return
+    with pytest.raises(derlem.QueryError):
+        project.withdraw(where=where, dry_run=True)
+    with pytest.raises(derlem.QueryError):
+        list(project.items(where=where))
+    assert tree_digest(images.parent) == before
+
+
 def test_configurations_as_mappings_and_files(
     declaration: dict[str, Any], images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

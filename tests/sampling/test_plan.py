@@ -12,10 +12,10 @@ import pytest
 from derlem.catalog.connection import read_catalog, write_catalog
 from derlem.core.errors import UnknownManifest
 from derlem.core.workspace import Workspace
-from derlem.sampling.diff import diff_manifests, diff_table
+from derlem.sampling.diff import diff_manifests
 from derlem.sampling.draw import draw_sample
 from derlem.sampling.errors import InfeasibleQuotas, Shortfall
-from derlem.sampling.plan import Plan, plan_sample, plan_table
+from derlem.sampling.plan import Plan, plan_sample
 from derlem.sampling.sample_options import SampleOptions
 from tests.factories.catalog import insert_source
 from tests.factories.small_catalog import Row, SmallCatalog
@@ -147,14 +147,14 @@ def test_a_plan_writes_nothing_and_works_read_only(tmp_path: Path) -> None:
     assert workspace.catalog.read_bytes() == before
 
 
-def test_a_table_of_the_plan_shows_the_tree_and_the_excluded(small_catalog: SmallCatalog) -> None:
+def test_a_plan_holds_the_tree_and_the_excluded(small_catalog: SmallCatalog) -> None:
     rows = fill(small_catalog, a__s=10)
     small_catalog.connection.execute(
         "UPDATE items SET status = 'failed' WHERE item_id = ?", [rows[0].item_id]
     )
-    columns, table = plan_table(plan(small_catalog, target=5))
-    assert columns == ("node", "available", "share", "floor", "cap", "allocated", "why")
-    assert [row[0] for row in table] == ["(all)", "a", "a [s]", "(excluded: failed)"]
+    made = plan(small_catalog, target=5)
+    assert [node.label for node in made.nodes] == ["(all)", "a", "a [s]"]
+    assert made.excluded == {"failed": 1}
 
 
 def test_a_comparison_adds_up_at_every_node(small_catalog: SmallCatalog) -> None:
@@ -171,9 +171,8 @@ def test_a_comparison_adds_up_at_every_node(small_catalog: SmallCatalog) -> None
         == nodes["a/b", ""]
         == tuple(sum(nodes["a/b", source][place] for source in "st") for place in range(3))
     )
-    columns, rows = diff_table(diff)
-    assert columns == ("node", "before", "went", "came", "after")
-    assert rows[0] == ("(all)", 17, len(x - y), len(y - x), 17)
+    [root, *_] = diff.nodes
+    assert root.label == "(all)" and root.stayed + root.went == root.stayed + root.came == 17
     with pytest.raises(UnknownManifest):
         diff_manifests(small_catalog.connection, "x", "z")
 
