@@ -58,17 +58,21 @@ def digest(*folders: Path) -> dict[str, str]:
 
 @pytest.fixture
 def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """The working directory, the home, and the folder of temporary files, which a command leaves empty."""
-    folders = []
-    for name, variable in (("cwd", None), ("home", "HOME"), ("tmp", "TMPDIR")):
-        folder = tmp_path / name
-        folder.mkdir()
-        folders.append(folder)
-        if variable:
-            monkeypatch.setenv(variable, str(folder))
-    monkeypatch.chdir(folders[0])
-    monkeypatch.setattr("tempfile.tempdir", None)
-    return folders
+    """The working directory and the home."""
+    here, home = tmp_path / "cwd", tmp_path / "home"
+    here.mkdir()
+    home.mkdir()
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("HOME", str(home))
+    return [here, home]
+
+
+@pytest.fixture
+def temporary(tmp_path: Path) -> Path:
+    """A folder for temporary files, which a command leaves empty."""
+    folder = tmp_path / "tmp"
+    folder.mkdir()
+    return folder
 
 
 def sources(images: Path) -> list[dict[str, Any]]:
@@ -82,7 +86,13 @@ def test_every_command_is_tried() -> None:
 
 @pytest.mark.parametrize("workspace", ["none", "discovered", "complete"])
 def test_nothing_is_written(
-    project: Callable[..., Any], demo: Path, tmp_path: Path, surroundings: list[Path], workspace: str
+    project: Callable[..., Any],
+    demo: Path,
+    tmp_path: Path,
+    surroundings: list[Path],
+    temporary: Path,
+    workspace: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     images = Path(shutil.copytree(demo / "clipart" / "food", tmp_path / "images"))
     (images / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")

@@ -19,7 +19,12 @@ def test_a_mapping_to_an_audited_corpus(project: derlem.Project, images: Path) -
     assert result.ok and not result.errors
     count = len([path for path in images.rglob("*") if path.suffix in (".png", ".jpg")])
     [listing] = result.discover.sources
-    assert (listing.source, listing.listed, listing.known, listing.new) == ("clipart", count, 0, count)
+    assert (listing.source, listing.changes.listed, listing.known, listing.changes.new) == (
+        "clipart",
+        count,
+        0,
+        count,
+    )
     assert result.ingest is not None and result.ingest.pending == {"clipart": count}
     assert sum(result.ingest.statuses.values()) == count
     assert result.sample is not None and result.sample.selected == result.sample.plan.total == 9
@@ -36,7 +41,7 @@ def test_a_mapping_to_an_audited_corpus(project: derlem.Project, images: Path) -
 
 def test_each_stage_by_its_own_method(project: derlem.Project) -> None:
     [listing] = project.discover().sources
-    assert project.ingest(dry_run=True).pending == {"clipart": listing.new}
+    assert project.ingest(dry_run=True).pending == {"clipart": listing.changes.new}
     project.ingest("clipart")
     assert project.retry().items == 0
     plan = project.plan()
@@ -191,7 +196,7 @@ def test_progress_goes_to_the_callers_object(declaration: dict[str, Any], images
     stages = ["discover clipart", "ingest", "build small"]
     assert calls == [(what, stage) for stage in stages for what in ("begin", "end")]
     [listing] = result.discover.sources
-    assert last["ingest"] == (listing.new, listing.new) and last["build small"][0] == 9
+    assert last["ingest"] == (listing.changes.new, listing.changes.new) and last["build small"][0] == 9
 
 
 def test_a_listing_that_fails_is_an_error_of_the_result(
@@ -210,6 +215,9 @@ def test_a_listing_that_fails_is_an_error_of_the_result(
 
     monkeypatch.setattr(FilesAdapter, "discover", failing)
     result = derlem.Project(declaration, base=images.parent).run()
-    assert {listed.source: listed.new for listed in result.discover.sources} == {"failing": 2, "clipart": 2}
+    assert {listed.source: listed.changes.new for listed in result.discover.sources} == {
+        "failing": 2,
+        "clipart": 2,
+    }
     assert [str(error) for error in result.errors] == ["the share is gone"] and not result.ok
     assert result.ingest is not None and sum(result.ingest.statuses.values()) == 4
