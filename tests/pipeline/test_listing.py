@@ -7,16 +7,18 @@ from contextlib import suppress
 
 import pytest
 
-from derlem.adapters.base import SourceOptions
+from derlem.adapters.base import Context
+from derlem.adapters.files.adapter import FilesOptions
 from derlem.catalog.connection import read_catalog
 from derlem.catalog.models import Item
 from derlem.catalog.sources import Declared
 from derlem.core.errors import DerlemError
 from derlem.core.workspace import Workspace
+from derlem.media.media_options import MediaOptions
 from derlem.pipeline.discover import Listing
 from derlem.pipeline.ingest_options import IngestOptions
 from derlem.pipeline.run import start_run
-from derlem.pipeline.stages import run_discover
+from derlem.pipeline.stages import Declarations, run_discover
 
 SOURCES = ("a", "b")
 
@@ -36,12 +38,17 @@ def batches(source: str, end: type[BaseException] | None) -> Iterator[list[Item]
 def discover(workspace: Workspace, license: str, *names: str, end: type[BaseException] | None = None) -> None:
     """List the named sources; both are declared with the license."""
     listings = [
-        Listing(SourceOptions(name=name, adapter="files", license=license), batches(name, end), False)
+        Listing(
+            FilesOptions(name=name, adapter="files", license=license, path="images"),
+            batches(name, end),
+            False,
+        )
         for name in names
     ]
     declared = [Declared(name, "files", license, None, {"license": license}) for name in SOURCES]
     with start_run(workspace, "test", "hash", IngestOptions()) as scope:
-        run_discover(scope, listings, declared)
+        declarations = Declarations(Context(workspace), MediaOptions(), IngestOptions())
+        run_discover(scope, listings, declared, declarations)
 
 
 def licenses(workspace: Workspace) -> dict[str, list[str]]:

@@ -28,6 +28,7 @@ from derlem.pipeline.segment_writer import WrittenSegment
 from derlem.pipeline.tasks import Job, Task
 from derlem.pipeline.worker import ingest_task
 from derlem.project import Project
+from tests.factories.images import pixel
 
 SOAK = bool(os.environ.get("DERLEM_SOAK"))
 SIDES = (8, 24)
@@ -73,7 +74,11 @@ class InlineExecutor:
     def run(self, tasks: Iterable[Task]) -> Iterator[WrittenSegment]:
         for task in tasks:
             written: list[WrittenSegment] = []
-            ingest_task(task, self._job, self, lambda segment, _, to=written: to.append(segment), print)
+
+            def emit(segment: WrittenSegment, _: list[str], to: list[WrittenSegment] = written) -> None:
+                to.append(segment)
+
+            ingest_task(task, self._job, self, emit, print)
             yield from written
 
     def drain(self) -> Iterator[WrittenSegment]:
@@ -262,7 +267,7 @@ class Edits(RuleBasedStateMachine):
             return {}
         found = {}
         for item in project.items(status="ready"):
-            red, green, _ = item.image().convert("RGB").getpixel((0, 0))
+            red, green, _ = pixel(item.image().convert("RGB"), 0, 0)
             found[item.item_id] = item.caption, red + 256 * green
         return found
 
