@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -58,11 +59,27 @@ class CorpusFolder:
 
     def build(self) -> dict[str, Any]:
         """The `build` section of `stats.json`; empty if no build wrote the file."""
-        try:
-            facts = json.loads(self.stats.read_bytes())["build"]
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
-            return {}
+        facts = self._stats("build")
         return facts if isinstance(facts, dict) else {}
+
+    def limits(self) -> list[int] | None:
+        """The boundaries of the shards in `stats.json`, from the first position; None without gapless ones.
+
+        They stand in the same file as the manifest's fingerprint: a kill cannot separate the two.
+        """
+        shards = self._stats("shards")
+        try:
+            spans = [(int(shard["first"]), int(shard["last"])) for shard in shards or ()]
+        except (ValueError, KeyError, TypeError):
+            return None
+        gapless = all(before[1] == after[0] for before, after in pairwise(spans))
+        return [spans[0][0], *(last for _, last in spans)] if spans and gapless else None
+
+    def _stats(self, section: str) -> Any:
+        try:
+            return json.loads(self.stats.read_bytes())[section]
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return None
 
     @property
     def card(self) -> Path:

@@ -78,7 +78,7 @@ def plan_build(
     fingerprint = manifest_fingerprint(connection, name)
     extension = _checked_extension(connection, name)
     positions, sizes = _sizes(connection, name)
-    limits = _kept_limits(connection, CorpusFolder(workspace, name), fingerprint, options)
+    limits = _kept_limits(CorpusFolder(workspace, name), fingerprint, options)
     if limits is None or (len(positions) and positions[-1] >= limits[-1]):
         limits = shard_limits(positions, sizes, int(options.shard_size))
     return BuildPlan(name, options, fingerprint, extension, tuple(shard_spans(limits, positions, sizes)))
@@ -117,18 +117,12 @@ def _sizes(connection: duckdb.DuckDBPyConnection, name: str) -> tuple[Integers, 
     return np.concatenate(positions), np.concatenate(sizes)
 
 
-def _kept_limits(
-    connection: duckdb.DuckDBPyConnection, folder: CorpusFolder, fingerprint: str, options: CorpusOptions
-) -> list[int] | None:
-    """The boundaries of the shards that exist, if they were cut from this very sample at this size."""
+def _kept_limits(folder: CorpusFolder, fingerprint: str, options: CorpusOptions) -> list[int] | None:
+    """The boundaries of the shards that exist, if they were cut from this very manifest at this size."""
     built = folder.build()
     if built.get("manifest_fingerprint") != fingerprint or built.get("shard_size") != int(options.shard_size):
         return None
-    rows = connection.execute(
-        "SELECT first, last FROM shards WHERE corpus = ? ORDER BY shard", [folder.name]
-    ).fetchall()
-    gapless = all(before[1] == after[0] for before, after in pairwise(rows))
-    return [rows[0][0], *(last for _, last in rows)] if rows and gapless else None
+    return folder.limits()
 
 
 def shard_limits(positions: Integers, sizes: Integers, shard_size: int) -> list[int]:
