@@ -15,16 +15,9 @@ import time
 from io import BytesIO
 from pathlib import Path
 
+import derlem
 from benchmarks.images import photo, scaled_decode
-from derlem.adapters.archive.adapter import ArchiveAdapter
-from derlem.adapters.base import Context
-from derlem.catalog.sources import Declared
-from derlem.core.workspace import Workspace
-from derlem.media.media_options import MediaOptions
 from derlem.pipeline.executors.fork_server import warm_up
-from derlem.pipeline.ingest_options import IngestOptions
-from derlem.pipeline.run import start_run
-from derlem.pipeline.stages import Declarations, checked_listings, run_discover, run_ingest
 
 PICTURES = 10_000
 DISTINCT = 200
@@ -48,20 +41,14 @@ def bare_rate(pictures: list[bytes], workers: int) -> float:
 
 def ingest_rate(tar: Path, folder: Path) -> float:
     """Images/s of the ingest stage."""
-    workspace = Workspace(folder)
-    source = ArchiveAdapter.Options.model_validate(
-        {"name": "photos", "adapter": "archive", "path": str(tar), "license": "CC0-1.0"}
-    )
-    context, options = Context(workspace), IngestOptions()
+    source = {"name": "photos", "adapter": "archive", "path": str(tar), "license": "CC0-1.0"}
+    project = derlem.Project({"workspace": str(folder), "sources": [source]})
     warm_up(["archive"])  # as `derlem run` does
-    with start_run(workspace, "benchmark", "", options) as work:
-        declarations = Declarations(context, MediaOptions(), options)
-        declared = [Declared("photos", "archive", "CC0-1.0", None, {})]
-        run_discover(work, checked_listings([source], context, None), declared, declarations)
-        begun = time.perf_counter()
-        run_ingest(work, [source], declarations)
-        seconds = time.perf_counter() - begun
-    assert work.state.state.counts["ingest"]["ready"] == PICTURES
+    project.discover()
+    begun = time.perf_counter()
+    result = project.ingest()
+    seconds = time.perf_counter() - begun
+    assert result.statuses["ready"] == PICTURES
     return PICTURES / seconds
 
 
