@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,7 @@ from .core.errors import ConfigError, DerlemError
 from .core.progress import Progress, Silent
 from .core.suggest import did_you_mean
 from .core.workspace import Workspace
-from .execution import Execution
+from .execution import CatalogMaintenance, Execution
 from .settings.documents import DEFAULT_FILE, Document, document_from, read_documents
 
 if TYPE_CHECKING:
@@ -351,46 +350,3 @@ class Project:
         return read_items(
             self.workspace, source=source, status=status, category=category, where=where, limit=limit
         )
-
-
-class CatalogMaintenance:
-    """Maintenance of the catalog file, as `project.catalog`."""
-
-    def __init__(self, execution: Execution) -> None:
-        self._execution = execution
-        self._workspace = execution.workspace
-
-    def compact(self, *, dry_run: bool = False) -> results.CompactResult:
-        """Rewrite the catalog without the space of replaced rows; CatalogMissing if there is none."""
-        from .catalog import maintenance
-
-        if dry_run:
-            return results.CompactResult(True, maintenance.catalog_size(self._workspace), None)
-        with self._execution.lock("catalog.compact"):
-            return results.CompactResult(False, *maintenance.compact(self._workspace))
-
-    def rebuild(self, *, dry_run: bool = False) -> results.RebuildResult:
-        """Create the catalog again from segments, provenance files and corpora."""
-        from .catalog import maintenance
-        from .catalog.segment_files import stored
-        from .catalog.user_queries import fetch_rows
-        from .corpus.restore import restore_corpora
-        from .pipeline.state import read_states
-
-        if dry_run:
-            return results.RebuildResult(True, len(list(stored(self._workspace))), None)
-        with self._execution.lock("catalog.rebuild"):
-            runs = [asdict(state) for state in read_states(self._workspace)]
-            maintenance.rebuild(self._workspace, runs, restore_corpora)
-        counts = "SELECT (SELECT count(*) FROM segments), (SELECT count(*) FROM items)"
-        _, [(segments, items)] = fetch_rows(self._workspace, counts)
-        return results.RebuildResult(False, segments, items)
-
-    def migrate(self, *, dry_run: bool = False) -> results.MigrateResult:
-        """Bring the catalog to this version's schema; CatalogMissing, CatalogVersionError."""
-        from .catalog import maintenance
-
-        if dry_run:
-            return results.MigrateResult(True, *maintenance.plan_migration(self._workspace))
-        with self._execution.lock("catalog.migrate"):
-            return results.MigrateResult(False, *maintenance.migrate(self._workspace))

@@ -239,6 +239,19 @@ class RebuildResult:
 
 
 @dataclass(frozen=True, slots=True)
+class RepairResult:
+    """`Project.catalog.repair`: lost segments, and by source the items whose images they held.
+
+    These items are re-queued. `rebuilt`: the catalog could not be read and was rebuilt without the segments.
+    """
+
+    dry_run: bool
+    segments: tuple[str, ...]
+    images: Mapping[str, int]
+    rebuilt: bool
+
+
+@dataclass(frozen=True, slots=True)
 class MigrateResult:
     """`Project.catalog.migrate`: schema versions."""
 

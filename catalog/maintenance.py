@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
 from ..core.durable import rename, sync_file
-from ..core.errors import CatalogMissing, CatalogVersionError
+from ..core.errors import CatalogMissing, CatalogUnreadable, CatalogVersionError
 from ..core.workspace import Workspace
 from .connection import (
     READ_WAIT,
@@ -19,11 +19,13 @@ from .connection import (
     create_views,
     interruptible,
     opened,
+    read_catalog,
     schema_steps,
     schema_version,
     telling_damage,
     transaction,
 )
+from .losses import SegmentsLost, StoreEmpty, missing
 from .queries import SCHEMA_VERSION, query, quoted
 from .runs import record_run
 from .segment_files import inspect, stored
@@ -47,9 +49,9 @@ def rebuild(workspace: Workspace, runs: list[dict[str, Any]], restore: Restore) 
     """Build the catalog from the files of the workspace; the old file is replaced at the end.
 
     `runs` are the contents of the state files, `restore` fills the tables of corpora from their folders.
-    The caller holds the workspace's lock.
+    The caller holds the workspace's lock. Raises StoreEmpty and SegmentsLost, and then changes nothing.
     """
-    workspace.root.mkdir(parents=True, exist_ok=True)
+    check_store(workspace)
     with _replacement(workspace) as connection:
         create_schema(connection)
         for registered in read_provenance(workspace):
@@ -58,6 +60,20 @@ def rebuild(workspace: Workspace, runs: list[dict[str, Any]], restore: Restore) 
         for state in runs:
             record_run(connection, state)
         restore(connection, workspace)
+
+
+def check_store(workspace: Workspace) -> None:
+    """Raise StoreEmpty, or SegmentsLost for gaps in the numbers or for what the present catalog knows."""
+    if not stored(workspace):
+        raise StoreEmpty(workspace.store)
+    known: list[str] = []
+    with (
+        suppress(CatalogMissing, CatalogUnreadable, CatalogVersionError),
+        read_catalog(workspace) as connection,
+    ):
+        known = [name for (name,) in connection.execute("SELECT segment FROM segments").fetchall()]
+    if lost := missing(workspace, known):
+        raise SegmentsLost(lost)
 
 
 def catalog_size(workspace: Workspace) -> int:

@@ -37,6 +37,10 @@ class BadSegment(DerlemError):
         super().__init__(f"{path} is no segment that this derlem can read: {why}")
 
 
+class OtherVersion(BadSegment):
+    """A segment of another version of the format."""
+
+
 @dataclass(frozen=True, slots=True)
 class Segment:
     """What a segment's Parquet file says of itself. `name` is 'source/000042'."""
@@ -75,7 +79,7 @@ def inspect(workspace: Workspace, path: Path) -> Segment:
     if not facts:
         raise BadSegment(path, "it has no description")
     if facts["schema_version"] != VERSION:
-        raise BadSegment(path, f"schema version {facts['schema_version']} instead of {VERSION}")
+        raise OtherVersion(path, f"schema version {facts['schema_version']} instead of {VERSION}")
     source, number = path.parent.name, int(path.stem)
     if facts["source"] != source:
         raise BadSegment(path, f"it was written for source {facts['source']!r}")

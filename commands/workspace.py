@@ -1,4 +1,4 @@
-"""Commands that create and maintain: `init`, `catalog compact`, `catalog rebuild`, `catalog migrate`."""
+"""Commands that create and maintain: `init`, `catalog compact|rebuild|repair|migrate`."""
 
 from __future__ import annotations
 
@@ -69,6 +69,31 @@ def rebuild(call: Invocation) -> None:
         echo(f"dry run: would rebuild the catalog from {result.segments:,} segments")
     else:
         echo(f"{result.segments:,} segments, {result.items:,} items")
+
+
+@catalog.command()
+@invocation
+def repair(call: Invocation) -> None:
+    """Record lost or damaged segments; their items are read again by the next ingest.
+
+    What is left of damaged files is kept under names that end in `.lost`. Where the catalog cannot be read
+    either, it is rebuilt without the lost segments.
+
+    \b
+    Example:
+      derlem --dry-run catalog repair
+      derlem catalog repair && derlem run
+    """
+    result = call.project().catalog.repair(dry_run=call.dry_run)
+    for name in result.segments:
+        echo(f"{name}: lost")
+    would = "would be " if result.dry_run else ""
+    for source, items in sorted(result.images.items()):
+        echo(f"{source}: {items:,} items with lost images {would}re-queued")
+    if result.rebuilt:
+        echo(f"the catalog cannot be read: it {'would be' if result.dry_run else 'was'} rebuilt without them")
+    if not result.segments:
+        echo("no segment is lost")
 
 
 @catalog.command()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterable
 
 import duckdb
 import pyarrow as pa
 
 from ..catalog.connection import WRITE_WAIT, write_catalog
-from ..catalog.segment_files import Segment, inspect, stored
+from ..catalog.losses import set_aside
+from ..catalog.segment_files import BadSegment, OtherVersion, Segment, inspect, stored
 from ..catalog.segments import merge
 from ..core.durable import rename
 from ..core.errors import CatalogBusy
@@ -40,15 +42,28 @@ class SegmentStore:
         self.tidy()
         known = dict(connection.execute("SELECT segment, source FROM segments").fetchall())
         files = {f"{path.parent.name}/{path.stem}": path for path in stored(self.workspace)}
-        for name in {**known, **files}:
+        found = self._readable(name for name in files if name not in known)
+        for name in {*known, *(segment.name for segment in found)}:
             source, _, number = name.rpartition("/")
             self._last[source] = max(self._last.get(source, 0), int(number))
         self._remove_lone_tars()
-        found = [path for name, path in files.items() if name not in known]
-        merged = merge(connection, [inspect(self.workspace, path) for path in found])
+        merged = merge(connection, found)
         if merged:
             log.info("merged %d segments of an earlier run", merged)
         return merged
+
+    def _readable(self, names: Iterable[str]) -> list[Segment]:
+        """Complete segments, without files that are damaged or no segments: their items still wait."""
+        found = []
+        for name in names:
+            try:
+                found.append(inspect(self.workspace, self.workspace.segment_rows(name)))
+            except OtherVersion:
+                raise
+            except BadSegment as error:
+                log.error("%s", error)
+                set_aside(self.workspace, name)
+        return found
 
     def _remove_lone_tars(self) -> None:
         """Remove the tar of a segment whose rows were not renamed before a kill: no row refers to the tar.

@@ -30,6 +30,7 @@ EVERY: dict[str, list[list[str]]] = {
     "withdraw": [["--source", "clipart"], ["--where", "ordinal < 3", "--purge"], ["--purge"]],
     "catalog compact": [[]],
     "catalog rebuild": [[]],
+    "catalog repair": [[]],
     "catalog migrate": [[]],
 }
 """Arguments to try, by command."""

@@ -1,0 +1,23 @@
+-- Items of a source whose images lie in lost segments, as rows that are re-queued.
+SELECT items.* EXCLUDE (segment) REPLACE (
+    'discovered' AS status,
+    NULL AS reason,
+    NULL AS detail,
+    0 AS attempts,
+    NULL AS sha256,
+    NULL AS original_sha256,
+    NULL AS dhash,
+    NULL AS width,
+    NULL AS height,
+    NULL AS "offset",
+    NULL AS "length",
+    NULL AS image_revision,
+    $run AS run,
+    $at AS updated_at
+)
+FROM items
+WHERE items.source = $source
+  AND items."offset" IS NOT NULL
+  AND items.status <> 'withdrawn'
+  AND list_contains($lost, items.segment)
+ORDER BY items.ordinal, items.item_id;

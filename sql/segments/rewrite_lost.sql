@@ -1,0 +1,13 @@
+-- Rows of a source that lost segments may have written last, as they are: the rows of the same runs. Those
+-- whose images are lost are left out (requeue_lost.sql).
+SELECT items.* EXCLUDE (segment) REPLACE ($run AS run, $at AS updated_at)
+FROM items
+WHERE items.source = $source
+  AND (
+    list_contains($lost, items.segment)
+    OR items.run IN (SELECT run FROM segments WHERE source = $source AND list_contains($lost, segment))
+  )
+  AND NOT (
+    items."offset" IS NOT NULL AND items.status <> 'withdrawn' AND list_contains($lost, items.segment)
+  )
+ORDER BY items.ordinal, items.item_id;
