@@ -74,7 +74,7 @@ def _take(connection: duckdb.DuckDBPyConnection, segments: Sequence[Segment]) ->
     listed = {column: [getattr(segment, column) for segment in segments] for column in columns}
     names = [segment.name for segment in segments]
     connection.execute(query("segments/listed"), {"file": files, "segment": names, **listed})
-    rows = connection.read_parquet(files, filename=True)
+    rows = connection.read_parquet(files, filename=True, file_row_number=True)
     rows.create_view("incoming_rows", replace=True)
     connection.execute(query("segments/incoming"))
     connection.execute("DROP VIEW incoming_rows")

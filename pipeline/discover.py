@@ -191,10 +191,11 @@ def _batches(listing: Listing, run: str, first_ordinal: int) -> Iterator[list[It
 
 def _with_record_hashes(items: Sequence[Item]) -> pa.Table:
     """The items as rows, with hashes of what the listing holds of each."""
-    schema = row_schema()
+    listed = to_table(items, row_schema())
     with duckdb.connect(":memory:") as connection:
-        connection.register("listed", to_table(items, schema))
-        return connection.execute(query("segments/record_hashes")).to_arrow_table().cast(schema)
+        connection.register("listed", listed)
+        hashes = connection.execute(query("segments/record_hashes")).to_arrow_table().column("record_hash")
+    return listed.set_column(listed.schema.get_field_index("record_hash"), "record_hash", hashes)
 
 
 def _is_damage(item: Item) -> bool:
@@ -271,21 +272,17 @@ def _write_gone(
 ) -> None:
     """Reject the items that the source no longer lists; those that may still be there are only counted."""
     why = _why_incomplete(listing, options, changes.damaged)
+    parameters = {"source": listing.source.name, "run": target.run, "at": now(), "damaged": changes.damaged}
+    kept = 0
     with read_catalog(target.workspace) as connection:
         connection.register("listed_keys", records.keys)
-        parameters = {
-            "source": listing.source.name,
-            "run": target.run,
-            "at": now(),
-            "damaged": changes.damaged,
-        }
-        rows = connection.execute(query("segments/gone"), parameters).to_arrow_table()
-    stays = rows.column("stays")
-    gone = rows.drop_columns(["stays"]).filter(pc.invert(stays))
-    if not why:
-        changes.gone = target.write(listing.source.name, "relist", gone)
-        target.commit()
-    if kept := pc.sum(stays).as_py() if not why else rows.num_rows:
+        for rows in _parts(connection, "segments/gone", parameters):
+            stays = pc.or_(rows.column("stays"), bool(why))
+            kept += pc.sum(stays).as_py() or 0
+            gone = rows.drop_columns(["stays"]).filter(pc.invert(stays))
+            changes.gone += target.write(listing.source.name, "relist", gone)
+    target.commit()
+    if kept:
         why = why or "files or folders could not be read"
         changes.unlisted = f"{kept:,} items are not listed and stay as they are: {why}"
 
@@ -299,14 +296,21 @@ def _write_outdated(listing: Listing, target: Target, changes: Changes, options:
         "pages": [page for _, _, page in outcomes],
         "hashes": list(outcomes.values()),
     }
+    decided = pa.chunked_array(target.decided, pa.string())
     with read_catalog(target.workspace) as connection:
         connection.execute(query("segments/expected"), expected)
         parameters = {"source": listing.source.name, "run": target.run, "at": now()} | options.parameters()
-        stale = connection.execute(query("segments/stale"), parameters).to_arrow_table()
-    if target.decided:
-        decided = pa.chunked_array(target.decided)
-        stale = stale.filter(pc.invert(pc.is_in(stale.column("item_id"), decided)))
-    changes.outdated = target.write(listing.source.name, "relist", stale)
+        for rows in _parts(connection, "segments/stale", parameters):
+            stale = rows.filter(pc.invert(pc.is_in(rows.column("item_id"), decided)))
+            changes.outdated += target.write(listing.source.name, "relist", stale)
+
+
+def _parts(
+    connection: duckdb.DuckDBPyConnection, name: str, parameters: Mapping[str, Any]
+) -> Iterator[pa.Table]:
+    """The rows of a query, as many at a time as a segment holds."""
+    for batch in connection.execute(query(name), parameters).to_arrow_reader(BATCH):
+        yield pa.Table.from_batches([batch])
 
 
 def _limited(batches: Iterator[list[Item]], limit: int | None) -> Iterator[list[Item]]:

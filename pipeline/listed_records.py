@@ -28,9 +28,7 @@ class ListedRecords:
         A record whose id was listed before with another content (a URL with two captions) is a record of its
         own: its content becomes part of its locator.
         """
-        ids = rows.column("item_id").to_pylist()
-        keys = _numbers(ids)
-        records = _numbers(rows.column("record_hash").to_pylist(), digits=16)
+        keys, records = _numbers(rows.column("item_id")), _numbers(rows.column("record_hash"))
         _, first = np.unique(keys, return_index=True)
         fresh = np.zeros(len(keys), bool)
         fresh[first] = True
@@ -42,7 +40,7 @@ class ListedRecords:
         seen = dict(zip(keys[fresh].tolist(), records[fresh].tolist(), strict=True))
         kept: list[int] = []
         renamed: dict[int, tuple[str, str]] = {}
-        for at in range(len(ids)):
+        for at in range(len(keys)):
             if not fresh[at]:
                 key, record = int(keys[at]), int(records[at])
                 known = seen[key] if key in seen else int(before[at])
@@ -93,7 +91,8 @@ class ListedRecords:
             self._runs = [(merged[0][order], merged[1][order])]
 
 
-def _numbers(texts: list[str], *, digits: int = 32) -> Numbers:
-    """The first 16 of `digits` hex digits of each text as a number."""
-    raw = np.frombuffer(bytes.fromhex("".join(texts)), np.dtype(">u8"))
-    return raw[:: digits // 16].astype(np.uint64)
+def _numbers(texts: pa.ChunkedArray) -> Numbers:
+    """The first 16 hex digits of each text as a number; all texts have the same length."""
+    joined = "".join(texts.to_pylist())
+    raw = np.frombuffer(bytes.fromhex(joined), np.dtype(">u8"))
+    return raw[:: max(1, len(raw) // max(1, len(texts)))].astype(np.uint64)

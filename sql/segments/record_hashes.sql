@@ -1,6 +1,5 @@
--- A batch of listed rows, each with the hash of what the listing holds of it. A NULL differs from ''.
-SELECT listed.* REPLACE (
-    left(md5(concat_ws(
+-- The hashes of what the listing holds of each row, in the order of the rows. A NULL differs from ''.
+SELECT left(md5(concat_ws(
         chr(31),
         revision,
         category,
@@ -12,6 +11,4 @@ SELECT listed.* REPLACE (
         meta,
         locator_state
     )), 16) AS record_hash
-)
-FROM listed
-ORDER BY ordinal;
+FROM listed;

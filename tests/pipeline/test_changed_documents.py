@@ -1,0 +1,56 @@
+"""A document that changes: its pages are those of the present document, and follow its category."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from derlem.catalog.maintenance import TABLES
+from derlem.project import Project
+from tests.factories.pdf import Page, write_pdf
+
+MARK = b"10 10 30 30 re f"
+
+
+def make(folder: Path, category: str = "", **sections: Any) -> Project:
+    source = {"name": "s", "adapter": "files", "path": str(folder / "data"), "category": category}
+    sources = [{**source, "license": "CC0-1.0"}]
+    return Project(
+        {
+            "workspace": str(folder / "work"),
+            "sources": sources,
+            "ingest": {"workers": 1},
+            "pdf": {"dpi": 72},
+            **sections,
+        }
+    )
+
+
+def take_in(project: Project) -> list[tuple[Any, ...]]:
+    """Category, status and width of the pages that the catalog holds, but for those that are gone."""
+    project.discover()
+    project.ingest()
+    rows = project.sql(
+        "SELECT category, status, width FROM items"
+        " WHERE document_sha256 IS NOT NULL AND reason IS DISTINCT FROM 'gone'"
+        " ORDER BY length(locator), locator"
+    ).to_pylist()
+    return [tuple(row.values()) for row in rows]
+
+
+def test_pages_are_those_of_the_present_document(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    path = tmp_path / "data" / "a.pdf"
+    path.write_bytes(write_pdf([Page(72 + 10 * number, 72, content=MARK) for number in range(3)]))
+    assert [width for _, _, width in take_in(make(tmp_path))] == [72, 82, 92]
+    path.write_bytes(write_pdf([Page(200 + number, 72, content=MARK) for number in range(2)]))
+    assert [width for _, _, width in take_in(make(tmp_path))] == [200, 201]
+    assert {found for found, _, _ in take_in(make(tmp_path, "news"))} == {"news"}
+    path.write_bytes(write_pdf([Page(300, 72, content=MARK) for _ in range(4)]))
+    project = make(tmp_path, "news")
+    assert take_in(project) == [("news", "ready", 300)] * 4
+    assert [width for _, _, width in take_in(make(tmp_path, "news", pdf={"dpi": 36}))] == [150] * 4
+    tables = {name: project.sql(f"FROM {name} ORDER BY ALL").to_pylist() for name in TABLES}
+    project.catalog.rebuild()
+    assert {name: project.sql(f"FROM {name} ORDER BY ALL").to_pylist() for name in TABLES} == tables
+    assert not project.audit().failed
