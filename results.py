@@ -154,7 +154,7 @@ class RunResult:
 class CorpusChange:
     """What a withdrawal did to one corpus.
 
-    `gone` counts the withdrawn samples; `redrawn` says whether its sample was drawn again since it was built.
+    `gone` counts the withdrawn samples; `redrawn`: whether its sample was drawn again since it was built.
     `shards` and `rewritten` are None for a sample that was not built.
     """
 

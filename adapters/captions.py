@@ -30,7 +30,7 @@ class CaptionOptions(StrictModel):
     The sidecar of `a/b.png` is `a/b` + suffix, else `a/b.png` + suffix; the case of the suffix does
     not matter. A sidecar that belongs to an image is no item; one that belongs to nothing is, and is
     rejected like any file that is no image. A sidecar that cannot be understood costs its image only
-    the caption: the image lands, and its `meta` says so under `sidecar`, with the reason bad_sidecar.
+    the caption: the image lands, and its `meta` has an entry `sidecar` with the reason bad_sidecar.
     """
 
     sidecar: str = Field(
@@ -91,7 +91,7 @@ class CaptionOptions(StrictModel):
 
 
 class Sidecar(NamedTuple):
-    """What a sidecar says: columns to set, and notes for the item's `meta`."""
+    """The content of a sidecar: columns to set, and notes for the item's `meta`."""
 
     updates: dict[str, Any]
     meta: dict[str, Any]
@@ -175,7 +175,7 @@ def _nfc(name: str) -> str:
 
 
 def read_sidecar(data: bytes, options: CaptionOptions) -> Sidecar:
-    """What the sidecar with the content `data` says of its image. Never raises: see CaptionOptions."""
+    """The columns and notes that the sidecar `data` gives its image. Never raises: see CaptionOptions."""
     try:
         text = decode(data, options.encoding)
         if options.form == "json":
@@ -223,7 +223,7 @@ def language_tag(code: str) -> str:
 def _stamps(text: str, default: str) -> dict[str, str]:
     """Captions by language: line 1 is in the default one, `code.utf8=` lines follow.
 
-    The first caption of a language counts. Lines of another shape (there are empty ones) say nothing.
+    The first caption of a language counts. Lines of another shape (there are empty ones) are ignored.
     """
     first, *lines = text.split("\n")
     captions = {default: first.removesuffix("\r")}

@@ -21,7 +21,7 @@ def conversation(value: object) -> list[Message]:
     """Turns as [{"role", "content"}] from either of the two usual forms.
 
     Chat messages: `role` and `content`, which is text or a list of parts of type `text` and `image`.
-    ShareGPT (LLaVA): `from` (human, gpt) and `value`. ValueError says what is wrong with anything else.
+    ShareGPT (LLaVA): `from` (human, gpt) and `value`. ValueError for anything else.
     """
     if not isinstance(value, list):
         raise ValueError("a conversation is a list of turns")

@@ -193,7 +193,7 @@ def file_revision(found: os.stat_result) -> str:
 
 
 def failure_from_os_error(error: OSError | MemoryError) -> Failure:
-    """What is said of an item whose file could not be opened or read."""
+    """The failure of an item whose file could not be opened or read."""
     if isinstance(error, MemoryError):
         return Failure(Reason.OUT_OF_MEMORY, "reading it needs more memory than there is")
     reason, detail = _REFUSALS.get(error.errno or 0, (Reason.UNREADABLE, error.strerror or str(error)))

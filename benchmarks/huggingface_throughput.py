@@ -2,11 +2,11 @@
 
     python -m benchmarks.huggingface_throughput [--rows 8000] [--formats parquet arrow webdataset imagefolder]
 
-The pictures are 35 KB JPEGs, in four files; rows have a class label, a caption and a conversation. Ours is
+The images are 35 KB JPEGs, in four files; rows have a class label, a caption and a conversation. Ours is
 discover + read, every payload hashed; the bar is `load_dataset(streaming=True)` with `Image(decode=False)`,
-every picture hashed. Both in one process, in turns, and with garbage looked for as rarely as in derlem's
+every image hashed. Both in one process, in turns, and with garbage looked for as rarely as in derlem's
 commands; the best of the rounds counts. The target is 0.8 of the bar. Validation is not part of it: decoding
-a picture takes several times longer than both together.
+a image takes several times longer than both together.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ COLUMNS = {"caption": "caption", "category": "label", "conversations": "conversa
 
 
 def write(form: str, folder: Path, rows: int) -> None:
-    """The dataset in one format; pictures repeat, but each has bytes of its own."""
+    """The dataset in one format; images repeat, but each has bytes of its own."""
     photos = [photo(seed) for seed in range(32)]
     folder.mkdir()
     if form in ("parquet", "arrow"):
@@ -76,8 +76,8 @@ def _write_columns(form: str, folder: Path, photos: list[bytes], rows: int) -> N
     for shard in range(FILES):
         numbers = range(shard * rows // FILES, (shard + 1) * rows // FILES)
         columns = {name: [_texts(number)[name] for number in numbers] for name in COLUMNS.values()}
-        pictures = [{"bytes": _picture(photos, number), "path": f"{number}.jpg"} for number in numbers]
-        part = datasets.Dataset.from_dict({"image": pictures, **columns}, features=features)
+        images = [{"bytes": _picture(photos, number), "path": f"{number}.jpg"} for number in numbers]
+        part = datasets.Dataset.from_dict({"image": images, **columns}, features=features)
         if form == "parquet":
             part.to_parquet(folder / f"train-{shard:05d}.parquet", batch_size=100)
         else:
@@ -91,7 +91,7 @@ def _write_columns(form: str, folder: Path, photos: list[bytes], rows: int) -> N
 
 def _texts(number: int) -> dict[str, Any]:
     caption = f"A {LABELS[number % 4]} as it was photographed, number {number}"
-    question = {"from": "human", "value": "<image>\nWhat does the picture show?"}
+    question = {"from": "human", "value": "<image>\nWhat does the image show?"}
     return {
         "label": LABELS[number % 4],
         "caption": caption,
@@ -104,7 +104,7 @@ def _picture(photos: list[bytes], number: int) -> bytes:
 
 
 def bare(form: str, folder: Path) -> tuple[int, int]:
-    """The bar: (pictures, bytes hashed) by `datasets` streaming."""
+    """The bar: (images, bytes hashed) by `datasets` streaming."""
     import datasets
 
     rows = datasets.load_dataset(str(folder), split="train", streaming=True).decode(False)
@@ -119,7 +119,7 @@ def bare(form: str, folder: Path) -> tuple[int, int]:
 
 
 def ours(form: str, folder: Path) -> tuple[int, int]:
-    """Discover and read: (pictures, bytes hashed)."""
+    """Discover and read: (images, bytes hashed)."""
     prefix = "json." if form == "webdataset" else ""
     columns = {key: prefix + name for key, name in COLUMNS.items()}
     source = HuggingfaceOptions.model_validate(

@@ -19,21 +19,21 @@ import derlem
 from benchmarks.images import photo, scaled_decode
 from derlem.pipeline.executors.fork_server import warm_up
 
-PICTURES = 10_000
+IMAGES = 10_000
 DISTINCT = 200
 ROUNDS = 3
 
 
-def decode_share(pictures: list[bytes]) -> float:
+def decode_share(images: list[bytes]) -> float:
     begun = time.perf_counter()
-    for data in pictures:
+    for data in images:
         scaled_decode(data)
     return time.perf_counter() - begun
 
 
-def bare_rate(pictures: list[bytes], workers: int) -> float:
+def bare_rate(images: list[bytes], workers: int) -> float:
     """Images/s of scaled decode alone; the processes' start is not counted."""
-    shares = [pictures * (PICTURES // len(pictures) // workers)] * workers
+    shares = [images * (IMAGES // len(images) // workers)] * workers
     with multiprocessing.get_context("fork").Pool(workers) as pool:
         slowest = max(pool.map(decode_share, shares, chunksize=1))
     return len(shares[0]) * workers / slowest
@@ -48,24 +48,24 @@ def ingest_rate(tar: Path, folder: Path) -> float:
     begun = time.perf_counter()
     result = project.ingest()
     seconds = time.perf_counter() - begun
-    assert result.statuses["ready"] == PICTURES
-    return PICTURES / seconds
+    assert result.statuses["ready"] == IMAGES
+    return IMAGES / seconds
 
 
 def main() -> None:
     workers = len(os.sched_getaffinity(0))
-    pictures = [photo(seed) for seed in range(DISTINCT)]
+    images = [photo(seed) for seed in range(DISTINCT)]
     with tempfile.TemporaryDirectory() as temporary:
         tar = Path(temporary) / "photos.tar"
         with tarfile.open(tar, "w") as archive:
-            for number in range(PICTURES):
-                data = pictures[number % DISTINCT]
+            for number in range(IMAGES):
+                data = images[number % DISTINCT]
                 info = tarfile.TarInfo(f"{number:06d}.jpg")
                 info.size = len(data)
                 archive.addfile(info, BytesIO(data))
         bare, ours = [], []
         for number in range(ROUNDS):
-            bare.append(bare_rate(pictures, workers))
+            bare.append(bare_rate(images, workers))
             ours.append(ingest_rate(tar, Path(temporary) / f"work-{number}"))
     ratio = statistics.median(a / b for a, b in zip(ours, bare, strict=True))
     print(f"scaled decode alone     {statistics.median(bare):8.0f} images/s on {workers} cores")

@@ -1,4 +1,4 @@
-"""Opens the DuckDB file: for reading by anybody between commits, for writing by the one coordinator."""
+"""Opens the DuckDB file: for reading by any process between commits, for writing by the one coordinator."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def opened(workspace: Workspace, *, read_only: bool, wait: float) -> Iterator[du
     Raises what `connect` does, and CatalogUnreadable for damage that a query meets in the block.
     """
     with (
-        telling_damage(workspace),
+        reporting_damage(workspace),
         _arrow_results(),
         closing(connect(workspace, read_only=read_only, wait=wait)) as connection,
         interruptible(connection),
@@ -84,7 +84,7 @@ def _arrow_results() -> Iterator[None]:
 
 
 @contextmanager
-def telling_damage(workspace: Workspace) -> Iterator[None]:
+def reporting_damage(workspace: Workspace) -> Iterator[None]:
     """The catalog is read here: damage that a query meets is CatalogUnreadable, however it comes."""
     try:
         yield

@@ -22,7 +22,6 @@ from .connection import (
     read_catalog,
     schema_steps,
     schema_version,
-    telling_damage,
     transaction,
 )
 from .losses import SegmentsLost, StoreEmpty, missing
@@ -86,7 +85,7 @@ def catalog_size(workspace: Workspace) -> int:
 def compact(workspace: Workspace) -> tuple[int, int]:
     """Rewrite the catalog without the space of replaced rows; returns its size before and after, in bytes."""
     before = catalog_size(workspace)
-    with _replacement(workspace) as connection, telling_damage(workspace):
+    with _replacement(workspace) as connection, reporting_damage(workspace):
         create_schema(connection)
         # exclusive: no process reads the old file while it is copied and replaced
         with opened(workspace, read_only=False, wait=WRITE_WAIT) as held:

@@ -60,7 +60,7 @@ class Item:
     """One item: a row of the catalog's table `items`, less the name of its segment.
 
     An adapter sets the fields up to `reason` as far as the listing gives them. `uri` is relative to the
-    source's root (or a URL), `locator` says what is meant inside it (member, row, page). `locator_state` is
+    source's root (or a URL), `locator` names the part of it (member, row, page). `locator_state` is
     how the adapter reads the item again (an offset, a row group); no other room reads it. `partition_key`
     names what one worker reads in one pass: a compressed archive, a host; items that can be read alone leave
     it empty. `document_sha256` is set for pages of a PDF alone: it names the document's bytes in the cache.

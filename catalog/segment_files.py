@@ -43,7 +43,7 @@ class OtherVersion(BadSegment):
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """What a segment's Parquet file says of itself. `name` is 'source/000042'."""
+    """The metadata of a segment's Parquet file. `name` is 'source/000042'."""
 
     name: str
     path: Path

@@ -163,12 +163,12 @@ def _show_listing(result: DiscoverResult) -> None:
             "listed twice (dropped)": changes.repeated,
             "changed, but withdrawn": changes.withdrawn,
         }
-        told = ", ".join(f"{count:,} {what}" for what, count in found.items() if count)
+        notes = ", ".join(f"{count:,} {what}" for what, count in found.items() if count)
         if result.dry_run:
             counts = f"{changes.listed:,} items listed, {source.known:,} known"
-            echo(f"{source.source}: {counts}" + (told and f": {told}"))
-        elif told:
-            echo(f"{source.source}: {told}")
+            echo(f"{source.source}: {counts}" + (notes and f": {notes}"))
+        elif notes:
+            echo(f"{source.source}: {notes}")
         if changes.unlisted:
             echo(f"warning: {source.source}: {changes.unlisted}")
 

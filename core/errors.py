@@ -48,7 +48,7 @@ class ConfigError(DerlemError):
 
 
 class InstanceRunning(DerlemError):
-    """Another process holds the workspace's lock; `holder` says which."""
+    """Another process holds the workspace's lock; `holder` names it."""
 
     exit_code = 4
 

@@ -1,4 +1,4 @@
-"""Tells what bytes are from their first ones; names and declared types are never asked."""
+"""Recognizes media types from the first bytes; names and declared types are never used."""
 
 from __future__ import annotations
 

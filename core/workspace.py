@@ -49,7 +49,7 @@ class Workspace:
 
     @property
     def hashes(self) -> Path:
-        """Hashes of pictures that samples exclude."""
+        """Hashes of images that samples exclude."""
         return self.cache / "hashes"
 
     @property

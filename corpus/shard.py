@@ -1,6 +1,6 @@
 """One shard, from its plan to a durable file: the work of one worker, and the marker that it was done.
 
-A marker says which content its shard has (its fingerprint) and how
+A marker names the content of its shard (its fingerprint) and how
 the file looked when it was finished. A build that finds both unchanged leaves the shard alone.
 """
 

@@ -1,4 +1,4 @@
-"""Scans the shards of all corpora: every byte is read and hashed, whatever the catalog says."""
+"""Scans the shards of all corpora: every byte is read and hashed, whatever the catalog contains."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class _Broken(Exception):
 def scan_shards(workspace: Workspace, purge_residue: pa.Table, workers: int | None = None) -> ShardScan:
     """Read all shards in the workspace's corpora, with `workers` processes (default: one per core).
 
-    `purge_residue` lists the remains of purged items (`pipeline.purge.purge_residue`). A shard that cannot be
+    `purge_residue` lists residue of purged items (`pipeline.purge.purge_residue`). A shard that cannot be
     read to its end is listed with the error, and with the samples before it.
     """
     shards = [

@@ -14,7 +14,7 @@ _DIGITS = bytes.maketrans(b"\0\1", b"01")
 
 
 def difference_hash(image: Image.Image, box: tuple[int, int, float, float] | None = None) -> str:
-    """64-bit difference hash, 16 hex digits: each bit says whether a cell is lighter than its left neighbour.
+    """64-bit difference hash, 16 hex digits: each bit is whether a cell is lighter than its left neighbour.
 
     Cells are those of a 9x8 grid over the luma; rows from the top, first bit highest. After N. Krawetz,
     "Kind of Like That", 2013, but lighter means by more than 2 of 255, so that flat areas do not turn

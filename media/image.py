@@ -44,7 +44,7 @@ class NormalizedImage:
 
 @dataclass(slots=True)
 class _Decoded:
-    """A decoded file: its pixels, the profile that it holds, and what `meta` tells of it."""
+    """A decoded file: its pixels, the profile that it holds, and the facts for `meta`."""
 
     pixels: Image.Image | Samples
     mode: str
@@ -160,8 +160,8 @@ def _decode(data: bytes, media_type: str, options: ImageOptions) -> _Decoded:
     image.load()
     _check_pixels(image.width, image.height, options)  # the size of icons is known only after loading
     pixels: Image.Image | Samples = image
-    if found is not None and found.spare_bits:
-        pixels = Samples(np.left_shift(words(np.asarray(image)), np.uint16(found.spare_bits)))
+    if found is not None and found.unused_bits:
+        pixels = Samples(np.left_shift(words(np.asarray(image)), np.uint16(found.unused_bits)))
     profile = image.info.get("icc_profile") or color.in_container(data, media_type, image.mode)
     return _Decoded(pixels, image.mode, image.size, media_type, _orientation(image), profile, frames)
 

@@ -1,4 +1,4 @@
-"""JPEG files at the level of markers: what the header says, and the same image without its metadata.
+"""JPEG files at the level of markers: the header's values, and the same image without its metadata.
 
 Markers are those of ISO/IEC 10918-1 (ITU-T T.81), Annex B; JFIF is ITU-T T.871, Exif is CIPA DC-008.
 """

@@ -68,7 +68,7 @@ class Directory:
         return bytes(values) if values and max(values) < 256 and min(values) >= 0 else None
 
     @property
-    def spare_bits(self) -> int:
+    def unused_bits(self) -> int:
         """Bits that the samples of a 12-bit image, as Pillow decodes them, lack of 16."""
         return 4 if self.tags.get(_BITS) == (12,) else 0
 

@@ -60,8 +60,9 @@ class Changes:
 
     `changed` ones are read again, as what is read for them changed; `outdated` ones, as options changed;
     `amended` ones have new columns only; `gone` ones are listed no more. `repeated` records are listed twice
-    and dropped. `withdrawn` items changed and stay withdrawn. `unlisted` says why items that are not listed
-    stay as they are, where they do; `damaged` are uris of files and folders that could not be listed wholly.
+    and dropped. `withdrawn` items changed and stay withdrawn. `unlisted` is the reason, if any, why items
+    that are not listed stay as they are; `damaged` are uris of files and folders that could not be listed
+    completely.
     """
 
     listed: int = 0

@@ -162,7 +162,7 @@ def power(base: int, numerator: int, denominator: int) -> int:
     """floor(2^32 * base^(numerator/denominator)), exactly.
 
     The result is defined by integers alone: it is the largest r with
-    r^denominator <= base^numerator * 2^(32 * denominator). A decimal estimate only says where to look.
+    r^denominator <= base^numerator * 2^(32 * denominator). A decimal estimate only selects where to look.
     """
     if denominator == 1:
         return int(base**numerator) << ROOT_BITS

@@ -189,7 +189,7 @@ class SampleOptions(StrictModel):
 
     @field_validator("where")
     @classmethod
-    def _said(cls, value: str | None) -> str | None:
+    def _not_blank(cls, value: str | None) -> str | None:
         if value is not None and not value.strip():
             raise ValueError("an empty predicate")
         return value

@@ -77,7 +77,7 @@ class ArchiveOptions(SourceOptions):
         description="whether neighbouring members that share a key (the name up to its first dot) are one "
         "sample: .txt is its caption, .json holds caption and conversations, .cls goes to meta; `left.txt` "
         "describes `left.jpg` alone. "
-        "auto: for tars with an image and a text as neighbours, unless `caption` says where captions stand",
+        "auto: for tars with an image and a text as neighbours, unless `caption` is declared",
     )
     names: str | None = Field(
         default=None,

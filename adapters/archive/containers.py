@@ -82,7 +82,7 @@ class PlainTar:
         return tar.members(self.stream, self._size)
 
     def read(self, places: Iterable[Place]) -> Iterator[bytes | Failure]:
-        """Read neighbours together, and each member with its header, which tells if the tar changed."""
+        """Read neighbours together, and each member with its header, which shows whether the tar changed."""
         asked = list(places)
         found: dict[int, bytes | Failure] = {}
         for span in _spans(sorted(asked)):
@@ -101,7 +101,7 @@ class PlainTar:
 
 
 class PackedTar:
-    """A compressed tar: one pass from front to back, and another one for whoever asks for what has passed."""
+    """A compressed tar: one pass from front to back, another for members before the position."""
 
     is_tar = True
     one_pass = True

@@ -1,4 +1,4 @@
-"""What an archive holds, as its listing says, and the checks that every member passes."""
+"""The members that an archive lists, and the checks that every member passes."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ class Unpacker(Protocol):
 
     @property
     def needs_input(self) -> bool:
-        """Whether it can say more without further input."""
+        """Whether it has more output without further input."""
 
     @property
     def unused_data(self) -> bytes:
@@ -145,7 +145,7 @@ _ERRORS = (OSError, EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError)
 class Unpacked:
     """The content of a compressed file, in one pass: at most `PIECE` bytes at a time are unpacked.
 
-    ArchiveError says that the file is damaged, cut short (all that came before was handed out) or
+    ArchiveError: the file is damaged, cut short (all that came before was handed out) or
     unpacks to more than the limits allow.
     """
 

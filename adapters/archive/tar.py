@@ -46,7 +46,7 @@ class _Header(NamedTuple):
 
 
 class _Extended:
-    """What long-name and pax headers say of the member that follows them."""
+    """The values of long-name and pax headers for the member that follows them."""
 
     def __init__(self, inherited: dict[bytes, bytes]) -> None:
         self.records = dict(inherited)
@@ -160,7 +160,7 @@ def _number(field: bytes) -> int:
 
 
 def _extend(stream: Stream, header: _Header, extended: _Extended, everywhere: dict[bytes, bytes]) -> None:
-    """Read an extended header and note what it says."""
+    """Read an extended header and keep its values."""
     padded = header.size + -header.size % BLOCK
     if header.size > MAX_EXTENDED:
         extended.problem = f"an extended header of {header.size} bytes"
@@ -204,7 +204,7 @@ def _records(data: bytes) -> dict[bytes, bytes] | None:
 
 
 def _check_end(stream: Stream, start: int, block: bytes) -> None:
-    """See that the tar ends where it says: what follows the end marker, or half a block, is a loss."""
+    """Check that the tar ends at its end marker: what follows the end marker, or half a block, is a loss."""
     if len(block) < BLOCK:
         if block.strip(b"\0"):
             raise ArchiveError(Reason.BAD_ARCHIVE, f"cut short in the header at byte {start}")

@@ -68,7 +68,7 @@ def members(handle: int, size: int, limits: ArchiveLimits, names: str | None = N
     try:
         for member in _entries(handle, directory, limits):
             if len(found) > limits.members:
-                break  # `validated` says so
+                break  # `validated` reports it
             found.append(member)
     except ArchiveError as error:
         problem = error
@@ -201,7 +201,7 @@ def _directory(handle: int, size: int, at: int, end: tuple[int, ...]) -> _Direct
 
 
 def _end64(handle: int, end_at: int, declared: int) -> tuple[int, tuple[int, ...], int, int]:
-    """What the zip64 record says: its place, disks, the directory's length and declared offset."""
+    """The zip64 record: its place, disks, the directory's length and declared offset."""
     for at in (end_at - _LOCATOR.size - _END64.size, declared):
         block = os.pread(handle, _END64.size, at) if 0 <= at < end_at else b""
         if len(block) == _END64.size and block[:4] == b"PK\6\6":

@@ -88,11 +88,11 @@ class FilesAdapter(Adapter[FilesOptions]):
             if isinstance(data, Failure):
                 yield item.item_id, data
                 continue
-            said = _NOTHING
+            texts = _NOTHING
             if source.caption and (sidecar := item.locator_state.get("sidecar")):
-                said, read = _read_caption(root, unescape(item.uri), unescape(sidecar), source.caption)
+                texts, read = _read_caption(root, unescape(item.uri), unescape(sidecar), source.caption)
                 revision += f"+{read}"
-            yield item.item_id, Payload(data, said.updates, said.meta, revision)
+            yield item.item_id, Payload(data, texts.updates, texts.meta, revision)
 
     @staticmethod
     def _items(source: FilesOptions, root: str, folder: Folder, template: Template) -> Iterator[Item]:

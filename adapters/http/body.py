@@ -123,7 +123,7 @@ def is_whole(headers: CIMultiDictProxy[str]) -> bool:
 
 
 def resumable(headers: CIMultiDictProxy[str]) -> Partial | None:
-    """A place for a body that can be resumed: the server takes ranges, and says what version this is.
+    """A place for a body that can be resumed: the server takes ranges, and names the version.
 
     Only a strong validator will do, or a modification date.
     """

@@ -70,7 +70,7 @@ class Engine:
         """No further requests are begun while this is set; call `wake` after clearing it."""
 
     def submit(self, job: Job) -> None:
-        """Take a job; what its origin says is looked at first."""
+        """Take a job; the files of its origin are read first."""
         self._origins.consult(job)
 
     def wake(self) -> None:

@@ -45,7 +45,7 @@ class OpenFilesError(DerlemError):
 class DroppedError(aiohttp.ClientError):
     """The connection ended before a response came; `reused`: it had served another request before.
 
-    Servers may end a connection that is kept alive at any time, so that says nothing about this request.
+    Servers may end a connection that is kept alive at any time, so it is no fact about this request.
     """
 
     def __init__(self, message: str, *, reused: bool) -> None:
@@ -103,7 +103,7 @@ def status_failure(status: int) -> Failure:
 
 
 def _tls_detail(links: Iterable[BaseException]) -> str:
-    """What OpenSSL says; aiohttp wraps that in errors which are ssl.SSLErrors without any of it."""
+    """OpenSSL's message; aiohttp wraps it in errors which are ssl.SSLErrors without any of it."""
     *_, innermost = (link for link in links if isinstance(link, ssl.SSLError))
     parts = [getattr(innermost, name, None) for name in ("reason", "verify_message")]
     return ": ".join(text for text in parts if text) or _first_line(innermost)

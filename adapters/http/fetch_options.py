@@ -24,7 +24,7 @@ class HostLimits(StrictModel):
     burst: int | None = Field(default=None, ge=1, description="requests that may come at once after a pause")
 
     def over(self, base: HostLimits) -> HostLimits:
-        """These limits, with those of `base` where they say nothing."""
+        """These limits, with those of `base` where they are not set."""
         return HostLimits.model_validate(base.model_dump() | self.model_dump(exclude_none=True))
 
 
@@ -66,7 +66,7 @@ class FetchOptions(StrictModel):
     user_agent: str = Field(
         default="derlem/{version} (+{contact})",
         pattern=r"^[A-Za-z][\x20-\x7e]*$",
-        description="says who asks; robots.txt is searched for the name before the first slash",
+        description="identifies the client; robots.txt is searched for the name before the first slash",
     )
     per_host: HostLimits = Field(default=DEFAULT_LIMITS, description="request limits of every host")
     hosts: dict[str, HostLimits] = Field(

@@ -69,8 +69,8 @@ class Fetcher:
         """Yield (item_id, payload or failure) once for each item, as they arrive; `item.uri` is the URL.
 
         `items` is consumed lazily, a bounded number ahead, from the thread that consumes the results. A
-        payload's `meta` has `fetch` (time, status, validators, final URL) and `opt_out` (what the site
-        says of such use, raw, and when).
+        payload's `meta` has `fetch` (time, status, validators, final URL) and `opt_out` (the signals
+        of the site, raw, with their time).
         """
         with _Session(
             self._workspace, self._options, self._limits, self._accept, verify=self._verify
@@ -250,7 +250,7 @@ class _Session:
         self._engine.wake()
 
     def _guard(self, job: Job, headers: CIMultiDictProxy[str]) -> None:
-        """Look at what the headers say of opting out, before the body is transferred."""
+        """Check the opt-outs of the headers before the body is transferred."""
         if job.policy is None or job.verdict is None:
             return
         job.policy.after(job.verdict, job.target.url, headers)
@@ -270,12 +270,12 @@ class _Session:
 
 
 def _stored_headers(answer: Answer) -> dict[str, str]:
-    """What the headers say of the body, readable: no database takes bytes that are no characters."""
+    """The headers about the body, as text: no database takes bytes that are no characters."""
     return {name: escape(value) for name, header in _HEADERS if (value := answer.headers.get(header))}
 
 
 def _evidence(job: Job, status: int, headers: dict[str, str]) -> dict[str, Any]:
-    """For the item's `meta`: how it was fetched, and what was said about such use."""
+    """For the item's `meta`: how it was fetched, and the opt-outs found."""
     fetched: dict[str, Any] = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "status": status}
     if job.seen:
         fetched["url"] = str(job.target.url)

@@ -74,7 +74,7 @@ class FramedHandler(ResponseHandler):
         data, self._head = data if self._head is None else bytes(self._head), None
         status = _STATUS.match(data)
         if status is None or end < 0:
-            self._framed = True  # no HTTP: the parser says what is wrong
+            self._framed = True  # no HTTP: the parser reports the fault
             return data
         code = int(status[1])
         end += 4

@@ -1,7 +1,7 @@
 """The fetch ledger: what must survive a restart of the fetcher, shared by all worker processes.
 
 Validators of URLs whose bytes are in the cache, hosts that asked for a pause, and what origins' robots.txt
-and tdmrep.json said. It is a memory, not a record: deleting it costs requests, never items.
+and tdmrep.json contained. It is a memory, not a record: deleting it costs requests, never items.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class HostRow(SQLModel, table=True):
 
 
 class OriginRow(SQLModel, table=True):
-    """What an origin's files said; None where there is no such file."""
+    """The content of an origin's files; None where there is no such file."""
 
     __tablename__ = "origins"
     origin: str = Field(primary_key=True)
@@ -94,14 +94,14 @@ class Ledger:
     """The ledger in one process. Times are seconds since the epoch.
 
     Validators are written in batches by a thread, since losing the last second of them only costs a
-    transfer; a host's pause is on disk when `pause_host` returns. Where that thread fails, whoever has
-    something to remember, or closes the ledger, gets its error. All methods raise DiskError and LedgerError.
+    transfer; a host's pause is on disk when `pause_host` returns. Where that thread fails, the next
+    `remember` or `close` raises its error. All methods raise DiskError and LedgerError.
     """
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
-        with _telling(path):
+        with _reporting(path):
             self.engine = _open(path)
         self._failed: DerlemError | None = None
         self._pending: dict[bytes, dict[str, Any]] = {}
@@ -119,7 +119,7 @@ class Ledger:
         with self._changed:
             rows = [dict(self._pending[key]) for key in by_key if key in self._pending]
         table = _table(UrlRow)
-        with _telling(self._path), self.engine.connect() as connection:
+        with _reporting(self._path), self.engine.connect() as connection:
             found = connection.execute(table.select().where(table.c.key.in_(list(by_key))))
             rows = [dict(row._mapping) for row in found] + rows
         return {
@@ -146,7 +146,7 @@ class Ledger:
         """Every body that lies in a pack: (sha256 in hex, pack, offset, size)."""
         table = _table(UrlRow)
         columns = (table.c.sha256, table.c.pack, table.c.offset, table.c.size)
-        with _telling(self._path), self.engine.connect() as connection:
+        with _reporting(self._path), self.engine.connect() as connection:
             for digest, pack, offset, size in connection.execute(select(*columns).where(table.c.pack != "")):
                 yield digest.hex(), pack, offset, size
 
@@ -155,7 +155,7 @@ class Ledger:
         table = _table(UrlRow)
         rows = [{"gone": bytes.fromhex(digest)} for digest in digests]
         if rows:
-            with _telling(self._path), self.engine.begin() as connection:
+            with _reporting(self._path), self.engine.begin() as connection:
                 connection.execute(table.delete().where(table.c.sha256 == bindparam("gone")), rows)
 
     def pause_host(self, host: str, until: float, reason: str) -> None:
@@ -163,7 +163,7 @@ class Ledger:
         table = _table(HostRow)
         statement = insert(table).values(host=host, until=until, reason=reason, at=time.time())
         later = {name: statement.excluded[name] for name in ("until", "reason", "at")}
-        with _telling(self._path), self.engine.begin() as connection:
+        with _reporting(self._path), self.engine.begin() as connection:
             connection.execute(
                 statement.on_conflict_do_update(
                     index_elements=["host"], set_=later, where=table.c.until < statement.excluded["until"]
@@ -172,17 +172,17 @@ class Ledger:
 
     def paused(self, host: str) -> tuple[float, str] | None:
         """Until when a host is to be left alone, and why; None if it is not."""
-        with _telling(self._path), Session(self.engine) as session:
+        with _reporting(self._path), Session(self.engine) as session:
             row = session.get(HostRow, host)
             return (row.until, row.reason) if row is not None and row.until > time.time() else None
 
     def remember_origin(self, row: OriginRow) -> None:
-        """Note what an origin's files said."""
+        """Store the content of an origin's files."""
         self._put(OriginRow, [row.model_dump()])
 
     def origin(self, origin: str) -> OriginRow | None:
-        """What an origin's files said, unless that is too long ago."""
-        with _telling(self._path), Session(self.engine, expire_on_commit=False) as session:
+        """The content of an origin's files, unless that is too long ago."""
+        with _reporting(self._path), Session(self.engine, expire_on_commit=False) as session:
             wanted = select(OriginRow).where(
                 OriginRow.origin == origin, OriginRow.at > time.time() - SITE_FILE_LIFE
             )
@@ -199,7 +199,7 @@ class Ledger:
             raise self._failed
 
     def _has_no_urls(self) -> bool:
-        with _telling(self._path), Session(self.engine) as session:
+        with _reporting(self._path), Session(self.engine) as session:
             return session.exec(select(UrlRow.size).limit(1)).first() is None
 
     def _write_on(self) -> None:
@@ -228,12 +228,12 @@ class Ledger:
 
     def _put(self, model: type[SQLModel], rows: Iterable[Mapping[str, Any]]) -> None:
         """Insert or replace rows: one statement, so that it can wait for other writers."""
-        with _telling(self._path), self.engine.begin() as connection:
+        with _reporting(self._path), self.engine.begin() as connection:
             connection.execute(insert(_table(model)).prefix_with("OR REPLACE"), list(rows))
 
 
 @contextmanager
-def _telling(path: Path) -> Iterator[None]:
+def _reporting(path: Path) -> Iterator[None]:
     """The ledger is used here: what goes wrong is a DiskError or a LedgerError."""
     try:
         yield

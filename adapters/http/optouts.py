@@ -1,4 +1,4 @@
-"""Opt-out signals: what a site's files and a response's headers say about using its content for training.
+"""Opt-out signals: statements of a site's files and a response's headers on using its content for training.
 
 robots.txt is RFC 9309, read by protego. `Content-Usage` (in headers and robots.txt) is AIPREF,
 draft-ietf-aipref-attach-05. `tdm-reservation` (in headers, /.well-known/tdmrep.json and XMP) is TDMRep,
@@ -37,7 +37,7 @@ _XMP_TDM = re.compile(rb"tdm:reservation\s*(?:=\s*[\"']|>)\s*([01])")
 
 @dataclass(slots=True)
 class Verdict:
-    """What the signals say of one URL: those that object, in the order found, and their raw values."""
+    """The signals on one URL: those that object, in the order found, and their raw values."""
 
     objections: list[Signal] = field(default_factory=list)
     evidence: dict[str, Any] = field(default_factory=dict)
@@ -61,7 +61,7 @@ class Verdict:
 
 
 class OriginPolicy:
-    """What the files of one origin say: robots.txt and tdmrep.json, and when they were read."""
+    """The files of one origin: robots.txt and tdmrep.json, and when they were read."""
 
     def __init__(
         self,
@@ -112,7 +112,7 @@ class OriginPolicy:
         return verdict
 
     def after(self, verdict: Verdict, url: URL, headers: CIMultiDictProxy[str]) -> None:
-        """Add what a response's headers say, and tdmrep.json, which they override."""
+        """Add the signals of a response's headers, and tdmrep.json, which they override."""
         if tags := headers.getall("X-Robots-Tag", ()):
             verdict.evidence["x_robots_tag"] = [escape(tag) for tag in tags]
             if tags_refuse(tags, self._agent):
@@ -136,7 +136,7 @@ class OriginPolicy:
 
 
 def inside(verdict: Verdict, body: bytes) -> None:
-    """Add what a PDF's own metadata (XMP) says, which overrides all other TDMRep signals."""
+    """Add the signals of a PDF's own metadata (XMP), which overrides all other TDMRep signals."""
     found = _XMP_TDM.findall(body)
     if not found:
         return
@@ -148,7 +148,7 @@ def inside(verdict: Verdict, body: bytes) -> None:
 
 
 def tags_refuse(values: Iterable[str], agent: str) -> bool:
-    """Whether X-Robots-Tag headers hold `noai` or `noimageai` for everybody or for `agent`.
+    """Whether X-Robots-Tag headers hold `noai` or `noimageai` for all agents or for `agent`.
 
     A name and a colon scope all values after them in the same header. Dates hold commas and colons, too.
     """
@@ -165,7 +165,7 @@ def tags_refuse(values: Iterable[str], agent: str) -> bool:
 
 
 def usage_refuses(value: str) -> bool:
-    """Whether a Content-Usage dictionary (RFC 9651) says `train-ai=n`; of contradictions, no counts."""
+    """Whether a Content-Usage dictionary (RFC 9651) contains `train-ai=n`; of contradictions, no counts."""
     return any(
         name.strip().lower() == "train-ai" and preference.partition(";")[0].strip() == "n"
         for name, _, preference in (member.partition("=") for member in value.split(","))
@@ -173,9 +173,9 @@ def usage_refuses(value: str) -> bool:
 
 
 def usage_rules(robots: str, agent: str) -> list[PathRule]:
-    """The Content-Usage lines of the robots.txt group that speaks to `agent`, or to everybody."""
+    """The Content-Usage lines of the robots.txt group that speaks to `agent`, or to all agents."""
     groups: dict[str, list[PathRule]] = {}
-    names = ["*"]  # lines before the first group are taken to be for everybody
+    names = ["*"]  # lines before the first group are taken to be for all agents
     in_header = False
     for line in robots.splitlines():
         key, colon, value = line.partition("#")[0].partition(":")

@@ -1,4 +1,4 @@
-"""Knows what each origin's robots.txt and tdmrep.json say before any of its URLs is asked for."""
+"""Reads each origin's robots.txt and tdmrep.json before any of its URLs is requested."""
 
 from __future__ import annotations
 

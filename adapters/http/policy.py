@@ -89,7 +89,7 @@ def asked_pause(status: int, headers: Mapping[str, str], wall: float) -> float |
 def forbids_all(failure: Failure) -> bool:
     """Whether a robots.txt that could not be read must be taken to forbid everything.
 
-    A file that is not there forbids nothing; a busy or broken server has not said yes.
+    A file that is not there forbids nothing; a busy or broken server has not allowed anything.
     """
     return failure.reason not in _ABSENT
 
@@ -124,7 +124,7 @@ def retry_after(value: str | None, wall: float) -> float | None:
 
 
 def exhausted_for(headers: Mapping[str, str], wall: float) -> float | None:
-    """Seconds until a used-up rate limit is renewed; None unless the headers say that nothing is left.
+    """Seconds until a used-up rate limit is renewed; None unless the headers report that nothing is left.
 
     Understands `RateLimit: "policy";r=0;t=30`, `RateLimit: limit=10, remaining=0, reset=30` (drafts of
     draft-ietf-httpapi-ratelimit-headers) and the `(X-)RateLimit-Remaining` and `-Reset` pairs.

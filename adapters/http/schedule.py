@@ -91,8 +91,8 @@ class Share:
         return slot
 
     @property
-    def spared(self) -> int:
-        """Concurrency that remains when a slot is lost."""
+    def reserve(self) -> int:
+        """Concurrency that is left when a slot is lost."""
         assert self._limits.concurrency
         return self.concurrency - _part(self._limits.concurrency, self.slots, self.held[-1])
 
@@ -265,14 +265,14 @@ class Schedule(Generic[T]):
             host._checked = now
             self._share_out(host, now)
         share = host.share
-        if host._yielding and host.active <= share.spared:
+        if host._yielding and host.active <= share.reserve:
             host._yielding = False
             self._leases.release(host.name, share.lose(now))
         if not share.held:
             return host._checked + SLOT_CHECK
         if not host.queue:
             return host._later[0][0] if host._later else float("inf")
-        concurrency = share.spared if host._yielding else share.concurrency
+        concurrency = share.reserve if host._yielding else share.concurrency
         if host.failures >= self._down_after:
             concurrency = min(1, concurrency)
         if host.active >= concurrency:  # until a request ends, or another process's slot is free

@@ -35,7 +35,7 @@ _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01
 
 
 class PathRule(NamedTuple):
-    """What a site says of the paths that match `pattern` (RFC 9309, section 2.2.3: `*`, final `$`)."""
+    """A site's rule for the paths that match `pattern` (RFC 9309, section 2.2.3: `*`, final `$`)."""
 
     pattern: str
     refuses: bool

@@ -24,7 +24,7 @@ _PORTS = {"http": 80, "https": 443}
 
 
 class UrlError(ValueError):
-    """Text that is no URL that could be fetched; the message says why."""
+    """Text that is no URL that could be fetched; the message gives the reason."""
 
 
 class Target(NamedTuple):

@@ -1,1 +1,1 @@
-"""Hosted datasets: where their files lie, how they are laid out, and what their rows say."""
+"""Hosted datasets: where their files lie, how they are laid out, and what their rows contain."""

@@ -46,7 +46,7 @@ class ColumnarFile(ABC):
 
     @abstractmethod
     def rows(self, images: Sequence[Leaf]) -> Iterator[Row]:
-        """All rows; of `images` no more is read than tells which are there."""
+        """All rows; of `images` no more is read than shows which are there."""
 
     @abstractmethod
     def chosen(
@@ -119,9 +119,9 @@ class ParquetRows(ColumnarFile):
             yield [{} for _ in range(self._file.metadata.row_group(group).num_rows)]
 
     def _without_bytes(self, images: Sequence[Leaf]) -> tuple[list[str], list[Leaf]]:
-        """Names of the Parquet columns to list (all but the bytes), and the images of which none tells.
+        """Names of the Parquet columns to list (all but the bytes), and the images that none of them shows.
 
-        Where nothing but bytes lie in a list, only they themselves tell how many there are: they are read.
+        Where a list holds nothing but bytes, only the bytes show how many there are: they are read.
         """
         steps = [path for field in self.schema for path in _leaf_paths(field.type, (field.name,))]
         columns = [self._file.schema.column(at).path for at in range(len(self._file.schema))]

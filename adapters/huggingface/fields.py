@@ -1,4 +1,4 @@
-"""What the columns of a row become: caption, conversation, category, language, licence, and `meta`."""
+"""What the columns of a row become: caption, conversation, category, language, license, and `meta`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Decoder = Callable[[Any], Any]
 
 
 class BadRow(ValueError):
-    """A row that cannot be used; the message says why."""
+    """A row that cannot be used; the message gives the reason."""
 
 
 class Fields:
@@ -166,7 +166,7 @@ def _fields_of(template: str) -> set[str]:
     try:
         return {name for _, name, _, _ in Formatter().parse(template) if name}
     except ValueError:
-        return set()  # `Template` says what is wrong with it
+        return set()  # `Template` reports the fault
 
 
 def _check(name: str, known: Collection[str], key: str) -> None:

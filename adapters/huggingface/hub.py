@@ -49,7 +49,7 @@ def wait_seconds(headers: Mapping[str, str], attempt: int) -> float:
 
 
 def wait_out_limits() -> None:
-    """Make every request to the hub from this process wait when the hub says 429.
+    """Make every request to the hub from this process wait when the hub answers 429.
 
     `huggingface_hub` waits in its downloads, a few times and not for dates; its other calls, and those of
     `datasets`, fail at once. All of them go through one HTTP client, so that is where to wait.

@@ -21,7 +21,7 @@ LIST = None
 """A step into the elements of a list, where other steps name a field of a struct."""
 
 USUAL_NAMES = ("image", "images", "img", "file_name", "file_names", "image_path", "jpg", "png")
-"""Columns that hold images, or paths of them, where neither declaration nor type says so."""
+"""Columns that hold images, or paths of them, where neither declaration nor type shows it."""
 
 
 class Kind(Enum):

@@ -82,7 +82,7 @@ def resolve(source: HuggingfaceOptions, files: Files) -> Layout:
 
 
 def features_of(schema: Any) -> dict[str, Feature]:
-    """What the schema of a Parquet or Arrow file says of its columns, in the plain form of features.
+    """The columns in the schema of a Parquet or Arrow file, in the plain form of features.
 
     Columns of types that `datasets` does not know, such as maps, have none. ConfigError for a schema whose
     own features cannot be read: labels would be numbers without them.
@@ -123,7 +123,7 @@ class Listed:
                 rows = rows._resolve_features()
             if rows.features is None:
                 raise ConfigError(
-                    f"`datasets` cannot tell the columns of the split {split!r}: are its files sound?",
+                    f"`datasets` cannot read the columns of the split {split!r}: are its files sound?",
                     key="dataset",
                 )
             if (

@@ -132,15 +132,15 @@ class Listing:
         for name, member in images.items():
             locator = f"{split}/{member.name}"
             try:
-                said = fields.of({"__key__": row.key, **row.values, **row.own[name]}, place)
+                texts = fields.of({"__key__": row.key, **row.values, **row.own[name]}, place)
             except BadRow as problem:
                 yield self._item(uri, locator, reason=Reason.BAD_ROW, detail=str(problem))
                 continue
-            said["meta"] |= row.notes
+            texts["meta"] |= row.notes
             yield self._item(
                 uri,
                 locator,
-                said,
+                texts,
                 parent_id=parent,
                 bytes=member.place.size,
                 locator_state={"format": "webdataset", "at": list(member.place)},
@@ -183,7 +183,7 @@ class Listing:
                 if count > 1:
                     locator = f"{locator}/{count}"
                 try:
-                    said = fields.of(row, _place(path, split))
+                    texts = fields.of(row, _place(path, split))
                 except BadRow as problem:
                     yield self._item(uri, locator, reason=Reason.BAD_ROW, detail=str(problem))
                     continue
@@ -192,7 +192,7 @@ class Listing:
                 yield self._item(
                     uri,
                     locator,
-                    said,
+                    texts,
                     parent_id=parent,
                     locator_state=locator_state,
                     partition_key=uri if zipped else "",
@@ -229,7 +229,7 @@ class Listing:
     ) -> Iterator[Item]:
         """The items of a row: itself, or where columns or lists can hold several images, one for each."""
         try:
-            said = fields.of(values, place)
+            texts = fields.of(values, place)
         except BadRow as problem:
             yield self._item(uri, locator, reason=Reason.BAD_ROW, detail=str(problem))
             return
@@ -240,22 +240,22 @@ class Listing:
             empty = False
             where = f"{locator}/{reference.spot}" if several else locator
             if reference.leaf.kind is Kind.PATH or not locator_state:
-                yield self._path_item(uri, where, said, parent, reference, place)
+                yield self._path_item(uri, where, texts, parent, reference, place)
                 continue
             own = {**locator_state, "column": list(reference.leaf.names)}
             if reference.index:
                 own["index"] = list(reference.index)
             yield self._item(
-                uri, where, said, parent_id=parent, locator_state=own, partition_key=partition_key
+                uri, where, texts, parent_id=parent, locator_state=own, partition_key=partition_key
             )
         if empty:
-            yield self._item(uri, locator, said, reason=Reason.NO_VALUE, detail="the row has no image")
+            yield self._item(uri, locator, texts, reason=Reason.NO_VALUE, detail="the row has no image")
 
     def _path_item(
         self,
         uri: str,
         locator: str,
-        said: Mapping[str, Any],
+        texts: Mapping[str, Any],
         parent: str | None,
         reference: Reference,
         place: Mapping[str, str],
@@ -265,12 +265,12 @@ class Listing:
         named = str(value.get("path") if isinstance(value, Mapping) else value)
         if named.startswith(("http://", "https://")):
             detail = "the image is a URL; the `urls` adapter fetches such lists"
-            return self._item(uri, locator, said, parent_id=parent, reason=Reason.BAD_ROW, detail=detail)
+            return self._item(uri, locator, texts, parent_id=parent, reason=Reason.BAD_ROW, detail=detail)
         paths = candidates(named, place["dir"], self._files)
         if not paths:
             detail = f"{named[:200]} leads out of the dataset"
-            return self._item(uri, locator, said, parent_id=parent, reason=Reason.UNSAFE_PATH, detail=detail)
-        item = self._item(uri, locator, said, parent_id=parent, locator_state={"paths": paths})
+            return self._item(uri, locator, texts, parent_id=parent, reason=Reason.UNSAFE_PATH, detail=detail)
+        item = self._item(uri, locator, texts, parent_id=parent, locator_state={"paths": paths})
         found = ((path, self._files.image_revision(path)) for path in paths)
         item.revision = next((f"{path}@{revision}" for path, revision in found if revision is not None), "")
         return item
@@ -279,7 +279,7 @@ class Listing:
         self,
         uri: str,
         locator: str,
-        said: Mapping[str, Any] | None = None,
+        texts: Mapping[str, Any] | None = None,
         *,
         reason: Reason | None = None,
         detail: str = "",
@@ -287,7 +287,7 @@ class Listing:
         **columns: Any,
     ) -> Item:
         item = Item(
-            source=self._source.name, uri=uri, locator=locator, reason=reason, **(said or {}), **columns
+            source=self._source.name, uri=uri, locator=locator, reason=reason, **(texts or {}), **columns
         )
         item.meta = dict(item.meta)
         item.locator_state = {} if locator_state is None else locator_state
@@ -342,7 +342,7 @@ def _raising(error: Exception) -> Iterator[TarRow]:
 
 
 def open_columnar(form: str, files: Files, path: str, *, parts: bool) -> ColumnarFile:
-    """A Parquet or Arrow file; `parts` says that only some of its columns will be read."""
+    """A Parquet or Arrow file; with `parts` only some of its columns are read."""
     if form == "parquet":
         return ParquetRows(files.open(path, parts=parts))
     return ArrowRows(files.open(path, parts=False))  # without an index of columns parts are no less than all

@@ -173,7 +173,7 @@ def _host(url: str) -> dict[str, Any]:
 
 
 class _Crawl:
-    """What one crawl has said so far."""
+    """The messages of one crawl so far."""
 
     def __init__(self, source: ScrapeOptions) -> None:
         self._source = source
@@ -200,7 +200,7 @@ class _Crawl:
                 raise MissingExtra(f"the 'scrape' adapter ({record['module']})", "scrape")
 
     def close(self) -> None:
-        """Say what was not read, if anything was not."""
+        """Report the listings that were not read, if any."""
         if self._missed:
             raise CrawlIncomplete(self._source.name, self._missed)
         if self._unread and not self._documents:  # an archive that could not be entered is no empty one

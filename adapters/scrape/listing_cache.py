@@ -40,19 +40,19 @@ class CrawlMarker:
         fingerprint = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
         self._path = spec.listings / "crawl.json"
         self.started, self.resumed = time.time(), False
-        noted = self._read()
-        if noted.get("of") == fingerprint and 0 <= self.started - noted["started"] < MARKER_SECONDS:
-            self.started, self.resumed = noted["started"], True
+        marker = self._read()
+        if marker.get("of") == fingerprint and 0 <= self.started - marker["started"] < MARKER_SECONDS:
+            self.started, self.resumed = marker["started"], True
         else:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             replace_file(self._path, json.dumps({"of": fingerprint, "started": self.started}))
 
     def _read(self) -> dict[str, Any]:
         try:
-            noted: dict[str, Any] = json.loads(self._path.read_bytes())
+            marker: dict[str, Any] = json.loads(self._path.read_bytes())
         except FileNotFoundError:
             return {}
-        return noted
+        return marker
 
     def remove(self) -> None:
         """The crawl has ended and everything was read."""
@@ -66,7 +66,7 @@ class ListingCache:
         self._folder = Path(settings["HTTPCACHE_DIR"])
 
     def open_spider(self, spider: Spider) -> None:
-        """Learn how the crawler tells requests apart."""
+        """Learn how the crawler distinguishes requests."""
         self._fingerprinter = spider.crawler.request_fingerprinter
 
     def close_spider(self, spider: Spider) -> None:

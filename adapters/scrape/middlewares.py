@@ -100,7 +100,7 @@ class HostPauses:
 class RobotsMiddleware:
     """Obeys robots.txt and fails closed (RFC 9309): what cannot be fetched forbids everything.
 
-    A file that is not there (4xx) allows everything, but for 429: a host that is busy has not said yes.
+    A file that is not there (4xx) allows everything, but for 429: a busy host has not allowed anything.
     Its crawl delay becomes the host's pace, also where the configuration does not let it forbid.
     """
 

@@ -109,7 +109,7 @@ class UrlsAdapter(Adapter[UrlsOptions]):
             try:
                 reader = _Reader(source, name, listed.columns(), partition_keys)
             except MemoryError:
-                raise  # Arrow's is an ArrowException, too; it says nothing about the list
+                raise  # Arrow's is an ArrowException, too; it is no fact about the list
             except UNREADABLE as error:
                 yield [_damaged(source, name, str(error))]
                 continue

@@ -30,7 +30,7 @@ def expand(data: bytes, document: Item, options: PdfOptions) -> Document:
     """The pages of a document, in order; nothing is drawn, no page's content is parsed.
 
     `read_pages` later finds the bytes in the workspace's cache, by their sha256. Pages inherit what the
-    document says of itself: category, caption, language, licence, `meta`. A page that is known to be
+    document has: category, caption, language, license, `meta`. A page that is known to be
     impossible already has its reason.
 
     Raises Rejected: `pdf_encrypted`, `pdf_damaged`, `pdf_empty`.

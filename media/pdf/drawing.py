@@ -47,7 +47,7 @@ _END_OF_JPEG = b"\xff\xd9"
 class Job:
     """A page to draw: its number (from 1), size in points and pixels, gray or RGB, and facts about it.
 
-    `is_marked` says whether something is drawn on it, `is_scan` whether an image covers most of it.
+    `is_marked`: whether something is drawn on it; `is_scan`: whether an image covers most of it.
     """
 
     number: int

@@ -41,9 +41,9 @@ _DICTIONARY_BYTES = 4096  # an image's dictionary is shorter, on either side of 
 
 
 class Scans:
-    """The JPEGs in one document's file, and the dictionaries that say what a viewer does to them.
+    """The JPEGs in one document's file, and the dictionaries that determine what a viewer does to them.
 
-    A viewer applies masks and inverted levels, of which pdfium tells nothing; so the dictionaries are
+    A viewer applies masks and inverted levels, which pdfium does not report; so the dictionaries are
     looked up in the file, where they stand as plain text in front of the bytes. (Streams are never packed
     into other streams: ISO 32000-1, 7.5.7.)
     """

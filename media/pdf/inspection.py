@@ -36,7 +36,7 @@ _HIDDEN_ANNOTATION = 0x02 | 0x20  # Hidden, NoView: ISO 32000-1, table 165
 
 
 class Tone(Enum):
-    """Whether a page has colours, as far as its objects tell."""
+    """Whether a page has colours, as far as its objects show."""
 
     GRAY = "gray"
     UNSURE = "unsure"
@@ -77,11 +77,11 @@ class Drawn:
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What a page's objects tell before it is drawn.
+    """What a page's objects show before it is drawn.
 
     `sole_image` is set where an image outside all forms is the only thing that leaves marks, `scan` where
     an image covers at least half of the page. `native_dpi` is the resolution of the largest image,
-    horizontal and vertical. `is_marked` says whether anything is drawn at all.
+    horizontal and vertical. `is_marked` is whether anything is drawn at all.
     """
 
     tone: Tone
@@ -129,7 +129,7 @@ def inspect(page: pdfium.PdfPage) -> Inspection:
 
 
 def looks_gray(page: pdfium.PdfPage) -> bool:
-    """Whether a small rendering of the page has no colours, for pages whose objects do not tell."""
+    """Whether a small rendering of the page has no colours, for pages whose objects do not show it."""
     width, height = page.get_size()
     scale = min(0.5, 500 / max(width, height))  # 36 DPI; no more pixels for a poster
     image = page.render(scale=scale, rev_byteorder=True).to_pil().convert("RGB")

@@ -281,7 +281,7 @@ class LocalExecutor:
         return float("inf") if task.no_read_deadline else self._job.ingest.deadline * STALL_FACTOR
 
     def remaining(self, worker: Worker, exit_code: int | None) -> list[Task]:
-        """What remains of a lost worker's task: all but the item that the worker was lost on.
+        """What is left of a lost worker's task: all but the item that the worker was lost on.
 
         Where a worker was killed, or suspended beyond a deadline, the item may not be the cause: the item is
         tried once more, alone. Where no item is known, because the worker was lost in a read, halves of the

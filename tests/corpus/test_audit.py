@@ -392,7 +392,7 @@ def test_audits_of_ones_own(built: FilledWorkspace, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("SELECT 1", "-- name:"),
         ("-- name: a\n-- meaning: b\nSELECT 1", "-- severity:"),
@@ -400,9 +400,9 @@ def test_audits_of_ones_own(built: FilledWorkspace, tmp_path: Path) -> None:
         ("-- name: item_twice\n-- severity: warn\n-- meaning: b\nSELECT 1", "two audits"),
     ],
 )
-def test_bad_headers(tmp_path: Path, text: str, told: str) -> None:
+def test_bad_headers(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "a.sql").write_text(text)
-    with pytest.raises(ConfigError, match=told):
+    with pytest.raises(ConfigError, match=message):
         load_audits([tmp_path])
 
 

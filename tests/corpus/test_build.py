@@ -116,7 +116,7 @@ def test_the_shards_are_fixed_for_ever(make_filled: MakeFilled, monkeypatch: pyt
     Only of tars: a Parquet file names the library that wrote it.
     """
     filled = make_filled()
-    monkeypatch.setattr(filled, "image", lambda index: (b"picture %d" % index * 40, 8, 8))
+    monkeypatch.setattr(filled, "image", lambda index: (b"image %d" % index * 40, 8, 8))
     filled.declare("clips", homepage="https://openclipart.org/")
     filled.declare("chats", license="CC-BY-4.0")
     clips = [{"category": f"clips/{n % 3}", "caption": f"çizim {n}", "language": "tr"} for n in range(14)]

@@ -99,10 +99,10 @@ def test_full_disk_is_noticed_before_anything_is_written(
 ) -> None:
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr("derlem.corpus.build.shutil.disk_usage", lambda _: usage(10**6, 10**6 - 5000, 5000))
-    with pytest.raises(NotEnoughSpace) as told:
+    with pytest.raises(NotEnoughSpace) as caught:
         build(filled)
-    assert told.value.free == 5000
-    assert told.value.needed > 40 * 1024
+    assert caught.value.free == 5000
+    assert caught.value.needed > 40 * 1024
     assert shards(filled) == []
 
 
@@ -132,9 +132,9 @@ def test_short_segment(filled: FilledWorkspace) -> None:
 
 def test_mixed_media_types(filled: FilledWorkspace) -> None:
     filled.change("UPDATE items SET media_type = 'image/png' WHERE source = 'chats'")
-    with pytest.raises(MixedMediaTypes) as told:
+    with pytest.raises(MixedMediaTypes) as caught:
         build(filled)
-    assert told.value.counts == {"image/jpeg": 21, "image/png": 20}
+    assert caught.value.counts == {"image/jpeg": 21, "image/png": 20}
 
 
 @pytest.mark.parametrize("media_type", ["image/gif", None])
@@ -154,9 +154,9 @@ def test_media_type_that_no_corpus_has(filled: FilledWorkspace, media_type: str 
 )
 def test_unbuildable_manifest(filled: FilledWorkspace, sql: str, state: str) -> None:
     filled.change(sql)
-    with pytest.raises(UnbuildableSample) as told:
+    with pytest.raises(UnbuildableSample) as caught:
         build(filled)
-    assert told.value.counts == {state: 20}
+    assert caught.value.counts == {state: 20}
 
 
 def test_unknown_sample(filled: FilledWorkspace) -> None:

@@ -96,7 +96,7 @@ def test_bare_shards_load_with_datasets(filled: FilledWorkspace, format: str, st
 
 @pytest.mark.parametrize("format", ["webdataset", "parquet"])
 def test_one_conversation_among_many_captions(make_filled: MakeFilled, format: str) -> None:
-    """The bare tars tell the types of all lists, however few of them are filled."""
+    """The bare tars show the types of all lists, however few of them are filled."""
     import datasets
 
     filled = make_filled()
@@ -176,7 +176,7 @@ def test_croissant_names_every_shard_with_its_hash(filled: FilledWorkspace) -> N
 
 def test_card_tells_what_is_in_it(filled: FilledWorkspace) -> None:
     text = (build(filled).folder / "README.md").read_text()
-    for told in (
+    for statement in (
         "41 image-text samples from 2 sources",
         "| `clips/animals` |",
         "https://openclipart.org/",
@@ -185,7 +185,7 @@ def test_card_tells_what_is_in_it(filled: FilledWorkspace) -> None:
         "seed 7",
         "language:\n- tr\n",
     ):
-        assert told in text, told
+        assert statement in text, statement
 
 
 def test_parquet_is_an_image_column_to_any_reader(filled: FilledWorkspace) -> None:

@@ -90,7 +90,7 @@ class SmallCatalog:
         return [row[1:] for row in rows]
 
     def seats(self, name: str) -> dict[Place, int]:
-        """What the allocations say."""
+        """The allocations' numbers."""
         return {
             (node, source): allocated
             for node, source, allocated in self.connection.execute(

@@ -112,7 +112,7 @@ def test_a_predicate_is_not_evaluated_on_items_that_are_not_ready(ten: Ten) -> N
 
 
 @pytest.mark.parametrize(
-    ("predicate", "said"),
+    ("predicate", "message"),
     [
         ("widht > 3", "widht"),
         ("width >", "predicate"),
@@ -136,15 +136,15 @@ def test_a_predicate_is_not_evaluated_on_items_that_are_not_ready(ten: Ten) -> N
         ("item_id IN (SELECT column0 FROM '/etc/passwd.csv')", "predicate"),
     ],
 )
-def test_a_predicate_that_is_refused(ten: Ten, predicate: str, said: str) -> None:
+def test_a_predicate_that_is_refused(ten: Ten, predicate: str, message: str) -> None:
     catalog, _ = ten
-    with pytest.raises(ConfigError, match=said) as error:
+    with pytest.raises(ConfigError, match=message) as error:
         drawn(catalog, where=predicate)
     assert error.value.key == "sample.where"
     assert catalog.connection.execute("SELECT count(*) FROM items").fetchone() == (10,)
 
 
-def test_licences(ten: Ten) -> None:
+def test_licenses(ten: Ten) -> None:
     catalog, _ = ten
     change(catalog, "license", n1="CC-BY-4.0", n2="MIT OR GPL-3.0-only", n3="MIT AND GPL-3.0-only", n4=None)
     assert drawn(catalog, licenses={"allow": ["CC-BY-4.0", "MIT"]}) == ({1, 2}, {"license": 8})
@@ -177,7 +177,7 @@ def test_licences(ten: Ten) -> None:
         ("", ["MIT"], [], False),
     ],
 )
-def test_licence_expressions(
+def test_license_expressions(
     expression: str | None, allow: list[str] | None, deny: list[str], passes: bool
 ) -> None:
     assert permitted(expression, LicenseRules(allow=allow, deny=deny)) is passes
@@ -229,16 +229,18 @@ def test_folders_and_datasets_are_read_by_who_can(ten: Ten, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [("zz", "neither"), ("abc def", "neither"), (None, "no file")],
     ids=["hex", "short", "none"],
 )
-def test_a_hash_list_that_cannot_be_meant(ten: Ten, tmp_path: Path, content: str | None, said: str) -> None:
+def test_a_hash_list_that_cannot_be_meant(
+    ten: Ten, tmp_path: Path, content: str | None, message: str
+) -> None:
     catalog, _ = ten
     listed = tmp_path / "eval.txt"
     if content is not None:
         listed.write_text(content)
-    with pytest.raises(ConfigError, match=said):
+    with pytest.raises(ConfigError, match=message):
         drawn(catalog, exclude=[{"hashes": str(listed)}])
 
 

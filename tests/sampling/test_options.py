@@ -1,4 +1,4 @@
-"""What may be declared, and what is said of what may not."""
+"""What may be declared, and the errors for what may not."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_percentages_are_floored() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "message"),
     [
         ({"quotas": {"a": {"shares": 0.3}}}, "Extra inputs"),
         ({"quotas": {"a": {"share": 1.2}}}, "between 0 and 1"),
@@ -93,8 +93,8 @@ def test_percentages_are_floored() -> None:
         ({"sources": {"s": {"children": {}}}}, "Extra inputs"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(wrong: dict[str, Any], said: str) -> None:
-    with pytest.raises(ValidationError, match=said):
+def test_what_cannot_be_meant_is_refused(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
         options(**wrong)
 
 

@@ -1,4 +1,4 @@
-"""What is said about a sample: why each node got what it got, what falls short, what changed."""
+"""The explanation of a sample: why each node got what it got, what falls short, what changed."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ def test_every_node_says_why(small_catalog: SmallCatalog) -> None:
             "maps": {"max": 10},
         },
     )
-    said = why(made)
-    assert said["(all)"] == "target 300"
-    assert said["doc"] == "all 130 that the caps below it allow"
-    assert said["doc/news"] == "max 30%"
-    assert said["art"] == "all 20 available"
-    assert said["photo"] == "natural: 30 % of 300; with the shortfall of art, doc"
-    assert said["photo [t]"] == "floor: min_per_source 1"
-    assert said["maps"] == "no candidates"
+    reasons = why(made)
+    assert reasons["(all)"] == "target 300"
+    assert reasons["doc"] == "all 130 that the caps below it allow"
+    assert reasons["doc/news"] == "max 30%"
+    assert reasons["art"] == "all 20 available"
+    assert reasons["photo"] == "natural: 30 % of 300; with the shortfall of art, doc"
+    assert reasons["photo [t]"] == "floor: min_per_source 1"
+    assert reasons["maps"] == "no candidates"
     assert made.warnings == ("a quota is declared for maps, which has no candidates",)
     assert [node.label for node in made.nodes][:3] == ["(all)", "art", "art [s]"]
     assert sum(node.allocated for node in made.nodes if node.source) == 300
@@ -67,9 +67,9 @@ def test_every_node_says_why(small_catalog: SmallCatalog) -> None:
 
 def test_floors_are_explained_on_both_sides(small_catalog: SmallCatalog) -> None:
     fill(small_catalog, a__s=1000, b__s=20)
-    said = why(plan(small_catalog, target=100, quotas={"b": {"min": "15%"}}))
-    assert said["b"] == "floor: min 15%"
-    assert said["a"] == "natural: 98.04 % of 100; less for the floors of b"
+    reasons = why(plan(small_catalog, target=100, quotas={"b": {"min": "15%"}}))
+    assert reasons["b"] == "floor: min 15%"
+    assert reasons["a"] == "natural: 98.04 % of 100; less for the floors of b"
 
 
 def test_a_misspelt_category_is_named_with_its_neighbour(small_catalog: SmallCatalog) -> None:

@@ -45,7 +45,7 @@ class ArchiveSpider(Spider):
     fields: ClassVar[frozenset[str]] = frozenset()
     """Metadata fields that this spider gives besides those of every document."""
     encoding: str | None = None
-    """What a page is in that says nothing and is not UTF-8; None leaves it to Scrapy's guess."""
+    """The encoding of a page that declares none and is not UTF-8; None leaves it to Scrapy's guess."""
     follows_rules: ClassVar[bool] = True
     """Whether `follow` and `documents` mean anything to `parse`."""
     pace: ClassVar[Mapping[str, float]] = {}

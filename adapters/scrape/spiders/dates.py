@@ -73,7 +73,7 @@ class PartialDate:
         return "-".join(parts)
 
     def refines(self, other: PartialDate) -> bool:
-        """Whether this date says more than `other` and agrees with all that `other` says."""
+        """Whether this date is more precise than `other` and agrees with it."""
         return other.iso != self.iso and self.iso.startswith(other.iso)
 
 
@@ -86,7 +86,7 @@ def fold(text: str) -> str:
 def read_date(text: str, year: int | None = None) -> PartialDate | None:
     """The date that `text` names, as far as that is certain; None if it names none.
 
-    `year` is what the surroundings say (the table in which the text stands); the text's own year wins.
+    `year` is from the surroundings (the table in which the text stands); the text's own year wins.
     Two candidates for one part leave it out: `30 Haziran - 1 Temmuz 1936` is the year 1936, `1-2 Mart
     1935` a month. Years outside 1500-2099 are not Gregorian here (Hijri and Rumi ones are not converted).
     """

@@ -1,4 +1,4 @@
-"""What a spider finds: documents with what the archive says of them, and listings that it could not read."""
+"""What a spider finds: documents with the archive's metadata, and listings that it could not read."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FIELDS = frozenset(
 
 @dataclass(slots=True, kw_only=True)
 class Document:
-    """A document (a PDF, an image) and its metadata, as far as the archive tells.
+    """A document (a PDF, an image) and its metadata, as far as the archive gives it.
 
     `date_text` is the archive's own spelling, kept whatever becomes of it; `year` is what surrounds it.
     `date_in_name` lets the file name fill in what the text leaves open.

@@ -97,7 +97,7 @@ class Iiif(ArchiveSpider):
 def full_size(image: Json) -> str:
     """The URL of an image resource at the full size its service gives.
 
-    Image API 3 says `max`, 2 says `full`, 1 also names its quality differently. A service of level 0
+    Image API 3 uses `max`, 2 uses `full`, 1 also names its quality differently. A service of level 0
     serves prepared files only: then, and without a service, the resource's own URL is what there is.
     """
     for service in listed(image.get("service")):

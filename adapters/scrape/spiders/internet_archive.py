@@ -83,9 +83,9 @@ class InternetArchive(ArchiveSpider):
             )
 
     def parse_item(self, response: TextResponse, identifier: str) -> Iterator[Found]:
-        """An item's files and what is said of it."""
+        """An item's files and metadata."""
         item = response.json()
-        said = item.get("metadata") or {}
+        metadata = item.get("metadata") or {}
         files = listed(item.get("files"))
         for wanted in self.options.formats:
             names = [str(file["name"]) for file in files if file.get("format") == wanted]
@@ -98,13 +98,13 @@ class InternetArchive(ArchiveSpider):
             yield Unread(response.url, Reason.NO_IMAGE, why, response.meta.get("source_page"))
             return
         fields = {
-            "title": plain(first(said.get("title"))),
-            "date_text": first(said.get("date")) or first(said.get("year")),
-            "issue": first(said.get("issue")) or first(said.get("number")),
-            "volume": first(said.get("volume")),
-            "language": first(said.get("language")),
-            "rights": first(said.get("licenseurl")) or plain(first(said.get("rights"))),
-            "creator": plain(first(said.get("creator"))),
+            "title": plain(first(metadata.get("title"))),
+            "date_text": first(metadata.get("date")) or first(metadata.get("year")),
+            "issue": first(metadata.get("issue")) or first(metadata.get("number")),
+            "volume": first(metadata.get("volume")),
+            "language": first(metadata.get("language")),
+            "rights": first(metadata.get("licenseurl")) or plain(first(metadata.get("rights"))),
+            "creator": plain(first(metadata.get("creator"))),
             "identifier": identifier,
         }
         for name in names:

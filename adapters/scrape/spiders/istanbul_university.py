@@ -23,7 +23,7 @@ _CAPTION_BESIDE = "ancestor::div[contains(@class, 'col-')][1]//span[contains(@cl
 class IstanbulUniversity(ArchiveSpider):
     """Every issue in every year table of every title.
 
-    Dates stand in words, in the spelling of their time and of whoever typed them; where a cell names
+    Dates stand in words, in the spelling of their time and of their typists; where a cell names
     no day, the PDF's name often does. What cannot be read is kept as it is.
     """
 

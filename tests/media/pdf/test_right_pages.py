@@ -1,4 +1,4 @@
-"""A stored page shows what the document shows; a page that cannot be shown right says so."""
+"""A stored page shows what the document shows; a page that cannot be shown right has a reason."""
 
 from __future__ import annotations
 
