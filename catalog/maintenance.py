@@ -20,6 +20,7 @@ from .connection import (
     interruptible,
     opened,
     read_catalog,
+    reporting_damage,
     schema_steps,
     schema_version,
     transaction,
