@@ -163,6 +163,7 @@ SAMPLE: dict[str, Any] = {"name": "s", "seed": 1, "target": 40, "balance": "equa
 def test_a_catalog_rebuilt_from_segments_is_equal(project: MakeProject, demo: Path) -> None:
     mine = project(demo_sources(demo), sample=SAMPLE, corpus={"shard_size": "500kB"})
     mine.derlem("run")
+    mine.derlem("withdraw", "--where", "uri LIKE '%beverages%'")
     mine.derlem("retry")
     before = {table: mine.rows(f"FROM {table} ORDER BY ALL") for table in TABLES}
     assert all(before.values())
@@ -211,7 +212,7 @@ def test_the_deduplication_index_follows_changes(
     [stays] = both & after
     assert after - both == before - both
     mine.derlem("withdraw", "--where", f"uri = '{stays}'")
-    assert draw() == after - both | both - {stays}
+    assert draw() == after - both, "a copy is withdrawn with what it is a copy of"
 
 
 def test_a_moved_workspace_still_works(project: MakeProject, demo: Path, tmp_path: Path) -> None:
