@@ -48,6 +48,10 @@ class Folder:
         return f"{self.path}/{name}" if self.path else name
 
 
+WORKSPACE_MARK = "catalog.duckdb"
+"""A folder below a source with this file is a workspace, such as that of a trial: it holds no items."""
+
+
 class Tree:
     """The files that a path names: a folder (all below it), one file, or a glob with `*`, `?`, `[..]`, `**`.
 
@@ -100,7 +104,10 @@ class Tree:
             folder.unreadable.append(Unreadable("", Reason.UNREADABLE, f"folder: {error.strerror}"))
             return []
         with entries:
-            for entry in entries:
+            found = list(entries)
+            if folder.path and any(entry.name == WORKSPACE_MARK for entry in found):
+                return []
+            for entry in found:
                 name = entry.name
                 if name[0] == "." and not self._hidden:
                     continue

@@ -371,3 +371,16 @@ def test_a_large_folder_is_listed_in_batches(tmp_path: Path, root: Path) -> None
         (root / f"{number:05}.png").touch()
     sizes = [len(batch) for batch in adapter(tmp_path).discover(options(root))]
     assert sizes == [2_000, 2_000, 500]
+
+
+def test_other_workspaces_in_a_source_hold_no_items(tmp_path: Path) -> None:
+    source = tmp_path / "images"
+    for folder in ("", "work-test/corpora", "mine"):
+        (source / folder).mkdir(parents=True, exist_ok=True)
+        (source / folder / "a.png").write_bytes(b"x")
+    (source / "work-test" / "catalog.duckdb").write_bytes(b"")
+    tree = Tree(str(source), without=source / "work")
+    assert [folder.join(name) for folder in tree.folders() for name in folder.files] == [
+        "a.png",
+        "mine/a.png",
+    ]
