@@ -33,6 +33,7 @@ COMMANDS = {
     "build": "corpora",
     "audit": "corpora",
     "status": "questions",
+    "hosts": "questions",
     "sql": "questions",
     "withdraw": "corpora",
     "catalog": "workspace",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .catalog.status import Status
     from .media.media_options import MediaOptions
     from .pipeline.discover import Listing
+    from .pipeline.ingest import FailedItems
     from .pipeline.run import RunScope
     from .pipeline.stages import Declarations
     from .sampling.exclusion import Fingerprint, Fingerprinter
@@ -151,6 +152,19 @@ class Execution:
             with write_catalog(self.workspace) as connection:
                 dedup_index.refresh(connection)
         return results.IngestResult(False, pending, counts, size)
+
+    def requeue_due(self, scope: RunScope, sources: Sequence[SourceOptions]) -> int:
+        """Re-queue failed items whose next attempt is due."""
+        from .pipeline.ingest import requeue_due
+
+        names = [source.name for source in sources]
+        return requeue_due(names, scope.store, self.loaded.config.ingest, run=scope.run)
+
+    def left_failed(self, sources: Sequence[SourceOptions]) -> tuple[FailedItems, ...]:
+        """Items that failed for a transient reason, and when they are read again."""
+        from .pipeline.ingest import left_failed
+
+        return left_failed([source.name for source in sources], self.workspace, self.loaded.config.ingest)
 
     def refresh(self, scope: RunScope, sources: Sequence[SourceOptions]) -> results.RefreshResult:
         """Fetch stored items again."""

@@ -131,6 +131,7 @@ class Project:
     def run(self, *, refresh: bool = False, dry_run: bool = False) -> results.RunResult:
         """Discover, ingest, sample, build and audit whatever is missing; safe to call again at any time.
 
+        Items that failed for a transient reason are read again when they are due (`ingest.retry_after`).
         With `refresh`, stored items are fetched again first. Without a `sample` section it ends after ingest.
         """
         from .pipeline import stages
@@ -146,13 +147,15 @@ class Project:
                 discovered = self._execution.discover(scope, listings)
                 if refresh:
                     refreshed = self._execution.refresh(scope, stages.refreshable(sources))
+                requeued = self._execution.requeue_due(scope, sources)
                 ingested = self._execution.ingest(scope, sources)
+                left = self._execution.left_failed(sources)
                 if options is not None:
                     sample = self._execution.sample(scope, options, None)
                     build = self._execution.build(scope, options.name)
         if options is not None:
             audit = self.audit()
-        return results.RunResult(False, discovered, refreshed, ingested, sample, build, audit)
+        return results.RunResult(False, discovered, refreshed, ingested, sample, build, audit, requeued, left)
 
     def discover(self, *sources: str, dry_run: bool = False) -> results.DiscoverResult:
         """List sources (default: all) into the catalog.
@@ -312,13 +315,31 @@ class Project:
 
         run = None
         if (last := last_state(self.workspace)) is not None:
-            state = "killed" if has_died(last) else last.state
+            state = "killed" if has_died(self.workspace, last) else last.state
             run = results.RunStatus(
                 last.run, last.command, state, last.stage, last.counts, last.started_at, last.finished_at,
                 last.host, last.pid,
             )  # fmt: skip
         _, rows = fetch_rows(self.workspace, "FROM progress")
         return results.StatusResult(run, tuple(results.SourceProgress(*row) for row in rows))
+
+    def hosts(self) -> tuple[results.PausedHost, ...]:
+        """The hosts that are paused, with the reason and the time of the next request."""
+        if not self.workspace.ledger.exists():
+            return ()
+        from .adapters.http.ledger import paused_hosts
+
+        longest = self.config.fetch.max_pause
+        return tuple(results.PausedHost(*row) for row in paused_hosts(self.workspace.ledger, longest))
+
+    def clear_host(self, host: str, *, dry_run: bool = False) -> bool:
+        """End the pause of a host; whether it was paused."""
+        if dry_run or not self.workspace.ledger.exists():
+            return any(host == paused.host for paused in self.hosts())
+        from .adapters.http.ledger import clear_host
+
+        with self._execution.lock("hosts"):
+            return clear_host(self.workspace.ledger, host)
 
     def sql(self, query: str) -> pa.Table:
         """The result of one statement as an Arrow table. It can read the catalog and nothing else."""

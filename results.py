@@ -12,6 +12,7 @@ from .core.errors import DerlemError
 
 if TYPE_CHECKING:
     from .catalog.audit import AuditResult
+    from .pipeline.ingest import FailedItems
     from .pipeline.stages import SourceListing
     from .sampling.diff import ManifestDiff as ManifestDiff
     from .sampling.plan import Plan as Plan
@@ -128,7 +129,8 @@ class RunResult:
     """`Project.run`: the results of its stages; None for a stage that did not run.
 
     Without a `sample` section, `run` ends after ingest. In a dry run, `ingest` counts the items that the
-    catalog holds as pending, before anything is discovered.
+    catalog holds as pending, before anything is discovered. `requeued` counts failed items that were due for
+    another attempt, `left` those that failed and wait for a later run, by source and reason.
     """
 
     dry_run: bool
@@ -138,6 +140,8 @@ class RunResult:
     sample: SampleResult | None = None
     build: BuildResult | None = None
     audit: AuditReport | None = None
+    requeued: int = 0
+    left: tuple[FailedItems, ...] = ()
 
     @property
     def errors(self) -> tuple[DerlemError, ...]:
@@ -195,6 +199,16 @@ class RunStatus:
     finished_at: str | None
     host: str
     pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class PausedHost:
+    """A host that no request is sent to until a time, for a reason code; times are UTC."""
+
+    host: str
+    reason: str
+    since: datetime
+    until: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Commands that read: `status`, `sql`, `doctor`."""
+"""Commands that read: `status`, `hosts`, `sql`, `doctor`."""
 
 from __future__ import annotations
 
@@ -41,6 +41,31 @@ def status(call: Invocation, watch: bool, form: str) -> None:
         if not watch or result.run is None or result.run.state != "running":
             return
         time.sleep(1.0)
+
+
+@click.command()
+@click.option("--clear", metavar="HOST", help="End the pause of this host.")
+@listing
+@invocation
+def hosts(call: Invocation, clear: str | None, form: str) -> None:
+    """List the hosts that are paused, since when, why, and when the next request is sent.
+
+    \b
+    Example:
+      derlem hosts
+      derlem hosts --clear example.org && derlem retry && derlem ingest
+    """
+    from ..results import PausedHost
+    from .rendering import render
+
+    project = call.project()
+    if clear is None:
+        columns = [column.name for column in fields(PausedHost)]
+        render(columns, [astuple(host) for host in project.hosts()], form)
+    elif not project.clear_host(clear, dry_run=call.dry_run):
+        echo(f"{clear} is not paused")
+    else:
+        echo(f"the pause of {clear} {'would be' if call.dry_run else 'is'} ended")
 
 
 @click.command()

@@ -43,6 +43,7 @@ def run(call: Invocation, refresh: bool) -> None:
     if result.build is not None:
         show_build(result.build)
     failed = _show_audits(result)
+    _show_left(result)
     _raise_first(result.errors)
     if failed:
         sys.exit(3)
@@ -118,6 +119,16 @@ def retry(call: Invocation, sources: Sequence[str], reason: str | None) -> None:
     result = call.project().retry(*sources, reason=reason, dry_run=call.dry_run)
     would = "would be re-queued" if result.dry_run else "re-queued"
     echo(f"{result.items:,} failed items {would}")
+
+
+def _show_left(result: RunResult) -> None:
+    """Failed items, why, and when they are read again."""
+    for left in result.left:
+        if left.next_attempt is not None:
+            at = left.next_attempt.isoformat(timespec="seconds")
+            echo(f"{left.source}: {left.waiting:,} {left.reason}: left for a run after {at}Z")
+        if left.given_up:
+            echo(f"{left.source}: {left.given_up:,} {left.reason}: given up, `derlem retry` re-queues them")
 
 
 def show_ingest(result: IngestResult) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
 from ..adapters.base import SourceOptions
 from ..catalog.connection import read_catalog
@@ -13,6 +15,7 @@ from ..catalog.segments import row_schema
 from ..catalog.status import Reason, Status
 from ..core.workspace import Workspace
 from .executors.base import Executor
+from .ingest_options import IngestOptions
 from .segment_store import SegmentStore
 from .segment_writer import WrittenSegment
 from .tasks import Job, Task, plan_ingest, plan_refresh
@@ -90,6 +93,48 @@ def retry(sources: Sequence[str], store: SegmentStore, *, run: str, reason: Reas
             taken += rows.num_rows
     store.commit()
     return taken
+
+
+def requeue_due(sources: Sequence[str], store: SegmentStore, options: IngestOptions, *, run: str) -> int:
+    """Re-queue the failed items that are due for another attempt; returns how many."""
+    taken = 0
+    for source in sources:
+        with read_catalog(store.workspace) as connection:
+            parameters = {"source": source, "run": run, "at": now(), **_backoff(options)}
+            rows = connection.execute(query("segments/due"), parameters).to_arrow_table()
+        if rows.num_rows:
+            store.write_rows(source, "retry", run, rows.cast(row_schema()))
+            taken += rows.num_rows
+    store.commit()
+    return taken
+
+
+@dataclass(frozen=True, slots=True)
+class FailedItems:
+    """Items of a source that failed for a transient reason.
+
+    `waiting` are read again by a run at `next_attempt` (UTC) or later; `given_up` only after `retry`.
+    """
+
+    source: str
+    reason: str
+    waiting: int
+    given_up: int
+    next_attempt: datetime | None
+
+
+def left_failed(
+    sources: Sequence[str], workspace: Workspace, options: IngestOptions
+) -> tuple[FailedItems, ...]:
+    """The failed items of the sources, by source and reason."""
+    with read_catalog(workspace) as connection:
+        parameters = {"sources": list(sources), **_backoff(options)}
+        rows = connection.execute(query("segments/left_failed"), parameters).fetchall()
+    return tuple(FailedItems(*row) for row in rows)
+
+
+def _backoff(options: IngestOptions) -> dict[str, float]:
+    return {"attempts": options.attempts, "wait": options.retry_after}
 
 
 def count_retryable(sources: Sequence[str], workspace: Workspace, *, reason: Reason | None = None) -> int:

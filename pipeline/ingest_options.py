@@ -26,6 +26,14 @@ class IngestOptions(StrictModel):
         description="memory that one worker may use for items, in bytes or such as 4GiB",
     )
     deadline: float = Field(default=60.0, gt=0, description="seconds that one item may take to decode")
+    attempts: int = Field(
+        default=10, ge=1, description="times that `run` reads an item that fails for a transient reason"
+    )
+    retry_after: float = Field(
+        default=300.0,
+        ge=0,
+        description="seconds before `run` reads a failed item again; doubled with each attempt, up to a day",
+    )
     batch: int = Field(default=1000, ge=1, description="items per task, at most")
     segment_items: int = Field(default=2000, ge=1, description="a segment is closed at this many items,")
     segment_bytes: ByteSize = Field(default=ByteSize(512 * 1024**2), description="this many bytes")

@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -14,6 +15,9 @@ from typing import TextIO
 from ..core.durable import writing
 from ..core.errors import InstanceRunning
 from ..core.workspace import Workspace
+
+TRIES = 20
+"""Tries to take a lock that is held by a process that states nothing."""
 
 
 @contextmanager
@@ -47,8 +51,23 @@ def instance_lock(workspace: Workspace, command: str) -> Iterator[None]:
                 workspace.root.rmdir()
 
 
+def lock_holder(workspace: Workspace) -> dict[str, object] | None:
+    """What the process that holds the workspace's lock states of itself; None if no process holds it."""
+    try:
+        file = workspace.lock.open()
+    except FileNotFoundError:
+        return None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return _parse(file.read())
+    return None
+
+
 def _locked(workspace: Workspace) -> TextIO:
     """The lock file, locked, at its beginning."""
+    tries = 0
     while True:
         file = workspace.lock.open("a+")
         try:
@@ -60,7 +79,11 @@ def _locked(workspace: Workspace) -> TextIO:
             file.seek(0)
             holder = _parse(file.read())
             file.close()
-            raise InstanceRunning(holder) from None
+            tries += 1
+            if holder or tries == TRIES:
+                raise InstanceRunning(holder) from None
+            time.sleep(0.01)  # a process that asks who holds the lock has it for a moment
+            continue
         file.close()  # its last holder removed it between our opening and our locking it
 
 

@@ -19,6 +19,7 @@ from ..catalog.models import now
 from ..core.durable import replace_file
 from ..core.errors import first_problem
 from ..core.workspace import Workspace
+from .lock import lock_holder
 
 log = logging.getLogger("derlem.pipeline")
 
@@ -109,14 +110,9 @@ def last_state(workspace: Workspace) -> RunState | None:
     return read_state(current) or next(reversed(read_states(workspace)), None)
 
 
-def has_died(state: RunState) -> bool:
-    """Whether a run that calls itself running has ended without a word; False if it is on another host."""
-    if state.state != "running" or state.host != socket.gethostname():
+def has_died(workspace: Workspace, state: RunState) -> bool:
+    """Whether a run that is recorded as running has ended: its process does not hold the workspace's lock."""
+    if state.state != "running":
         return False
-    try:
-        os.kill(state.pid, 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        pass
-    return False
+    holder = lock_holder(workspace)
+    return holder is None or holder.get("pid", state.pid) != state.pid

@@ -136,7 +136,7 @@ class Engine:
 
     def _recall(self, host: Host[Job]) -> None:
         """A host's first slot was acquired: continue the pause that the ledger has for it."""
-        found = self._ledger.paused(host.name)
+        found = self._ledger.paused(host.name, self._policy.max_pause)
         if found is not None:
             until, reason = found
             now = time.monotonic()

@@ -9,6 +9,9 @@ from pydantic import ByteSize, Field, field_validator
 
 from ...core.options import StrictModel
 
+MAX_PAUSE = 86_400.0
+"""Seconds: a host that asks for a longer pause is tried again the next day."""
+
 SITE_FILE_LIFE = 24 * 3600.0
 """Seconds that a robots.txt may be used for (RFC 9309, section 2.4)."""
 
@@ -84,6 +87,11 @@ class FetchOptions(StrictModel):
         ge=0,
         description="longest pause of a host that a run waits for, in seconds; a host with a longer one is "
         "left for another run",
+    )
+    max_pause: float = Field(
+        default=MAX_PAUSE,
+        gt=0,
+        description="longest pause of a host, in seconds, whatever its responses ask for",
     )
     breaker: Breaker = Field(default_factory=Breaker)
     respect: tuple[Signal, ...] = Field(

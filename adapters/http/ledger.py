@@ -11,7 +11,8 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -163,18 +164,26 @@ class Ledger:
         table = _table(HostRow)
         statement = insert(table).values(host=host, until=until, reason=reason, at=time.time())
         later = {name: statement.excluded[name] for name in ("until", "reason", "at")}
+        # also a pause from the future: the clock was ahead
+        replaced = (table.c.until < statement.excluded["until"]) | (table.c.at > statement.excluded["at"])
         with _reporting(self._path), self.engine.begin() as connection:
             connection.execute(
-                statement.on_conflict_do_update(
-                    index_elements=["host"], set_=later, where=table.c.until < statement.excluded["until"]
-                )
+                statement.on_conflict_do_update(index_elements=["host"], set_=later, where=replaced)
             )
 
-    def paused(self, host: str) -> tuple[float, str] | None:
+    def paused(self, host: str, longest: float) -> tuple[float, str] | None:
         """Until when a host is to be left alone, and why; None if it is not."""
         with _reporting(self._path), Session(self.engine) as session:
             row = session.get(HostRow, host)
-            return (row.until, row.reason) if row is not None and row.until > time.time() else None
+            if row is None:
+                return None
+            now = time.time()
+            if row.at > now:  # the clock was ahead, or goes back: the pause begins now
+                row.until, row.at = now + row.until - row.at, now
+                session.add(row)
+                session.commit()
+            until = min(row.until, row.at + longest)
+            return (until, row.reason) if until > now else None
 
     def remember_origin(self, row: OriginRow) -> None:
         """Store the content of an origin's files."""
@@ -230,6 +239,40 @@ class Ledger:
         """Insert or replace rows: one statement, so that it can wait for other writers."""
         with _reporting(self._path), self.engine.begin() as connection:
             connection.execute(insert(_table(model)).prefix_with("OR REPLACE"), list(rows))
+
+
+def paused_hosts(path: Path, longest: float) -> list[tuple[str, str, datetime, datetime]]:
+    """Host, reason, beginning and end (UTC) of every pause in the ledger at `path`; writes nothing.
+
+    LedgerError where it cannot be read.
+    """
+    unwritten = "" if Path(f"{path}-wal").exists() else "&immutable=1"  # else SQLite makes files beside it
+    try:
+        with closing(
+            sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro{unwritten}", uri=True)
+        ) as connection:
+            rows = connection.execute("SELECT host, reason, at, until FROM hosts ORDER BY host").fetchall()
+    except sqlite3.Error as error:
+        raise LedgerError(path, str(error)) from error
+    now = time.time()
+    found = []
+    for host, reason, recorded, end in rows:
+        since = min(recorded, now)
+        until = min(end - recorded + since, since + longest)
+        if until > now:
+            found.append(
+                (host, reason, datetime.fromtimestamp(since, UTC), datetime.fromtimestamp(until, UTC))
+            )
+    return found
+
+
+def clear_host(path: Path, host: str) -> bool:
+    """Forget the pause of a host in the ledger at `path`; whether one was recorded. LedgerError."""
+    try:
+        with closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as connection, connection:
+            return bool(connection.execute("DELETE FROM hosts WHERE host = ?", [host]).rowcount)
+    except sqlite3.Error as error:
+        raise disk_error(error) or LedgerError(path, str(error)) from error
 
 
 @contextmanager

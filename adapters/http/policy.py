@@ -16,7 +16,7 @@ from email.utils import parsedate_to_datetime
 from ...catalog.models import Failure
 from ...catalog.status import Reason
 from .failures import status_failure
-from .fetch_options import FetchOptions
+from .fetch_options import MAX_PAUSE, FetchOptions
 
 BUSY = frozenset({408, 429, 500, 502, 503, 504, 522, 524})
 """Statuses of a server that may answer another time."""
@@ -44,11 +44,12 @@ class CrawlPolicy:
     max_wait: float
     backoff: float
     obeys_robots: bool
+    max_pause: float = MAX_PAUSE
 
     @classmethod
     def of(cls, options: FetchOptions) -> CrawlPolicy:
         """The policy that the options declare."""
-        return cls(options.max_wait, options.backoff, "robots" in options.respect)
+        return cls(options.max_wait, options.backoff, "robots" in options.respect, options.max_pause)
 
     def waits_for(self, seconds: float) -> bool:
         """Whether a run waits out a pause; with a longer one the host is left for another run."""
@@ -67,7 +68,7 @@ class CrawlPolicy:
         asked = asked_pause(status, headers, wall)
         if asked is None and status == 429:
             return self.backoff_after(tries) * 5
-        return asked
+        return None if asked is None else min(asked, self.max_pause)
 
     def pace_of(self, crawl_delay: float | None) -> float:
         """Seconds between two requests that robots.txt asks for; 0 where it is not obeyed."""

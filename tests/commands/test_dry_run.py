@@ -29,6 +29,7 @@ EVERY: dict[str, list[list[str]]] = {
     "sql": [["FROM composition"], ["COPY items TO 'copied.csv'"]],
     "withdraw": [["--source", "clipart"], ["--where", "ordinal < 3", "--purge"], ["--purge"]],
     "catalog compact": [[]],
+    "hosts": [[], ["--clear", "example.org"]],
     "catalog rebuild": [[]],
     "catalog repair": [[]],
     "catalog migrate": [[]],

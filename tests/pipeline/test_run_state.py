@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
 from derlem.catalog.connection import read_catalog, write_catalog
 from derlem.core.workspace import Workspace
 from derlem.pipeline.ingest_options import IngestOptions
+from derlem.pipeline.lock import instance_lock
 from derlem.pipeline.run import start_run
-from derlem.pipeline.state import last_state, read_states
+from derlem.pipeline.state import has_died, last_state, read_states
 
 
 def states(workspace: Workspace) -> dict[str, str]:
@@ -82,3 +84,22 @@ def test_an_error_ends_a_run_as_failed(workspace: Workspace) -> None:
     with pytest.raises(ValueError, match="stop"), start_run(workspace, "test", "", IngestOptions()):
         raise ValueError("stop")
     assert set(states(workspace).values()) == {"failed"}
+
+
+def test_a_killed_run_is_recognized_by_its_lock(workspace: Workspace) -> None:
+    """Neither a process with its pid nor another host name makes it a running one."""
+    first = one_run(workspace)
+    path = workspace.state / "current.json"
+    text = json.loads(path.read_text()) | {"state": "running"}
+    for change in ({"pid": os.getpid()}, {"host": "another"}, {"pid": 1}):
+        path.write_text(json.dumps(text | change))
+        state = last_state(workspace)
+        assert state is not None and state.run == first and has_died(workspace, state)
+    path.write_text(json.dumps(text | {"pid": os.getpid()}))
+    state = last_state(workspace)
+    assert state is not None
+    with instance_lock(workspace, "run"):
+        assert not has_died(workspace, state)
+    state.pid += 1
+    with instance_lock(workspace, "sample"):
+        assert has_died(workspace, state)

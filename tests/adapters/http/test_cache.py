@@ -108,12 +108,12 @@ def test_pauses_are_never_shortened(tmp_path: Path) -> None:
     now = time.time()
     ledger.pause_host("a", now + 100, "http_429")
     ledger.pause_host("a", now + 50, "host_down")
-    assert ledger.paused("a") == (now + 100, "http_429")
+    assert ledger.paused("a", 1e9) == (now + 100, "http_429")
     ledger.pause_host("a", now + 200, "host_down")
-    assert ledger.paused("a") == (now + 200, "host_down")
+    assert ledger.paused("a", 1e9) == (now + 200, "host_down")
     ledger.pause_host("b", now - 1, "http_429")
-    assert ledger.paused("b") is None
-    assert ledger.paused("c") is None
+    assert ledger.paused("b", 1e9) is None
+    assert ledger.paused("c", 1e9) is None
     ledger.close()
 
 

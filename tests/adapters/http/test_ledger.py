@@ -6,13 +6,13 @@ import errno
 import random
 import sqlite3
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 
 from derlem.adapters.http import ledger
-from derlem.adapters.http.ledger import Known, Ledger, LedgerError, OriginRow
+from derlem.adapters.http.ledger import Known, Ledger, LedgerError, OriginRow, clear_host, paused_hosts
 from derlem.core.durable import DiskError
 
 HERE = Known(sha256="ab" * 32, size=1)
@@ -62,7 +62,7 @@ def use(path: Path) -> None:
             url = f"http://example.org/{number}"
             for ask in (
                 lambda url=url: memory.known([url]),
-                lambda number=number: memory.paused(f"host-{number}"),
+                lambda number=number: memory.paused(f"host-{number}", 1e9),
                 lambda number=number: memory.origin(f"http://host-{number}"),
                 lambda url=url: memory.remember(url, HERE._replace(etag=url, pack="p")),
                 lambda number=number: memory.pause_host(f"host-{number}", time.time() + 60, "http_429"),
@@ -105,3 +105,29 @@ def test_what_is_no_file(tmp_path: Path) -> None:
     (tmp_path / "ledger.sqlite").mkdir()
     with pytest.raises(LedgerError, match="unable to open"):
         Ledger(tmp_path / "ledger.sqlite")
+
+
+def test_a_pause_is_bounded_whatever_was_recorded(tmp_path: Path) -> None:
+    with closing(Ledger(tmp_path / "ledger.sqlite")) as memory:
+        now = time.time()
+        memory.pause_host("a", now + 999_999_999, "http_429")
+        until, _ = memory.paused("a", 3600) or (0.0, "")
+        assert now + 3590 < until < now + 3610
+        [(host, reason, since, end)] = paused_hosts(tmp_path / "ledger.sqlite", 3600)
+        assert (host, reason, (end - since).total_seconds()) == ("a", "http_429", 3600)
+        assert clear_host(tmp_path / "ledger.sqlite", "a") and not clear_host(tmp_path / "ledger.sqlite", "a")
+        assert memory.paused("a", 3600) is None
+
+
+def test_a_clock_that_goes_back_moves_pauses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    present = time.time()
+    with closing(Ledger(tmp_path / "ledger.sqlite")) as memory:
+        monkeypatch.setattr(ledger.time, "time", lambda: present + 10 * 365 * 86_400)
+        memory.pause_host("a", present + 10 * 365 * 86_400 + 60, "http_429")
+        memory.pause_host("b", present + 10 * 365 * 86_400 + 60, "http_429")
+        monkeypatch.setattr(ledger.time, "time", lambda: present)
+        memory.pause_host("b", present + 30, "http_5xx")
+        assert memory.paused("a", 86_400) == (present + 60, "http_429")
+        assert memory.paused("b", 86_400) == (present + 30, "http_5xx")
+        monkeypatch.setattr(ledger.time, "time", lambda: present + 61)
+        assert memory.paused("a", 86_400) is None

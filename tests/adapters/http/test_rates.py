@@ -77,6 +77,13 @@ def test_a_pause_beyond_max_wait_leaves_the_host_for_another_run(server: Any, fe
     assert len(server.paths()) == 1
 
 
+def test_a_pause_without_bound_is_cut(server: Any, fetch: Any) -> None:
+    server.files["127.0.0.1", "/full"] = (429, {"Retry-After": "999999999"}, b"")
+    first, second = server.url("full"), server.url("ok/1")
+    assert fetch(first, retries=0, max_pause=1.5)[first].reason is Reason.HTTP_429
+    assert isinstance(fetch(second, max_pause=1.5)[second], Payload)
+
+
 def test_a_crawl_delay_beyond_max_wait_leaves_the_host_for_another_run(
     server: Any, fetch: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
