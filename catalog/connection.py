@@ -90,9 +90,14 @@ def reporting_damage(workspace: Workspace) -> Iterator[None]:
         yield
     except Exception as error:
         for each in chain(error):
-            if isinstance(each, duckdb.Error) and "Corrupt database file" in str(each):
+            if isinstance(each, duckdb.Error) and _is_damage(workspace, str(each)):
                 raise CatalogUnreadable(workspace.catalog, str(each)) from error
         raise
+
+
+def _is_damage(workspace: Workspace, message: str) -> bool:
+    cut = "Could not read enough bytes" in message and workspace.catalog.name in message
+    return cut or "Corrupt database file" in message
 
 
 @contextmanager

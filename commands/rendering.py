@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import csv
 import json
+import math
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
+
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""Characters that steer a terminal."""
 
 Table = tuple[Sequence[str], Sequence[Sequence[Any]]]
 """Columns and rows."""
@@ -17,8 +22,9 @@ Table = tuple[Sequence[str], Sequence[Sequence[Any]]]
 def render(columns: Sequence[str], rows: Iterable[Sequence[Any]], form: str) -> None:
     """Write rows as `table`, `json` (an array of objects) or `csv` (with a header); NULL is null or empty."""
     if form == "json":
-        objects = [dict(zip(columns, map(_plain, row), strict=True)) for row in rows]
-        json.dump(objects, sys.stdout, ensure_ascii=False, indent=2)
+        names = _distinct(columns)
+        objects = [dict(zip(names, map(_plain, row), strict=True)) for row in rows]
+        json.dump(objects, sys.stdout, ensure_ascii=False, indent=2, allow_nan=False)
         print()
     elif form == "csv":
         writer = csv.writer(sys.stdout, lineterminator="\n")
@@ -28,9 +34,21 @@ def render(columns: Sequence[str], rows: Iterable[Sequence[Any]], form: str) -> 
         _table(columns, rows)
 
 
+def _distinct(columns: Sequence[str]) -> list[str]:
+    """The names, a repeated one with a number: an object has each name once."""
+    names: list[str] = []
+    for column in columns:
+        name, number = column, 0
+        while name in names:
+            number += 1
+            name = f"{column}_{number}"
+        names.append(name)
+    return names
+
+
 def named(row: Mapping[str, Any]) -> str:
     """A row on a line, with its columns' names."""
-    return ", ".join(f"{name}={'' if cell is None else _plain(cell)}" for name, cell in row.items())
+    return ", ".join(f"{name}={_shown(cell)}" for name, cell in row.items())
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -59,11 +77,13 @@ def _shown(cell: Any) -> str:
         return f"{cell:,}"
     if isinstance(cell, datetime):
         return cell.isoformat(sep=" ", timespec="seconds")
-    return str(_plain(cell))
+    return _CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", str(_plain(cell)))
 
 
 def _plain(cell: Any) -> Any:
-    """A value as JSON and CSV can hold it."""
+    """A value as JSON and CSV can hold it; a number that is none of JSON's is None."""
+    if isinstance(cell, float) and not math.isfinite(cell):
+        return None
     if isinstance(cell, datetime):
         return cell.isoformat()
     if isinstance(cell, Decimal):

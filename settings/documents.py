@@ -20,6 +20,12 @@ DEFAULT_FILE = Path("derlem.yaml")
 Key = tuple[str | int, ...]
 """Where a value stands in the tree: ('sources', 0, 'path')."""
 
+Pair = tuple[yaml.Node, yaml.Node]
+"""A key and its value in a YAML mapping."""
+
+_MERGE = "tag:yaml.org,2002:merge"
+_COLLECTIONS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
+
 _REFERENCE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
 
 
@@ -109,19 +115,28 @@ def _read(file: Path) -> Document:
         raise ConfigError(str(error), file=file) from error
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 0
-        problem = " ".join(part for part in (error.context, error.problem) if part)
-        raise ConfigError(f"not valid YAML: {problem}", file=file, line=line) from error
+    except yaml.YAMLError as error:
+        raise _invalid(error, file) from error
     document = Document()
     if node is None:
         return document
     reader = _Reader(document, file)
-    values = reader.build(node, ())
+    try:
+        values = reader.build(node, ())
+    except RecursionError as error:
+        raise ConfigError("a value contains itself (an alias within its anchor)", file=file) from error
     if not isinstance(values, dict):
         raise ConfigError("a configuration is a mapping of keys to values", file=file, line=1)
     document.values = values
     return document
+
+
+def _invalid(error: yaml.YAMLError | ValueError, file: Path | str, line: int = 0) -> ConfigError:
+    problem = str(error)
+    if isinstance(error, yaml.MarkedYAMLError):
+        line = error.problem_mark.line + 1 if error.problem_mark else line
+        problem = " ".join(part for part in (error.context, error.problem) if part)
+    return ConfigError(f"not valid YAML: {problem}", file=file, line=line)
 
 
 class _Reader:
@@ -135,26 +150,55 @@ class _Reader:
     def build(self, node: yaml.Node, key: Key) -> Any:
         line = node.start_mark.line + 1
         self._document.marks.setdefault(key, (self._file, line))
+        if isinstance(node, yaml.CollectionNode) and node.tag not in _COLLECTIONS:
+            raise ConfigError(f"not valid YAML: the tag {node.tag!r} is unknown", file=self._file, line=line)
         if isinstance(node, yaml.MappingNode):
             values: dict[str, Any] = {}
-            for name_node, value_node in node.value:
-                name = str(self._constructor.construct_object(name_node, deep=True))
-                if name in values:
+            merged, own = self._pairs(node)
+            names: set[str] = set()
+            for place, (name_node, value_node) in enumerate([*merged, *own]):
+                name = str(self._scalar(name_node))
+                if place >= len(merged) and name in names:
                     raise ConfigError(
                         "this key stands twice",
                         key=".".join(map(str, (*key, name))),
                         file=self._file,
                         line=name_node.start_mark.line + 1,
                     )
+                if place >= len(merged):
+                    names.add(name)
                 self._document.marks[(*key, name)] = (self._file, name_node.start_mark.line + 1)
                 values[name] = self.build(value_node, (*key, name))
             return values
         if isinstance(node, yaml.SequenceNode):
             return [self.build(child, (*key, place)) for place, child in enumerate(node.value)]
-        value = self._constructor.construct_object(node, deep=True)
+        value = self._scalar(node)
         if isinstance(value, str):
             return ConfigStr.of(self._interpolated(value, key, line), self._folder)
         return value
+
+    def _scalar(self, node: yaml.Node) -> Any:
+        try:
+            return self._constructor.construct_object(node, deep=True)
+        except (yaml.YAMLError, ValueError) as error:  # an unknown tag, an impossible date
+            raise _invalid(error, self._file, node.start_mark.line + 1) from error
+
+    def _pairs(self, node: yaml.MappingNode) -> tuple[list[Pair], list[Pair]]:
+        """Keys and values that merge keys (`<<`) bring in, the weakest first, and the mapping's own."""
+        merged: list[Pair] = []
+        own: list[Pair] = []
+        for name_node, value_node in node.value:
+            if name_node.tag != _MERGE:
+                own.append((name_node, value_node))
+                continue
+            several = isinstance(value_node, yaml.SequenceNode)
+            for each in reversed(value_node.value) if several else [value_node]:
+                if not isinstance(each, yaml.MappingNode):
+                    line = value_node.start_mark.line + 1
+                    raise ConfigError("not valid YAML: `<<` takes mappings", file=self._file, line=line)
+                weaker, stronger = self._pairs(each)
+                merged += [*weaker, *stronger]
+        return merged, own
 
     def _interpolated(self, text: str, key: Key, line: int) -> str:
         def resolve(match: re.Match[str]) -> str:

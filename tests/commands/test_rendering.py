@@ -1,0 +1,27 @@
+"""Rows on stdout are valid JSON, and steer no terminal."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from derlem.commands.rendering import named, render
+
+
+def no_constant(name: str) -> None:
+    raise AssertionError(f"{name} is not JSON")
+
+
+def test_json_is_valid(capsys: pytest.CaptureFixture[str]) -> None:
+    render(["a", "a", "a_1", "b"], [(1, 2, 3, float("nan")), (4, 5, 6, float("-inf"))], "json")
+    rows = json.loads(capsys.readouterr().out, parse_constant=no_constant)
+    assert rows == [{"a": 1, "a_1": 2, "a_1_1": 3, "b": None}, {"a": 4, "a_1": 5, "a_1_1": 6, "b": None}]
+
+
+@pytest.mark.parametrize("text", ["\x1b[31mred", "\x9b31m", "bell\x07", "back\x08", "\x1b]0;title\x07"])
+def test_no_escape_sequence_reaches_the_terminal(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    render(["caption"], [(text,)], "table")
+    for shown in (capsys.readouterr().out, named({"caption": text})):
+        assert not set(shown) & {"\x1b", "\x9b", "\x07", "\x08"}
+        assert "\\x" in shown
