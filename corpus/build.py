@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,8 +101,12 @@ def write_corpus(
         shards.append(shard)
         progress(shard.samples, shard.bytes)
 
-    with ManifestWriter(folder.staging / "manifest.tmp", plan.name) as manifest:
-        for shard in map_in_workers(write_shard, _unfinished(folder, plan, manifest, take), workers):
+    with (
+        ManifestWriter(folder.staging / "manifest.tmp", plan.name) as manifest,
+        # an interrupt leaves the generator suspended, with an open connection that no writer may meet
+        closing(_unfinished(folder, plan, manifest, take)) as tasks,
+    ):
+        for shard in map_in_workers(write_shard, tasks, workers):
             take(shard)
         listed = manifest.close()
     shards.sort(key=lambda shard: shard.number)
@@ -134,7 +139,7 @@ def check_space(folder: CorpusFolder, plan: BuildPlan) -> None:
 
 def _unfinished(
     folder: CorpusFolder, plan: BuildPlan, manifest: ManifestWriter, take: Callable[[Shard], None]
-) -> Iterator[ShardTask]:
+) -> Generator[ShardTask]:
     """Tasks for the shards that must be written, their plans beside them; `take` gets the others.
 
     On the way, all samples are listed in the manifest.

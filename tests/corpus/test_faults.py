@@ -94,6 +94,21 @@ def test_workers_end_with_their_parent(filled: FilledWorkspace, tmp_path: Path) 
     assert not alive
 
 
+def test_an_interrupt_while_shards_are_handed_out_leaves_the_catalog_free(
+    filled: FilledWorkspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The traceback keeps the frames alive, as it does until the run is recorded as interrupted."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt(signal.SIGTERM)
+
+    monkeypatch.setattr("derlem.core.workers.ProcessPoolExecutor.submit", interrupted)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        build(filled, workers=2)
+    filled.change("DELETE FROM shards")
+    assert caught.value.args == (signal.SIGTERM,)
+
+
 def test_full_disk_is_noticed_before_anything_is_written(
     filled: FilledWorkspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
