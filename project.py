@@ -318,7 +318,7 @@ class Project:
             state = "killed" if has_died(self.workspace, last) else last.state
             run = results.RunStatus(
                 last.run, last.command, state, last.stage, last.counts, last.started_at, last.finished_at,
-                last.host, last.pid,
+                last.host, last.pid, last.error,
             )  # fmt: skip
         _, rows = fetch_rows(self.workspace, "FROM progress")
         return results.StatusResult(run, tuple(results.SourceProgress(*row) for row in rows))

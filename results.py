@@ -187,7 +187,7 @@ class WithdrawResult:
 class RunStatus:
     """The running or last run. `state` is running, done, failed, interrupted or killed; times are UTC.
 
-    `counts` are outcomes by stage.
+    `counts` are outcomes by stage, `error` is what ended a failed run.
     """
 
     run: str
@@ -199,6 +199,7 @@ class RunStatus:
     finished_at: str | None
     host: str
     pid: int
+    error: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

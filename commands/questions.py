@@ -112,5 +112,7 @@ def doctor(call: Invocation, form: str) -> None:
 def _show_run(run: RunStatus) -> None:
     where = f", in {run.stage}" if run.state in ("running", "killed") else ""
     echo(f"run {run.run} ({run.command}): {run.state}{where}")
+    if run.error:
+        echo(f"  {run.error}")
     for stage, counts in run.counts.items():
         echo(f"  {stage}: " + ", ".join(f"{key} {count:,}" for key, count in counts.items()))

@@ -51,6 +51,7 @@ def start_run(
     for leftover in workspace.state.glob("plan-*.parquet"):
         leftover.unlink()
     state = StateFile(workspace, RunState(run=new_run_id(), command=command, config_hash=config_hash))
+    log.info("run %s: begins (%s)", state.state.run, command)
     store = SegmentStore(workspace, ingest)
     try:
         with write_catalog(workspace) as connection:
@@ -59,10 +60,17 @@ def start_run(
         yield RunScope(workspace, state.state.run, store, state, progress or Silent())
     except BaseException as error:
         store.tidy()  # on a full disk, what follows needs the room
-        state.finish("interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
+        ended = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        if ended == "failed":
+            state.state.error = f"{type(error).__name__}: {error}"
+        level = logging.ERROR if ended == "failed" else logging.INFO
+        why = state.state.error or "by a signal"
+        log.log(level, "run %s: %s in stage %r: %s", state.state.run, ended, state.state.stage, why)
+        state.finish(ended)
         _record(workspace, state)
         raise
     state.finish("done")
+    log.info("run %s: done", state.state.run)
     _record(workspace, state)
 
 

@@ -41,6 +41,7 @@ class RunState:
     finished_at: str | None = None
     state: str = "running"
     stage: str = ""
+    error: str | None = None
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
     worker_memory_peak: int = 0
     worker_deaths: int = 0

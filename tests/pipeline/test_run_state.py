@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 
 import pytest
@@ -103,3 +104,16 @@ def test_a_killed_run_is_recognized_by_its_lock(workspace: Workspace) -> None:
     state.pid += 1
     with instance_lock(workspace, "sample"):
         assert has_died(workspace, state)
+
+
+def test_the_error_that_ended_a_run_is_recorded(
+    workspace: Workspace, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("derlem"), "propagate", True)
+    with pytest.raises(ZeroDivisionError), start_run(workspace, "test", "", IngestOptions()) as work:
+        work.state.enter("ingest")
+        raise ZeroDivisionError("no rate")
+    state = last_state(workspace)
+    assert state is not None and (state.state, state.stage) == ("failed", "ingest")
+    assert state.error == "ZeroDivisionError: no rate"
+    assert f"run {state.run}: failed in stage 'ingest': ZeroDivisionError: no rate" in caplog.text
