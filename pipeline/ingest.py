@@ -36,6 +36,10 @@ def ingest(
         expanded = expanded or Status.DISCOVERED in segment.statuses
         progress(segment)
 
+    if _reread_uncached(sources, store, job.run):
+        with read_catalog(store.workspace) as connection:
+            tasks = plan_ingest(connection, sources, job, pages=False)
+        run_tasks(tasks, store, executor, note)
     while expanded:
         with read_catalog(store.workspace) as connection:
             tasks = plan_ingest(connection, sources, job)
@@ -43,6 +47,29 @@ def ingest(
             return
         expanded = False
         run_tasks(tasks, store, executor, note)
+
+
+def _reread_uncached(sources: Sequence[SourceOptions], store: SegmentStore, run: str) -> int:
+    """Re-queue expanded documents that left the cache while pages of theirs wait; returns how many."""
+    documents = 0
+    for source in sources:
+        with read_catalog(store.workspace) as connection:
+            pending = connection.execute(
+                query("segments/pending_documents"), {"source": source.name}
+            ).fetchall()
+            lost = [document for document, digest in pending if not store.workspace.cached(digest).exists()]
+            if not lost:
+                continue
+            parameters = {"source": source.name, "documents": lost, "run": run, "at": now()}
+            rows = connection.execute(query("segments/reread_documents"), parameters).to_arrow_table()
+        if rows.num_rows:
+            log.info(
+                "%s: %d documents are no longer in the cache and are read again", source.name, rows.num_rows
+            )
+            store.write_rows(source.name, "relist", run, rows.cast(row_schema()))
+            documents += rows.num_rows
+    store.commit()
+    return documents
 
 
 def refresh(

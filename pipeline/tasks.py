@@ -105,15 +105,16 @@ Report = Callable[[Counter[str]], None]
 
 
 def plan_ingest(
-    connection: duckdb.DuckDBPyConnection, sources: Sequence[SourceOptions], job: Job
+    connection: duckdb.DuckDBPyConnection, sources: Sequence[SourceOptions], job: Job, *, pages: bool = True
 ) -> list[Task]:
-    """Tasks for all items that wait now, source by source."""
+    """Tasks for all items that wait now, source by source; without `pages` none for pages of documents."""
     tasks: list[Task] = []
     folder, workers = job.context.workspace.state, job.ingest.workers
     for source in sources:
         stem = f"plan-{job.run}-{source.name}"
         partitioning = job.adapters[source.name].partitioning
-        tasks += plan_pages(connection, source, folder, stem, workers=workers)
+        if pages:
+            tasks += plan_pages(connection, source, folder, stem, workers=workers)
         tasks += plan_items(
             connection, source, partitioning, folder, stem, workers=workers, batch=job.ingest.batch
         )
