@@ -63,9 +63,8 @@ def start_run(
         ended = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
         if ended == "failed":
             state.state.error = f"{type(error).__name__}: {error}"
-        level = logging.ERROR if ended == "failed" else logging.INFO
-        why = state.state.error or "by a signal"
-        log.log(level, "run %s: %s in stage %r: %s", state.state.run, ended, state.state.stage, why)
+        why = state.state.error or "by a signal"  # for the log: the caller shows it
+        log.info("run %s: %s in stage %r: %s", state.state.run, ended, state.state.stage, why)
         state.finish(ended)
         _record(workspace, state)
         raise

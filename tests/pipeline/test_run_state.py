@@ -110,6 +110,7 @@ def test_the_error_that_ended_a_run_is_recorded(
     workspace: Workspace, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logging.getLogger("derlem"), "propagate", True)
+    caplog.set_level(logging.INFO, "derlem.pipeline")
     with pytest.raises(ZeroDivisionError), start_run(workspace, "test", "", IngestOptions()) as work:
         work.state.enter("ingest")
         raise ZeroDivisionError("no rate")
