@@ -17,13 +17,13 @@ demo: $(VENV)/.base poppler  ## Build, audit and then spoil a small public-domai
 test: $(VENV)/.dev packages  ## Run the tests, in parallel
 	@$(BIN)/python -m pytest -q -n auto --dist worksteal
 
-lint: $(VENV)/.dev  ## Check style, imports between rooms, types of the built wheel and of tests
+lint: $(VENV)/.dev  ## Check style, imports between rooms, types of the wheel, tests and docs
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@rm -rf build/lint && $(BIN)/python -m build --quiet --wheel --outdir build/lint . 
 	@$(BIN)/python -m zipfile -e build/lint/*.whl build/lint/site
 	@cd build/lint/site && ../../../$(BIN)/mypy --config-file ../../../pyproject.toml -p derlem
-	@MYPYPATH=build/lint/site $(BIN)/mypy tests benchmarks
+	@MYPYPATH=build/lint/site:docs $(BIN)/mypy tests benchmarks docs .ci/check_release.py
 	@cd build/lint/site && PYTHONPATH=. ../../../$(BIN)/lint-imports --config ../../../pyproject.toml --no-cache
 
 format: $(VENV)/.dev  ## Format the code

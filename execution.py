@@ -296,7 +296,7 @@ class CatalogMaintenance:
     def repair(self, *, dry_run: bool = False) -> results.RepairResult:
         """Record lost and damaged segments, and re-queue the items whose images they held.
 
-        A catalog that is missing or unreadable is rebuilt: it cannot say what the lost segments held.
+        A catalog that is missing or unreadable is rebuilt: it does not show what the lost segments held.
         """
         from .catalog.connection import read_catalog
         from .core.errors import CatalogMissing, CatalogUnreadable
