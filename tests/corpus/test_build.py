@@ -124,7 +124,7 @@ def test_the_shards_are_fixed_for_ever(make_filled: MakeFilled, monkeypatch: pyt
         [{"role": "user", "content": "<image>\nNedir?"}, {"role": "assistant", "content": "Ş"}]
     )
     filled.store("clips", clips)
-    chats = {"category": "pictures", "conversations": turns, "license": "CC-BY-4.0"}
+    chats = {"category": "images", "conversations": turns, "license": "CC-BY-4.0"}
     filled.store("chats", [chats] * 3, first_image=100)
     with write_catalog(filled.workspace) as connection:
         draw_sample(connection, SampleOptions(name="small", seed=7, target=12), "run-2")
