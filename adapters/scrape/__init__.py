@@ -1,1 +1,1 @@
-"""Spiders walk a public archive's listings and name its documents; Scrapy lives here, in its own process."""
+"""The `scrape` adapter: spiders list the documents of public archives. Scrapy runs in its own process."""

@@ -1,6 +1,6 @@
 """The spider's process: reads a CrawlSpec from stdin, crawls, exits with its parent.
 
-`python -m derlem.adapters.scrape FD`: FD is the pipe for what is found.
+`python -m derlem.adapters.scrape FD`: FD is the pipe to which the results are written.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from ...core.processes import exit_with_parent
 
 
 def main(descriptor: int) -> int:
-    """Crawl; the exit code is 0 when the crawl came to its end, whatever single pages did."""
-    with open(0, "rb", buffering=0, closefd=False) as spec_in:  # the rest is for `exit_with_parent`
+    """Crawl; the exit code is 0 when the crawl finished, even if single pages failed."""
+    with open(0, "rb", buffering=0, closefd=False) as spec_in:  # `exit_with_parent` reads the rest
         line = spec_in.readline()
     exit_with_parent()
 

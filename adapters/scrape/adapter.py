@@ -1,4 +1,4 @@
-"""The `scrape` adapter: a spider lists a public archive, the shared fetcher downloads what it lists."""
+"""The `scrape` adapter: a spider lists the documents of an archive, the shared fetcher downloads them."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ logger = logging.getLogger("derlem.scrape")
 
 DOCUMENT_BYTES = ByteSize(512 * 2**20)
 DOCUMENT_SECONDS = 600.0
-"""Limits of one document where the source declares none: a volume of a newspaper is no photograph."""
+"""Limits of one document where the source declares none: a newspaper volume is larger than a photograph."""
 
 BATCH = 500
 BATCH_SECONDS = 2.0
-"""A batch is delivered at this many items, or when its first one has waited for so long."""
+"""A batch is delivered at this many items, or when its first item is this old."""
 
 
 class CrawlIncomplete(DerlemError):
-    """Some listings could not be read now; everything else was delivered, and the next run reads just them.
+    """Some listings failed with a transient reason; the next run reads only these listings.
 
-    `listings` are pairs of URL and what went wrong.
+    All other items were delivered. `listings` are pairs of a URL and a reason.
     """
 
     def __init__(self, source: str, listings: Sequence[tuple[str, str]]) -> None:
@@ -44,7 +44,7 @@ class CrawlIncomplete(DerlemError):
         more = f"\n  and {len(self.listings) - 10} more" if len(self.listings) > 10 else ""
         super().__init__(
             f"{len(self.listings)} listings of source {source!r} could not be read; "
-            f"run again to go on with them:{listed}{more}"
+            f"run again to read them:{listed}{more}"
         )
 
 
@@ -56,24 +56,26 @@ class ScrapeOptions(SourceOptions):
         description="`rules` (follows the rules below), `istanbul_university`, `loc_newspapers`, `iiif`,"
         " `internet_archive`, or any other as package.module:Class"
     )
-    start: tuple[str, ...] = Field(min_length=1, description="where to begin: one URL or several")
+    start: tuple[str, ...] = Field(min_length=1, description="start pages: one URL or several")
     follow: tuple[Selection, ...] = Field(
         default=(), description="links to more listings: css, xpath or regex"
     )
     documents: tuple[DocumentRule, ...] = Field(
-        default=(), description="links to documents, or blocks with one"
+        default=(), description="links to documents, or blocks with such a link"
     )
     metadata: dict[str, FieldRule] = Field(
-        default={}, description="title, date, issue, language, rights or any other name: where it is read"
+        default={}, description="rules for title, date, issue, language, rights or any other field"
     )
-    options: dict[str, Any] = Field(default={}, description="the spider's own options")
-    encoding: str | None = Field(default=None, description="of pages that state none and are not UTF-8")
+    options: dict[str, Any] = Field(default={}, description="options of the spider")
+    encoding: str | None = Field(
+        default=None, description="encoding of pages that declare none and are not UTF-8"
+    )
     limits: SourceLimits = Field(
-        default=SourceLimits(), description="pace and sizes, of listings and documents"
+        default=SourceLimits(), description="request rate and sizes, for listings and documents"
     )
     verify_certificates: bool = Field(
         default=True,
-        description="false only for an archive whose certificate is broken; recorded with every item",
+        description="false only for an archive whose certificate is invalid; recorded with every item",
     )
 
     @field_validator("start", "follow", "documents", mode="before")
@@ -100,12 +102,12 @@ class ScrapeAdapter(Adapter[ScrapeOptions]):
     limiting = ("limits",)
 
     def discover(self, source: ScrapeOptions) -> Iterator[list[Item]]:
-        """Documents in batches as the spider finds them, each URL once.
+        """Yield documents in batches as the spider finds them, each URL once.
 
-        A listing that can never be read (404, forbidden by robots.txt) is an item with that reason.
-        Raises CrawlFailed when the spider's process fails and CrawlIncomplete when listings failed that
-        may do better another time, both after everything that was found; ConfigError, before the first
-        batch, when the rules or options do not fit the spider.
+        A listing with a permanent failure (404, forbidden by robots.txt) is an item with that reason.
+        Raises CrawlFailed when the spider's process fails and CrawlIncomplete when listings failed with
+        a transient reason, both after the last batch; ConfigError, before the first batch, when the
+        rules or options do not match the spider.
         """
         crawl = _Crawl(source)
         with SpiderProcess(self._crawl_spec(source)) as process:
@@ -116,7 +118,7 @@ class ScrapeAdapter(Adapter[ScrapeOptions]):
         crawl.close()
 
     def read(self, source: ScrapeOptions, items: Iterable[Item]) -> Iterator[tuple[str, Payload | Failure]]:
-        """Download the documents, PDF or images, within the limits of their hosts."""
+        """Download the documents, PDF files or images, within the limits of their hosts."""
         own = source.limits
         limits = own.model_copy(
             update={
@@ -159,13 +161,13 @@ class ScrapeAdapter(Adapter[ScrapeOptions]):
 
 
 def _pace(limits: HostLimits) -> tuple[int, float]:
-    """Concurrency, and the seconds between two requests, of complete limits."""
+    """Return the concurrency and the seconds between two requests. All limits must be set."""
     assert limits.concurrency is not None and limits.requests_per_second is not None
     return limits.concurrency, 1 / limits.requests_per_second
 
 
 def _host(url: str) -> dict[str, Any]:
-    """The partition key of a document, its host; or the reason why it has none."""
+    """Return the host of a document as its partition key, or the reason for an invalid URL."""
     try:
         return {"partition_key": host_of(url)}
     except UrlError:
@@ -173,7 +175,7 @@ def _host(url: str) -> dict[str, Any]:
 
 
 class _Crawl:
-    """The messages of one crawl so far."""
+    """Converts the records of one crawl to items, and counts documents and failed listings."""
 
     def __init__(self, source: ScrapeOptions) -> None:
         self._source = source
@@ -183,7 +185,7 @@ class _Crawl:
         self._documents = 0
 
     def items(self, record: Record) -> Iterator[Item]:
-        """The items that a record of the spider's process amounts to."""
+        """Yield the items for one record of the spider's process."""
         match record["kind"]:
             case "document":
                 self._documents += 1
@@ -200,10 +202,10 @@ class _Crawl:
                 raise MissingExtra(f"the 'scrape' adapter ({record['module']})", "scrape")
 
     def close(self) -> None:
-        """Report the listings that were not read, if any."""
+        """Raise CrawlIncomplete if listings failed."""
         if self._missed:
             raise CrawlIncomplete(self._source.name, self._missed)
-        if self._unread and not self._documents:  # an archive that could not be entered is no empty one
+        if self._unread and not self._documents:  # an unreadable archive is not an empty archive
             raise CrawlIncomplete(self._source.name, self._unread)
 
     def _document(self, record: Record) -> Item:
@@ -227,16 +229,16 @@ class _Crawl:
             self._missed.append((record["uri"], why))
             return None
         self._unread.append((record["uri"], why))
-        notes = {"listing": True, "detail": record["detail"], "source_page": record["source_page"]}
+        details = {"listing": True, "detail": record["detail"], "source_page": record["source_page"]}
         return Item(
             source=self._source.name,
             uri=record["uri"],
-            meta={name: value for name, value in notes.items() if value},
+            meta={name: value for name, value in details.items() if value},
             reason=reason,
         )
 
     def _once(self, item: Item | None) -> Iterator[Item]:
-        """The item, unless its address came before in this crawl."""
+        """Yield the item unless an earlier record of this crawl had the same URL."""
         if item is None:
             return
         key = bytes.fromhex(item.item_id)

@@ -1,4 +1,4 @@
-"""Runs one spider in this process and writes what it finds, as lines of JSON, to a pipe."""
+"""Runs one spider in this process and writes its documents to a pipe as JSON lines."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ BUILT_IN = {
 
 
 def spider_class(name: str) -> type[ArchiveSpider]:
-    """A built-in spider by name, or any other as `package.module:Class`; ConfigError if there is none."""
+    """Return a built-in spider by name, or another as `package.module:Class`; ConfigError if not found."""
     module, _, attribute = BUILT_IN.get(name, name).partition(":")
     if not attribute:
         raise ConfigError(
@@ -53,7 +53,7 @@ def spider_class(name: str) -> type[ArchiveSpider]:
 
 
 def settings(spec: CrawlSpec, pace: Mapping[str, float], started: float) -> Settings:
-    """Scrapy's settings for a crawl. A spider's `custom_settings` come on top."""
+    """Return Scrapy's settings for a crawl. A spider's `custom_settings` override these settings."""
     slots: dict[str, dict[str, float]] = {}
     for host in {*spec.paces, *pace}:
         many, delay = spec.paces.get(host, (spec.concurrency, spec.delay))
@@ -63,7 +63,7 @@ def settings(spec: CrawlSpec, pace: Mapping[str, float], started: float) -> Sett
     return Settings(
         {
             "USER_AGENT": spec.user_agent,
-            # obedience: our middleware fails closed and applies crawl delays, Scrapy's does neither
+            # RobotsMiddleware fails closed and applies crawl delays; Scrapy's middleware does neither
             "ROBOTSTXT_OBEY": False,
             "DERLEM_OBEY_ROBOTS": spec.obey_robots,
             "CONCURRENT_REQUESTS_PER_DOMAIN": spec.concurrency,
@@ -89,7 +89,7 @@ def settings(spec: CrawlSpec, pace: Mapping[str, float], started: float) -> Sett
             "HTTPCACHE_STORAGE": f"{ours}.listing_cache.ListingCache",
             "HTTPCACHE_POLICY": f"{ours}.listing_cache.ListingPolicy",
             "DERLEM_CRAWL_STARTED": started,
-            # safety
+            # limits and public addresses
             "DOWNLOAD_VERIFY_CERTIFICATES": spec.verify_certificates,
             "DOWNLOAD_MAXSIZE": spec.maximum_bytes,
             "DOWNLOAD_WARNSIZE": 0,
@@ -101,8 +101,8 @@ def settings(spec: CrawlSpec, pace: Mapping[str, float], started: float) -> Sett
             "TELNETCONSOLE_ENABLED": False,
             "COOKIES_ENABLED": False,
             "METAREFRESH_ENABLED": False,
-            "URLLENGTH_LIMIT": 0,  # it would drop longer ones silently
-            # in the order of the pages, so that a listing comes in its own order
+            "URLLENGTH_LIMIT": 0,  # a limit would silently drop longer URLs
+            # first in, first out: documents keep the order of their listing
             "SCHEDULER_MEMORY_QUEUE": "scrapy.squeues.FifoMemoryQueue",
             "LOG_LEVEL": "INFO",
             "LOG_FORMAT": "%(levelname)s %(name)s: %(message)s",
@@ -114,14 +114,14 @@ def settings(spec: CrawlSpec, pace: Mapping[str, float], started: float) -> Sett
 
 
 class Pipe:
-    """The way out: one JSON object a line, in order. A full pipe holds the crawl back, not the event loop."""
+    """Writes one JSON object per line, in order. A full pipe slows the crawl, not the event loop."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._writer = ThreadPoolExecutor(1)
 
     def write(self, record: Mapping[str, Any]) -> None:
-        """Write a record; the process exits when the reader is gone."""
+        """Write a record; the process exits when the reading end is closed."""
         line = json.dumps(record, ensure_ascii=False).encode() + b"\n"
         try:
             while line:
@@ -130,27 +130,27 @@ class Pipe:
             os._exit(1)
 
     async def send(self, record: Mapping[str, Any]) -> None:
-        """Write a record in the writer's thread, and wait for it."""
+        """Write a record in the writer's thread, and wait until the record is written."""
         await asyncio.wrap_future(self.put(record))
 
     def put(self, record: Mapping[str, Any]) -> Future[None]:
-        """Write a record in the writer's thread, in turn."""
+        """Queue a record for the writer's thread."""
         return self._writer.submit(self.write, record)
 
     def finish(self) -> None:
-        """Wait until everything sent is written."""
+        """Wait until all queued records are written."""
         self._writer.shutdown()
 
 
 class Crawl:
-    """One crawl: its specification, its marker, and the count of what came."""
+    """One crawl: its specification, its marker, and the counts of pages, documents and failures."""
 
     def __init__(self, spec: CrawlSpec, pipe: Pipe) -> None:
         self.spec, self.pipe = spec, pipe
         self.pages = self.documents = self.missed = 0
 
     def run(self) -> None:
-        """Crawl to the end; ConfigError, before anything is sent, if the spec does not fit the spider."""
+        """Run the crawl; ConfigError, before any record, if the spec does not match the spider."""
         kind = spider_class(self.spec.spider)
         self.category = Template(self.spec.category, kind(self.spec).template_fields)
         marker = CrawlMarker(self.spec)
@@ -165,7 +165,7 @@ class Crawl:
         self.pipe.finish()
         finished = bool(crawler._stats) and crawler.stats.get_value("finish_reason") == "finished"
         if not finished or process.bootstrap_failed:
-            raise RuntimeError("the crawl was broken off")
+            raise RuntimeError("the crawl was interrupted")
         if not self.missed:
             marker.remove()
         self.pipe.write(
@@ -173,7 +173,7 @@ class Crawl:
         )
 
     async def take(self, item: Any) -> None:
-        """Send what the spider yielded."""
+        """Send a document or failed listing that the spider yielded."""
         if isinstance(item, Document):
             self.documents += 1
             await self.pipe.send(item.record(self.category))
@@ -181,10 +181,10 @@ class Crawl:
             self.missed += item.reason.transient
             await self.pipe.send(item.record())
         else:
-            self._miss("", f"the spider yielded {type(item).__name__}, which is no document")
+            self._miss("", f"the spider yielded {type(item).__name__}, which is not a Document")
 
     def broken(self, failure: Failure, response: Response | None, spider: Spider) -> None:
-        """Report a page on which the spider failed."""
+        """Report a page for which the spider raised an exception."""
         self._miss(
             response.url if response is not None else "", f"{type(failure.value).__name__}: {failure.value}"
         )

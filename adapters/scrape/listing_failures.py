@@ -1,4 +1,4 @@
-"""One place where what went wrong with a listing becomes a reason code."""
+"""Maps the exceptions of a listing's request to reason codes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..http.failures import status_failure
 
 
 class Refused(IgnoreRequest):
-    """A request that the crawl policy stops (robots.txt, a private address, a paused host)."""
+    """A request that the crawl policy blocks (robots.txt, a private address, a paused host)."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
         self.reason, self.detail = reason, detail
@@ -34,12 +34,12 @@ _REASONS: tuple[tuple[type[Exception], Reason], ...] = (
     (DownloadCancelledError, Reason.BODY_TOO_LARGE),
     (DownloadFailedError, Reason.CONNECTION),
     (UnsupportedURLSchemeError, Reason.BAD_URL),
-    (IgnoreRequest, Reason.REDIRECT_LOOP),  # the redirect middleware's way to give up; ours are Refused
+    (IgnoreRequest, Reason.REDIRECT_LOOP),  # raised by the redirect middleware; derlem raises Refused
 )
 
 
 def reason_of(error: BaseException) -> Reason:
-    """The reason code of an exception that ended the fetching of a listing."""
+    """Return the reason code of an exception that ended the request of a listing."""
     if isinstance(error, Refused):
         return error.reason
     if isinstance(error, HttpError):
@@ -50,5 +50,5 @@ def reason_of(error: BaseException) -> Reason:
 
 
 def is_certificate_error(error: BaseException) -> bool:
-    """Whether a failed connection failed on its certificate: another try would fail as well."""
+    """Return whether a connection failed because of its certificate; a retry would fail, too."""
     return isinstance(error, DownloadFailedError) and "certificate" in str(error).lower()

@@ -1,4 +1,4 @@
-"""Carries the crawl policy out in Scrapy: robots.txt, pauses and retries; and the encoding of pages."""
+"""Scrapy middlewares: crawl policy (robots.txt, pauses, retries), encodings, reports of failures."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ logger = logging.getLogger("derlem.scrape")
 
 
 def slow_down(crawler: Crawler, host: str, delay: float) -> None:
-    """Leave at least `delay` seconds between two requests to `host`, exactly and not at random.
+    """Leave at least `delay` seconds between two requests to `host`, without random jitter.
 
-    Scrapy forgets a slot that was idle for a minute: the pace is also put where new slots take theirs.
+    Scrapy drops a slot after a minute without requests; the per-slot settings keep the delay for a new slot.
     """
     downloader = crawler.engine.downloader
     default = {
@@ -57,11 +57,11 @@ def slow_down(crawler: Crawler, host: str, delay: float) -> None:
     kept.update(delay=max(float(kept.get("delay", 0)), delay), jitter=0)
     slot = downloader.slots.get(host)
     if slot is not None:
-        slot.delay, slot.jitter = max(slot.delay, kept["delay"]), 0  # it may be paused
+        slot.delay, slot.jitter = max(slot.delay, kept["delay"]), 0  # a pause may have raised the delay
 
 
 def policy_of(crawler: Crawler) -> CrawlPolicy:
-    """The crawl policy in Scrapy's settings."""
+    """Return the crawl policy in Scrapy's settings."""
     settings = crawler.settings
     return CrawlPolicy(
         max_wait=settings.getfloat("DERLEM_MAX_WAIT"),
@@ -71,21 +71,21 @@ def policy_of(crawler: Crawler) -> CrawlPolicy:
 
 
 class HostPauses:
-    """Times in which nothing is sent to a host."""
+    """Pauses hosts: Scrapy sends no request to a host during its pause."""
 
     def __init__(self, crawler: Crawler) -> None:
         self._crawler = crawler
         self._until: dict[str, float] = {}
 
     def take(self, host: str, seconds: float) -> None:
-        """Send nothing to `host` for so long."""
+        """Pause `host` for `seconds`."""
         until = time.monotonic() + seconds
         slot = self._crawler.engine.downloader.slots.get(host)
         if slot is None or until <= self._until.get(host, 0.0):
             return
         self._until[host] = until
-        # A queue waits for `delay` seconds since the slot's last request. The pace is set back shortly
-        # before the queue moves on, so that only the first request pays the rest.
+        # A queue waits for `delay` seconds since the slot's last request. `_end` resets the delay shortly
+        # before the queue continues, so that only the first request waits for the pause.
         slot.delay, slot.jitter = until - slot.lastseen + 0.1, 0
         asyncio.get_running_loop().call_later(seconds, self._end, host, until)
 
@@ -98,10 +98,10 @@ class HostPauses:
 
 
 class RobotsMiddleware:
-    """Obeys robots.txt and fails closed (RFC 9309): what cannot be fetched forbids everything.
+    """Applies robots.txt and fails closed (RFC 9309): an unreachable robots.txt forbids all requests.
 
-    A file that is not there (4xx) allows everything, but for 429: a busy host has not allowed anything.
-    Its crawl delay becomes the host's pace, also where the configuration does not let it forbid.
+    A missing file (4xx) allows all requests, except for 429, which is transient. The crawl delay limits
+    the host's request rate even if the configuration does not respect robots.txt.
     """
 
     def __init__(self, crawler: Crawler) -> None:
@@ -116,7 +116,7 @@ class RobotsMiddleware:
         return cls(crawler)
 
     async def process_request(self, request: Request) -> None:
-        """Stop a request that the host's robots.txt forbids, or whose robots.txt could not be had."""
+        """Raise Refused if the host's robots.txt forbids the request or could not be fetched."""
         if request.meta.get("derlem_robots"):
             return
         parts = urlsplit(request.url)
@@ -124,7 +124,7 @@ class RobotsMiddleware:
         if not self._policy.obeys_robots:
             return
         if isinstance(rules, Refused):
-            raise Refused(rules.reason, f"robots.txt could not be had: {rules.detail}")
+            raise Refused(rules.reason, f"robots.txt could not be fetched: {rules.detail}")
         delay = self._policy.pace_of(rules.crawl_delay)
         if not self._policy.waits_for(delay):
             failure = robots_delay_failure(delay)
@@ -162,10 +162,10 @@ class RobotsMiddleware:
 
 
 class RetryMiddleware:
-    """Tries again what may do better another time, after the rest that the server asks for.
+    """Retries transient failures after the pause that the server requests.
 
-    `Retry-After` (RFC 9110, 10.2.3: seconds or a date) holds the whole host; without it, the rest doubles
-    with each try. A host with a pause over `DERLEM_MAX_WAIT` is left for another run.
+    `Retry-After` (RFC 9110, 10.2.3: seconds or a date) pauses the whole host; without this header, the
+    pause doubles with each try. A host with a pause over `DERLEM_MAX_WAIT` is left for another run.
     """
 
     RETRIED = (
@@ -186,12 +186,12 @@ class RetryMiddleware:
     def from_crawler(cls, crawler: Crawler) -> RetryMiddleware:
         """As Scrapy builds it."""
         middleware = cls(crawler)
-        # This signal comes before the host's next request is sent; `process_response` would be too late.
+        # Scrapy sends this signal before the host's next request; `process_response` runs after that request.
         crawler.signals.connect(middleware.pause, signals.response_downloaded)
         return middleware
 
     def pause(self, response: Response, request: Request) -> None:
-        """Pause the host when it answers that it cannot, before anything else is sent to it."""
+        """Pause the host after a busy response (429, 503), before its next request is sent."""
         if response.status not in BUSY:
             return
         headers = CIMultiDict(
@@ -203,7 +203,7 @@ class RetryMiddleware:
         if seconds is None:
             seconds = self._policy.backoff_after(tries)
         if not self._policy.waits_for(seconds):
-            why = f"HTTP {response.status}: the host asks to be left alone for {seconds:.0f} s"
+            why = f"HTTP {response.status}: the host requests a pause of {seconds:.0f} s"
             self._left_alone[_host(request)] = time.monotonic() + seconds, why
             self._turn_back(request, why)
         else:
@@ -211,27 +211,27 @@ class RetryMiddleware:
             self._pauses.take(_host(request), seconds)
 
     def _turn_back(self, request: Request, why: str) -> None:
-        """Stop the requests that wait in the host's slot: they have passed the middlewares."""
+        """Refuse the requests in the host's slot, which have already passed the middlewares."""
         slot = self._crawler.engine.downloader.slots[request.meta["download_slot"]]
         while slot.queue:
             _, answer = slot.queue.popleft()
             answer.errback(Refused(Reason.HTTP_429, why))
 
     def process_request(self, request: Request) -> None:
-        """Stop a request to a host that is left alone."""
+        """Raise Refused for a host with a pause that is too long to wait for."""
         until, why = self._left_alone.get(_host(request), (0.0, ""))
         if time.monotonic() < until:
             raise Refused(Reason.HTTP_429, why)
 
     def process_response(self, request: Request, response: Response) -> Request | Response:
-        """Ask again for a page that was answered with 429 or a passing error."""
+        """Retry a request that was answered with 429 or a transient error."""
         if response.status not in BUSY or "cached" in response.flags:
             return response
         self.process_request(request)
         return self._again(request, f"HTTP {response.status}") or response
 
     def process_exception(self, request: Request, exception: Exception) -> Request | None:
-        """Ask again after a passing failure of the connection."""
+        """Retry a request after a transient failure of the connection."""
         if not isinstance(exception, self.RETRIED) or is_certificate_error(exception):
             return None
         if _host(request) in REFUSED_HOSTS:
@@ -244,12 +244,12 @@ class RetryMiddleware:
 
     def _again(self, request: Request, why: str) -> Request | None:
         spider = self._crawler.spider
-        assert spider is not None  # requests come from one
+        assert spider is not None  # every request comes from the spider
         return get_retry_request(request, spider=spider, reason=why)
 
 
 class EncodingMiddleware:
-    """Gives pages that state no encoding and are not UTF-8 the one that the spider knows its archive by."""
+    """Sets the spider's `encoding` for pages that declare no encoding and are not UTF-8."""
 
     def __init__(self, crawler: Crawler) -> None:
         self._crawler = crawler
@@ -272,10 +272,10 @@ class EncodingMiddleware:
 
 
 class ReportMiddleware(BaseSpiderMiddleware):
-    """Gives every request of a spider an errback that reports it, also those that its author gave none."""
+    """Adds an errback that reports failures to every request of a spider that has none."""
 
     def get_processed_request(self, request: Request, response: Response | None) -> Request:
-        """The request, its failure reported."""
+        """Return the request with an errback and its `source_page`."""
         spider = self.crawler.spider
         if request.errback is None and isinstance(spider, ArchiveSpider):
             request.errback = spider.unread

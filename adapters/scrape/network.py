@@ -1,6 +1,6 @@
-"""Keeps spiders from addresses that are not public: each answer of the resolver is checked first."""
+"""Blocks spiders' connections to addresses that are not public, by checking each resolved address."""
 
-# ruff: noqa: N802, N803 - Twisted names its interfaces so
+# ruff: noqa: N802, N803 - names of Twisted's interfaces
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from twisted.internet.base import ReactorBase
 
 REFUSED_HOSTS: set[str] = set()
-"""Hosts of this process's crawl that have an address which is not public."""
+"""Hosts of this process's crawl with an address that is not public."""
 
 
 class PublicResolver(CachingHostnameResolver):
-    """Resolves a name only if all its addresses may be visited (TWISTED_DNS_RESOLVER).
+    """Resolves a name only if all its addresses are public or allowed (TWISTED_DNS_RESOLVER).
 
-    Twisted connects to the very addresses that were resolved here, literals and odd spellings of
-    addresses included, for every connection and so for every redirect: there is no second look-up that
-    could answer differently.
+    Twisted connects to exactly the addresses resolved here, for every connection and thus for every
+    redirect, including literal addresses and their unusual spellings: no second look-up can return a
+    different address.
     """
 
     def __init__(self, reactor: ReactorBase, cache_size: int, addresses: Addresses) -> None:
@@ -47,13 +47,13 @@ class PublicResolver(CachingHostnameResolver):
         addressTypes: Sequence[type[IAddress]] | None = None,
         transportSemantics: str = "TCP",
     ) -> IHostResolution:
-        """Resolve, and give the receiver all of the addresses or none."""
+        """Resolve, and pass either all addresses or none to the receiver."""
         checked: Any = _Checked(resolutionReceiver, hostName, self._visitable)
         return super().resolveHostName(checked, hostName, portNumber, addressTypes, transportSemantics)
 
 
 class _Checked:
-    """Holds the addresses back until all are known."""
+    """Passes addresses to the receiver after all of them are checked."""
 
     def __init__(self, receiver: Any, host: str, visitable: Addresses) -> None:
         self._receiver, self._host, self._visitable = receiver, host, visitable

@@ -1,4 +1,4 @@
-"""Starts a spider in a process of its own and reads what it finds; Scrapy is not imported here."""
+"""Starts a spider in its own process and reads its records; this module does not import Scrapy."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ _LEVELS = {"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"}
 
 
 class CrawlFailed(DerlemError):
-    """The spider's process ended before its crawl did. What it had found was delivered; the next run goes on.
+    """The spider's process ended before its crawl. All records were delivered; the next run resumes.
 
-    `code` is the exit code, negative for a signal; `log` the last lines that it wrote.
+    `code` is the exit code, negative for a signal; `log` the last lines of its log.
     """
 
     def __init__(self, source: str, spider: str, code: int, log: list[str]) -> None:
         self.source, self.spider, self.code, self.log = source, spider, code, log
         how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
         lines = "".join(f"\n  {line}" for line in log)
-        super().__init__(f"the spider {spider!r} of source {source!r} {how}; what it found is kept{lines}")
+        super().__init__(f"the spider {spider!r} of source {source!r} {how}; its items are kept{lines}")
 
 
 class SpiderProcess:
-    """A running spider, as a context manager: leaving it ends the process, whatever it is doing.
+    """A context manager that runs a spider; its exit kills the process.
 
-    The process ends itself when this one does, also by kill -9: its stdin closes.
+    The spider's process also ends when this process ends (even by kill -9), since its stdin closes.
     """
 
     def __init__(self, spec: CrawlSpec) -> None:
@@ -49,39 +49,39 @@ class SpiderProcess:
         self._log: deque[str] = deque(maxlen=20)
 
     def __enter__(self) -> SpiderProcess:
-        self._pipe, their_end = os.pipe()
+        self._pipe, write_end = os.pipe()
         os.set_blocking(self._pipe, False)
         try:
-            # What this process can import, the spider's can: sources name spiders by dotted path.
+            # The spider's process needs the same import path: sources name spiders by dotted path.
             path = os.pathsep.join(entry for entry in sys.path if entry)
             self._process = subprocess.Popen(
-                [sys.executable, "-m", __package__, str(their_end)],
+                [sys.executable, "-m", __package__, str(write_end)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
-                pass_fds=[their_end],
-                process_group=0,  # the parent passes an interrupt on
+                pass_fds=[write_end],
+                process_group=0,  # the parent handles an interrupt
                 env={**os.environ, "PYTHONPATH": path},
             )
         except BaseException:
             os.close(self._pipe)
             raise
         finally:
-            os.close(their_end)
-        self._logging = Thread(target=self._pass_log_on, daemon=True)
+            os.close(write_end)
+        self._logging = Thread(target=self._forward_log, daemon=True)
         self._logging.start()
-        assert self._process.stdin is not None  # asked for above
+        assert self._process.stdin is not None  # stdin=PIPE above
         try:
             self._process.stdin.write(self._spec.model_dump_json().encode() + b"\n")
             self._process.stdin.flush()
         except BrokenPipeError:
-            logger.debug("the spider's process ended before it read its specification")
+            logger.debug("the spider's process ended before reading its specification")
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._process.kill()  # it has nothing to lose: its files are written whole
+        self._process.kill()  # safe: the process writes its files atomically
         self._process.wait()
         self._logging.join(5)
         for stream in (self._process.stdin, self._process.stderr):
@@ -89,11 +89,11 @@ class SpiderProcess:
                 try:
                     stream.close()
                 except BrokenPipeError:
-                    logger.debug("the spider's process ended with its specification unread")
+                    logger.debug("the spider's process ended without reading its specification")
         os.close(self._pipe)
 
     def batches(self, size: int, seconds: float) -> Iterator[list[Record]]:
-        """What the spider sends, as it comes: batches of at most `size`, after at most `seconds`.
+        """Yield the spider's records as they arrive: batches of at most `size`, after at most `seconds`.
 
         Raises CrawlFailed, after the last batch, if the process failed.
         """
@@ -115,12 +115,12 @@ class SpiderProcess:
             raise CrawlFailed(self._spec.source, self._spec.spider, code, list(self._log))
 
     def _lines(self) -> Iterator[bytes | None]:
-        """Lines from the pipe, and None whenever none has come for a while; ends with the process."""
+        """Yield lines from the pipe, and None every 0.2 s without data; ends with the process."""
         held = b""
         while True:
             ready, _, _ = select.select([self._pipe], [], [], 0.2)
             if not ready:
-                # A copy of the pipe's other end may live on in an unrelated fork: end of file is not awaited.
+                # An unrelated fork may hold a copy of the write end, so end of file may never come.
                 if self._process.poll() is not None and not select.select([self._pipe], [], [], 0)[0]:
                     return
                 yield None
@@ -131,9 +131,9 @@ class SpiderProcess:
             *lines, held = (held + chunk).split(b"\n")
             yield from lines
 
-    def _pass_log_on(self) -> None:
-        """Pass the log lines of the process (`LEVEL name: text`) on, and keep the last ones."""
-        assert self._process.stderr is not None  # asked for above
+    def _forward_log(self) -> None:
+        """Forward the log lines of the process (`LEVEL name: text`), and keep the last 20."""
+        assert self._process.stderr is not None  # stderr=PIPE above
         for line in self._process.stderr:
             text = line.decode("utf-8", "replace").rstrip()
             self._log.append(text)

@@ -1,4 +1,4 @@
-"""The rules that a source declares, and the specification that the spider's process gets."""
+"""Options of a crawl: the rules declared by the source, and the specification of the spider's process."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Regex = Annotated[str, AfterValidator(_compiles)]
 
 
 class Selection(StrictModel):
-    """Picks elements of a page by CSS, by XPath, or links by a regular expression over their URL.
+    """Selects elements of a page by CSS or XPath, or links by a regular expression over their URL.
 
     A bare string is CSS.
     """
@@ -38,28 +38,30 @@ class Selection(StrictModel):
         return {"css": str(value)} if isinstance(value, str) else value
 
     @model_validator(mode="after")
-    def _says_one(self) -> Selection:
+    def _has_one(self) -> Selection:
         if sum(way is not None for way in (self.css, self.xpath, self.regex)) != 1:
             raise ValueError("give exactly one of css, xpath and regex")
         return self
 
 
 class DocumentRule(Selection):
-    """Picks the documents of a page: the links themselves, or blocks (a row, a card) that hold `link`."""
+    """Selects the documents of a page: links, or blocks (a row, a card) that contain `link`."""
 
-    link: Selection | None = Field(default=None, description="the link inside each block; default: its own")
+    link: Selection | None = Field(default=None, description="the link in each block; default: its own link")
 
 
 class FieldRule(StrictModel):
-    """Where one metadata field is read: text by CSS or XPath, cut by a regular expression; or a fixed value.
+    """Reads one metadata field: from text, by CSS or XPath and a regular expression; or a fixed value.
 
-    `of` is what is searched: the `document`'s block or link, the whole `page`, or the document's `url`
-    (unescaped; for a regex alone). A bare string is CSS over the page.
+    `of` names the searched text: the `document`'s block or link, the whole `page`, or the document's
+    `url` (unescaped; by regex only). A bare string is CSS over the page.
     """
 
     css: str | None = None
     xpath: str | None = None
-    regex: Regex | None = Field(default=None, description="its first group, or else the whole match")
+    regex: Regex | None = Field(
+        default=None, description="the field is the first group, or else the whole match"
+    )
     value: str | None = None
     of: Literal["document", "page", "url"] = "document"
 
@@ -69,7 +71,7 @@ class FieldRule(StrictModel):
         return {"css": str(value), "of": "page"} if isinstance(value, str) else value
 
     @model_validator(mode="after")
-    def _says_where(self) -> FieldRule:
+    def _has_one_way(self) -> FieldRule:
         ways = [way for way in (self.css, self.xpath, self.value) if way is not None]
         if len(ways) > 1 or not (ways or self.regex):
             raise ValueError("give one of css, xpath and value, or a regex (alone or over css or xpath)")
@@ -79,7 +81,7 @@ class FieldRule(StrictModel):
 
 
 class CrawlSpec(StrictModel):
-    """What a spider's process needs: first what identifies the crawl, then its request limits."""
+    """The specification of a spider's process: identity of the crawl, rules, and request limits."""
 
     source: str
     spider: str
@@ -93,7 +95,7 @@ class CrawlSpec(StrictModel):
     listings: Path = Field(description="folder of the HTTP cache for listings")
     user_agent: str
     obey_robots: bool = True
-    concurrency: int = Field(default=1, description="requests under way to one host")
+    concurrency: int = Field(default=1, description="concurrent requests to one host")
     delay: float = Field(default=0.0, description="seconds between two requests to a host")
     paces: dict[str, tuple[int, float]] = Field(
         default={}, description="concurrency and delay of named hosts"
@@ -101,9 +103,9 @@ class CrawlSpec(StrictModel):
     retries: int = 2
     backoff: float = Field(default=1.0, description="seconds before the first retry; doubles")
     max_wait: float = Field(
-        default=300.0, description="longest pause of a host that a crawl waits for, in seconds"
+        default=300.0, description="maximum pause of a host, in seconds; a longer pause ends the host's crawl"
     )
     timeout: float = 60.0
     maximum_bytes: int = 64 * 2**20
-    allow_private: tuple[str, ...] = Field(default=(), description="private networks that may be visited")
+    allow_private: tuple[str, ...] = Field(default=(), description="allowed private networks")
     verify_certificates: bool = True

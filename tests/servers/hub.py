@@ -1,8 +1,8 @@
-"""A stand-in for the Hugging Face hub's HTTP interface, on loopback, behind HF_ENDPOINT.
+"""A replica of the Hugging Face hub's HTTP interface on loopback, selected by HF_ENDPOINT.
 
-It serves dataset repositories from folders: repository info, file trees, paths-info, and `resolve` with the
-hub's headers and ranges; it has commits, branches and private repositories, and answers 429 on demand.
-It keeps a record of every request.
+The server serves dataset repositories from folders: repository info, file trees, paths-info, and `resolve`
+with the hub's headers and ranges, from commits, branches and private repositories. Tests can request 429
+answers. Every request is recorded.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 @dataclass(frozen=True)
 class Request:
-    """One request as the server saw it; `sent` are the bytes of the answer's body."""
+    """A recorded request; `sent` counts the bytes of the answer's body."""
 
     at: float
     method: str
@@ -35,13 +35,13 @@ class Request:
 
     @property
     def file(self) -> str:
-        """The file that a `resolve` request asks for, else ''."""
+        """The file of a `resolve` request, else ''."""
         return self.path.partition("/resolve/")[2].partition("/")[2]
 
 
 @dataclass
 class Limit:
-    """A rate limit: the next `times` requests that `matches` get 429 with `headers`."""
+    """A rate limit: the next `times` requests that match get 429 with `headers`."""
 
     matches: Callable[[str], bool]
     headers: dict[str, str]
@@ -76,7 +76,7 @@ class Hub:
 
     @property
     def url(self) -> str:
-        """What HF_ENDPOINT is set to."""
+        """The value of HF_ENDPOINT."""
         return f"http://127.0.0.1:{self.server.server_port}"
 
     def commit(self, repository: str, folder: Path, branch: str = "main", token: str = "") -> str:
@@ -99,7 +99,7 @@ class Hub:
         self.limits.append(Limit(matches, headers, times))
 
     def seen(self, *, file: str = "", method: str = "GET", since: int = 0) -> list[Request]:
-        """Recorded `resolve` requests for a file (default: for any that is data), from the `since`th on."""
+        """Recorded `resolve` requests for a file (default: for any data file), from index `since`."""
         return [
             request
             for request in self.requests[since:]
@@ -114,7 +114,7 @@ class Hub:
 
 @contextmanager
 def serving() -> Iterator[Hub]:
-    """A running hub on a free port; it is stopped at the end."""
+    """A running hub on a free port, stopped at the end."""
     hub = Hub()
     thread = threading.Thread(target=hub.server.serve_forever, daemon=True)
     thread.start()
@@ -178,7 +178,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(path, status, body, headers)
 
     def _send(self, path: str, status: int, body: bytes, headers: dict[str, str]) -> None:
-        # Recorded before it is sent: a client that has its answer finds it in the record.
+        # The request is recorded before its answer is sent, so that a client can find its own request.
         with self.server_hub.lock:
             self.server_hub.requests.append(
                 Request(
@@ -214,9 +214,9 @@ class _Handler(BaseHTTPRequestHandler):
             else:
                 entries = [
                     entry
-                    for asked in form.get("paths", [])
+                    for requested in form.get("paths", [])
                     for entry in _tree(files, "", recursive=True)
-                    if entry["path"] == asked.strip("/")
+                    if entry["path"] == requested.strip("/")
                 ]
             return 200, json.dumps(entries).encode(), {"Content-Type": "application/json"}
         if match := re.fullmatch(r"/api/datasets/([^/]+/[^/]+)(?:/revision/([^/]+))?", path):

@@ -1,6 +1,6 @@
-"""A replica of a IIIF archive: a collection that leads to manifests of Presentation 2 and 3.
+"""A replica of an IIIF archive: a collection of manifests of Presentation 2 and 3.
 
-After iiif.io/api/presentation/2.1, 3.0 and the fixtures of IIIF/presentation-validator: paged and nested
+Modeled on iiif.io/api/presentation/2.1, 3.0 and the fixtures of IIIF/presentation-validator: paged, nested
 collections, language maps, choices, image services of versions 1 to 3, of level 0, and none.
 """
 
@@ -17,7 +17,7 @@ V3 = "http://iiif.io/api/presentation/3/context.json"
 
 
 class IiifArchive(Replica):
-    """`images` are the addresses of all full-size images, with the title and date of each."""
+    """`images` maps the URL of each full-size image to its title and date."""
 
     def build(self) -> None:
         base = f"{self.base}/iiif"

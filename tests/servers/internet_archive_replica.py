@@ -1,7 +1,7 @@
 """A replica of the Internet Archive: its search, its scraping interface and its metadata.
 
-After archive.org/help/aboutsearch.htm and the metadata API: search in pages as far as the 10,000th result,
-the scraping interface with a cursor, items with files in many formats, a dark one and one without.
+Modeled on archive.org/help/aboutsearch.htm and the metadata API: search in pages up to the 10,000th result,
+the scraping interface with a cursor, items with files in many formats, a dark item and an item without files.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ class InternetArchiveReplica(Replica):
         super().__init__()
 
     def pdf(self, identifier: str) -> str:
-        """The address of an item's PDF."""
+        """The URL of an item's PDF."""
         return f"{self.base}/download/{identifier}/{quote(f'{identifier} nüsha.pdf')}"
 
     def answer(self, path: str, headers: Mapping[str, str]) -> Answer:
         parts = urlsplit(path)
-        asked = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+        parameters = {name: values[-1] for name, values in parse_qs(parts.query).items()}
         if parts.path == "/advancedsearch.php":
-            return _json(self._search(asked))
+            return _json(self._search(parameters))
         if parts.path == "/services/search/v1/scrape":
-            return _json(self._scrape(asked))
+            return _json(self._scrape(parameters))
         if parts.path.startswith("/metadata/"):
             return _json(self._item(parts.path.rpartition("/")[2]))
         if parts.path.startswith("/download/"):
             return Answer(small_pdf(parts.path[-20:]), "application/pdf")
         raise LookupError(path)
 
-    def _search(self, asked: Mapping[str, str]) -> dict[str, Any]:
-        assert asked["q"] == "collection:gazete"
-        assert asked["output"] == "json"
-        rows, page = int(asked["rows"]), int(asked["page"])
+    def _search(self, parameters: Mapping[str, str]) -> dict[str, Any]:
+        assert parameters["q"] == "collection:gazete"
+        assert parameters["output"] == "json"
+        rows, page = int(parameters["rows"]), int(parameters["page"])
         start = (page - 1) * rows
         assert start + rows <= 10_000
         docs = [{"identifier": name} for name in self.identifiers[start : start + rows]]
@@ -50,14 +50,14 @@ class InternetArchiveReplica(Replica):
             "responseHeader": {
                 "status": 0,
                 "QTime": 12,
-                "params": {"query": asked["q"], "rows": rows, "start": start},
+                "params": {"query": parameters["q"], "rows": rows, "start": start},
             },
             "response": {"numFound": self.claimed, "start": start, "docs": docs},
         }
 
-    def _scrape(self, asked: Mapping[str, str]) -> dict[str, Any]:
-        assert int(asked["count"]) >= 100
-        start, step = int(asked.get("cursor", 0)), 100
+    def _scrape(self, parameters: Mapping[str, str]) -> dict[str, Any]:
+        assert int(parameters["count"]) >= 100
+        start, step = int(parameters.get("cursor", 0)), 100
         shown = self.identifiers[start : start + step]
         more = start + step < len(self.identifiers)
         cursor = {"cursor": str(start + step)} if more else {}

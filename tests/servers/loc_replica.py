@@ -1,6 +1,6 @@
 """A replica of the Library of Congress's JSON interface for newspapers.
 
-After loc.gov/apis/json-and-yaml and the notebooks of LibraryOfCongress/data-exploration: searches with
+Modeled on loc.gov/apis/json-and-yaml and the notebooks of LibraryOfCongress/data-exploration: searches with
 `results` and `pagination`, records of issues (`resources[].files[page][]`) and of pages (`page[]`).
 """
 
@@ -28,36 +28,36 @@ class LibraryOfCongress(Replica):
         self.robots = Answer(b"User-agent: *\nDisallow: /search\n", "text/plain")
 
     def pdf(self, day: str, page: int) -> str:
-        """The address of a page's PDF."""
+        """The URL of a page's PDF."""
         return f"{self.base}/storage-services/service/ndnp/dlc/data/{LCCN}/{day}/{page:04d}.pdf"
 
     def answer(self, path: str, headers: Mapping[str, str]) -> Answer:
         parts = urlsplit(path)
-        asked = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+        parameters = {name: values[-1] for name, values in parse_qs(parts.query).items()}
         if parts.path.startswith("/storage-services/"):
             return Answer(small_pdf(parts.path[-30:]), "application/pdf")
-        if asked.get("fo") != "json":
+        if parameters.get("fo") != "json":
             return Answer(b"<html>for people</html>")
         steps = parts.path.strip("/").split("/")
         if steps[0] == "collections":
-            return _json(self._search(asked))
+            return _json(self._search(parameters))
         if steps[0] == "item":
             return _json(self._issue(steps[2]))
         if steps[0] == "resource":
-            return _json(self._page(steps[2], int(asked.get("sp", 1))))
+            return _json(self._page(steps[2], int(parameters.get("sp", 1))))
         raise LookupError(path)
 
-    def _search(self, asked: Mapping[str, str]) -> dict[str, Any]:
-        assert asked["at"] == "results,pagination"
-        assert asked["c"] == "100"
-        if asked.get("dl") == "page":
+    def _search(self, parameters: Mapping[str, str]) -> dict[str, Any]:
+        assert parameters["at"] == "results,pagination"
+        assert parameters["c"] == "100"
+        if parameters.get("dl") == "page":
             found = [("resource", day, page) for day in DAYS for page in range(1, PAGES + 1)]
         else:
             found = [("item", day, 0) for day in DAYS]
-        current = int(asked.get("sp", 1))
+        current = int(parameters.get("sp", 1))
         last = -(-len(found) // self.per_page)
         shown = found[(current - 1) * self.per_page : current * self.per_page]
-        # Records are named by the address of the public site, over plain http.
+        # Records contain URLs of the public site, over plain http.
         results: list[dict[str, Any]] = [
             {
                 "id": self._address(kind, day, page),
@@ -75,7 +75,7 @@ class LibraryOfCongress(Replica):
                 {"id": f"{self.base}/collections/chronicling-america/", "original_format": ["collection"]}
             )
             results.append({"id": "http://lccn.loc.gov/2009581123", "original_format": ["newspaper"]})
-        mode = f"&dl={asked['dl']}" if "dl" in asked else ""
+        mode = f"&dl={parameters['dl']}" if "dl" in parameters else ""
         following = f"{self.base}/collections/chronicling-america/?fo=json{mode}&sp={current + 1}"
         return {
             "results": results,

@@ -1,33 +1,34 @@
-"""An HTTP server that misbehaves on purpose, and measures what its clients do.
+"""An HTTP server that violates HTTP on purpose and measures its clients.
 
-It speaks HTTP/1.1 byte by byte, so that it can break it. It listens on several loopback addresses, each
-of which is a host of its own. The first step of a path selects what happens; what follows makes URLs differ:
+The server writes HTTP/1.1 byte by byte in order to break the protocol. It listens on several loopback
+addresses, which count as different hosts. The first step of a path selects the behavior; the rest of a path
+makes URLs differ:
 
     /ok/7.jpg                 a JPEG, with ETag, Last-Modified and ranges
     /bare/7.jpg               the same without validators, chunked
     /zipped/7.jpg             the same, gzip-coded
-    /404/x, /503/x, /301/x    that status
-    /flaky-503-2/x            that status the first 2 times, then a JPEG; so with any status
+    /404/x, /503/x, /301/x    this status
+    /flaky-503-2/x            a 503 (or any other status) 2 times, then a JPEG
     /429-seconds-3/x          429 with Retry-After: 3 the first time; 429-date-3: as a date; 429-bare: without
-    /burst-503-3/x            all of the host answers 503 with Retry-After from this request on, for 3 seconds
-    /limit-2/x                a JPEG, and the RateLimit headers of a limit that is used up for 2 seconds
+    /burst-503-3/x            from this request, the whole host answers 503 with Retry-After for 3 seconds
+    /limit-2/x                a JPEG, and the RateLimit headers of a limit that is exhausted for 2 seconds
     /drop, /drop-late         the connection ends: at once, in the headers
     /reset                    the connection is reset
-    /delay-5, /trickle-5      5 seconds before the answer, for the body; slow-headers-5: for the headers
-    /short                    the body ends before its announced length; /long: it goes on after it
-    /broken-chunks            chunked coding that makes no sense; broken-chunks-1: in its second chunk
+    /delay-5, /trickle-5      5 seconds before the answer, during the body; slow-headers-5: during the headers
+    /short, /long             the body ends before its announced length, or continues after it
+    /broken-chunks            invalid chunked coding; broken-chunks-1: in the second chunk
     /half-chunks              chunked coding that ends early
-    /truncated                a JPEG that was cut off long ago, correctly announced
-    /html                     a web page, called image/jpeg
-    /empty                    nothing, with status 200
-    /huge                     a body without an end; /announced: one that announces 10 GB
+    /truncated                a truncated JPEG file, with the correct length
+    /html                     a web page with the type image/jpeg
+    /empty                    an empty body, with status 200
+    /huge, /announced         an endless body; a body with an announced length of 10 GB
     /bomb                     256 MB of zeros, gzip-coded
     /loop                     a redirect to itself; /bounce/3: three redirects and a JPEG
-    /to/<quoted URL>          a redirect there
-    /cut/x                    a JPEG, and the end of a connection that was to be kept alive
+    /to/<quoted URL>          a redirect to this URL
+    /cut/x                    a JPEG, and the end of the connection despite keep-alive
     /resume/x                 a JPEG of 1 MB: the first connection breaks in the middle
-    /garbage                  no HTTP at all
-    /header-flood             headers without an end
+    /garbage                  bytes that are not HTTP
+    /header-flood             endless headers
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ LAST_MODIFIED = "Wed, 01 Jan 2025 00:00:00 GMT"
 
 @functools.cache
 def jpeg(seed: int = 0, side: int = 48) -> bytes:
-    """A JPEG of a few kilobytes; another one for every seed."""
+    """A JPEG of a few kilobytes, different for every seed."""
     image = Image.effect_noise((side, side), 40 + seed % 50).convert("RGB")
     image.paste((seed * 7 % 256, seed * 13 % 256, seed * 29 % 256), (0, 0, side // 2, side // 2))
     data = io.BytesIO()
@@ -65,7 +66,7 @@ def jpeg(seed: int = 0, side: int = 48) -> bytes:
 
 @dataclass(slots=True)
 class Seen:
-    """A request as the server saw it; `body` counts the bytes of the body that were sent."""
+    """A recorded request; `body` counts the sent bytes of the answer's body."""
 
     host: str
     address: str
@@ -86,10 +87,10 @@ class _Host:
 
 @dataclass
 class MisbehavingServer:
-    """The server, in a thread of its own while it is used as a context manager.
+    """Context manager that runs the server in its own thread.
 
-    `files` answers paths literally, by (address or host name, path): (status, headers, body). `versions`
-    replaces the image at a path of `/ok/`: another number, another image.
+    `files` contains literal answers, (status, headers, body) by (address or host name, path). `versions`
+    maps a path of `/ok/` to the number of its image.
     """
 
     addresses: tuple[str, ...] = ("127.0.0.1",)
@@ -141,24 +142,24 @@ class MisbehavingServer:
         """The URL of a path on a host, by default the first address."""
         return f"http://{host or self.addresses[0]}:{self.port}/{path.removeprefix('/')}"
 
-    # --- what it measured ---
+    # --- measurements ---
 
     def of(self, host: str, *, files: bool = True) -> list[Seen]:
-        """The requests to a host in the order they came; without those for robots.txt and the like."""
+        """The requests to a host in order; without `files`, robots.txt and TDMRep are omitted."""
         return [
             seen for seen in self.requests if seen.host == host and (files or not _is_site_file(seen.path))
         ]
 
     def paths(self, host: str = "") -> list[str]:
-        """Paths that a host was asked for, but for robots.txt and the like."""
+        """Requested paths of a host, without robots.txt and TDMRep."""
         return [seen.path for seen in self.of(host or self.addresses[0], files=False)]
 
     def busiest(self, host: str) -> int:
-        """The most requests that a host was busy with at a time."""
+        """The maximum number of concurrent requests to a host."""
         return self._hosts[host].busiest
 
     def excess(self, host: str, rate: float, burst: int) -> float:
-        """By how many requests, at the worst, a host was asked for more than burst + rate * seconds."""
+        """The maximum number of requests to a host in excess of burst + rate * seconds."""
         worst, level, last = 0.0, 0.0, 0.0
         for seen in self.of(host):  # a leaky bucket finds the worst window in one pass
             level = max(0.0, level - (seen.began - last) * rate) + 1
@@ -167,7 +168,7 @@ class MisbehavingServer:
         return worst
 
     def body_bytes(self) -> int:
-        """Bytes of bodies sent, robots.txt and the like apart."""
+        """Sent bytes of bodies, without robots.txt and TDMRep."""
         return sum(seen.body for seen in self.requests if not _is_site_file(seen.path))
 
     # --- serving ---
@@ -187,7 +188,7 @@ class MisbehavingServer:
             writer.close()
 
     async def _request(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Serve one request; whether the connection can take another."""
+        """Serve one request; return whether the connection stays open."""
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         began = time.monotonic()
         first, *lines = head.removesuffix("\r\n\r\n").split("\r\n")
@@ -200,7 +201,7 @@ class MisbehavingServer:
         self._times[f"{name}{path}"] += 1
         answer = _Answer(reader, writer, seen)
         host.answers.add(answer)
-        await asyncio.sleep(0)  # connections that were closed before this request came are heard of first
+        await asyncio.sleep(0)  # handle connections closed before this request first
         host.busiest = max(host.busiest, sum(not other.abandoned for other in host.answers))
         try:
             await self._answer(answer, host, self._times[f"{name}{path}"])
@@ -269,9 +270,9 @@ class MisbehavingServer:
         image = jpeg(7, 900)
         image += b"\0" * (2**20 - len(image))
         validators = {"Accept-Ranges": "bytes", "ETag": '"large"'}
-        asked = re.fullmatch(r"bytes=(\d+)-", answer.seen.headers.get("range", ""))
-        if asked and answer.seen.headers.get("if-range") == '"large"':
-            at = int(asked[1])
+        requested = re.fullmatch(r"bytes=(\d+)-", answer.seen.headers.get("range", ""))
+        if requested and answer.seen.headers.get("if-range") == '"large"':
+            at = int(requested[1])
             validators["Content-Range"] = f"bytes {at}-{len(image) - 1}/{len(image)}"
             await answer.send(206, validators, image[at:])
         elif times == 1:
@@ -286,7 +287,7 @@ def _is_site_file(path: str) -> bool:
 
 
 class _Answer:
-    """Writes one answer, rightly or wrongly."""
+    """Writes one answer, valid or invalid."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seen: Seen) -> None:
         self._reader, self._writer, self.seen, self.keep = reader, writer, seen, True
@@ -326,7 +327,7 @@ class _Answer:
         await self._writer.drain()
 
     async def break_off(self, kind: str, image: bytes) -> None:
-        """Everything after which the connection cannot be used any more, or should not be."""
+        """Send an answer after which the connection must be closed."""
         self.keep = False
         name, _, argument = kind.rpartition("-") if re.search(r"-\d+$", kind) else (kind, "", "0")
         seconds = float(argument)
@@ -397,11 +398,11 @@ class _Answer:
 
     @property
     def abandoned(self) -> bool:
-        """Whether the client is gone."""
+        """Whether the client has disconnected."""
         return self._reader.at_eof() or self._reader.exception() is not None
 
     async def _pause(self, seconds: float) -> None:
-        """Wait, unless the client goes away: then the host is busy with it no longer."""
+        """Wait, but raise ConnectionResetError once the client has disconnected."""
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
             if self.abandoned:
@@ -421,7 +422,7 @@ class _Answer:
 
 @functools.cache
 def _bomb() -> tuple[bytes, ...]:
-    """256 MB, gzip-coded: 256 kB on the wire; it begins like a JPEG."""
+    """256 MB in gzip coding (256 kB sent), with the first bytes of a JPEG."""
     packer = zlib.compressobj(6, wbits=31)
     pieces = [packer.compress(jpeg())]
     pieces += [packer.compress(b"\0" * 2**20) for _ in range(256)]

@@ -1,9 +1,8 @@
-"""A replica of a university's newspaper archive: 3 titles, 40 issues, and every trap of the real one.
+"""A replica of a university's newspaper archive: 3 titles, 40 issues, and the archive's irregularities.
 
 An index of cards, a page for each title with a table for each year; undeclared windows-1254 beside UTF-8;
-spaces, double slashes and double underscores in addresses; dates in words of three eras, misspelt, without
-a day or not dates at all; a stray date cell; a title behind a 429; a PDF that is not there and one that
-breaks off.
+spaces, double slashes and double underscores in URLs; dates in words of three eras, misspelled, without
+a day or invalid; an extra date cell; a title behind a 429; a missing PDF and a truncated PDF.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ ROOT = "/ekos/GAZETE/"
 
 @dataclass(frozen=True)
 class Issue:
-    """An issue as the archive lists it: its cell, its address as written, and what is to be read of them."""
+    """An issue as the archive lists it: its cell, its path as written, and the expected date."""
 
     cell: str
     path: str
@@ -29,7 +28,7 @@ class Issue:
 
 @dataclass(frozen=True)
 class Title:
-    """A newspaper: its pages are in `encoding`, which they do not declare."""
+    """A newspaper; its pages use `encoding` without declaring it."""
 
     name: str
     slug: str
@@ -123,11 +122,11 @@ class NewspaperArchive(Replica):
         del self.documents[quote(ROOT + MISSING)]
 
     def url(self, path: str) -> str:
-        """The address of a document, as it must be asked for."""
+        """The URL of a document, as a client must request it."""
         return self.base + quote(ROOT + path)
 
     def issues(self) -> dict[str, tuple[Title, Issue]]:
-        """What there is to find, by address."""
+        """All titles and issues, by URL."""
         return {
             self.url(issue.path): (title, issue)
             for title in self.titles

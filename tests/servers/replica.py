@@ -1,4 +1,4 @@
-"""A real HTTP server on loopback that answers as an archive does and keeps count of what it was asked."""
+"""An HTTP server on loopback that replaces an archive and records its requests."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from types import TracebackType
 
 @dataclass
 class Answer:
-    """A response. `cut` sends only so many bytes of the body and closes the connection."""
+    """A response. With `cut`, the server sends this many bytes of the body and closes the connection."""
 
     body: bytes = b""
     kind: str = "text/html"
@@ -26,8 +26,8 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """One request that came, and when (seconds, monotonic)."""
+class Request:
+    """A received request and its time (seconds, monotonic)."""
 
     path: str
     status: int
@@ -38,10 +38,10 @@ class Asked:
 
 
 class Replica:
-    """Answers by `answer(path, headers)`; `asked` has every request in order."""
+    """Answers with `answer(path, headers)`; `requests` contains every request in order."""
 
     def __init__(self) -> None:
-        self.asked: list[Asked] = []
+        self.requests: list[Request] = []
         self.robots = Answer(b"User-agent: *\nDisallow:\n", "text/plain")
         self.lock = threading.Lock()
         replica = self
@@ -59,24 +59,24 @@ class Replica:
             daemon_threads = True
 
             def handle_error(self, request: object, client_address: object) -> None:
-                pass  # clients of these tests are killed in mid-sentence
+                pass  # tests kill clients during a request
 
         self.server = Server(("127.0.0.1", 0), Handler)
         self.base = f"http://127.0.0.1:{self.server.server_port}"
         self.build()
 
     def encrypt(self, certificate: Path) -> None:
-        """Speak TLS with this key and certificate, from the start on."""
+        """Serve over TLS with this key and certificate; call before the server starts."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate)
         self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
         self.base = self.base.replace("http:", "https:")
 
     def build(self) -> None:
-        """Make what is served, now that `base` is known."""
+        """Create the served content; `base` is set."""
 
     def answer(self, path: str, headers: Mapping[str, str]) -> Answer:
-        """What a request gets."""
+        """Return the answer to a request."""
         raise LookupError(path)
 
     def serve(self, handler: BaseHTTPRequestHandler) -> None:
@@ -91,8 +91,8 @@ class Replica:
             answer = Answer(status=304, headers=answer.headers)
         sent = answer.body if answer.cut is None else answer.body[: answer.cut]
         with self.lock:
-            self.asked.append(
-                Asked(
+            self.requests.append(
+                Request(
                     path,
                     answer.status,
                     time.monotonic(),
@@ -112,18 +112,18 @@ class Replica:
             handler.close_connection = True
 
     def count(self, start: str = "", status: int | None = None) -> Counter[str]:
-        """How often each path that begins so was asked for (with this answer)."""
+        """Count requests by path, for paths with this prefix (and answers with this status)."""
         with self.lock:
             return Counter(
-                asked.path
-                for asked in self.asked
-                if asked.path.startswith(start) and status in (None, asked.status)
+                request.path
+                for request in self.requests
+                if request.path.startswith(start) and status in (None, request.status)
             )
 
     def gaps(self) -> list[float]:
         """Seconds between one request and the next."""
         with self.lock:
-            return [b.at - a.at for a, b in zip(self.asked, self.asked[1:], strict=False)]
+            return [b.at - a.at for a, b in zip(self.requests, self.requests[1:], strict=False)]
 
     def __enter__(self) -> Replica:
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True)
@@ -144,7 +144,7 @@ def tagged(body: bytes, kind: str = "text/html") -> Answer:
 
 
 def small_pdf(text: str) -> bytes:
-    """A whole PDF of one small page that shows `text`."""
+    """A complete PDF with one small page that contains `text`."""
     content = f"BT /F1 12 Tf 20 40 Td ({text}) Tj ET".encode("ascii")
     objects = [
         b"<< /Type /Catalog /Pages 2 0 R >>",

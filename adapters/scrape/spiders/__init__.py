@@ -1,1 +1,1 @@
-"""Spiders: one module per kind of archive, and what they share. Imported by the crawl process alone."""
+"""Spiders: one module per kind of archive, and shared parsing. Only the crawl process imports spiders."""

@@ -1,4 +1,4 @@
-"""The spider that rules describe, and from which the spiders of awkward archives inherit."""
+"""The rule-driven spider, and base class of the spiders for archives that rules cannot describe."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from ....core.options import StrictModel
 from ..listing_failures import reason_of
 from ..rules import CrawlSpec, DocumentRule, FieldRule, Selection
 from .documents import FIELDS, Document, Unread
-from .links import absolute
+from .parsing import absolute
 
 Found = Request | Document | Unread
 Callback = Callable[..., Iterator[Found]]
 
 
 class SpiderOptions(StrictModel):
-    """The options of one spider (`options:` of its source); a spider with any extends this."""
+    """Base class of a spider's options (`options:` of its source)."""
 
 
 class ArchiveSpider(Spider):
-    """Walks an archive by rules: `start` pages, links to `follow`, `documents` to name, `metadata` to read.
+    """Crawls an archive by rules: `start` pages, links to `follow`, `documents` to list, `metadata` to read.
 
-    As it stands it is the spider `rules`, configured by the source. A subclass may set the
-    rules as class attributes (the configuration's then take their place), or override `parse`: yield
-    `self.listing(url, ...)` for a page to read and `self.document(...)` for a document. Of Scrapy
-    nothing is hidden. Every page that cannot be read is reported; nothing needs to be done for it.
+    This class is the spider `rules`, configured by the source. A subclass may set rules as class
+    attributes (the configuration overrides them), or override `parse`: yield `self.listing(url, ...)`
+    for a page to read and `self.document(...)` for a document. All of Scrapy is available. Pages that
+    cannot be read are reported automatically.
     """
 
     name = "rules"
@@ -43,17 +43,17 @@ class ArchiveSpider(Spider):
     documents: Sequence[DocumentRule] = ()
     metadata: Mapping[str, FieldRule] = {}
     fields: ClassVar[frozenset[str]] = frozenset()
-    """Metadata fields that this spider gives besides those of every document."""
+    """Metadata fields of this spider in addition to `FIELDS`."""
     encoding: str | None = None
-    """The encoding of a page that declares none and is not UTF-8; None leaves it to Scrapy's guess."""
+    """Encoding of pages that declare none and are not UTF-8; None uses Scrapy's guess."""
     follows_rules: ClassVar[bool] = True
-    """Whether `follow` and `documents` mean anything to `parse`."""
+    """Whether `parse` uses `follow` and `documents`."""
     pace: ClassVar[Mapping[str, float]] = {}
-    """Seconds between two requests to a host, where an archive states its limits; the slower pace counts."""
+    """Seconds between two requests to a host, from an archive's published limits; the slower rate wins."""
     Options: ClassVar[type[SpiderOptions]] = SpiderOptions
 
     def __init__(self, spec: CrawlSpec) -> None:
-        """Take the specification; ConfigError if its rules or options do not fit this spider."""
+        """Apply the specification; ConfigError if its rules or options do not match this spider."""
         super().__init__()
         self.spec = spec
         self.start_urls = [self.start_url(url) for url in spec.start]
@@ -73,7 +73,7 @@ class ArchiveSpider(Spider):
         if not self.follows_rules:
             for key in ("follow", "documents"):
                 if getattr(self.spec, key):
-                    raise ConfigError(f"the spider {self.name!r} knows its way; it takes no rules", key=key)
+                    raise ConfigError(f"the spider {self.name!r} takes no rules", key=key)
             if any(rule.value is None for rule in self.metadata.values()):
                 raise ConfigError(
                     f"the spider {self.name!r} reads its metadata itself; only a fixed `value` can be added",
@@ -82,24 +82,24 @@ class ArchiveSpider(Spider):
 
     @classmethod
     def start_url(cls, url: str) -> str:
-        """The URL to begin with for one entry of `start`."""
+        """Return the first URL to request for one entry of `start`."""
         return url
 
     @property
     def template_fields(self) -> frozenset[str]:
-        """All fields that a category template may name."""
+        """All fields available to a category template."""
         return FIELDS | self.fields | frozenset(self.metadata)
 
     async def start(self) -> AsyncIterator[Any]:
-        """Begin with the start pages."""
+        """Request the start pages."""
         for url in self.start_urls:
             yield self.listing(url, self.parse, dont_filter=True)
 
     def parse(self, response: Any) -> Iterator[Found]:
-        """Name the documents of a page and follow its links, by the rules, but for links to other hosts."""
+        """Yield the documents of a page and follow its links by the rules, except links to other hosts."""
         if not isinstance(response, TextResponse):
             yield Unread(
-                response.url, Reason.PROTOCOL, "a listing that is no text", response.meta.get("source_page")
+                response.url, Reason.PROTOCOL, "the listing is not text", response.meta.get("source_page")
             )
             return
         for rule in self.documents:
@@ -113,14 +113,14 @@ class ArchiveSpider(Spider):
     def listing(
         self, url: str, callback: Callback, *, source_page: str | None = None, **options: Any
     ) -> Request:
-        """A request for a page to read with `callback`; `options` are those of `scrapy.Request`."""
+        """Return a request for a page to read with `callback`; `options` go to `scrapy.Request`."""
         meta = {"source_page": source_page, **options.pop("meta", {})}
         return Request(url, callback=callback, errback=self.unread, meta=meta, **options)
 
     def document(self, response: Response, link: str, **metadata: Any) -> Document | None:
-        """The document that `link` on this page leads to; None if it is no http(s) link.
+        """Return the document at `link` on this page; None if `link` is not an http(s) link.
 
-        `metadata` are the fields of `Document`; fixed values of the configuration's `metadata` win.
+        `metadata` are fields of `Document`; fixed values of the configuration's `metadata` override them.
         """
         url = absolute(_base_url(response), link, getattr(response, "encoding", None) or "utf-8")
         if url is None:
@@ -130,13 +130,13 @@ class ArchiveSpider(Spider):
 
     def unread(self, failure: Failure) -> Iterator[Unread]:
         """Report a page that could not be fetched."""
-        request: Request = failure.request  # type: ignore[attr-defined]  # Scrapy puts it there
+        request: Request = failure.request  # type: ignore[attr-defined]  # set by Scrapy
         error = failure.value
-        assert error is not None  # a failure is one of something
+        assert error is not None  # a failure always has an exception
         yield Unread(request.url, reason_of(error), str(error), request.meta.get("source_page"))
 
     def _is_ours(self, url: str, page: str) -> bool:
-        """Whether a link stays with the archive: on a host of `start`, or where that has moved to."""
+        """Return whether a link stays in the archive: on a host of `start`, or on the host of its page."""
         hosts = {urlsplit(known).hostname for known in (*self.start_urls, page)}
         return urlsplit(url).hostname in hosts
 
@@ -160,7 +160,7 @@ def _document(url: str, page: str, fields: Mapping[str, Any]) -> Document:
 
 
 def _base_url(response: Response) -> str:
-    """What relative links are meant against: the page's `<base href>`, or else its URL."""
+    """Return the base of relative links: the page's `<base href>`, or else its URL."""
     if isinstance(response, TextResponse) and b"<base" in response.body[:4096].lower():
         stated = response.xpath("//base/@href").get()
         return (stated and absolute(response.url, stated, response.encoding)) or response.url
@@ -172,7 +172,7 @@ def _select(root: TextResponse | Selector, selection: Selection | FieldRule) -> 
 
 
 def _links(response: TextResponse, selection: Selection, block: Selector | None) -> Iterator[str]:
-    """The links that a selection picks: href or src of elements, or the text of `::attr(...)`, `@...`."""
+    """Yield the selected links: href or src of elements, or the text of `::attr(...)`, `@...`."""
     root = response if block is None else block
     if selection.regex is not None:
         pattern = re.compile(selection.regex)
@@ -230,7 +230,7 @@ def _field(rule: FieldRule, response: TextResponse, block: Selector, url: str) -
 
 
 def _text(found: Selector) -> str:
-    """The text of an element with all that it holds, or of a selected attribute or text node."""
+    """Return the text of an element with its descendants, or of a selected attribute or text node."""
     if isinstance(found.root, str):
         return found.root
     return found.xpath("string()").get() or ""

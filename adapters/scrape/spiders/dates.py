@@ -1,7 +1,7 @@
-"""Reads the dates of newspaper archives: month names of four languages, Ottoman-era and misspelt ones.
+"""Reads dates of newspaper archives: month names in four languages, Ottoman-era and misspelled names.
 
-Month names are matched as whole words, the longest first: replacing substrings turns `kanunusani`
-into `kanunu1`, and a catalogue of newspapers is full of words that begin like a month.
+Month names are matched as whole words, the longest first: substring replacement turns `kanunusani`
+into `kanunu1`, and many words in a catalog of newspapers begin like a month.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ _COMPACT = re.compile(r"(?<!\d)(\d{4})(\d{2})(\d{2})(?!\d)")
 
 @dataclass(frozen=True, slots=True)
 class PartialDate:
-    """A Gregorian date as far as it is known: a year, a month of it, or a day."""
+    """A Gregorian date with the precision of a year, a month or a day."""
 
     year: int
     month: int | None = None
@@ -63,7 +63,7 @@ class PartialDate:
 
     @property
     def precision(self) -> Precision:
-        """What the date names."""
+        """The precision: day, month or year."""
         return "day" if self.day else "month" if self.month else "year"
 
     @property
@@ -73,22 +73,22 @@ class PartialDate:
         return "-".join(parts)
 
     def refines(self, other: PartialDate) -> bool:
-        """Whether this date is more precise than `other` and agrees with it."""
+        """Return whether this date is more precise than `other` and consistent with `other`."""
         return other.iso != self.iso and self.iso.startswith(other.iso)
 
 
 def fold(text: str) -> str:
-    """Lower case without marks; Turkish letters first, since `'İ'.lower()` is two code points."""
+    """Return lower case without marks; Turkish letters first, since `'İ'.lower()` is two code points."""
     decomposed = unicodedata.normalize("NFKD", text.translate(_FOLDED)).translate(_FOLDED)
     return "".join(mark for mark in decomposed.lower() if not unicodedata.combining(mark))
 
 
 def read_date(text: str, year: int | None = None) -> PartialDate | None:
-    """The date that `text` names, as far as that is certain; None if it names none.
+    """Return the unambiguous part of the date in `text`; None without a date.
 
-    `year` is from the surroundings (the table in which the text stands); the text's own year wins.
-    Two candidates for one part leave it out: `30 Haziran - 1 Temmuz 1936` is the year 1936, `1-2 Mart
-    1935` a month. Years outside 1500-2099 are not Gregorian here (Hijri and Rumi ones are not converted).
+    `year` comes from the context (such as the table that contains the text); a year in the text has
+    priority. A part with two candidates is omitted: `30 Haziran - 1 Temmuz 1936` is the year 1936, `1-2
+    Mart 1935` a month. Years outside 1500-2099 are ignored (Hijri and Rumi years are not converted).
     """
     plain = fold(text)
     numeric = _numeric(plain)
@@ -111,7 +111,7 @@ def read_date(text: str, year: int | None = None) -> PartialDate | None:
 
 
 def _numeric(text: str) -> PartialDate | None:
-    """A date written in digits alone; day before month where the year comes last."""
+    """Return a date written only in digits; the day precedes the month where the year comes last."""
     dates: set[PartialDate | None] = set()
     for year, _, month, day in _YEAR_FIRST.findall(text):
         dates.add(_checked(int(year), int(month), int(day) if day else None))
@@ -124,7 +124,7 @@ def _numeric(text: str) -> PartialDate | None:
 
 
 def _checked(year: int, month: int, day: int | None) -> PartialDate | None:
-    """The date, if the calendar has it."""
+    """Return the date if it exists in the calendar, else None."""
     try:
         date(year, month, day or 1)
     except ValueError:
@@ -133,7 +133,7 @@ def _checked(year: int, month: int, day: int | None) -> PartialDate | None:
 
 
 def _months(tokens: Sequence[str]) -> list[tuple[int, int, int]]:
-    """Months with the tokens [start, end) that name them; near misses only where nothing matches exactly."""
+    """Return months with their tokens [start, end); misspelled names count only without an exact match."""
     found: list[tuple[int, int, int]] = []
     at = 0
     while at < len(tokens):
@@ -155,7 +155,7 @@ def _months(tokens: Sequence[str]) -> list[tuple[int, int, int]]:
 
 
 def _day(tokens: Sequence[str], start: int, end: int) -> int | None:
-    """The day beside the month's tokens [start, end): the number just before them, or else just after."""
+    """Return the day next to the month's tokens [start, end): the number before them, or else after."""
     for at in (start - 1, end):
         if 0 <= at < len(tokens) and len(tokens[at]) <= 2 and tokens[at].isdecimal() and int(tokens[at]):
             return int(tokens[at])
@@ -163,12 +163,12 @@ def _day(tokens: Sequence[str], start: int, end: int) -> int | None:
 
 
 def one_edit_apart(word: str, other: str) -> bool:
-    """Whether one letter inserted, dropped, changed, or swapped with the next turns one into the other."""
+    """Return whether inserting, deleting, changing or swapping one letter makes the words equal."""
     if abs(len(word) - len(other)) > 1 or word == other:
         return False
     same = next((i for i, (a, b) in enumerate(zip(word, other, strict=False)) if a != b), None)
     if same is None:
-        return True  # one is the other and one more letter
+        return True  # the longer word is the shorter one plus one letter
     if len(word) == len(other):
         swapped = word[:same] + word[same + 1 : same + 2] + word[same] + word[same + 2 :]
         return word[same + 1 :] == other[same + 1 :] or swapped == other

@@ -1,4 +1,4 @@
-"""What a spider finds: documents with the archive's metadata, and listings that it could not read."""
+"""Results of a spider: documents with their metadata, and listings that could not be read."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from urllib.parse import urlsplit
 from ....catalog.status import Reason
 from ...templates import Template
 from .dates import PartialDate, read_date
-from .links import file_name
+from .parsing import file_name
 
 FIELDS = frozenset(
     {"title", "date", "year", "month", "day", "issue", "language", "rights", "host", "source_page"}
 )
-"""The fields of every document that a category template may name; a spider's own come on top."""
+"""Fields of every document that are available to a category template; a spider may add fields."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Document:
-    """A document (a PDF, an image) and its metadata, as far as the archive gives it.
+    """A document (a PDF, an image) and its metadata from the archive.
 
-    `date_text` is the archive's own spelling, kept whatever becomes of it; `year` is what surrounds it.
-    `date_in_name` lets the file name fill in what the text leaves open.
+    `date_text` is the date in the archive's spelling, kept even if it cannot be parsed; `year` comes from
+    the context of the text. With `date_in_name`, the file name completes a date without month or day.
     """
 
     url: str
@@ -37,7 +37,7 @@ class Document:
     extra: dict[str, str] = field(default_factory=dict)
 
     def date(self) -> tuple[PartialDate | None, str | None]:
-        """The date, and where it was read: `text`, `surroundings` or `file name`."""
+        """Return the date and its origin: `text`, `surroundings` or `file name`."""
         text = self.date_text or ""
         read = read_date(text, self.year)
         own = read is not None and (read.month is not None or read_date(text) is not None)
@@ -49,7 +49,7 @@ class Document:
         return read, where
 
     def record(self, category: Template) -> dict[str, Any]:
-        """The document as one JSON object for the pipe: `uri`, `category`, and `meta` to keep."""
+        """Return the document as one JSON object for the pipe: `uri`, `category` and `meta`."""
         read, where = self.date()
         columns = {
             "title": self.title,
@@ -74,7 +74,7 @@ class Document:
 
 @dataclass(slots=True)
 class Unread:
-    """A listing that could not be read, and why."""
+    """A listing that could not be read, with its reason code."""
 
     url: str
     reason: Reason
@@ -82,7 +82,7 @@ class Unread:
     source_page: str | None = None
 
     def record(self) -> dict[str, Any]:
-        """The failure as one JSON object for the pipe."""
+        """Return the failure as one JSON object for the pipe."""
         return {
             "kind": "unread",
             "uri": self.url,

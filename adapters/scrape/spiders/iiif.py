@@ -1,6 +1,6 @@
-"""Any archive that speaks IIIF: collections and manifests (Presentation 2 and 3), images at full size.
+"""Spider for IIIF archives: collections and manifests (Presentation 2 and 3), images at full size.
 
-Shapes after iiif.io/api/presentation/2.1 and 3.0 and iiif.io/api/image/2.1 and 3.0.
+Formats: iiif.io/api/presentation/2.1 and 3.0, iiif.io/api/image/2.1 and 3.0.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ....catalog.status import Reason
 from .base import ArchiveSpider, Found
 from .dates import fold
 from .documents import Unread
-from .values import first, listed, plain
+from .parsing import first, listed, plain
 
 Json = Mapping[str, Any]
 
@@ -34,16 +34,16 @@ _LABELS = {
 
 
 class Iiif(ArchiveSpider):
-    """A document for each painted image of each manifest; `start` are collections or manifests."""
+    """Yields a document for each painted image of each manifest; `start` are collections or manifests."""
 
     name = "iiif"
     fields = frozenset({"page", "collection", "attribution"})
     follows_rules = False
 
-    def parse(  # type: ignore[override]  # it is text
+    def parse(  # type: ignore[override]  # always a TextResponse
         self, response: TextResponse, collection: str | None = None
     ) -> Iterator[Found]:
-        """A collection's parts, or a manifest's images."""
+        """Follow the parts of a collection, or yield the images of a manifest."""
         thing = response.json()
         kind = _kind(thing)
         if kind == "Manifest":
@@ -54,7 +54,7 @@ class Iiif(ArchiveSpider):
             for part in (part for some in parts for part in listed(some)):
                 if _kind(part) in ("Manifest", "Collection"):
                     yield self._follow(response, _id(part), label)
-            for key in ("first", "next"):  # collections of version 2 may come in pages
+            for key in ("first", "next"):  # collections of version 2 may be paged
                 following = thing.get(key)
                 if following:
                     yield self._follow(response, _id(following), label)
@@ -95,10 +95,10 @@ class Iiif(ArchiveSpider):
 
 
 def full_size(image: Json) -> str:
-    """The URL of an image resource at the full size its service gives.
+    """Return the URL of an image resource at the full size of its image service.
 
-    Image API 3 uses `max`, 2 uses `full`, 1 also names its quality differently. A service of level 0
-    serves prepared files only: then, and without a service, the resource's own URL is what there is.
+    The size is `max` in Image API 3 and `full` in 2 and 1; the quality in 1 is `native`. A service of
+    level 0 has only prepared files: in this case, and without a service, the result is the resource's URL.
     """
     for service in listed(image.get("service")):
         if not isinstance(service, Mapping):
@@ -129,12 +129,12 @@ def _id(thing: Json | str) -> str:
 
 def _canvases(manifest: Json) -> Iterator[Json]:
     yield from (canvas for canvas in listed(manifest.get("items")) if _kind(canvas) == "Canvas")
-    for sequence in listed(manifest.get("sequences"))[:1]:  # the others are other orders of the same canvases
+    for sequence in listed(manifest.get("sequences"))[:1]:  # further sequences only reorder the canvases
         yield from listed(sequence.get("canvases"))
 
 
 def _images(canvas: Json) -> Iterator[Json]:
-    """The images painted on a canvas; of a choice the default, which is the first."""
+    """Yield the images painted on a canvas; for a choice, its default, which is the first."""
     bodies = [image.get("resource") for image in listed(canvas.get("images"))]
     for page in listed(canvas.get("items")):
         bodies += [
@@ -154,7 +154,7 @@ def _images(canvas: Json) -> Iterator[Json]:
 
 
 def _described(manifest: Json) -> dict[str, str | None]:
-    """The fields that the manifest's free-form metadata name by one of the usual labels."""
+    """Return the fields that the manifest's free-form metadata contain under common labels."""
     found: dict[str, str | None] = {}
     for entry in listed(manifest.get("metadata")):
         label = fold(_words(entry.get("label")) or "").strip(" :")
@@ -165,7 +165,7 @@ def _described(manifest: Json) -> dict[str, str | None]:
 
 
 def _words(value: Any) -> str | None:
-    """The text of a label: a string, version 2's `@value`, version 3's language map, or a list of them."""
+    """Return the text of a label: a string, `@value` (version 2), a language map (version 3), or a list."""
     if isinstance(value, Mapping):
         if "@value" in value:
             return plain(str(value["@value"]))

@@ -1,7 +1,7 @@
-"""The Internet Archive: its search for what there is, its metadata interface for the files of each item.
+"""Spider for the Internet Archive: searches for items and reads the files of each item from its metadata.
 
-Shapes after archive.org/help/aboutsearch.htm and the metadata API: a search gives `response.docs` page by
-page as far as the 10,000th result; beyond, the scraping interface pages by a cursor.
+Formats: archive.org/help/aboutsearch.htm and the metadata API. A search returns `response.docs` in pages
+up to the 10,000th result; the scraping interface returns longer results in pages by a cursor.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from scrapy.http import TextResponse
 from ....catalog.status import Reason
 from .base import ArchiveSpider, Found, SpiderOptions
 from .documents import Unread
-from .values import first, listed, plain
+from .parsing import first, listed, plain
 
 ROWS = 100
 DEEPEST = 10_000
-"""Results beyond this one are refused by the search and come from the scraping interface."""
+"""The search rejects results beyond this number; longer results come from the scraping interface."""
 
 
 class InternetArchiveOptions(SpiderOptions):
-    """Which files of an item are its documents."""
+    """Selects the files of an item."""
 
     formats: tuple[str, ...] = Field(
         default=("Image Container PDF", "Text PDF", "PDF"),
-        description="file formats as the archive names them; the first that an item has is taken",
+        description="the archive's names of file formats; the first format that an item has is used",
     )
 
 
 class InternetArchive(ArchiveSpider):
-    """A document for each file of the wanted format, in each item found.
+    """Yields a document for each file of the selected format in each item found.
 
     `start` is a search (`https://archive.org/advancedsearch.php?q=...`, `https://archive.org/search?query=...`)
     or a collection's page (`https://archive.org/details/NAME`).
@@ -47,32 +47,34 @@ class InternetArchive(ArchiveSpider):
 
     @classmethod
     def start_url(cls, url: str) -> str:
-        """The first page of the search that the URL means."""
+        """Return the URL of the first page of the search, for a search or a collection's page."""
         parts = urlsplit(url)
-        asked = dict(parse_qsl(parts.query))
+        parameters = dict(parse_qsl(parts.query))
         name = re.fullmatch(r"/details/([^/]+)/?", parts.path)
-        query = f"collection:{name.group(1)}" if name else asked.get("q") or asked.get("query") or ""
+        query = (
+            f"collection:{name.group(1)}" if name else parameters.get("q") or parameters.get("query") or ""
+        )
         return _search(url, query, 1)
 
-    def parse(self, response: TextResponse) -> Iterator[Found]:  # type: ignore[override]  # it is text
-        """A page of the search."""
+    def parse(self, response: TextResponse) -> Iterator[Found]:  # type: ignore[override]  # always a TextResponse
+        """Follow the items of a page of search results."""
         found = response.json()["response"]
-        asked = dict(parse_qsl(urlsplit(response.url).query))
+        parameters = dict(parse_qsl(urlsplit(response.url).query))
         if int(found["numFound"]) > DEEPEST:
             yield self.listing(
-                _scraping(response.url, asked["q"], None), self.parse_scraped, source_page=response.url
+                _scraping(response.url, parameters["q"], None), self.parse_scraped, source_page=response.url
             )
             return
         for doc in found.get("docs") or ():
             yield self._item(response, doc["identifier"])
-        page = int(asked["page"])
+        page = int(parameters["page"])
         if page * ROWS < int(found["numFound"]):
             yield self.listing(
-                _search(response.url, asked["q"], page + 1), self.parse, source_page=response.url
+                _search(response.url, parameters["q"], page + 1), self.parse, source_page=response.url
             )
 
     def parse_scraped(self, response: TextResponse) -> Iterator[Found]:
-        """A page of the scraping interface."""
+        """Follow the items of a page of the scraping interface."""
         found = response.json()
         for item in found.get("items") or ():
             yield self._item(response, item["identifier"])
@@ -83,7 +85,7 @@ class InternetArchive(ArchiveSpider):
             )
 
     def parse_item(self, response: TextResponse, identifier: str) -> Iterator[Found]:
-        """An item's files and metadata."""
+        """Yield the documents of an item, with its metadata."""
         item = response.json()
         metadata = item.get("metadata") or {}
         files = listed(item.get("files"))
@@ -122,16 +124,16 @@ class InternetArchive(ArchiveSpider):
 
 
 def _search(url: str, query: str, page: int) -> str:
-    """A page of results, sorted by name so that no item moves between pages."""
-    asked = {"q": query, "fl[]": "identifier", "sort[]": "identifier asc", "rows": ROWS}
-    return _at(url, "/advancedsearch.php", asked | {"page": page, "output": "json"})
+    """Return the URL of a page of results, sorted by name so that no item moves between pages."""
+    parameters = {"q": query, "fl[]": "identifier", "sort[]": "identifier asc", "rows": ROWS}
+    return _at(url, "/advancedsearch.php", parameters | {"page": page, "output": "json"})
 
 
 def _scraping(url: str, query: str, cursor: str | None) -> str:
-    asked = {"q": query, "fields": "identifier", "sorts": "identifier", "count": 1000}
-    return _at(url, "/services/search/v1/scrape", asked | ({"cursor": cursor} if cursor else {}))
+    parameters = {"q": query, "fields": "identifier", "sorts": "identifier", "count": 1000}
+    return _at(url, "/services/search/v1/scrape", parameters | ({"cursor": cursor} if cursor else {}))
 
 
-def _at(url: str, path: str, asked: Mapping[str, object]) -> str:
+def _at(url: str, path: str, parameters: Mapping[str, object]) -> str:
     parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.netloc, path, urlencode(asked), ""))
+    return urlunsplit((parts.scheme, parts.netloc, path, urlencode(parameters), ""))

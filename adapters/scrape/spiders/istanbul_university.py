@@ -1,4 +1,4 @@
-"""Istanbul University's archive "Gazeteden Tarihe Bakis": an index of titles, year tables for each."""
+"""Spider for Istanbul University's archive "Gazeteden Tarihe Bakis": an index of titles with year tables."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _CAPTION_BESIDE = "ancestor::div[contains(@class, 'col-')][1]//span[contains(@cl
 
 
 class IstanbulUniversity(ArchiveSpider):
-    """Every issue in every year table of every title.
+    """Yields every issue in every year table of every title.
 
-    Dates stand in words, in the spelling of their time and of their typists; where a cell names
-    no day, the PDF's name often does. What cannot be read is kept as it is.
+    Dates are written in words, with historical spellings and typing errors; where a cell has no day, the
+    name of the PDF file often has one. Dates that cannot be parsed are kept as text.
     """
 
     name = "istanbul_university"
@@ -32,8 +32,8 @@ class IstanbulUniversity(ArchiveSpider):
     encoding = "windows-1254"
     follows_rules = False
 
-    def parse(self, response: TextResponse) -> Iterator[Found]:  # type: ignore[override]  # it is text
-        """The index: a card for each title."""
+    def parse(self, response: TextResponse) -> Iterator[Found]:  # type: ignore[override]  # always a TextResponse
+        """Follow the cards of the index, one for each title."""
         cards = response.css("a.popular-category[href]")
         if not cards:
             yield Unread(response.url, Reason.PROTOCOL, "an index without titles")
@@ -50,7 +50,7 @@ class IstanbulUniversity(ArchiveSpider):
             )
 
     def parse_title(self, response: TextResponse, fields: dict[str, str | None]) -> Iterator[Found]:
-        """A title: a table for each year. Date and link belong together only within one row."""
+        """Yield the issues of a title, which has a table for each year. Dates and links are paired by row."""
         listed = False
         for row in response.xpath("//tr"):
             year = _YEAR.search(_text(row.xpath(_YEAR_OF_ROW)) or "")
@@ -73,7 +73,7 @@ class IstanbulUniversity(ArchiveSpider):
 
 
 def _pairs(row: Selector) -> Iterator[tuple[str | None, str]]:
-    """The PDF links of a row, each with the date cell before it; a stray date after the last is nothing."""
+    """Yield the PDF links of a row, each with the date cell before the link; a last date alone is ignored."""
     date_text = None
     for cell in row.xpath("./td | ./th"):
         if "tm-text-left" in cell.attrib.get("class", "").split():

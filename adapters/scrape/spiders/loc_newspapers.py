@@ -1,7 +1,7 @@
-"""The newspapers of the Library of Congress, through its JSON interface.
+"""Spider for the newspapers of the Library of Congress, through its JSON interface.
 
-Shapes after loc.gov/apis/json-and-yaml and the Library's own notebooks for Chronicling America: a search
-gives `results` and `pagination.next`; an item its `resources[].files[page][]`; a resource one page's files.
+Formats: loc.gov/apis/json-and-yaml and the Library's notebooks for Chronicling America. A search has
+`results` and `pagination.next`; an item has `resources[].files[page][]`; a resource has one page's files.
 """
 
 from __future__ import annotations
@@ -18,39 +18,39 @@ from scrapy.http import TextResponse
 from ....catalog.status import Reason
 from .base import ArchiveSpider, Found, SpiderOptions
 from .documents import Unread
-from .values import first, plain
+from .parsing import first, plain
 
 PAGE_SIZE = 100
 
 
 class LocOptions(SpiderOptions):
-    """What to take of each newspaper page."""
+    """Selects the file of each newspaper page."""
 
     mimetype: str = Field(default="application/pdf", description="application/pdf, image/jp2 or image/jpeg")
 
 
 class LocNewspapers(ArchiveSpider):
-    """A document for each newspaper page that a search finds.
+    """Yields a document for each newspaper page that a search finds.
 
-    `start` is a search as the site's own address line shows it (`.../collections/chronicling-america/?...`).
-    A search with `dl=page` gives its pages, any other the issues with all their pages.
+    `start` is the URL of a search on the site (`.../collections/chronicling-america/?...`). A search with
+    `dl=page` returns pages; any other search returns issues, and all pages of each issue are read.
     """
 
     name = "loc_newspapers"
     fields = frozenset({"page", "lccn"})
     follows_rules = False
     Options = LocOptions
-    # 20 requests a minute for newspapers, or the address is blocked for five minutes
+    # The site blocks an address for five minutes after more than 20 requests a minute for newspapers.
     pace = MappingProxyType({"www.loc.gov": 3.2})
     options: LocOptions
 
     @classmethod
     def start_url(cls, url: str) -> str:
-        """The search as JSON, only what is needed of it."""
-        return _asking(url, {"fo": "json", "c": str(PAGE_SIZE), "at": "results,pagination"})
+        """Return the URL of the search as JSON, restricted to results and pagination."""
+        return _with_query(url, {"fo": "json", "c": str(PAGE_SIZE), "at": "results,pagination"})
 
-    def parse(self, response: TextResponse) -> Iterator[Found]:  # type: ignore[override]  # it is text
-        """A page of results."""
+    def parse(self, response: TextResponse) -> Iterator[Found]:  # type: ignore[override]  # always a TextResponse
+        """Follow the records of a page of results."""
         listing = response.json()
         for result in listing.get("results") or ():
             kinds = set(result.get("original_format") or ())
@@ -58,7 +58,7 @@ class LocNewspapers(ArchiveSpider):
             if kinds & {"collection", "web page"} or not re.search(r"/(item|resource)/", address):
                 continue
             yield self.listing(
-                _asking(_like(address, response.url), {"fo": "json"}),
+                _with_query(_like(address, response.url), {"fo": "json"}),
                 self.parse_record,
                 source_page=response.url,
                 cb_kwargs={"address": address},
@@ -70,7 +70,7 @@ class LocNewspapers(ArchiveSpider):
             )
 
     def parse_record(self, response: TextResponse, address: str) -> Iterator[Found]:
-        """An issue with all its pages, or one page of it."""
+        """Yield all pages of an issue, or one page."""
         record = response.json()
         item: Mapping[str, Any] = record.get("item") or {}
         if "/resource/" in address:
@@ -98,7 +98,7 @@ class LocNewspapers(ArchiveSpider):
                 response.url, Reason.NO_IMAGE, "a record without pages", response.meta["source_page"]
             )
         for number, page in pages.items():
-            # The last of a kind is the largest, as the Library's notebooks take it.
+            # The last file of a type is the largest, which the Library's notebooks select, too.
             urls = [
                 file["url"]
                 for file in page
@@ -120,15 +120,15 @@ def _edition(address: str, item: Mapping[str, Any]) -> str | None:
     return f"ed-{number}" if number else None
 
 
-def _asking(url: str, parameters: Mapping[str, str]) -> str:
-    """The URL with these query parameters, in the place of any others of their names."""
+def _with_query(url: str, parameters: Mapping[str, str]) -> str:
+    """Return the URL with these query parameters, which replace parameters of the same names."""
     parts = urlsplit(url)
     kept = [(name, value) for name, value in parse_qsl(parts.query, True) if name not in parameters]
     return urlunsplit(parts._replace(query=urlencode([*kept, *parameters.items()], safe=":,/"), fragment=""))
 
 
 def _like(url: str, page: str) -> str:
-    """The URL by the way its page came: records name http addresses that the site answers over https."""
+    """Return the URL with the scheme and host of its page: records contain http URLs, the site uses https."""
     there, here = urlsplit(url, "https"), urlsplit(page)
     if there.hostname != here.hostname:
         return url

@@ -52,7 +52,7 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(encrypted: Gallery, fe
     assert isinstance(result, Failure)
     assert result.reason is Reason.TLS
     assert "CERTIFICATE_VERIFY_FAILED: self-signed certificate" in result.detail
-    assert encrypted.asked == []
+    assert encrypted.requests == []
 
 
 def test_connections_are_kept_and_cut_ones_noticed(
@@ -74,7 +74,7 @@ def test_connections_are_kept_and_cut_ones_noticed(
         assert result.data == misbehaving.jpeg()
     assert isinstance(cut := results["cut"], Failure)
     assert cut.reason is Reason.BODY_TRUNCATED
-    assert len({asked.client for asked in encrypted.asked}) == 2  # before the cut, and after it
+    assert len({request.client for request in encrypted.requests}) == 2  # before the cut, and after it
 
 
 FETCH = """

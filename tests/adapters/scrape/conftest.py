@@ -1,4 +1,4 @@
-"""What the tests of the scrape adapter share: replicas, a workspace, and a crawl in one call."""
+"""Fixtures for the scrape adapter: replicas, a workspace, and a crawl in one call."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Lists an archive and reads what is not yet read: what the tests kill. Argument: JSON of its needs.
+"""Lists an archive and reads unfinished items, in a process that tests kill. Argument: options as JSON.
 
-Two files stand for the catalog: `found` has each item's address, `finished` what became of it.
+Two files replace the catalog: `found` contains each item's URL, `finished` each item's outcome.
 """
 
 from __future__ import annotations

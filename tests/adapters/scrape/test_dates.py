@@ -1,4 +1,4 @@
-"""Dates as newspaper archives write them."""
+"""Dates of newspaper archives: spellings, file names, ambiguous and invalid dates."""
 
 from __future__ import annotations
 
@@ -90,23 +90,23 @@ def test_cells_and_file_names(text: str, year: int | None, iso: str, precision: 
         "99.99.1936x",
     ],
 )
-def test_what_cannot_be_read_is_left_alone(text: str) -> None:
+def test_text_without_a_date_gives_none(text: str) -> None:
     assert read_date(text) is None or read_date(text) == PartialDate(1936)
 
 
 @pytest.mark.parametrize(
     "word", ["kanuni", "martı", "ocakbaşı", "ekimci", "Nisanlık", "mayonez", "Akşam", "Sabah", "salı"]
 )
-def test_words_that_begin_like_a_month_are_none(word: str) -> None:
+def test_words_that_begin_like_a_month_are_not_months(word: str) -> None:
     assert read_date(f"5 {word} 1936") == PartialDate(1936)
 
 
-def test_turkish_letters_are_folded_whatever_their_case() -> None:
+def test_turkish_letters_of_both_cases_are_folded() -> None:
     assert fold("İIıiŞşĞğÜüÖöÇçÂâÎîÛû") == "iiiissgguuooccaaiiuu"
     assert fold("I\u0307stanbul") == "istanbul"  # a dotted capital in two code points
 
 
-def test_near_misses_are_one_edit_and_no_more() -> None:
+def test_misspellings_are_one_edit_apart() -> None:
     assert all(one_edit_apart("agustos", word) for word in ("agusotos", "agstos", "agusros", "agsutos"))
     assert not any(one_edit_apart("agustos", word) for word in ("agustos", "agsts", "austosg", ""))
 
@@ -125,7 +125,7 @@ def test_any_day_in_any_spelling(day: datetime.date, random: Random, gap: str) -
 
 
 @given(DATES)
-def test_numbers_alone(day: datetime.date) -> None:
+def test_dates_in_digits(day: datetime.date) -> None:
     expected = PartialDate(day.year, day.month, day.day)
     assert read_date(day.isoformat()) == expected
     assert read_date(f"{day.day}.{day.month}.{day.year}") == expected
@@ -133,7 +133,7 @@ def test_numbers_alone(day: datetime.date) -> None:
 
 
 @given(TEXTS, st.none() | st.integers(1500, 2099))
-def test_anything_gives_a_date_of_the_calendar_or_none(text: str, year: int | None) -> None:
+def test_any_text_gives_a_calendar_date_or_none(text: str, year: int | None) -> None:
     read = read_date(text, year)
     if read is None:
         assert year is None
@@ -146,6 +146,6 @@ def test_anything_gives_a_date_of_the_calendar_or_none(text: str, year: int | No
 
 
 @given(TEXTS, TEXTS)
-def test_folding_is_the_same_twice(one: str, other: str) -> None:
+def test_folding_is_idempotent(one: str, other: str) -> None:
     assert fold(fold(one)) == fold(one)
     assert one_edit_apart(one, other) == one_edit_apart(other, one)

@@ -1,4 +1,4 @@
-"""Archives with an interface of their own: Library of Congress, IIIF, Internet Archive."""
+"""Spiders for JSON interfaces: Library of Congress, IIIF, Internet Archive."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_iiif(served: Served, crawl: Crawl) -> None:
     assert {(meta["date_text"], meta["issue"]) for meta in two} == {("5 Kânunusani 1936", "77")}
 
 
-def test_an_image_without_a_service_is_taken_as_it_is() -> None:
+def test_an_image_without_a_service_keeps_its_url() -> None:
     assert full_size({"@id": "https://h.example/x.jpg"}) == "https://h.example/x.jpg"
     assert full_size(
         {"id": "https://h.example/x.jpg", "service": ["?", {"id": "https://h.example/s"}]}

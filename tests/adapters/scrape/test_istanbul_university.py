@@ -1,4 +1,4 @@
-"""The archive of Istanbul University, against a replica with all of its traps."""
+"""The spider for Istanbul University's archive, against a replica with the archive's irregularities."""
 
 from __future__ import annotations
 
@@ -47,20 +47,21 @@ def test_every_issue_is_found_with_its_date(
     assert [item.meta["date_text"] for item in named] == ["Haziran 1936"]
 
 
-def test_the_crawl_is_polite(served: Callable[[Any], Any], crawl: Callable[..., list[Item]]) -> None:
+def test_a_crawl_follows_delays_pauses_and_robots_txt(
+    served: Callable[[Any], Any], crawl: Callable[..., list[Item]]
+) -> None:
     archive = served(NewspaperArchive(busy=2, retry_after="1", crawl_delay=0.2))
     assert len(crawl("istanbul_university", archive.base + ROOT)) == 40
-    assert archive.asked[0].path == "/robots.txt"
-    gaps = archive.gaps()[1:]  # one that arrives late leaves less to the next, not to all
-    assert statistics.median(gaps) > 0.19 and sum(gaps) > 0.19 * len(gaps)
-    refused = [place for place, asked in enumerate(archive.asked) if asked.status == 429]
+    assert archive.requests[0].path == "/robots.txt"
+    assert all(gap > 0.19 for gap in archive.gaps()[1:])
+    refused = [place for place, request in enumerate(archive.requests) if request.status == 429]
     assert len(refused) == 2
     assert all(archive.gaps()[place] >= 1 for place in refused)  # the whole host pauses
-    assert {asked.headers["user-agent"] for asked in archive.asked} == {"derlem/0.1.0"}
+    assert {request.headers["user-agent"] for request in archive.requests} == {"derlem/0.1.0"}
     assert not archive.count(ROOT + "yasak")
 
 
-def test_a_second_crawl_revalidates_and_sees_what_is_new(
+def test_a_second_crawl_revalidates_and_finds_new_issues(
     served: Callable[[Any], Any], crawl: Callable[..., list[Item]]
 ) -> None:
     archive = served(NewspaperArchive(busy=0))
@@ -68,18 +69,18 @@ def test_a_second_crawl_revalidates_and_sees_what_is_new(
     new = Issue("14 Eylül 1936", "aksam/aksam_1936/aksam_1936_eylul_14.pdf", "1936-09-14", "day")
     years = {**AKSAM.years, 1936: [*AKSAM.years[1936], new]}
     archive.titles = [replace(AKSAM, years=years), *TITLES[1:]]
-    archive.asked.clear()
+    archive.requests.clear()
     second = crawl("istanbul_university", archive.base + ROOT)
     assert {item.item_id for item in second} - {item.item_id for item in first} == {
         item.item_id for item in second if item.uri == archive.url(new.path)
     }
     assert len(second) == 41
-    answers = {asked.path: asked.status for asked in archive.asked}
+    answers = {request.path: request.status for request in archive.requests}
     assert answers[ROOT] == answers[f"{ROOT}gazete.php?gazete={ACIK_SOZ.slug}"] == 304
     assert answers[f"{ROOT}gazete.php?gazete={AKSAM.slug}"] == 200
 
 
-def test_pages_that_have_changed_their_shape_are_reported(
+def test_pages_with_another_layout_are_reported(
     served: Callable[[Any], Any], crawl: Callable[..., list[Item]]
 ) -> None:
     archive = served(NewspaperArchive(busy=0))
@@ -92,7 +93,7 @@ def test_pages_that_have_changed_their_shape_are_reported(
         crawl("istanbul_university", archive.base + ROOT)
 
 
-def test_killed_again_and_again_it_goes_on_and_leaves_no_orphans(
+def test_a_killed_crawl_resumes_and_leaves_no_orphans(
     served: Callable[[Any], Any],
     source: Callable[..., Any],
     fetch: dict[str, Any],
@@ -111,11 +112,11 @@ def test_killed_again_and_again_it_goes_on_and_leaves_no_orphans(
     moments, kills, completed = random.Random(4), 0, 0
     times = repeats(5, 20)
     for _ in range(times):
-        begun = len(archive.asked)
+        begun = len(archive.requests)
         process = subprocess.Popen(command)
-        while process.poll() is None and len(archive.asked) == begun:  # from its first request on,
+        while process.poll() is None and len(archive.requests) == begun:  # kill after the first request,
             time.sleep(0.005)
-        time.sleep(moments.uniform(0, 1.2))  # at any moment
+        time.sleep(moments.uniform(0, 1.2))  # at a random time
         children = psutil.Process(process.pid).children() if process.poll() is None else []
         kills += process.poll() is None
         process.kill()
@@ -132,8 +133,10 @@ def test_killed_again_and_again_it_goes_on_and_leaves_no_orphans(
     failed = {url: outcome for url, outcome in outcomes.items() if not outcome.isdecimal()}
     assert failed == {archive.url(MISSING): "http_4xx", archive.url(BROKEN_OFF): "body_truncated"}
 
-    # What had come is not fetched again, unless the kill fell between its coming and its keeping.
-    documents = Counter(asked.path for asked in archive.asked if asked.whole and asked.path.endswith(".pdf"))
+    # Documents are fetched once, unless the kill came between a document's arrival and its storage.
+    documents = Counter(
+        request.path for request in archive.requests if request.whole and request.path.endswith(".pdf")
+    )
     assert len(documents) == 38
     assert sum(documents.values()) <= 38 + kills
     listings = archive.count(ROOT + "gazete.php", 200) + archive.count(ROOT + "index", 200)

@@ -1,4 +1,4 @@
-"""How a crawl behaves towards hosts that refuse, are busy, broken, or not what they seem."""
+"""Crawls of hosts that forbid requests, are busy, fail, or have private addresses."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Source = Callable[..., ScrapeOptions]
 
 
 class Archive(Replica):
-    """An index of pages `/1`, `/2`, ... with a document each; `answers` are the first responses of a path."""
+    """An index of pages `/1`, `/2`, ... with a document each; `answers` are the first responses per path."""
 
     def __init__(self, pages: int = 3) -> None:
         self.pages = pages
@@ -54,7 +54,7 @@ def archive(served: Served) -> Archive:
 def discover(
     adapter: ScrapeAdapter, source: Source
 ) -> Callable[..., tuple[list[Item], CrawlIncomplete | None]]:
-    """`discover(archive)`: the items, and the error at the end if there was one."""
+    """`discover(archive)`: the items, and the final error or None."""
 
     def run(archive: Archive, **options: Any) -> tuple[list[Item], CrawlIncomplete | None]:
         declared = source("rules", f"{archive.base}/", follow="a.p", documents="a.d", **options)
@@ -72,7 +72,7 @@ def discover(
 Discover = Callable[..., tuple[list[Item], CrawlIncomplete | None]]
 
 
-def test_what_robots_txt_forbids_is_not_asked_for(archive: Archive, discover: Discover) -> None:
+def test_pages_that_robots_txt_forbids_are_not_requested(archive: Archive, discover: Discover) -> None:
     archive.robots = Answer(
         b"User-agent: other\nDisallow: /\n\nUser-agent: derlem\nDisallow: /2\n", "text/plain"
     )
@@ -107,7 +107,7 @@ def test_robots_txt_fails_closed(served: Served, adapter: ScrapeAdapter, source:
     assert all(set(archive.count()) == {"/robots.txt"} for archive in archives)
 
 
-def test_no_robots_txt_forbids_nothing(archive: Archive, discover: Discover) -> None:
+def test_a_missing_robots_txt_allows_everything(archive: Archive, discover: Discover) -> None:
     archive.robots = Answer(status=404)
     assert len(discover(archive)[0]) == 3
 
@@ -119,11 +119,11 @@ def test_a_start_page_that_cannot_be_read_is_an_error(archive: Archive, discover
     assert error is not None
 
 
-def test_a_host_pauses_until_the_date_that_it_names(archive: Archive, discover: Discover) -> None:
+def test_retry_after_may_be_a_date(archive: Archive, discover: Discover) -> None:
     archive.answers["/"] = [Answer(status=503, headers={"Retry-After": "in two seconds, as a date"})]
     items, error = discover(archive)
     assert (len(items), error) == (3, None)
-    first, second = (asked.at for asked in archive.asked if asked.path == "/")
+    first, second = (request.at for request in archive.requests if request.path == "/")
     assert 1 < second - first < 4
 
 
@@ -134,7 +134,7 @@ def test_a_crawl_delay_beyond_max_wait_leaves_the_archive(archive: Archive, disc
     assert set(archive.count()) == {"/robots.txt"}
 
 
-def test_a_host_that_asks_for_too_long_a_rest_is_left_alone(archive: Archive, discover: Discover) -> None:
+def test_a_pause_beyond_max_wait_ends_the_crawl_of_a_host(archive: Archive, discover: Discover) -> None:
     archive.answers["/1"] = [Answer(status=429, headers={"Retry-After": "86400"})]
     items, error = discover(archive, limits={"per_host": {"concurrency": 1}})
     assert not items
@@ -144,7 +144,7 @@ def test_a_host_that_asks_for_too_long_a_rest_is_left_alone(archive: Archive, di
     assert not archive.count("/2")
 
 
-def test_what_fails_now_is_gone_on_with_next_time(archive: Archive, discover: Discover) -> None:
+def test_failed_listings_are_read_by_the_next_crawl(archive: Archive, discover: Discover) -> None:
     archive.answers["/2"] = [Answer(status=503)] * 3  # the first try and both retries
     items, error = discover(archive)
     assert {item.uri.rpartition("/")[2] for item in items} == {"1.pdf", "3.pdf"}
@@ -152,14 +152,14 @@ def test_what_fails_now_is_gone_on_with_next_time(archive: Archive, discover: Di
     assert [(url.rpartition("/")[2], why.partition(":")[0]) for url, why in error.listings] == [
         ("2", "http_5xx")
     ]
-    archive.asked.clear()
+    archive.requests.clear()
     items, error = discover(archive)
     assert len(items) == 3
     assert error is None
     assert archive.count() == {"/robots.txt": 1, "/2": 1}
 
 
-def test_listings_are_cached_as_servers_say(archive: Archive, discover: Discover) -> None:
+def test_listings_are_cached_by_their_headers(archive: Archive, discover: Discover) -> None:
     served: list[tuple[dict[str, str], list[int]]] = [
         ({"Cache-Control": "max-age=600"}, []),
         ({"ETag": '"1"'}, [304]),
@@ -171,18 +171,18 @@ def test_listings_are_cached_as_servers_say(archive: Archive, discover: Discover
     for page, (headers, _) in enumerate(served, 1):
         archive.answers[f"/{page}"] = [Answer(b"<a class=d href='%d.pdf'>x</a>" % page, headers=headers)] * 2
     first, _ = discover(archive)
-    archive.asked.clear()
+    archive.requests.clear()
     second, _ = discover(archive)
     assert {item.uri for item in first} == {item.uri for item in second}
     assert len(first) == len(served)
-    for page, (headers, asked) in enumerate(served, 1):
-        seen = [one for one in archive.asked if one.path == f"/{page}"]
-        assert [one.status for one in seen] == asked
+    for page, (headers, statuses) in enumerate(served, 1):
+        seen = [one for one in archive.requests if one.path == f"/{page}"]
+        assert [one.status for one in seen] == statuses
         conditions = {name for one in seen for name in one.headers if name.startswith("if-")}
-        assert bool(conditions) == (asked == [304] or "Last-Modified" in headers)
+        assert bool(conditions) == (statuses == [304] or "Last-Modified" in headers)
 
 
-def test_an_error_is_not_answered_from_the_cache(archive: Archive, discover: Discover) -> None:
+def test_an_error_is_not_replaced_by_a_cached_page(archive: Archive, discover: Discover) -> None:
     archive.pages = 1
     archive.answers["/1"] = [Answer(b"<a class=d href='1.pdf'>x</a>", headers={"ETag": '"1"'})] + [
         Answer(status=500)
@@ -193,7 +193,7 @@ def test_an_error_is_not_answered_from_the_cache(archive: Archive, discover: Dis
     assert error is not None
 
 
-def test_private_addresses_are_not_visited(archive: Archive, workspace: Workspace, source: Source) -> None:
+def test_private_addresses_are_blocked(archive: Archive, workspace: Workspace, source: Source) -> None:
     adapter = ScrapeAdapter(Context(workspace, FetchOptions(retries=0)))
     port = archive.server.server_port
     starts = [
@@ -204,7 +204,7 @@ def test_private_addresses_are_not_visited(archive: Archive, workspace: Workspac
         for batch in adapter.discover(source("rules", starts, documents="a")):
             items += batch
     assert {item.uri: item.reason for item in items} == dict.fromkeys(starts, Reason.PRIVATE_ADDRESS)
-    assert not archive.asked
+    assert not archive.requests
 
 
 def test_a_redirect_to_a_private_address_is_not_followed(archive: Archive, discover: Discover) -> None:

@@ -1,4 +1,4 @@
-"""Archives that a few rules describe, and spiders that others write."""
+"""Archives described by rules, and spiders from outside the package."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from derlem.adapters.scrape.adapter import CrawlIncomplete, ScrapeAdapter, Scrap
 from derlem.adapters.scrape.crawl import Crawl, Pipe
 from derlem.adapters.scrape.process import CrawlFailed
 from derlem.adapters.scrape.rules import CrawlSpec
-from derlem.adapters.scrape.spiders.values import listed
+from derlem.adapters.scrape.spiders.parsing import listed
 from derlem.catalog.models import Item
 from derlem.catalog.status import Reason
 from derlem.core.errors import ConfigError
@@ -45,7 +45,7 @@ RULES: dict[str, Any] = {
 
 
 class SmallArchive(Replica):
-    """Pages by path; those that end in `.pdf` are not asked for by a spider."""
+    """Serves pages by path. A spider does not request the `.pdf` links."""
 
     pages: dict[str, Answer]
 
@@ -129,7 +129,9 @@ def test_links_by_attribute_and_regular_expression(served: Served, crawl: Crawls
         ({"spider": "iiif", "follow": [], "documents": []}, "only a fixed `value`"),
     ],
 )
-def test_what_does_not_fit_its_spider_is_said(options: dict[str, Any], message: str, tmp_path: Path) -> None:
+def test_rules_that_do_not_match_the_spider_are_errors(
+    options: dict[str, Any], message: str, tmp_path: Path
+) -> None:
     declared = {
         "source": "archive",
         "spider": "rules",
@@ -143,12 +145,12 @@ def test_what_does_not_fit_its_spider_is_said(options: dict[str, Any], message: 
     assert not list(tmp_path.iterdir())
 
 
-def test_it_is_said_before_anything_is_asked(served: Served, crawl: Crawls) -> None:
+def test_an_unknown_spider_is_an_error_before_any_request(served: Served, crawl: Crawls) -> None:
     archive = served(SmallArchive())
     with pytest.raises(ConfigError, match="there is no spider") as error:
         crawl("unknown", archive.base)
     assert error.value.key == "spider"
-    assert not archive.asked
+    assert not archive.requests
 
 
 @pytest.mark.parametrize(
@@ -175,7 +177,7 @@ from scrapy import Request
 from derlem.adapters.scrape.spiders.base import ArchiveSpider
 
 class Plain(ArchiveSpider):
-    """Yields bare requests, as Scrapy's users do."""
+    """Yields plain Scrapy requests."""
     name = "plain"
     fields = frozenset({"place"})
     follows_rules = False
@@ -217,7 +219,7 @@ class Endless(Plain):
 
 @pytest.fixture
 def spiders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The name of a module with spiders outside derlem."""
+    """The name of a module outside derlem that contains spiders."""
     (tmp_path / "own_spiders.py").write_text(SPIDERS)
     monkeypatch.syspath_prepend(str(tmp_path))
     return "own_spiders"
@@ -225,7 +227,7 @@ def spiders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture
 def titles(served: Served) -> SmallArchive:
-    """An archive of an index and the titles a and b."""
+    """An archive with an index and the titles a and b."""
     archive: SmallArchive = served(SmallArchive())
     archive.pages = {
         "/": Answer(b"<a href='a'>A</a><a href='b'>B</a><a href='c'>C</a>"),
@@ -235,19 +237,19 @@ def titles(served: Served) -> SmallArchive:
     return archive
 
 
-def test_a_spider_of_ones_own(titles: SmallArchive, crawl: Crawls, spiders: str) -> None:
+def test_a_spider_outside_the_package(titles: SmallArchive, crawl: Crawls, spiders: str) -> None:
     items = crawl(f"{spiders}:Plain", titles.base, category="{place}/{title}")
     assert {(item.uri, item.category) for item in items if item.reason is None} == {
         (f"{titles.base}/a.pdf", "Izmir/A"),
         (f"{titles.base}/b.pdf", "Izmir/B"),
     }
-    # A page that fails is reported, also where the spider's author did not think of it.
+    # A failed page is reported even if the spider does not handle failures.
     assert [(item.uri, item.reason) for item in items if item.reason] == [
         (f"{titles.base}/c", Reason.HTTP_4XX)
     ]
 
 
-def test_a_page_that_the_spider_fails_on_is_reported(
+def test_a_page_that_the_spider_cannot_parse_is_reported(
     titles: SmallArchive, adapter: ScrapeAdapter, source: Callable[..., ScrapeOptions], spiders: str
 ) -> None:
     for name, detail, found in (("Breaks", "KeyError: 'year'", 3), ("Wrong", "yielded dict", 1)):
@@ -259,7 +261,7 @@ def test_a_page_that_the_spider_fails_on_is_reported(
         assert len(items) == found
 
 
-def test_a_spider_that_dies_is_an_error_after_what_it_found(
+def test_a_crashed_spider_is_an_error_after_its_items(
     titles: SmallArchive, adapter: ScrapeAdapter, source: Callable[..., ScrapeOptions], spiders: str
 ) -> None:
     items: list[Item] = []
@@ -272,7 +274,7 @@ def test_a_spider_that_dies_is_an_error_after_what_it_found(
     assert f"{titles.base}/a.pdf" in {item.uri for item in items}
 
 
-def test_a_reader_who_stops_ends_the_spider_and_one_who_dawdles_holds_it_back(
+def test_a_closed_reader_ends_the_spider_and_a_slow_reader_slows_it(
     titles: SmallArchive, adapter: ScrapeAdapter, source: Callable[..., ScrapeOptions], spiders: str
 ) -> None:
     batches = adapter.discover(source(f"{spiders}:Endless", titles.base))
@@ -301,7 +303,7 @@ def test_without_scrapy_the_error_has_the_install_command(
         crawl("iiif", titles.base)
 
 
-def test_scrapy_is_not_imported_here(workspace: Workspace) -> None:
+def test_the_adapter_does_not_import_scrapy(workspace: Workspace) -> None:
     code = (
         "import sys, derlem.adapters.scrape.adapter;"
         " sys.exit('scrapy' in sys.modules or 'twisted' in sys.modules)"

@@ -1,4 +1,4 @@
-"""Links as archives write them."""
+"""Links of archive pages become URLs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from derlem.adapters.scrape.spiders.links import absolute, file_name
+from derlem.adapters.scrape.spiders.parsing import absolute, file_name
 
 PAGE = "https://nek.example/ekos/GAZETE/gazete.php?gazete=aksam"
 
@@ -48,7 +48,7 @@ def test_file_names() -> None:
 
 
 @given(st.lists(st.sampled_from(["a", "", "b c", "_", "é"]), min_size=1, max_size=6))
-def test_no_step_of_a_path_is_lost(steps: list[str]) -> None:
+def test_every_step_of_a_path_is_kept(steps: list[str]) -> None:
     url = absolute(PAGE, "/x/" + "/".join(steps) + "/y.pdf")
     assert url is not None
     assert urlsplit(url).path.count("/") == len(steps) + 2
