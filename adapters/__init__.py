@@ -1,1 +1,1 @@
-"""The inbound side: one module per kind of source, plus what they share."""
+"""Adapters list and read sources: one package per kind of source, and shared modules."""

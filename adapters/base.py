@@ -18,9 +18,9 @@ from .http.fetch_options import FetchOptions
 
 
 class SourceOptions(StrictModel):
-    """What every source declares; an adapter's own `Options` extends it."""
+    """Options of every source; an adapter's own `Options` extends them."""
 
-    name: str = Field(pattern=r"^[a-z0-9_-]+$", description="lower-case name, the key of everything")
+    name: str = Field(pattern=r"^[a-z0-9_-]+$", description="lower-case name of the source")
     adapter: str
     license: str = Field(min_length=1, description="SPDX expression, or LicenseRef-...")
     homepage: str | None = None
@@ -29,12 +29,12 @@ class SourceOptions(StrictModel):
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What an adapter may know of its surroundings.
+    """The environment of an adapter.
 
-    `notes` is where `discover` may keep what makes the next listing cheaper (pages of a crawl): a folder
-    of the cache, or one that a dry run throws away.
+    `notes` is a folder in which `discover` may store data for the next listing (such as pages of a
+    crawl): a folder of the cache, or a temporary folder in a dry run.
 
-    `fetch` is the configuration's section of that name, for the adapters that download.
+    `fetch` is the configuration's `fetch` section, for adapters that download.
     """
 
     workspace: Workspace
@@ -43,7 +43,7 @@ class Context:
 
     @property
     def notes(self) -> Path:
-        """Where `discover` may write."""
+        """The folder in which `discover` may write."""
         return self.dry_notes or self.workspace.listings
 
 
@@ -64,31 +64,31 @@ class Adapter(ABC, Generic[S]):
     Options: ClassVar[type[SourceOptions]]
     partitioning: ClassVar[Partitioning] = Partitioning.FREE
     complete: ClassVar[bool] = True
-    """Whether a listing that ends without an error holds the whole source: items that it lacks are gone."""
+    """Whether a listing without an error is complete, so that items missing from it are gone."""
     texts_read: ClassVar[bool] = True
-    """Whether `read` gives texts; else the listing holds all texts of an item."""
+    """Whether `read` returns texts; otherwise the listing contains all texts of an item."""
     shaping: ClassVar[tuple[str, ...]] = ()
-    """Options that decide which texts `read` gives: when they change, items are read again."""
+    """Options that determine the texts returned by `read`: after a change, items are read again."""
     limiting: ClassVar[tuple[str, ...]] = ()
-    """Options by which `read` rejects items as too large."""
+    """Options that limit the size of items: `read` rejects larger items."""
     reading: ClassVar[tuple[str, ...]] = ()
-    """Modules that `read` imports when it is called; the workers' parent imports them once for all."""
+    """Modules imported by `read`; the parent process imports them once for all workers."""
 
     def __init__(self, context: Context) -> None:
         self.context = context
 
     @abstractmethod
     def discover(self, source: S) -> Iterator[list[Item]]:
-        """List the source in batches, in an order that does not change while the source does not.
+        """List the source in batches, in an order that depends only on the source.
 
-        Cheap: no payload is read where the format allows it. What is there but can never be a sample
-        (an unsafe member, a broken archive) is an item with a `reason`. A source that is declared
-        wrongly raises ConfigError before the first batch.
+        No payload is read where the format allows it. Entries that cannot become a sample (an unsafe
+        member, a damaged archive) are items with a `reason`. An invalid declaration of the source raises
+        ConfigError before the first batch.
         """
 
     @abstractmethod
     def read(self, source: S, items: Iterable[Item]) -> Iterator[tuple[str, Payload | Failure]]:
-        """Yield (item_id, payload or failure) once for each item, in whatever order is cheapest.
+        """Yield (item_id, payload or failure) once for each item, in any order.
 
-        `items` is a stream in the order of discovery; it may be long and is consumed lazily.
+        `items` is a stream in the order of discovery. The stream may be long; consume it lazily.
         """

@@ -1,4 +1,4 @@
-"""Captions from sidecars: the small text or JSON files that lie beside images and speak of them."""
+"""Captions from sidecars: small text or JSON files beside images."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from ..core.options import StrictModel
 from .conversations import conversation
 
 MAX_SIDECAR = 4 * 2**20
-"""Bytes; what is larger speaks of more than one image."""
+"""Maximum size in bytes; a larger file describes more than one image."""
 
 _CODE = re.compile(r"[A-Za-z]{2,8}(?:[-_][A-Za-z0-9]{1,8})*(?:@[A-Za-z0-9]{1,8})?")
 _STAMP_LINE = re.compile(rf"({_CODE.pattern})\.utf8=(.*)")
 
 
 class CaptionOptions(StrictModel):
-    """Where an image's caption stands.
+    """Location and format of an image's caption.
 
-    The sidecar of `a/b.png` is `a/b` + suffix, else `a/b.png` + suffix; the case of the suffix does
-    not matter. A sidecar that belongs to an image is no item; one that belongs to nothing is, and is
-    rejected like any file that is no image. A sidecar that cannot be understood costs its image only
-    the caption: the image lands, and its `meta` has an entry `sidecar` with the reason bad_sidecar.
+    The sidecar of `a/b.png` is `a/b` + suffix, else `a/b.png` + suffix; the case of the suffix does not
+    matter. A sidecar of an image is not an item; a sidecar without an image is an item and is rejected
+    like every file that is not an image. An image with an invalid sidecar is stored without a caption,
+    with the reason bad_sidecar under `sidecar` in its `meta`.
     """
 
     sidecar: str = Field(
@@ -44,11 +44,11 @@ class CaptionOptions(StrictModel):
     )
     encoding: str | None = Field(
         default=None,
-        description="of sidecars that are neither UTF-8 nor UTF-16 with its mark, such as cp1254",
+        description="of sidecars that are neither UTF-8 nor UTF-16 with a BOM, such as cp1254",
     )
     key: str = Field(
         default="caption",
-        description="json: the field with the caption, dots go deeper; a text, a list of texts (the first "
+        description="json: the field with the caption, as a dotted path; a text, a list of texts (the first "
         "counts) or an object of texts by language",
     )
     conversations: str = Field(
@@ -58,17 +58,17 @@ class CaptionOptions(StrictModel):
     )
     language: str | None = Field(
         default=None,
-        description="language of a caption whose sidecar does not name it (BCP 47); default for stamps: en",
+        description="language of captions whose sidecar names none (BCP 47); default for stamps: en",
     )
     languages: list[str] = Field(
         default=[],
-        description="wanted languages, the best first; a sidecar with none of them gives no caption. "
+        description="preferred languages, best first; a sidecar without any of them gives no caption. "
         "Default: the caption in `language`, else the first",
     )
 
     @property
     def form(self) -> str:
-        """The format, given or derived from the suffix."""
+        """The format, declared or derived from the suffix."""
         return self.format or ("json" if self.sidecar.lower().endswith(".json") else "plain")
 
     @field_validator("encoding")
@@ -86,19 +86,19 @@ class CaptionOptions(StrictModel):
     @model_validator(mode="after")
     def _languages_need_a_choice(self) -> CaptionOptions:
         if self.languages and self.form == "plain":
-            raise ValueError("a plain sidecar holds one caption: languages can be chosen in stamps and json")
+            raise ValueError("a plain sidecar has one caption; use languages with stamps or json")
         return self
 
 
 class Sidecar(NamedTuple):
-    """The content of a sidecar: columns to set, and notes for the item's `meta`."""
+    """Content of a sidecar: columns to set, and fields for the item's `meta`."""
 
     updates: dict[str, Any]
     meta: dict[str, Any]
 
 
 def known_encoding(value: str | None) -> str | None:
-    """The usual name of an encoding; ValueError if there is none of that name."""
+    """Return the canonical name of an encoding; ValueError for an unknown encoding."""
     try:
         return value and codecs.lookup(value).name
     except LookupError:
@@ -106,14 +106,14 @@ def known_encoding(value: str | None) -> str | None:
 
 
 class CaptionCount:
-    """Counts the captions of a source whose declaration names a place for them."""
+    """Counts the captions of a source whose declaration names their place."""
 
     def __init__(self, source: str, place: str) -> None:
         self._source, self._place = source, place
         self._items = self._captions = 0
 
     def add(self, items: Iterable[Item]) -> None:
-        """Count items that will be read; a sidecar that is read later counts as a caption."""
+        """Count items without a reason; a sidecar that will be read counts as a caption."""
         for item in items:
             if item.reason is None:
                 self._items += 1
@@ -121,7 +121,7 @@ class CaptionCount:
                 self._captions += item.caption is not None or later
 
     def warn(self, log: logging.Logger) -> None:
-        """One warning if no item has a caption."""
+        """Log one warning if no item has a caption."""
         if self._items and not self._captions:
             log.warning(
                 "%s: 0 of %s items have a caption in %s", self._source, f"{self._items:,}", self._place
@@ -129,9 +129,9 @@ class CaptionCount:
 
 
 class Sidecars:
-    """Which of some names are sidecars, and of which: `a.png` has `a.txt`, else `a.png.txt`.
+    """Matches sidecars to files by name: `a.png` has `a.txt`, else `a.png.txt`.
 
-    Names may be paths; a sidecar lies in the folder of what it speaks of.
+    Names may be paths; a sidecar and its file are in the same folder.
     """
 
     def __init__(self, suffix: str, names: Iterable[str]) -> None:
@@ -152,7 +152,7 @@ class Sidecars:
         self._taken = claimed | {found for name in others if (found := self.of(name))}
 
     def of(self, name: str) -> str | None:
-        """The sidecar of the file `name`, if it has one, even if their names are composed differently."""
+        """Return the sidecar of the file `name`, or None; names are compared in NFC if needed."""
         found = self._exact(name)
         if found is None and self._by_nfc and not name.isascii():
             stem = name.rpartition(".")[0]
@@ -165,17 +165,17 @@ class Sidecars:
         return found if found and found != name else self._by_stem.get(name)
 
     def taken(self, name: str) -> bool:
-        """Whether `name` is the sidecar of another file."""
+        """Return whether `name` is the sidecar of another file."""
         return name in self._taken
 
 
 def _nfc(name: str) -> str:
-    """One spelling of names that macOS and others write with combining characters."""
+    """Return a name in NFC; macOS writes names with combining characters."""
     return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
 def read_sidecar(data: bytes, options: CaptionOptions) -> Sidecar:
-    """The columns and notes that the sidecar `data` gives its image. Never raises: see CaptionOptions."""
+    """Parse the content of a sidecar. Never raises: errors become fields of `meta` (see CaptionOptions)."""
     try:
         text = decode(data, options.encoding)
         if options.form == "json":
@@ -188,12 +188,12 @@ def read_sidecar(data: bytes, options: CaptionOptions) -> Sidecar:
 
 
 def bad_sidecar(detail: str) -> Sidecar:
-    """The note on a sidecar that could not be understood."""
+    """Return the result for an invalid sidecar."""
     return Sidecar({}, {"sidecar": {"reason": Reason.BAD_SIDECAR, "detail": detail}})
 
 
 def decode(data: bytes, declared: str | None = None) -> str:
-    """Text of a sidecar: UTF-8, or UTF-16 with its mark, else in the declared encoding; ValueError."""
+    """Decode a sidecar: UTF-8, UTF-16 with a BOM, or the declared encoding; else ValueError."""
     if len(data) > MAX_SIDECAR:
         raise ValueError(f"more than {MAX_SIDECAR} bytes")
     encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
@@ -207,9 +207,9 @@ def decode(data: bytes, declared: str | None = None) -> str:
 
 
 def language_tag(code: str) -> str:
-    """A POSIX language code as a BCP 47 tag: pt_BR is pt-BR, sr@latin sr-Latn, ca@valencia ca-valencia.
+    """Convert a POSIX language code to a BCP 47 tag: pt_BR, sr@latin to pt-BR, sr-Latn.
 
-    ValueError for what is no language code at all.
+    ValueError if `code` is not a language code.
     """
     if not _CODE.fullmatch(code):
         raise ValueError(f"{code[:40]!r} is no language code")
@@ -221,9 +221,9 @@ def language_tag(code: str) -> str:
 
 
 def _stamps(text: str, default: str) -> dict[str, str]:
-    """Captions by language: line 1 is in the default one, `code.utf8=` lines follow.
+    """Return captions by language: line 1 is in the default language, `code.utf8=` lines follow.
 
-    The first caption of a language counts. Lines of another shape (there are empty ones) are ignored.
+    The first caption of a language is used. Lines of another form (such as empty lines) are ignored.
     """
     first, *lines = text.split("\n")
     captions = {default: first.removesuffix("\r")}
@@ -234,13 +234,13 @@ def _stamps(text: str, default: str) -> dict[str, str]:
 
 
 def _chosen(captions: Mapping[str, str], options: CaptionOptions) -> dict[str, str]:
-    """The caption in the best of the wanted languages, and that language; '' is a language not named."""
-    spoken = {tag.lower(): tag for tag, caption in captions.items() if caption.strip()}
-    wanted: Iterable[str] = options.languages or [options.language or "", *spoken]
-    found = next((spoken[tag.lower()] for tag in wanted if tag.lower() in spoken), None)
+    """Return the caption in the most preferred language, with its language; '' is an unnamed language."""
+    present = {tag.lower(): tag for tag, caption in captions.items() if caption.strip()}
+    preferred: Iterable[str] = options.languages or [options.language or "", *present]
+    found = next((present[tag.lower()] for tag in preferred if tag.lower() in present), None)
     if found is None:
         return {}
-    captions[found].encode()  # JSON can spell halves of characters; that is a ValueError, too
+    captions[found].encode()  # JSON may contain lone surrogates: a ValueError, too
     return {"caption": captions[found]} | ({"language": found} if found else {})
 
 
@@ -264,7 +264,7 @@ def _from_json(text: str, options: CaptionOptions) -> Sidecar:
 
 
 def _field(content: object, path: str) -> object:
-    """The field at a dotted path; a field whose name holds the dots comes first."""
+    """Return the field at a dotted path; a field whose name contains the dots has priority."""
     if isinstance(content, dict):
         if path in content:
             return content[path]
@@ -275,12 +275,12 @@ def _field(content: object, path: str) -> object:
 
 
 def _captions(value: object, content: dict[str, object], options: CaptionOptions) -> dict[str, str]:
-    """Captions by language of the JSON value of the caption's field."""
+    """Return captions by language from the JSON value of the caption's field."""
     if value is None:
         return {}
     if isinstance(value, dict):
         if not all(isinstance(caption, str) for caption in value.values()):
-            raise ValueError("an object that is not texts by language")
+            raise ValueError("not an object of texts by language")
         return {language_tag(code): caption for code, caption in value.items()}
     if isinstance(value, list):
         value = next((text for text in value if not isinstance(text, str) or text.strip()), "")

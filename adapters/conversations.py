@@ -1,11 +1,11 @@
-"""Conversations as different data sets write them, as the one form that the catalog keeps."""
+"""Converts the conversation formats of data sets to the catalog's format."""
 
 from __future__ import annotations
 
 from ..catalog.models import Message, clean_text
 
 IMAGE = "<image>"
-"""Where the image stands in a turn."""
+"""Placeholder of the image in a turn."""
 
 _ROLES = {
     "user": "user",
@@ -18,10 +18,10 @@ _ROLES = {
 
 
 def conversation(value: object) -> list[Message]:
-    """Turns as [{"role", "content"}] from either of the two usual forms.
+    """Return turns as [{"role", "content"}] from one of two formats.
 
     Chat messages: `role` and `content`, which is text or a list of parts of type `text` and `image`.
-    ShareGPT (LLaVA): `from` (human, gpt) and `value`. ValueError for anything else.
+    ShareGPT (LLaVA): `from` (human, gpt) and `value`. ValueError for any other value.
     """
     if not isinstance(value, list):
         raise ValueError("a conversation is a list of turns")
@@ -38,7 +38,7 @@ def _turn(turn: object) -> Message:
     if role is None:
         raise ValueError(f"a turn by {name!r}; known are {', '.join(sorted(_ROLES))}")
     content = clean_text(_content(turn.get("content", turn.get("value"))))
-    content.encode()  # JSON can spell halves of characters; that is a ValueError, too
+    content.encode()  # JSON may contain lone surrogates: a ValueError, too
     return {"role": role, "content": content}
 
 

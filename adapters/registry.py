@@ -1,4 +1,4 @@
-"""Finds adapters by name: the built-in ones and those that other packages register."""
+"""Finds adapters by name: built-in adapters and adapters registered by other packages."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ GROUP = "derlem.adapters"
 
 
 def adapter_names() -> list[str]:
-    """Names of all registered adapters, sorted."""
+    """Return the names of all registered adapters, sorted."""
     return sorted({point.name for point in entry_points(group=GROUP)})
 
 
 @cache
 def adapter_class(name: str) -> type[Adapter[Any]]:
-    """The adapter registered as `name`; ConfigError with the nearest name, MissingExtra if it cannot load."""
+    """Return the adapter `name`; ConfigError for an unknown name, MissingExtra for a missing library."""
     points = {point.name: point for point in entry_points(group=GROUP)}
     if name not in points:
         hint = did_you_mean(name, points)
@@ -35,4 +35,4 @@ def adapter_class(name: str) -> type[Adapter[Any]]:
 
 
 EXTRAS = {"urls": "fetch", "huggingface": "huggingface", "scrape": "scrape"}
-"""Which optional part of derlem brings the libraries of a built-in adapter."""
+"""The extra of derlem that installs the libraries of a built-in adapter."""

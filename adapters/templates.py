@@ -1,4 +1,4 @@
-"""Category templates: 'photos/{dir}' over the fields that an adapter offers for an item."""
+"""Category templates such as 'photos/{dir}' over an item's fields."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Template:
             if name is not None and name not in known:
                 hint = did_you_mean(name, known, "{{{}}}".format)
                 raise ConfigError(
-                    f"template {text!r} names the field {{{name}}}, which is not there{hint} "
+                    f"template {text!r} names the field {{{name}}}, which does not exist{hint} "
                     f"(fields: {', '.join(known) or 'none'})",
                     key=key,
                 )
@@ -36,7 +36,7 @@ class Template:
         """The fields that the template uses."""
 
     def render(self, fields: Mapping[str, object]) -> str:
-        """The category path; a missing or None value leaves its place empty, and empty steps vanish."""
+        """Return the category path; missing and None values are empty, and empty steps are dropped."""
         text = []
         for literal, name in self._pieces:
             value = None if name is None else fields.get(name)

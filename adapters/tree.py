@@ -1,4 +1,4 @@
-"""The files that a path names (a folder, a file or a glob), walked in one order, opened below the root."""
+"""Lists the files of a path (a folder, a file or a glob) in a fixed order, and opens them below the root."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..catalog.models import Failure
 from ..catalog.status import Reason
 from ..core.errors import ConfigError
 
-_REFUSALS = {
+_FAILURES = {
     errno.ENOENT: (Reason.MISSING, "gone since it was discovered"),
     errno.ENOTDIR: (Reason.MISSING, "gone since it was discovered"),
     errno.ELOOP: (Reason.LINK, "became a link out of the source"),
@@ -23,7 +23,7 @@ _REFUSALS = {
 
 
 class Unreadable(NamedTuple):
-    """Something in a folder that is there but cannot be read as a file."""
+    """An entry of a folder that cannot be read as a file."""
 
     name: str
     reason: Reason
@@ -34,8 +34,8 @@ class Unreadable(NamedTuple):
 class Folder:
     """One folder of a walk: `path` below the root ('' is the root), its file names, all sorted.
 
-    Names are as the operating system gives them: bytes that are not UTF-8 are surrogate escapes.
-    `files` are those that were asked for, `others` the remaining ones (a glob left them out).
+    Names come from the operating system: bytes that are not UTF-8 are surrogate escapes. `files` match
+    the path, `others` do not (a glob excludes them).
     """
 
     path: str
@@ -44,7 +44,7 @@ class Folder:
     unreadable: list[Unreadable] = field(default_factory=list)
 
     def join(self, name: str) -> str:
-        """The path below the root of a name in this folder."""
+        """Return the path below the root of a name in this folder."""
         return f"{self.path}/{name}" if self.path else name
 
 
@@ -53,17 +53,17 @@ WORKSPACE_MARK = "catalog.duckdb"
 
 
 class Tree:
-    """The files that a path names: a folder (all below it), one file, or a glob with `*`, `?`, `[..]`, `**`.
+    """The files of a path: a folder with all subfolders, one file, or a glob with `*`, `?`, `[..]`, `**`.
 
-    `root` is the folder that names are relative to: the folder itself, the folder of the one file, or
-    the last folder before the first wildcard. A path that exists is taken literally, wildcards or not.
+    Names are relative to `root`: the folder itself, the folder of the file, or the last folder before
+    the first wildcard. An existing path is used literally, even with wildcards in its name.
     """
 
     def __init__(self, path: str, *, hidden: bool = False, without: Path | None = None) -> None:
-        """Parse `path`; ConfigError if there is nothing there.
+        """Parse `path`; ConfigError if the path does not exist.
 
-        Names that start with a dot are passed over unless `hidden`; the folder `without` (the
-        workspace, which may lie inside the source) always is.
+        Names that start with a dot are skipped unless `hidden`. The folder `without` is always skipped
+        (the workspace may lie inside the source).
         """
         self._hidden = hidden
         self._without = os.path.realpath(without) if without else None
@@ -77,10 +77,10 @@ class Tree:
         self._tests = [None if step == "**" else _matcher(step) for step in pattern]
 
     def folders(self) -> Iterator[Folder]:
-        """Walk depth first: the files of a folder, then its folders, each sorted by name.
+        """Walk depth first: the files of a folder, then its subfolders, each sorted by name.
 
-        At most one folder's names are in memory at a time, and those of the folders on the way to it.
-        Links to files are followed as long as they stay below the root; all other links are odd.
+        Only the names of one folder and of its parents' subfolders are in memory at a time. Links to
+        files below the root are followed; all other links are unreadable.
         """
         stack: list[tuple[str, frozenset[int]]] = [("", self._closure({0}))]
         while stack:
@@ -94,12 +94,12 @@ class Tree:
             stack.extend(sorted(below, reverse=True))
 
     def _list(self, folder: Folder, states: frozenset[int]) -> list[tuple[str, frozenset[int]]]:
-        """Fill `folder` with what is in it and return the folders in it that can hold matches."""
+        """Add the entries of `folder` and return its subfolders that can contain matches."""
         below = []
         try:
             entries = os.scandir(f"{self.root}/{folder.path}")
         except FileNotFoundError:
-            return []  # it vanished since its parent was listed: there is nothing there
+            return []  # the folder was deleted after its parent was listed
         except OSError as error:
             folder.unreadable.append(Unreadable("", Reason.UNREADABLE, f"folder: {error.strerror}"))
             return []
@@ -122,7 +122,7 @@ class Tree:
         return below
 
     def _list_unreadable(self, folder: Folder, entry: os.DirEntry[str]) -> None:
-        """Sort out what is neither a plain file nor a folder."""
+        """Add an entry that is neither a plain file nor a folder: follow a link or record a reason."""
         if not entry.is_symlink():
             folder.unreadable.append(
                 Unreadable(entry.name, Reason.SPECIAL_FILE, "neither a file nor a folder")
@@ -137,7 +137,7 @@ class Tree:
             folder.files.append(entry.name)
 
     def _step(self, states: frozenset[int], name: str) -> set[int]:
-        """Positions in the pattern after a folder called `name`."""
+        """Return the positions in the pattern after a folder `name`."""
         after = set()
         for state in states:
             test = self._tests[state]
@@ -148,7 +148,7 @@ class Tree:
         return after
 
     def _closure(self, states: set[int]) -> frozenset[int]:
-        """Add the positions that a `**` reaches by matching no folder at all."""
+        """Add the positions after each `**` that matches no folder."""
         for state in sorted(states):
             while self._tests[state] is None and state + 1 < len(self._tests):
                 state += 1
@@ -156,7 +156,7 @@ class Tree:
         return frozenset(states)
 
     def _accepts(self, states: frozenset[int], name: str) -> bool:
-        """Whether a file called `name` completes the pattern; a final `**` takes every file."""
+        """Return whether a file `name` completes the pattern; a final `**` matches every file."""
         last = len(self._tests) - 1
         if last not in states:
             return False
@@ -165,12 +165,12 @@ class Tree:
 
 
 def root_of(path: str) -> str:
-    """The root that names in `path` are relative to, whether or not there is anything (any more)."""
+    """Return the root of the names in `path`; the path need not exist."""
     return os.path.realpath(_split(path)[0])
 
 
 def inside(root: str, path: str) -> str | None:
-    """The real path of `path` if it exists and lies below `root` (itself a real path), else None."""
+    """Return the real path of `path` if it exists below `root` (a real path), else None."""
     try:
         real = os.path.realpath(path, strict=True)
     except OSError:
@@ -179,11 +179,11 @@ def inside(root: str, path: str) -> str | None:
 
 
 def open_below(root: str, path: str) -> int:
-    """A handle to read the file `path` below `root` (itself a real path); OSError if it is not to be had.
+    """Open the file `path` below `root` (a real path) for reading; OSError on failure.
 
-    A link is followed if it stays below the root, else it is refused with ELOOP.
+    A link to a target below the root is followed; any other link raises ELOOP.
     """
-    # Without NONBLOCK, opening a file that has become a pipe would wait for a writer.
+    # Without NONBLOCK, opening a pipe in place of a file would wait for a writer.
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
         return os.open(f"{root}/{path}", flags)
@@ -195,21 +195,21 @@ def open_below(root: str, path: str) -> int:
 
 
 def file_revision(found: os.stat_result) -> str:
-    """The revision of a file by its size and time: it changes when the file is written."""
+    """Return the revision of a file, from its size and modification time."""
     return f"{found.st_size:x}-{found.st_mtime_ns:x}"
 
 
 def failure_from_os_error(error: OSError | MemoryError) -> Failure:
-    """The failure of an item whose file could not be opened or read."""
+    """Return the failure of an item whose file could not be opened or read."""
     if isinstance(error, MemoryError):
         return Failure(Reason.OUT_OF_MEMORY, "reading it needs more memory than there is")
-    reason, detail = _REFUSALS.get(error.errno or 0, (Reason.UNREADABLE, error.strerror or str(error)))
+    reason, detail = _FAILURES.get(error.errno or 0, (Reason.UNREADABLE, error.strerror or str(error)))
     return Failure(reason, detail)
 
 
 def _matcher(step: str) -> Callable[[str], object]:
     if step == "*":
-        return bool  # every name; names are never empty
+        return bool  # matches every name, since names are never empty
     return re.compile(fnmatch.translate(step)).match
 
 
@@ -218,7 +218,7 @@ def _literal(name: str) -> str:
 
 
 def _split(path: str) -> tuple[str, tuple[str, ...]]:
-    """The root of a path, and the pattern below it; an empty one if there is nothing to match."""
+    """Return the root of a path and the pattern below the root; the pattern is empty without a match."""
     if Path(path).is_dir():
         return path, ("**", "*")
     if Path(path).exists():

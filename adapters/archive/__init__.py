@@ -1,4 +1,4 @@
-"""Safe reading of archives: bounded in memory and time, whatever an archive claims about itself.
+"""The `archive` adapter: reads archives with bounded memory and time, even if their headers are false.
 
-Nothing here writes to a disk, so a member's name is only ever a name.
+No module of this package writes to disk, so a member's name never becomes a path.
 """

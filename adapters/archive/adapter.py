@@ -39,16 +39,16 @@ BATCH = 2_000
 _PORTION_ITEMS = 64
 _PORTION_BYTES = 2**20
 _MOST_KEPT = 2**28
-"""Bytes of sidecars that are held while one compressed tar is listed, unless it is grouped by key."""
+"""Maximum bytes of sidecars in memory while a compressed tar is listed, unless grouped by key."""
 
 _IMAGE_STARTS = (b"\xff\xd8", b"\x89P")
-"""How most members begin; they need no further look to see that they are no archives."""
+"""First bytes of most members; these members are not archives and skip the check of their media type."""
 
 _TEXT = CaptionOptions(sidecar=".txt")
 _JSON = CaptionOptions(sidecar=".json")
 
 _RANK = {**dict.fromkeys(CLASSES, 0), **dict.fromkeys(OBJECTS, 1)}
-"""The order in which sidecars are applied: a later one replaces the columns of an earlier one."""
+"""The order in which sidecars are applied; later sidecars replace the columns of earlier sidecars."""
 
 log = logging.getLogger("derlem.archive")
 
@@ -56,35 +56,34 @@ log = logging.getLogger("derlem.archive")
 class ArchiveOptions(SourceOptions):
     """Zips, tars, and tars compressed with gzip, bzip2, xz or zstd, distinguished by their bytes.
 
-    Every member that is no directory is an item, but for sidecars of images. What must not or cannot
-    be read is rejected with its reason: unsafe names, links, devices, encrypted, damaged and repeated
-    members (the first one counts), nested archives, bombs. An archive that is damaged or cut short is
-    itself a rejected item (bad_archive), beside those of its members that came before the damage.
-    Nothing is ever unpacked to disk.
+    Every member is an item, except directories and sidecars of images. Unsafe and unreadable members are
+    rejected with a reason: unsafe names, links, devices, encrypted, damaged and repeated members (the
+    first one is used), nested archives, bombs. A damaged or truncated archive is a rejected item
+    (bad_archive) in addition to its members before the damage. Members are never unpacked to disk.
 
-    Category fields: those of `files`, of the member's path in its archive, and {archive} (the archive's
-    name up to its first dot) and {archive_dir} (the folders above it, from the root of `path`).
+    Category fields: the fields of `files` for the member's path in its archive, {archive} (the archive's
+    name up to its first dot) and {archive_dir} (the folders of the archive, from the root of `path`).
     """
 
     path: ResolvedPath = Field(
-        min_length=1, description="archive, folder of archives (with all below it), or glob, as for files"
+        min_length=1, description="archive, folder of archives (with subfolders), or glob, as for files"
     )
     caption: CaptionOptions | None = Field(
-        default=None, description="where captions stand; WebDataset samples have theirs without it"
+        default=None, description="location of captions; not needed for WebDataset samples"
     )
     webdataset: bool | Literal["auto"] = Field(
         default="auto",
-        description="whether neighbouring members that share a key (the name up to its first dot) are one "
+        description="whether adjacent members that share a key (the name up to its first dot) are one "
         "sample: .txt is its caption, .json holds caption and conversations, .cls goes to meta; `left.txt` "
-        "describes `left.jpg` alone. "
-        "auto: for tars with an image and a text as neighbours, unless `caption` is declared",
+        "describes only `left.jpg`. "
+        "auto: for tars with an adjacent image and text, unless `caption` is set",
     )
     names: str | None = Field(
         default=None,
-        description="encoding of the names in zips that declare none, such as cp857; default: UTF-8, or a "
+        description="encoding of names in zips without a declared one, such as cp857; default: UTF-8, or a "
         "guess, with a warning",
     )
-    limits: ArchiveLimits = Field(default=ArchiveLimits(), description="how much an archive may ask for")
+    limits: ArchiveLimits = Field(default=ArchiveLimits(), description="maximum sizes and counts")
 
     @field_validator("names")
     @classmethod
@@ -93,14 +92,14 @@ class ArchiveOptions(SourceOptions):
 
 
 class ArchiveAdapter(Adapter[ArchiveOptions]):
-    """Members of archives; uri is the archive's path below the root, locator the member's name."""
+    """Reads members of archives; uri is the archive's path below the root, locator the member's name."""
 
     Options = ArchiveOptions
     partitioning = Partitioning.BY_KEY
     shaping = ("caption", "webdataset")
 
     def discover(self, source: ArchiveOptions) -> Iterator[list[Item]]:
-        """List each archive in turn: zips and tars by their directories, compressed tars by unpacking."""
+        """List each archive: zips by their directory, tars by their headers, compressed tars by unpacking."""
         template = Template(source.category, (*FIELDS, "archive", "archive_dir"))
         tree = Tree(source.path, without=self.context.workspace.root)
         counts = PairingCounts()
@@ -114,7 +113,7 @@ class ArchiveAdapter(Adapter[ArchiveOptions]):
             captions.warn(log)
 
     def read(self, source: ArchiveOptions, items: Iterable[Item]) -> Iterator[tuple[str, Payload | Failure]]:
-        """Read members archive by archive; a compressed one is unpacked once for all its items in a row."""
+        """Read members archive by archive; one pass unpacks a compressed tar for its consecutive items."""
         root = root_of(source.path)
         for uri, group in itertools.groupby(items, key=lambda item: item.uri):
             try:
@@ -165,7 +164,7 @@ def _split(name: str) -> tuple[str, str]:
 def _archive_item(
     source: ArchiveOptions, uri: str, category: CategoryOf, reason: Reason, detail: str
 ) -> Item:
-    """The item that speaks of an archive as a whole."""
+    """Return the item of a whole archive, with its reason."""
     log.warning("%s: %s: %s", uri, reason, detail)
     return Item(
         source=source.name, uri=uri, category=category("", ""), meta={"detail": detail}, reason=reason
@@ -175,7 +174,7 @@ def _archive_item(
 def _list_archive(
     source: ArchiveOptions, handle: int, uri: str, category: CategoryOf, counts: PairingCounts
 ) -> Iterator[Item]:
-    """The items of one archive; the last one is the archive itself if it could not be read to its end."""
+    """Yield the items of one archive; the last item is the archive itself if its end cannot be read."""
     empty = True
     try:
         archive = file_revision(os.fstat(handle))
@@ -187,7 +186,7 @@ def _list_archive(
             item.revision = _revision(archive, described, container)
             yield item
         if empty:
-            yield _archive_item(source, uri, category, Reason.EMPTY, "an archive of nothing")
+            yield _archive_item(source, uri, category, Reason.EMPTY, "an archive without members")
     except ArchiveError as error:
         yield _archive_item(source, uri, category, error.reason, error.detail)
     except OSError as error:
@@ -196,7 +195,7 @@ def _list_archive(
 
 
 def _revision(archive: str, described: Described, container: Container) -> str:
-    """The revision of a member and its sidecars: their checksums in a zip; in a tar that of the tar."""
+    """Return the revision of a member and its sidecars: their checksums in a zip, else the tar's revision."""
     if container.is_tar:
         return archive
     members = (described.member, *(sidecar for _, sidecar in described.sidecars))
@@ -204,11 +203,11 @@ def _revision(archive: str, described: Described, container: Container) -> str:
 
 
 def _described(source: ArchiveOptions, container: Container, counts: PairingCounts) -> Iterator[Described]:
-    """The archive's members, each with its sidecars, by the rule that the source asks for."""
+    """Yield the archive's members with their sidecars, by the rule of the source's options."""
     members = validated(container.members(), source.limits)
     own = {source.caption.sidecar[1:].lower()} if source.caption else set()
     by_key = source.webdataset is True or (source.webdataset == "auto" and not own and container.is_tar)
-    if isinstance(container, PackedTar):  # its sidecars are met once, now
+    if isinstance(container, PackedTar):  # its sidecars can be read only in this pass
         most = inf if by_key else _MOST_KEPT
         members = keeping(members, container.stream, own | SIDECARS, most)
     if by_key and source.webdataset == "auto":
@@ -250,13 +249,13 @@ def _member_item(
 
 
 def _is_read(source: ArchiveOptions, suffix: str) -> bool:
-    """Whether a sidecar with this suffix is read: with `caption`, no other captions count."""
+    """Return whether a sidecar with this suffix is read; `caption` excludes other captions."""
     return source.caption is None or suffix in CLASSES or f".{suffix}" == source.caption.sidecar.lower()
 
 
 def _kept(sidecar: Member) -> bytes | Failure:
     if sidecar.content is None:
-        return Failure(Reason.BAD_SIDECAR, f"{sidecar.place.size} bytes are too much to hold")
+        return Failure(Reason.BAD_SIDECAR, f"{sidecar.place.size} bytes exceed the memory for sidecars")
     if len(sidecar.content) < sidecar.place.size:
         return Failure(Reason.TRUNCATED, "the archive ends inside the sidecar")
     return sidecar.content
@@ -277,7 +276,7 @@ def _read_archive(
             if all(item.locator_state.get("archive", archive) == archive for item in portion):
                 yield from _read_portion(source, container, portion)
             else:
-                changed = Failure(Reason.CHANGED, "the archive is not the one that was listed")
+                changed = Failure(Reason.CHANGED, "the archive changed after it was listed")
                 yield from _all_failed(portion, changed)
 
 
@@ -296,7 +295,7 @@ def _read_portion(
 
 
 def _portion(items: Iterator[Item]) -> list[Item]:
-    """The next few items, as many as are worth reading together."""
+    """Return the next items to read together, limited by count and bytes."""
     portion: list[Item] = []
     size = 0
     for item in items:
@@ -308,7 +307,7 @@ def _portion(items: Iterator[Item]) -> list[Item]:
 
 
 def _places(items: Iterable[Item]) -> Iterator[Place]:
-    """Where the members of the items lie, each followed by those of its sidecars that will be read."""
+    """Yield the places of the items' members, each followed by the places of its sidecars."""
     for item in items:
         if "member" in item.locator_state:
             yield Place(*item.locator_state["member"])
@@ -318,7 +317,7 @@ def _places(items: Iterable[Item]) -> Iterator[Place]:
 
 
 def _outcome(source: ArchiveOptions, item: Item, outcomes: Iterator[bytes | Failure]) -> Payload | Failure:
-    """The outcome of one item, from the next ones of its portion's places."""
+    """Return the outcome of one item, from the outcomes of its places."""
     if "member" not in item.locator_state:
         return Failure(Reason.UNREADABLE, "a whole archive: discover the source again")
     data = next(outcomes)
@@ -329,7 +328,7 @@ def _outcome(source: ArchiveOptions, item: Item, outcomes: Iterator[bytes | Fail
     if isinstance(data, Failure):
         return data
     if not data:
-        return Failure(Reason.EMPTY, "a member of no bytes")
+        return Failure(Reason.EMPTY, "an empty member")
     if not data.startswith(_IMAGE_STARTS) and (kind := media_type(data[:HEAD])) in ARCHIVES:
         return Failure(Reason.NESTED_ARCHIVE, kind)
     if not sidecars:
@@ -339,7 +338,7 @@ def _outcome(source: ArchiveOptions, item: Item, outcomes: Iterator[bytes | Fail
 
 
 def _parse_sidecars(source: ArchiveOptions, sidecars: list[tuple[str, bytes | Failure]]) -> Sidecar:
-    """The columns and notes from all sidecars of an item; a text's caption comes before one in JSON."""
+    """Merge the columns and `meta` of an item's sidecars; a caption in a text file overrides one in JSON."""
     updates: dict[str, Any] = {}
     meta: dict[str, Any] = {}
     for kind, data in sorted(sidecars, key=lambda sidecar: _RANK.get(sidecar[0], 2)):
@@ -350,7 +349,7 @@ def _parse_sidecars(source: ArchiveOptions, sidecars: list[tuple[str, bytes | Fa
 
 
 def _parse_sidecar(source: ArchiveOptions, kind: str, data: bytes) -> Sidecar:
-    """One sidecar: by the source's `caption`, else by the conventions of WebDataset."""
+    """Parse one sidecar by the source's `caption`, else by the conventions of WebDataset."""
     if source.caption is not None and f".{kind}" == source.caption.sidecar.lower():
         return read_sidecar(data, source.caption)
     if kind not in CLASSES:

@@ -1,4 +1,4 @@
-"""Archives of every kind behind two questions: what is in it, and what are the bytes of these members."""
+"""A common interface to plain tars, compressed tars and zips: list the members, read their bytes."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from .members import ArchiveError, ArchiveLimits, Member, Place
 from .streams import COMPRESSED, File, PlainFile, Stream, Unpacked, read_at, size_of
 
 SPAN = 2**20
-"""Bytes that are read at once for small members that lie close together."""
+"""Maximum bytes of one read for adjacent small members."""
 
 GAP = 2**14
-"""Bytes that may lie between them."""
+"""Maximum bytes between adjacent members."""
 
 _SMALL = 2**17
 _CHANGED = zip.CHANGED
@@ -30,17 +30,17 @@ class Container(Protocol):
 
     is_tar: bool
     one_pass: bool
-    """Whether members can only be met one after the other."""
+    """Whether members can be read only in the order of the archive."""
 
     def members(self) -> Iterator[Member]:
-        """What is in it; ArchiveError when it cannot be read on."""
+        """Yield the members; ArchiveError at the first damage."""
 
     def read(self, places: Iterable[Place]) -> Iterator[bytes | Failure]:
-        """The bytes at each place, in the order given; a few places at a time, they may be held together."""
+        """Yield the bytes at each place, in order. All may be in memory at once: pass few places."""
 
 
 def open_tar(handle: File, limits: ArchiveLimits) -> PlainTar | PackedTar:
-    """The tar open as `handle`, compressed or not; ArchiveError if it is none."""
+    """Return the tar open as `handle`, compressed or not; ArchiveError if the file is not a tar."""
     size = size_of(handle)
     head = read_at(handle, HEAD, 0)
     kind = media_type(head)
@@ -48,13 +48,13 @@ def open_tar(handle: File, limits: ArchiveLimits) -> PlainTar | PackedTar:
         return PackedTar(handle, kind, limits)
     if kind == "application/x-tar" or (head and not head[: tar.BLOCK].strip(b"\0")):
         return PlainTar(handle, size)
-    raise ArchiveError(Reason.BAD_ARCHIVE, f"{kind} is no archive that can be read" if size else "empty")
+    raise ArchiveError(Reason.BAD_ARCHIVE, f"{kind} is not a supported archive" if size else "empty")
 
 
 def open_container(handle: int, limits: ArchiveLimits, names: str | None = None) -> Container:
-    """The archive open as `handle`, its kind detected from its bytes; ArchiveError if it is none.
+    """Return the archive open as `handle`, detected from its bytes; ArchiveError if not an archive.
 
-    `names` is the encoding of a zip's names that declare none; None: guessed.
+    `names` is the encoding of names in a zip that declares none; None: guessed.
     """
     try:
         return open_tar(handle, limits)
@@ -67,7 +67,7 @@ def open_container(handle: int, limits: ArchiveLimits, names: str | None = None)
 
 
 class PlainTar:
-    """A tar that is not compressed: listed by its headers, read by position."""
+    """An uncompressed tar: listed by its headers, read by position."""
 
     is_tar = True
     one_pass = False
@@ -78,16 +78,16 @@ class PlainTar:
         self.stream: Stream = PlainFile(handle, size)
 
     def members(self) -> Iterator[Member]:
-        """Walk the headers; the caller may take a member's data from `stream` on the way."""
+        """Read the headers; between members, the caller may read a member's data from `stream`."""
         return tar.members(self.stream, self._size)
 
     def read(self, places: Iterable[Place]) -> Iterator[bytes | Failure]:
-        """Read neighbours together, and each member with its header, which shows whether the tar changed."""
-        asked = list(places)
+        """Read adjacent members together, with their headers, whose checksums detect a changed tar."""
+        requested = list(places)
         found: dict[int, bytes | Failure] = {}
-        for span in _spans(sorted(asked)):
+        for span in _spans(sorted(requested)):
             start = span[0].at - tar.BLOCK
-            if span[0].size > _SMALL:  # alone, and not to be copied once more
+            if span[0].size > _SMALL:  # a span of one large member, read without a further copy
                 header = read_at(self._handle, tar.BLOCK, start)
                 data = read_at(self._handle, span[0].size, span[0].at)
                 found[span[0].at] = _checked(header, data, span[0])
@@ -97,11 +97,11 @@ class PlainTar:
                 at = place.at - start
                 data = block[at : at + place.size]
                 found[place.at] = _checked(block[at - tar.BLOCK : at], data, place)
-        yield from (found[place.at] for place in asked)
+        yield from (found[place.at] for place in requested)
 
 
 class PackedTar:
-    """A compressed tar: one pass from front to back, another for members before the position."""
+    """A compressed tar: read in one pass; a place before the current position starts another pass."""
 
     is_tar = True
     one_pass = True
@@ -115,7 +115,7 @@ class PackedTar:
         return tar.members(self.stream)
 
     def read(self, places: Iterable[Place]) -> Iterator[bytes | Failure]:
-        """Unpack up to each place in turn."""
+        """Unpack up to each place, in order."""
         for place in places:
             if place.at - tar.BLOCK < self.stream.position:
                 self.stream = self._open()
@@ -130,7 +130,7 @@ class PackedTar:
 
 
 class Zip:
-    """A zip: listed by its central directory, read by position."""
+    """A zip file: listed by its central directory, read by position."""
 
     is_tar = False
     one_pass = False
@@ -146,7 +146,7 @@ class Zip:
         return zip.members(self._handle, self._size, self._limits, self._names)
 
     def read(self, places: Iterable[Place]) -> Iterator[bytes | Failure]:
-        """Unpack each member on its own."""
+        """Unpack each member separately."""
         for place in places:
             outcome = zip.read(self._handle, place)
             if outcome == _CHANGED and self._is_listed(place):
@@ -154,7 +154,7 @@ class Zip:
             yield outcome
 
     def _is_listed(self, place: Place) -> bool:
-        """Whether the directory still has a member at this place."""
+        """Return whether the directory has a member at this place."""
         try:
             return any(member.place == place for member in self.members())
         except ArchiveError:
@@ -168,7 +168,7 @@ def _checked(header: bytes, data: bytes, place: Place) -> bytes | Failure:
 
 
 def _spans(places: Iterable[Place]) -> Iterator[list[Place]]:
-    """Group places that lie close after each other."""
+    """Group adjacent places."""
     span: list[Place] = []
     for place in places:
         if span:

@@ -1,4 +1,4 @@
-"""The members that an archive lists, and the checks that every member passes."""
+"""Members of an archive, the limits of an archive, and the checks of every member."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _UNSAFE = re.compile(r"[/\\]|[A-Za-z]:|(?:.*[/\\])?\.\.(?:[/\\]|$)|.*\0", re.DOT
 
 
 class ArchiveLimits(StrictModel):
-    """How much an archive may ask for. What is beyond is rejected; what came before it lands."""
+    """Limits of an archive. Members beyond a limit are rejected; members before the limit are stored."""
 
     member_bytes: ByteSize = Field(
-        default=ByteSize(512 * 2**20), description="larger members are rejected unread (too_many_bytes)"
+        default=ByteSize(512 * 2**20), description="larger members are rejected (too_many_bytes)"
     )
     archive_bytes: ByteSize = Field(
         default=ByteSize(2**40), description="an archive's content, unpacked (archive_bomb beyond)"
@@ -34,7 +34,7 @@ class ArchiveLimits(StrictModel):
 
 
 class ArchiveError(Exception):
-    """An archive that cannot be read on; `reason` is what its item gets."""
+    """An archive that cannot be read further; `reason` is the reason code of its item."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
         self.reason, self.detail = reason, detail
@@ -42,7 +42,7 @@ class ArchiveError(Exception):
 
 
 class Place(NamedTuple):
-    """Where a member's bytes are, in its archive: all that is needed to read it, as numbers.
+    """Position, size and checksum of a member's bytes in its archive.
 
     Tar: `at` is the first byte of the data, `check` the CRC-32 of the header block before it.
     Zip: `at` is the local header, `check` the CRC-32 of the data; `packed` bytes by `method`.
@@ -56,10 +56,10 @@ class Place(NamedTuple):
 
 
 class Member(NamedTuple):
-    """One entry of an archive that is not a directory. A member with a `reason` will not be read.
+    """An entry of an archive, other than a directory. A member with a `reason` is not read.
 
-    `name` is as the archive spells it, bytes that are no characters as surrogate escapes; `validated`
-    makes it readable and unique. `content` is the data of a small member that was met in passing.
+    `name` is the name in the archive, with surrogate escapes for undecodable bytes; `validated` makes
+    names readable and unique. `content` is the data of a small member read during the listing.
     """
 
     name: str
@@ -70,12 +70,12 @@ class Member(NamedTuple):
 
 
 def validated(members: Iterator[Member], limits: ArchiveLimits) -> Iterator[Member]:
-    """Members with readable, unique names; those with unsafe or repeated names or too many bytes marked.
+    """Yield members with readable, unique names; mark unsafe names, repeated names and large members.
 
-    The first of several members with one name is the one that counts. ArchiveError when the archive
-    holds more entries than the limit.
+    Of several members with one name, only the first is not marked. ArchiveError when the archive has
+    more entries than the limit.
     """
-    seen = {""}  # a member without a name must not pass for the archive itself
+    seen = {""}  # the empty name identifies the archive itself
     times: dict[str, int] = {}
     for count, (name, place, reason, detail, _) in enumerate(members):
         if count >= limits.members:
@@ -83,7 +83,7 @@ def validated(members: Iterator[Member], limits: ArchiveLimits) -> Iterator[Memb
         text = escape(name)
         if reason is None:
             if _UNSAFE.match(name):
-                reason, detail = Reason.UNSAFE_PATH, "absolute, or leads out of the archive"
+                reason, detail = Reason.UNSAFE_PATH, "an absolute path, or a path out of the archive"
             elif place.size > limits.member_bytes:
                 reason = Reason.TOO_MANY_BYTES
                 detail = f"{place.size} bytes, of at most {limits.member_bytes} (limits.member_bytes)"

@@ -1,4 +1,4 @@
-"""Which members of an archive describe others: sidecars beside their images, or the parts of a sample."""
+"""Assigns sidecars to members of an archive: by file names, or by the keys of WebDataset samples."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .webdataset import PairingCounts, gather, paired, sidecars_of
 
 
 class Described(NamedTuple):
-    """A member that becomes an item, and its sidecars by kind (a suffix in lower case, without its dot)."""
+    """A member that becomes an item, and its sidecars by kind (lower-case suffix without its dot)."""
 
     member: Member
     sidecars: tuple[tuple[str, Member], ...] = ()
@@ -23,9 +23,9 @@ class Described(NamedTuple):
 def keeping(
     members: Iterable[Member], stream: Stream, suffixes: Collection[str], most: float = inf
 ) -> Iterator[Member]:
-    """Members of a one-pass archive, those with one of the `suffixes` with their content.
+    """Yield members of a one-pass archive, with the content of members with one of the `suffixes`.
 
-    What goes beyond `most` bytes together is not kept: for callers that hold on to all members.
+    Content beyond `most` bytes in total is not kept, since some callers keep all members in memory.
     """
     endings = tuple(f".{suffix}" for suffix in suffixes)
     kept = 0
@@ -39,7 +39,7 @@ def keeping(
 
 
 def alone(members: Iterable[Member], counts: PairingCounts | None = None) -> Iterator[Described]:
-    """Every member as an item of its own; `counts` learns which texts could not be paired."""
+    """Yield every member as a separate item; `counts` counts texts that could not be paired."""
     if counts is None:
         yield from map(Described, members)
         return
@@ -49,11 +49,11 @@ def alone(members: Iterable[Member], counts: PairingCounts | None = None) -> Ite
 
 
 def beside(members: Iterable[Member], suffix: str) -> Iterator[Described]:
-    """Members with the sidecars beside them, by the rule for files; all are held in memory."""
-    held, problem = gather(members)
-    sound = {member.name: member for member in held if member.reason is None}
+    """Yield members with their sidecars, by the rule for files; all members are in memory."""
+    gathered, problem = gather(members)
+    sound = {member.name: member for member in gathered if member.reason is None}
     sidecars = Sidecars(suffix, sound)
-    for member in held:
+    for member in gathered:
         if member.reason is not None:
             yield Described(member)
         elif not sidecars.taken(member.name):
@@ -64,15 +64,15 @@ def beside(members: Iterable[Member], suffix: str) -> Iterator[Described]:
 
 
 def grouped(members: Iterable[Member], extra: Collection[str], counts: PairingCounts) -> Iterator[Described]:
-    """The parts of WebDataset samples, each with the sidecars that describe it.
+    """Yield the parts of WebDataset samples, each with its sidecars.
 
-    A sample of nothing but sidecars is one item with the reason no_image.
+    A sample with only sidecars is one item with the reason no_image.
     """
     for sample in paired(members):
         counts.add(sample, extra)
         sidecars, others = sample.split(extra)
         if not others:
-            detail = f"a sample of nothing but {', '.join(part.suffix for part in sample.parts)}"
+            detail = f"a sample with only {', '.join(part.suffix for part in sample.parts)}"
             yield Described(sample.parts[0].member._replace(reason=Reason.NO_IMAGE, detail=detail))
         for part in others:
             sound = part.member.reason is None and sample.key is not None

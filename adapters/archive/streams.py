@@ -1,4 +1,4 @@
-"""Bytes of an archive from front to back: of a plain file, or of a compressed one as it unpacks."""
+"""Sequential reading of archives: plain files, and compressed files unpacked in pieces."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from ...catalog.status import Reason
 from .members import ArchiveError, ArchiveLimits
 
 CHUNK = 2**16
-"""Packed bytes that are read at a time."""
+"""Packed bytes per read."""
 
 PIECE = 2**18
-"""Unpacked bytes that are made at a time, at most."""
+"""Maximum unpacked bytes per piece."""
 
 WINDOW = 2**27
-"""Bytes of history that a packer may refer to; `xz -9` and `zstd --long` use up to this."""
+"""Maximum window of a decompressor in bytes; `xz -9` and `zstd --long` use windows up to this size."""
 
 _RATIO_FLOOR = 2**26
 _SMALL = 2**13
@@ -34,7 +34,7 @@ File = int | IO[bytes]
 
 
 def read_at(file: File, count: int, at: int) -> bytes:
-    """Up to `count` bytes of a file from the position `at`."""
+    """Return up to `count` bytes of a file from the position `at`."""
     if isinstance(file, int):
         return os.pread(file, count, at)
     file.seek(at)
@@ -42,12 +42,12 @@ def read_at(file: File, count: int, at: int) -> bytes:
 
 
 def size_of(file: File) -> int:
-    """The size of a file in bytes."""
+    """Return the size of a file in bytes."""
     return os.fstat(file).st_size if isinstance(file, int) else file.seek(0, os.SEEK_END)
 
 
 class Stream(Protocol):
-    """A source of bytes that is read forward."""
+    """A source of bytes for sequential reading."""
 
     position: int
 
@@ -59,7 +59,7 @@ class Stream(Protocol):
 
 
 class PlainFile:
-    """A file of a known size, read by position; small reads come from one window."""
+    """A file of a known size, read by position; a window buffers small reads."""
 
     def __init__(self, handle: File, size: int) -> None:
         self.position = 0
@@ -86,26 +86,26 @@ class PlainFile:
 
 
 class Unpacker(Protocol):
-    """What the decompressors of the standard library have in common."""
+    """The common interface of the standard library's decompressors."""
 
     @property
     def eof(self) -> bool:
-        """Whether the end of the packed stream was reached."""
+        """Whether the packed stream has ended."""
 
     @property
     def needs_input(self) -> bool:
-        """Whether it has more output without further input."""
+        """Whether further output requires further input."""
 
     @property
     def unused_data(self) -> bytes:
         """Input after the end of the packed stream."""
 
     def decompress(self, data: bytes, max_length: int) -> bytes:
-        """Up to `max_length` unpacked bytes."""
+        """Return up to `max_length` unpacked bytes."""
 
 
 class _Gzip:
-    """zlib's decompressor in the manner of the others."""
+    """zlib's decompressor with the interface of `Unpacker`."""
 
     def __init__(self) -> None:
         self._inner = zlib.decompressobj(wbits=31)
@@ -117,7 +117,7 @@ class _Gzip:
 
     @property
     def needs_input(self) -> bool:
-        # zlib may have taken in all input and still hold output that did not fit into the last piece.
+        # zlib may have consumed all input and still buffer output beyond the last piece.
         return not self._inner.unconsumed_tail and not self._full
 
     @property
@@ -143,10 +143,10 @@ _ERRORS = (OSError, EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError)
 
 
 class Unpacked:
-    """The content of a compressed file, in one pass: at most `PIECE` bytes at a time are unpacked.
+    """Reads the content of a compressed file in one pass, in pieces of at most `PIECE` bytes.
 
-    ArchiveError: the file is damaged, cut short (all that came before was handed out) or
-    unpacks to more than the limits allow.
+    ArchiveError if the file is damaged or truncated (after all bytes before the damage), or if its
+    content exceeds the limits.
     """
 
     def __init__(self, handle: File, kind: str, limits: ArchiveLimits) -> None:
@@ -172,7 +172,7 @@ class Unpacked:
             self._piece = self._piece[count:]
             self.position += count
             return taken
-        # BytesIO hands its buffer over without copying it: a large member is in memory once.
+        # BytesIO returns its buffer without a copy, so that a large member is in memory once.
         gathered = io.BytesIO()
         self._pass(count, gathered.write)
         return gathered.getvalue()
@@ -196,7 +196,7 @@ class Unpacked:
             piece = self._next()
         except _ERRORS as error:
             if isinstance(error, OSError) and error.errno is not None:
-                raise  # an error of the disk; that of bz2 over bad data has no number
+                raise  # an error of the disk; bz2's OSError for bad data has no errno
             raise ArchiveError(Reason.BAD_ARCHIVE, f"damaged after {self._made} bytes: {error}") from error
         self._made += len(piece)
         if self._made > self._limits.archive_bytes:
@@ -213,7 +213,7 @@ class Unpacked:
 
 
 class _Packed:
-    """The packed file, read forward by position and counted."""
+    """Reads the packed file by position and counts its bytes."""
 
     def __init__(self, handle: File) -> None:
         self.count = 0
@@ -227,9 +227,9 @@ class _Packed:
 
 
 def _next_frames(reader: zstandard.ZstdDecompressionReader) -> bytes:
-    """The next piece of a zstd file; b'' at the end, after which other formats ignore what follows, too."""
+    """Return the next piece of a zstd file; b'' at the end. Data after the end is ignored, as in gzip."""
     try:
-        return reader.read1(PIECE)  # read() would lose a piece that runs into damage
+        return reader.read1(PIECE)  # read() would lose a piece before damage
     except zstandard.ZstdError as error:
         if reader.tell() and "Unknown frame descriptor" in str(error):
             return b""
@@ -237,7 +237,7 @@ def _next_frames(reader: zstandard.ZstdDecompressionReader) -> bytes:
 
 
 def _pieces(packed: _Packed, magic: bytes, unpacker: Callable[[], Unpacker]) -> Callable[[], bytes]:
-    """A function that gives the next piece of a file of one or several packed streams, b'' at the end."""
+    """Return a function that returns the next piece of one or several packed streams, b'' at the end."""
     current = unpacker()
 
     def following() -> bytes:
@@ -251,13 +251,13 @@ def _pieces(packed: _Packed, magic: bytes, unpacker: Callable[[], Unpacker]) -> 
                     return piece
                 continue
             rest = current.unused_data
-            while len(rest := rest.lstrip(b"\0")) < len(magic):  # streams may be padded with zeros
+            while len(rest := rest.lstrip(b"\0")) < len(magic):  # zeros may follow a stream as padding
                 data = packed.read()
                 if not data:
                     return b""
                 rest += data
             if not rest.startswith(magic):
-                return b""  # gzip, bzip2 and xz all ignore what follows
+                return b""  # the gzip, bzip2 and xz tools ignore trailing data
             current = unpacker()
             if piece := current.decompress(rest, PIECE):
                 return piece

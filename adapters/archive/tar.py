@@ -1,7 +1,7 @@
 """Lists tars by their headers: ustar, GNU and pax, by the rules of POSIX.1-2017 and GNU tar 1.35.
 
-Written for hostile input: every step moves on by at least a block, nothing is allocated on the word of
-a header, and one bad member leaves the others as they are. On well-formed tars it agrees with `tarfile`.
+The reader is safe on hostile input: every step advances by at least a block, memory is not allocated by
+declared sizes, and a bad member does not affect other members. On valid tars the result equals `tarfile`'s.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .streams import Stream
 
 BLOCK = 512
 MAX_EXTENDED = 2**20
-"""Bytes of a long name or pax header; longer ones spoil their member."""
+"""Maximum bytes of a long name or pax header; a member with a longer header is rejected."""
 
 _ZEROS = bytes(BLOCK)
 _RECORD = re.compile(rb"([1-9][0-9]{0,8}) ([^=]+)=")
@@ -42,25 +42,25 @@ class _Header(NamedTuple):
     size: int
     kind: bytes
     check: int
-    extended: bool  # an old GNU sparse header goes on in the next block
+    extended: bool  # an old GNU sparse header continues in the next block
 
 
 class _Extended:
-    """The values of long-name and pax headers for the member that follows them."""
+    """The content of long-name and pax headers, for the member after them."""
 
     def __init__(self, inherited: dict[bytes, bytes]) -> None:
         self.records = dict(inherited)
         self.problem = ""
 
     def apply(self, header: _Header) -> tuple[bytes, int, str]:
-        """Name and size of the member, and what is wrong with it ('' is nothing)."""
+        """Return the name and size of the member, and its problem or ''."""
         records, size, problem = self.records, header.size, self.problem
         if b"size" in records:
             digits = records[b"size"]
             if re.fullmatch(rb"[0-9]{1,19}", digits):
                 size = int(digits)
             else:
-                problem = problem or "a pax size that is no number"
+                problem = problem or "a pax size that is not a number"
         if b"GNU.sparse" in records:
             problem = problem or "a sparse file"
         name = records.get(b"GNU.sparse.name", records.get(b"path", header.name))
@@ -68,11 +68,11 @@ class _Extended:
 
 
 def members(stream: Stream, size: int | None = None) -> Iterator[Member]:
-    """The members of the tar that `stream` stands at the start of, directories left out.
+    """Yield the members of the tar in `stream`, from its start, without directories.
 
-    Between two of them the caller may take the data of the last one from the stream. `size` is the
-    size of the whole tar, if known: then a member that is cut short is marked. ArchiveError when the
-    tar is damaged, cut short, or no tar; whatever came before it stands.
+    Between two members, the caller may take the data of the last member from the stream. With `size`
+    (of the whole tar), a truncated member is marked. ArchiveError if the tar is damaged, truncated, or
+    not a tar, after all members before the damage.
     """
     everywhere: dict[bytes, bytes] = {}
     extended = _Extended(everywhere)
@@ -105,14 +105,14 @@ def members(stream: Stream, size: int | None = None) -> Iterator[Member]:
         if member := _member(header.kind, name, place, problem, cut):
             yield member
         gap = end + -end % BLOCK - stream.position
-        # Some writers leave the padding of the last member out; a part of the padding is a cut.
+        # Some writers omit the padding of the last member; partial padding means a truncated tar.
         if stream.skip(gap) < gap and (cut or stream.position != end):
             raise ArchiveError(Reason.BAD_ARCHIVE, f"cut short in the member at byte {start}")
 
 
 def _member(kind: bytes, name: bytes, place: Place, problem: str, cut: bool) -> Member | None:
-    """The member of a header, or None for a directory."""
-    if kind == b"5" or (kind == b"\0" and name.endswith(b"/")):  # the latter is how v7 spelled it
+    """Return the member of a header, or None for a directory."""
+    if kind == b"5" or (kind == b"\0" and name.endswith(b"/")):  # v7 marks directories by a slash
         return None
     text = name.decode("utf-8", "surrogateescape")
     if kind in _KINDS:
@@ -126,13 +126,13 @@ def _member(kind: bytes, name: bytes, place: Place, problem: str, cut: bool) -> 
 
 
 def _parse(block: bytes) -> _Header | None:
-    """The header in `block`, or None if it is none: the checksum decides."""
+    """Return the header in `block`, or None if its checksum is wrong."""
     try:
         declared = _number(block[148:156])
         size = _number(block[124:136])
     except ValueError:
         return None
-    # The low half of Adler-32 is the sum of the bytes, modulo 65521 and from 1: six times faster than sum().
+    # The low half of Adler-32 is 1 + the sum of the bytes, modulo 65521: six times faster than sum().
     spaces = 256 - sum(block[148:156]) - 1
     if ((zlib.adler32(block) & 0xFFFF) + spaces - declared) % 65521 and declared != _signed_sum(block):
         return None
@@ -144,23 +144,23 @@ def _parse(block: bytes) -> _Header | None:
 
 
 def _signed_sum(block: bytes) -> int:
-    """The checksum of writers that took bytes for signed numbers."""
+    """Return the checksum of writers that sum signed bytes."""
     counted = block[:148] + b" " * 8 + block[156:]
     return sum(counted) - 256 * sum(byte > 127 for byte in counted)
 
 
 def _number(field: bytes) -> int:
-    """A number in octal, or in base 256 as GNU and star write large ones; ValueError for anything else."""
+    """Parse a number in octal, or in base 256 (large numbers of GNU tar and star); else ValueError."""
     if field[0] == 0x80:
         return int.from_bytes(field[1:], "big")
     digits = field.split(b"\0", 1)[0].strip(b" ")
-    if digits.strip(b"01234567"):  # int() would take signs and underscores
-        raise ValueError("no number")
+    if digits.strip(b"01234567"):  # int() would accept signs and underscores
+        raise ValueError("not a number")
     return int(digits or b"0", 8)
 
 
 def _extend(stream: Stream, header: _Header, extended: _Extended, everywhere: dict[bytes, bytes]) -> None:
-    """Read an extended header and keep its values."""
+    """Read an extended header and add its records to `extended`."""
     padded = header.size + -header.size % BLOCK
     if header.size > MAX_EXTENDED:
         extended.problem = f"an extended header of {header.size} bytes"
@@ -184,7 +184,7 @@ def _extend(stream: Stream, header: _Header, extended: _Extended, everywhere: di
 
 
 def _records(data: bytes) -> dict[bytes, bytes] | None:
-    """Those records of a pax header that count here, None if they are malformed: 'length key=value\\n'."""
+    """Return the used records of a pax header ('length key=value\\n'), None if malformed."""
     records: dict[bytes, bytes] = {}
     at = 0
     while at < len(data) and data[at]:
@@ -204,11 +204,11 @@ def _records(data: bytes) -> dict[bytes, bytes] | None:
 
 
 def _check_end(stream: Stream, start: int, block: bytes) -> None:
-    """Check that the tar ends at its end marker: what follows the end marker, or half a block, is a loss."""
+    """Raise ArchiveError for data after the end marker or a partial header at the end."""
     if len(block) < BLOCK:
         if block.strip(b"\0"):
             raise ArchiveError(Reason.BAD_ARCHIVE, f"cut short in the header at byte {start}")
         return
-    rest = stream.take(20 * BLOCK)  # writers fill up their last record of twenty blocks
+    rest = stream.take(20 * BLOCK)  # writers pad to a record of twenty blocks
     if rest.strip(b"\0"):
         raise ArchiveError(Reason.BAD_ARCHIVE, f"more data after the end marker at byte {start}")

@@ -1,8 +1,8 @@
-"""Pairs the members of a tar to samples as the `webdataset` library does: one reader for every adapter.
+"""Groups the members of a tar to samples, like the `webdataset` library; used by all adapters.
 
-A member's key is its path up to the first dot of its last step; what follows, in lower case, is its suffix.
-Members that follow each other with one key are one sample. Members without a key (no dot, `__meta__` names,
-hidden names such as the `._` files of macOS) belong to no sample and end none.
+A member's key is its path up to the first dot of its last step; its suffix is the rest, in lower case.
+Consecutive members with one key are one sample. Members without a key (no dot, `__meta__` names, hidden
+names such as the `._` files of macOS) neither belong to a sample nor end a sample.
 """
 
 from __future__ import annotations
@@ -18,33 +18,33 @@ from ...catalog.status import Reason
 from .members import ArchiveError, Member
 
 CAPTIONS = frozenset({"txt", "text", "transcript", "caption"})
-"""Suffixes of parts that hold a caption as plain text."""
+"""Suffixes of captions in plain text."""
 
 CLASSES = frozenset({"cls", "cls2", "index", "inx", "id"})
-"""Suffixes of parts that hold a number."""
+"""Suffixes of numbers."""
 
 OBJECTS = frozenset({"json", "jsn"})
-"""Suffixes of parts that hold an object in JSON."""
+"""Suffixes of JSON objects."""
 
 SIDECARS = CAPTIONS | CLASSES | OBJECTS
-"""Suffixes of the parts of a sample that describe its images."""
+"""Suffixes of parts that describe the images of a sample."""
 
 MAX_PARTS = 1000
-"""Members in one sample; further ones with the same key begin another."""
+"""Maximum members of a sample; further members with the same key begin another sample."""
 
 _PEEK = 64
 _META = re.compile(r"__[^/]*__(?:$|/)")
 
 
 class Part(NamedTuple):
-    """A member of a sample: `suffix` is lower case and without its first dot, such as `jpg` or `left.jpg`."""
+    """A member of a sample; `suffix` is lower case without its first dot, such as `jpg` or `left.jpg`."""
 
     suffix: str
     member: Member
 
 
 class Sidecar(NamedTuple):
-    """A part that describes images: all of its sample, or with a `stem` those whose suffix begins so.
+    """A part that describes all images of its sample, or images whose suffix begins with `stem`.
 
     `left.txt` has the stem `left` and the kind `txt`.
     """
@@ -55,13 +55,13 @@ class Sidecar(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """Neighbouring members that share a key, in the order of the tar; a member without one has None."""
+    """Consecutive members that share a key, in the order of the tar; the key of a keyless member is None."""
 
     key: str | None
     parts: tuple[Part, ...]
 
     def split(self, extra: Collection[str] = ()) -> tuple[list[Sidecar], list[Part]]:
-        """The sound parts that describe images, and all others; `extra` are further suffixes of sidecars."""
+        """Return readable sidecars, and all other parts; `extra` are additional suffixes of sidecars."""
         sidecars, others = [], []
         for part in self.parts:
             sidecar = _sidecar(part, extra) if self.key is not None and part.member.reason is None else None
@@ -81,7 +81,7 @@ def _sidecar(part: Part, extra: Collection[str]) -> Sidecar | None:
 
 
 def sidecars_of(part: Part, sidecars: Iterable[Sidecar]) -> dict[str, Member]:
-    """The sidecars of one image by kind; one with a longer stem comes before the sample's own."""
+    """Return the sidecars of one image by kind; the longest matching stem has priority."""
     found: dict[str, Member] = {}
     for sidecar in sorted(sidecars, key=lambda sidecar: -len(sidecar.stem)):
         if not sidecar.stem or part.suffix.startswith(f"{sidecar.stem}."):
@@ -90,7 +90,7 @@ def sidecars_of(part: Part, sidecars: Iterable[Sidecar]) -> dict[str, Member]:
 
 
 def split_name(name: str) -> tuple[str, str] | None:
-    """Key and suffix of a member's name, None if it has no key."""
+    """Return the key and suffix of a member's name, or None without a key."""
     folder, slash, base = name.rpartition("/")
     stem, dot, suffix = base.partition(".")
     if not stem or not dot or _META.match(name):
@@ -99,9 +99,9 @@ def split_name(name: str) -> tuple[str, str] | None:
 
 
 def paired(members: Iterable[Member]) -> Iterator[Sample]:
-    """All members as samples, in order. Of two parts with one suffix the first counts.
+    """Yield all members as samples, in order. Of two parts with one suffix, the first is used.
 
-    A member without a key follows the sample that it lies in.
+    A member without a key follows the sample around it.
     """
     open_sample = _OpenSample()
     try:
@@ -114,13 +114,13 @@ def paired(members: Iterable[Member]) -> Iterator[Sample]:
             if named is not None:
                 open_sample.add(*named, member)
     except ArchiveError:
-        yield from open_sample.close()  # the sample before the damage is sound as far as it goes
+        yield from open_sample.close()  # the parts before the damage are readable
         raise
     yield from open_sample.close()
 
 
 class _OpenSample:
-    """A sample whose members still come."""
+    """A sample that is not complete yet."""
 
     def __init__(self) -> None:
         self.key: str | None = None
@@ -129,13 +129,13 @@ class _OpenSample:
         self._suffixes: set[str] = set()
 
     def ends_before(self, named: tuple[str, str] | None) -> bool:
-        """Whether a member with this key and suffix, or without any, cannot be added."""
+        """Return whether the sample ends before a member with this key and suffix (None: keyless)."""
         if named is None:
             return len(self.keyless) == MAX_PARTS
         return named[0] != self.key or len(self.parts) == MAX_PARTS
 
     def add(self, key: str, suffix: str, member: Member) -> None:
-        """Take a member in; one with a suffix that is there is marked as a duplicate."""
+        """Add a member; mark a member with a repeated suffix as a duplicate."""
         self.key = key
         if member.reason is None and suffix in self._suffixes:
             detail = f"the sample {key} has another part {suffix}"
@@ -145,7 +145,7 @@ class _OpenSample:
         self.parts.append(Part(suffix, member))
 
     def close(self) -> Iterator[Sample]:
-        """The sample, and the members without a key that lie in it."""
+        """Yield the sample, then the keyless members inside it."""
         if self.parts:
             yield Sample(self.key, tuple(self.parts))
         for member in self.keyless:
@@ -154,9 +154,9 @@ class _OpenSample:
 
 
 def looks_paired(members: Iterator[Member]) -> tuple[bool, Iterator[Member]]:
-    """Whether a tar looks like WebDataset, and its members again.
+    """Return whether a tar looks like WebDataset, and an iterator over all of its members.
 
-    It does when an image and a text are neighbours with one key among the first members.
+    A tar looks like WebDataset if an image and a text with one key are adjacent among the first members.
     """
     peeked, problem = gather(itertools.islice(members, _PEEK))
     fits = False
@@ -167,7 +167,7 @@ def looks_paired(members: Iterator[Member]) -> tuple[bool, Iterator[Member]]:
 
 
 def gather(members: Iterable[Member]) -> tuple[list[Member], ArchiveError | None]:
-    """The members up to the first damage, and the damage."""
+    """Return the members up to the first damage, and the error or None."""
     gathered: list[Member] = []
     try:
         gathered.extend(members)
@@ -183,7 +183,7 @@ def _failing(problem: ArchiveError) -> Iterator[Member]:
 
 @dataclass(slots=True)
 class PairingCounts:
-    """What the tars of one source hold that belongs to no sample with an image."""
+    """Counts members of a source's tars that do not belong to a sample with an image."""
 
     lone_texts: int = 0
     keyless: int = 0
@@ -209,18 +209,18 @@ class PairingCounts:
         self.duplicates += sum(part.member.reason is Reason.DUPLICATE_NAME for part in sample.parts)
 
     def warn(self, source: str, log: logging.Logger) -> None:
-        """Report what could not be paired, in one warning; nothing if all was."""
+        """Log one warning with the counts of unpaired members, if any."""
         found = []
         if self.lone_texts:
             found.append(
-                f"{self.lone_texts:,} texts without an image beside them ({self.example}); "
-                "`caption: {sidecar: .txt}` of the archive adapter pairs members that are no neighbours"
+                f"{self.lone_texts:,} texts without an adjacent image ({self.example}); "
+                "`caption: {sidecar: .txt}` of the archive adapter pairs members that are not adjacent"
             )
         if self.captionless and (self.captioned or self.lone_texts):
             found.append(f"{self.captionless:,} images without a text")
         if self.keyless:
             found.append(f"{self.keyless:,} members without a key")
         if self.duplicates:
-            found.append(f"{self.duplicates:,} members with a name that the sample has already")
+            found.append(f"{self.duplicates:,} members with a repeated name in their sample")
         if found:
             log.warning("%s: not paired to samples: %s", source, "; ".join(found))

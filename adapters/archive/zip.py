@@ -1,8 +1,8 @@
 """Lists zips by their central directory and reads members by position (APPNOTE.TXT 6.3.10).
 
-Written for hostile input: sizes are checked against what unpacks, members that overlap are refused
-(a file of a few megabytes can hold petabytes that way: Fifield, "A better zip bomb", 2019), and the
-memory of every decompressor is bounded.
+The reader is safe on hostile input: declared sizes are checked against the unpacked data, overlapping
+members are rejected (with overlaps, a few megabytes can unpack to petabytes: Fifield, "A better zip bomb",
+2019), and the memory of every decompressor is bounded.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ _ENCRYPTED = 0x2041  # encrypted, strongly encrypted, or with a masked directory
 _UTF8 = 0x0800
 _RATIO_FLOOR = 2**24
 _GUESS = 512
-"""Bytes of local header, name and extra fields that are read along with a member's data."""
+"""Bytes read with a member's data for its local header, name and extra fields."""
 
-CHANGED = Failure(Reason.MISSING, "the archive is not the one that was listed")
+CHANGED = Failure(Reason.MISSING, "the archive changed after it was listed")
 
 ENCODINGS = ("cp437", "cp857", "cp1254", "cp866")
-"""Encodings of names that are guessed, the one of the format first."""
+"""Candidates for a guessed encoding of names, the format's encoding first."""
 
 _LATIN = re.compile(r"[\x00-\x7fÀ-ÖØ-öø-ÿĞğİıŞşŒœŸ]*")
 _CYRILLIC = re.compile(r"[\x00-\x7fЀ-ӿ]*")
@@ -47,20 +47,20 @@ _CYRILLIC = re.compile(r"[\x00-\x7fЀ-ӿ]*")
 log = logging.getLogger("derlem.archive")
 
 METHODS = {0: "stored", 8: "deflate", 12: "bzip2", 14: "lzma", 93: "zstd", 95: "xz"}
-"""Compression methods that can be read."""
+"""Supported compression methods."""
 
 
 class _Directory(NamedTuple):
     start: int  # of the central directory, in the file
     size: int
-    shift: int  # what stands before the zip, in bytes: an unpacker, as a rule
+    shift: int  # bytes before the zip, usually a self-extractor
 
 
 def members(handle: int, size: int, limits: ArchiveLimits, names: str | None = None) -> Iterator[Member]:
-    """The members of the zip open as `handle`, in the order of its directory, directories left out.
+    """Yield the members of the zip open as `handle`, in the order of its directory, without directories.
 
-    `names` is the encoding of names that declare none and are not UTF-8; None: guessed. ArchiveError when
-    the directory is damaged; the members before the damage stand.
+    `names` is the encoding of names that declare none and are not UTF-8; None: guessed. ArchiveError if
+    the directory is damaged, after all members before the damage.
     """
     directory = _find_directory(handle, size)
     found: list[Member] = []
@@ -68,7 +68,7 @@ def members(handle: int, size: int, limits: ArchiveLimits, names: str | None = N
     try:
         for member in _entries(handle, directory, limits):
             if len(found) > limits.members:
-                break  # `validated` reports it
+                break  # `validated` raises the error
             found.append(member)
     except ArchiveError as error:
         problem = error
@@ -91,7 +91,7 @@ def members(handle: int, size: int, limits: ArchiveLimits, names: str | None = N
 
 
 def read(handle: int, place: Place) -> bytes | Failure:
-    """The data of the member at `place`; never more than its listed size is unpacked."""
+    """Return the data of the member at `place`; at most its listed size + 1 byte is unpacked."""
     block = os.pread(handle, _GUESS + place.packed, place.at)
     if len(block) < _LOCAL.size or block[:4] != b"PK\3\4":
         return CHANGED
@@ -109,14 +109,14 @@ def read(handle: int, place: Place) -> bytes | Failure:
     except (zlib.error, OSError, EOFError, ValueError, lzma.LZMAError, zstandard.ZstdError) as error:
         return Failure(Reason.BAD_MEMBER, f"cannot be unpacked: {error}")
     if len(data) != place.size:
-        return Failure(Reason.BAD_MEMBER, f"unpacks to other than the {place.size} bytes that it declares")
+        return Failure(Reason.BAD_MEMBER, f"does not unpack to the declared {place.size} bytes")
     if zlib.crc32(data) != place.check:
         return Failure(Reason.BAD_MEMBER, "its checksum does not match")
     return data
 
 
 def _unpack(packed: bytes, place: Place) -> bytes:
-    """At most one byte more than the member declares."""
+    """Unpack up to one byte more than the declared size."""
     most = place.size + 1
     if place.method == 0:
         return packed
@@ -135,7 +135,7 @@ def _unpack(packed: bytes, place: Place) -> bytes:
 
 
 def _all(unpacker: Unpacker, packed: bytes, most: int) -> bytes:
-    """What `unpacker` makes of `packed`, up to `most` bytes."""
+    """Return the output of `unpacker` for `packed`, up to `most` bytes."""
     made = io.BytesIO()
     made.write(unpacker.decompress(packed, most))
     while made.tell() < most and not (unpacker.eof or unpacker.needs_input):
@@ -144,7 +144,7 @@ def _all(unpacker: Unpacker, packed: bytes, most: int) -> bytes:
 
 
 def _lzma(packed: bytes) -> lzma.LZMADecompressor:
-    """A decompressor for a zip's LZMA stream, which begins with 4 bytes of version and 5 of properties."""
+    """Return a decompressor for a zip's LZMA stream: 4 bytes of version, 5 of properties, then data."""
     if len(packed) < 9 or packed[2:4] != b"\5\0":
         raise ValueError("bad LZMA properties")
     rest, context = divmod(packed[4], 9)
@@ -163,10 +163,10 @@ def _lzma(packed: bytes) -> lzma.LZMADecompressor:
 
 
 def _find_directory(handle: int, size: int) -> _Directory:
-    """Find the central directory by the end record, which a comment of up to 64 KiB may follow.
+    """Find the central directory by the end record and its comment of up to 64 KiB.
 
-    A record that reaches exactly to the end of the file goes before one with something behind it, and
-    a later one before an earlier one: comments and members may hold what looks like an end record.
+    Comments and members may contain the signature of an end record. Records that end exactly at the end
+    of the file are tried first, then later records before earlier records.
     """
     tail_start = max(0, size - 2**16 - _END.size)
     tail = os.pread(handle, size - tail_start, tail_start)
@@ -175,7 +175,7 @@ def _find_directory(handle: int, size: int) -> _Directory:
         for match in re.finditer(b"PK\5\6", tail)
         if match.start() + _END.size <= len(tail)
     ]
-    problem = ArchiveError(Reason.BAD_ARCHIVE, "a zip without its central directory: cut short?")
+    problem = ArchiveError(Reason.BAD_ARCHIVE, "a zip without a central directory: truncated?")
     for at, end in sorted(
         ends, key=lambda one: (one[0] + _END.size + one[1][7] == size, one[0]), reverse=True
     ):
@@ -187,7 +187,7 @@ def _find_directory(handle: int, size: int) -> _Directory:
 
 
 def _directory(handle: int, size: int, at: int, end: tuple[int, ...]) -> _Directory:
-    """The central directory that the end record `end` at byte `at` names."""
+    """Return the central directory of the end record `end` at byte `at`."""
     disks, length, declared = end[1:3], end[5], end[6]
     locator = os.pread(handle, _LOCATOR.size, at - _LOCATOR.size) if at >= _LOCATOR.size else b""
     if locator[:4] == b"PK\6\7":
@@ -201,7 +201,7 @@ def _directory(handle: int, size: int, at: int, end: tuple[int, ...]) -> _Direct
 
 
 def _end64(handle: int, end_at: int, declared: int) -> tuple[int, tuple[int, ...], int, int]:
-    """The zip64 record: its place, disks, the directory's length and declared offset."""
+    """Return the zip64 record: its position, disks, the directory's length and declared offset."""
     for at in (end_at - _LOCATOR.size - _END64.size, declared):
         block = os.pread(handle, _END64.size, at) if 0 <= at < end_at else b""
         if len(block) == _END64.size and block[:4] == b"PK\6\6":
@@ -231,7 +231,7 @@ def _entries(handle: int, directory: _Directory, limits: ArchiveLimits) -> Itera
 def _member(
     entry: tuple[int, ...], rest: bytes, directory: _Directory, limits: ArchiveLimits
 ) -> Member | None:
-    """The member of a directory entry, or None for a directory."""
+    """Return the member of an entry of the central directory, or None for a directory."""
     made_by, flags, method = entry[1] >> 8, entry[3], entry[4]
     check, packed, size, at = entry[7], entry[8], entry[9], entry[16]
     name_end = entry[10]
@@ -245,19 +245,19 @@ def _member(
         packed = next(values) if packed == 0xFFFFFFFF else packed
         at = next(values) if at == 0xFFFFFFFF else at
     except StopIteration:
-        problem = "sizes that are promised elsewhere and not there"
+        problem = "missing zip64 sizes"
     place = Place(at + directory.shift, size, check, packed, method)
     kind = entry[15] >> 28 if made_by in (3, 19) else 0  # the file type of Unix and Darwin
     if kind == 0o04 or (name.endswith("/") and not size):
         return None
-    reason, detail = _objection(kind, flags, place, problem, directory, limits)
+    reason, detail = _rejection(kind, flags, place, problem, directory, limits)
     return Member(name, place, reason, detail)
 
 
-def _objection(
+def _rejection(
     kind: int, flags: int, place: Place, problem: str, directory: _Directory, limits: ArchiveLimits
 ) -> tuple[Reason | None, str]:
-    """Why the member will not be read, if so."""
+    """Return the reason and detail of a member that is not read, or (None, '')."""
     if kind == 0o12:
         return Reason.LINK, "a symbolic link"
     if kind not in (0, 0o10):
@@ -267,7 +267,7 @@ def _objection(
     if place.method not in METHODS:
         problem = problem or f"compression method {place.method}"
     if place.method == 0 and place.size != place.packed:
-        problem = problem or "stored, but of two sizes"
+        problem = problem or "stored, but with different sizes"
     if not 0 <= place.at <= place.at + place.packed <= directory.start:
         problem = problem or "lies outside the archive"
     if problem:
@@ -280,7 +280,7 @@ def _objection(
 
 
 def _overlapping(found: list[Member], end: int) -> set[int]:
-    """Numbers of the members that begin before another one ends. The first of those that overlap is none."""
+    """Return the numbers of members that begin before the end of a preceding member."""
     overlapping = set()
     free = 0
     readable = (number for number, member in enumerate(found) if member.reason is None)
@@ -294,7 +294,7 @@ def _overlapping(found: list[Member], end: int) -> set[int]:
 
 
 def _extra_fields(extra: bytes) -> dict[int, bytes]:
-    """Extra fields by their number; what is malformed ends them."""
+    """Return extra fields by number, up to the first malformed field."""
     fields: dict[int, bytes] = {}
     at = 0
     while at + 4 <= len(extra):
@@ -308,7 +308,7 @@ def _extra_fields(extra: bytes) -> dict[int, bytes]:
 
 
 def _decode(raw: bytes, flags: int, fields: dict[int, bytes]) -> str:
-    """A member's name: flagged or given as UTF-8, else UTF-8 if it is any (as macOS writes), else CP437."""
+    """Decode a name: declared UTF-8, else valid UTF-8 (written by macOS), else undeclared."""
     if flags & _UTF8:
         return raw.decode("utf-8", "surrogateescape")
     unicode_path = fields.get(0x7075, b"")
@@ -321,13 +321,13 @@ def _decode(raw: bytes, flags: int, fields: dict[int, bytes]) -> str:
 
 
 class _Undeclared(str):
-    """A name whose encoding is not known yet: its bytes as characters."""
+    """A name with an unknown encoding: its bytes as Latin-1 characters."""
 
     __slots__ = ()
 
 
 def _decode_names(found: list[Member], declared: str | None) -> None:
-    """Decode the names of no known encoding, all of an archive alike."""
+    """Decode all undeclared names of an archive with one encoding."""
     raw = {
         at: member.name.encode("latin-1")
         for at, member in enumerate(found)
@@ -341,7 +341,7 @@ def _decode_names(found: list[Member], declared: str | None) -> None:
 
 
 def _guess_encoding(names: Collection[bytes]) -> str:
-    """The first of ENCODINGS in which all names are words of one alphabet, else the format's own."""
+    """Return the first of ENCODINGS in which all names use one alphabet, else the format's encoding."""
     joined = b"".join(names)
     for encoding in ENCODINGS:
         try:

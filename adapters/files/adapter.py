@@ -20,8 +20,8 @@ from ..tree import Folder, Tree, failure_from_os_error, file_revision, open_belo
 
 BATCH = 2_000
 FIELDS = ("dir", "top", "parent", "name", "stem", "ext")
-"""Template fields of a file or member: the folders below the root, the first and the last of them, the
-name, the name without and only with its extension (lower case, no dot)."""
+"""Template fields of a file or member: the folders below the root, the first folder, the last folder, the
+name, the name without its extension, the extension (lower case, no dot)."""
 
 log = logging.getLogger("derlem.files")
 
@@ -30,36 +30,36 @@ _NOTHING = Sidecar({}, {})
 
 
 class FilesOptions(SourceOptions):
-    """Files in a folder, or those that a glob names.
+    """Files of a folder or a glob.
 
-    Every file is an item, but for sidecars of images; what is no image or PDF ends as rejected. The
-    root, from which `{dir}` counts, is the folder, or the last one before the first wildcard. Links to
-    files are followed while they stay below the root; other links are rejected, and folders are never
-    entered through links. Names that start with a dot, and the workspace, are passed over.
+    Every file is an item, except sidecars of images; files other than images and PDFs are rejected.
+    `{dir}` is relative to the root: the folder, or the last folder before the first wildcard. Links to
+    files below the root are followed; other links are rejected, and links to folders are not followed.
+    Names that start with a dot and the workspace are skipped.
 
     Category fields: {dir}, {top} (first folder), {parent} (last folder), {name}, {stem}, {ext}.
     """
 
     path: ResolvedPath = Field(
         min_length=1,
-        description="folder (with all below it), file, or glob with *, ?, [..] and ** (any folders)",
+        description="folder (with all subfolders), file, or glob with *, ?, [..] and ** (any folders)",
     )
-    hidden: bool = Field(default=False, description="take names that start with a dot, too")
-    caption: CaptionOptions | None = Field(default=None, description="where captions stand; none by default")
+    hidden: bool = Field(default=False, description="include names that start with a dot")
+    caption: CaptionOptions | None = Field(default=None, description="location of captions; default: none")
     max_bytes: ByteSize = Field(
-        default=ByteSize(512 * 2**20), description="larger files are rejected unread (too_many_bytes)"
+        default=ByteSize(512 * 2**20), description="larger files are rejected (too_many_bytes)"
     )
 
 
 class FilesAdapter(Adapter[FilesOptions]):
-    """Folders of files; uri is the path below the root, locator is empty."""
+    """Reads files of folders; the uri is the path below the root, the locator is empty."""
 
     Options = FilesOptions
     shaping = ("caption",)
     limiting = ("max_bytes",)
 
     def discover(self, source: FilesOptions) -> Iterator[list[Item]]:
-        """List the files, folder by folder, sorted; nothing is opened."""
+        """List the files, folder by folder, sorted, without opening them."""
         template = Template(source.category, FIELDS)
         tree = Tree(source.path, hidden=source.hidden, without=self.context.workspace.root)
         captions = CaptionCount(source.name, "a sidecar")
@@ -77,7 +77,7 @@ class FilesAdapter(Adapter[FilesOptions]):
             captions.warn(log)
 
     def read(self, source: FilesOptions, items: Iterable[Item]) -> Iterator[tuple[str, Payload | Failure]]:
-        """Read each file, and its sidecar, in the order given."""
+        """Read each file and its sidecar, in the order of `items`."""
         root = root_of(source.path)
         for item in items:
             try:
@@ -88,11 +88,11 @@ class FilesAdapter(Adapter[FilesOptions]):
             if isinstance(data, Failure):
                 yield item.item_id, data
                 continue
-            texts = _NOTHING
+            content = _NOTHING
             if source.caption and (sidecar := item.locator_state.get("sidecar")):
-                texts, read = _read_caption(root, unescape(item.uri), unescape(sidecar), source.caption)
+                content, read = _read_caption(root, unescape(item.uri), unescape(sidecar), source.caption)
                 revision += f"+{read}"
-            yield item.item_id, Payload(data, texts.updates, texts.meta, revision)
+            yield item.item_id, Payload(data, content.updates, content.meta, revision)
 
     @staticmethod
     def _items(source: FilesOptions, root: str, folder: Folder, template: Template) -> Iterator[Item]:
@@ -127,17 +127,17 @@ class FilesAdapter(Adapter[FilesOptions]):
 
 
 class CategoryOf:
-    """Categories of files by folder and name; computed once per folder where the name plays no part."""
+    """Computes categories of files, once per folder if the template does not use the name."""
 
     def __init__(self, template: Template, **more: str) -> None:
-        """`more` are further fields, the same for all files."""
+        """`more` are additional fields, equal for all files."""
         self._template = template
         self._more = more
         self._by_folder = template.fields.isdisjoint(("name", "stem", "ext"))
         self._known: dict[str, str] = {}
 
     def __call__(self, folder: str, name: str) -> str:
-        """The category of the file `name` in `folder`."""
+        """Return the category of the file `name` in `folder`."""
         known = self._known.get(folder) if self._by_folder else None
         if known is not None:
             return known
@@ -161,7 +161,7 @@ class CategoryOf:
 
 
 def _revision(root: str, path: str) -> str:
-    """The revision of a file below the root; '' if there is none any more."""
+    """Return the revision of a file below the root; '' if the file no longer exists."""
     try:
         return file_revision(os.stat(f"{root}/{path}"))  # noqa: PTH116 - half the cost of a Path's
     except OSError:
@@ -169,7 +169,7 @@ def _revision(root: str, path: str) -> str:
 
 
 def _read(root: str, path: str, limit: int) -> tuple[bytes | Failure, str]:
-    """The content of a file below the root and its revision; OSError when it is not to be had."""
+    """Return the content of a file below the root, and its revision; OSError on failure."""
     handle = open_below(root, path)
     try:
         found = os.fstat(handle)
@@ -188,12 +188,12 @@ def _read(root: str, path: str, limit: int) -> tuple[bytes | Failure, str]:
     finally:
         os.close(handle)
     if not pieces:
-        return Failure(Reason.EMPTY, "a file of no bytes"), revision
+        return Failure(Reason.EMPTY, "an empty file"), revision
     return pieces[0] if len(pieces) == 1 else b"".join(pieces), revision
 
 
 def _read_caption(root: str, path: str, name: str, options: CaptionOptions) -> tuple[Sidecar, str]:
-    """What a sidecar holds, and its revision; '' if it cannot be read."""
+    """Return a sidecar's content, and its revision; '' if the sidecar cannot be read."""
     folder = path.rpartition("/")[0]
     try:
         data, revision = _read(root, f"{folder}/{name}" if folder else name, MAX_SIDECAR)

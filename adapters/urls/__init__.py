@@ -1,1 +1,1 @@
-"""The `urls` adapter: lists of URLs, fetched within the limits of their hosts."""
+"""The `urls` adapter: reads lists of URLs and fetches the URLs within the limits of their hosts."""

@@ -1,4 +1,4 @@
-"""The `urls` adapter: lists of URLs with captions and other columns, fetched within the limits of hosts."""
+"""The `urls` adapter: lists items from rows of URL lists, and fetches their URLs within host limits."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ from ..tree import Tree
 from .lists import UNREADABLE, Format, Rows, UrlList, format_of
 
 BLOCK = 1_000
-"""URLs of a host with one partition key: of a large host, several workers take a part."""
+"""URLs of a host per partition key, so that several workers share a large host."""
 
 COUNTED = 200_000
-"""Hosts whose URLs are counted at a time."""
+"""Maximum number of hosts with counted URLs."""
 
 
 log = logging.getLogger("derlem.urls")
 
 
 class ColumnOptions(StrictModel):
-    """Which column holds what. All others go into the item's `meta`, under their own names."""
+    """Maps columns to fields of an item. All other columns go into the item's `meta`."""
 
     url: str = Field(default="url", min_length=1)
     caption: str | None = Field(default=None, min_length=1)
@@ -55,26 +55,26 @@ class ColumnOptions(StrictModel):
 
     @property
     def named(self) -> dict[str, str]:
-        """What is mapped: option by column."""
+        """The mapped options by column."""
         return {column: option for option, column in self.model_dump(exclude_none=True).items()}
 
 
 class UrlsOptions(SourceOptions):
     """Lists of URLs: txt (one per line), csv and tsv (with a header), jsonl, parquet.
 
-    The same row is one item, however often it is listed; a URL with several texts is an item for each.
+    Equal rows are one item; a URL with several texts is one item per text.
     Category fields: all columns, and {host}.
     """
 
     path: ResolvedPath = Field(
-        min_length=1, description="a list, a folder of lists, or a glob; .gz, .bz2, .xz and .zst are unpacked"
+        min_length=1, description="a list, a folder of lists, or a glob; may be .gz, .bz2, .xz or .zst"
     )
     format: Format | None = Field(default=None, description="default: derived from the names of the lists")
     delimiter: str | None = Field(
         default=None,
         min_length=1,
         max_length=1,
-        description="of csv; default: the one of , ; tab | that parts the header into the names of columns",
+        description="of csv; default: the one of , ; tab | that splits the header into the names of columns",
     )
     columns: ColumnOptions = Field(default_factory=ColumnOptions)
     limits: SourceLimits = Field(
@@ -84,10 +84,10 @@ class UrlsOptions(SourceOptions):
 
 
 class UrlsAdapter(Adapter[UrlsOptions]):
-    """Lists of URLs; uri is the URL as listed.
+    """Reads lists of URLs; the uri is the URL as listed.
 
-    The partition key is the host, so that a worker keeps its connections to it; each further BLOCK of its
-    URLs has another one, such as `example.org#1`. Workers share a host's limits (see fetch.leases).
+    The partition key is the host, so that a worker reuses its connections; each further BLOCK of URLs of
+    a host has another key, such as `example.org#1`. Workers share a host's limits (see http/leases.py).
     """
 
     Options = UrlsOptions
@@ -97,7 +97,7 @@ class UrlsAdapter(Adapter[UrlsOptions]):
     reading = ("derlem.adapters.http.fetcher",)
 
     def discover(self, source: UrlsOptions) -> Iterator[list[Item]]:
-        """Stream the lists. A row that makes no sense is an item: uri the list, locator the row."""
+        """Stream the lists. An invalid row is an item with the list as uri and the row as locator."""
         lists = _lists(source, self.context.workspace.root)
         if not lists:
             raise ConfigError(f"there are no lists at {source.path}", key="path")
@@ -109,7 +109,7 @@ class UrlsAdapter(Adapter[UrlsOptions]):
             try:
                 reader = _Reader(source, name, listed.columns(), partition_keys)
             except MemoryError:
-                raise  # Arrow's is an ArrowException, too; it is no fact about the list
+                raise  # pa.ArrowMemoryError is an ArrowException, too, but does not mean a damaged list
             except UNREADABLE as error:
                 yield [_damaged(source, name, str(error))]
                 continue
@@ -131,7 +131,7 @@ class UrlsAdapter(Adapter[UrlsOptions]):
             captions.warn(log)
 
     def read(self, source: UrlsOptions, items: Iterable[Item]) -> Iterator[tuple[str, Payload | Failure]]:
-        """Fetch the URLs, in whatever order their hosts allow."""
+        """Fetch the URLs, in any order that the limits of hosts allow."""
         try:
             from ..http.fetcher import Fetcher
         except ModuleNotFoundError as error:
@@ -140,27 +140,27 @@ class UrlsAdapter(Adapter[UrlsOptions]):
 
 
 class _PartitionKeys:
-    """Gives URLs partition keys: blocks of a host, in the order of the list."""
+    """Assigns partition keys to URLs: blocks of a host, in the order of the list."""
 
     def __init__(self) -> None:
         self._counts: dict[str, int] = {}
 
     def of(self, host: str) -> str:
-        """The partition key of the next URL of a host."""
+        """Return the partition key of the next URL of a host."""
         count = self._counts.get(host, 0)
         self._counts[host] = count + 1
-        if len(self._counts) > COUNTED:  # small hosts may be forgotten: they fill no second block soon
+        if len(self._counts) > COUNTED:  # drop small hosts, which rarely fill a second block
             self._counts = {name: seen for name, seen in self._counts.items() if seen >= BLOCK // 10}
         return host if count < BLOCK else f"{host}#{count // BLOCK}"
 
 
 class _Reader:
-    """Makes items of one list's rows."""
+    """Converts rows of one list to items."""
 
     def __init__(
         self, source: UrlsOptions, name: str, found: Sequence[str], partition_keys: _PartitionKeys
     ) -> None:
-        """ConfigError if a column that the declaration names is not among those `found`."""
+        """ConfigError if a mapped column is missing from `found`."""
         self._source, self._name, self._partition_keys = source.name, name, partition_keys
         mapped = source.columns
         for column, option in mapped.named.items():
@@ -179,7 +179,7 @@ class _Reader:
         self._fixed = None if self._template.fields or mapped.category else self._template.render({})
 
     def items(self, rows: Rows) -> list[Item]:
-        """The items of some rows."""
+        """Return the items of a batch of rows."""
         items = [self._bad_row(number, Reason.BAD_ROW, detail) for number, detail in rows.bad]
         mapped = self._columns
         special = mapped.language or mapped.license or mapped.conversations
@@ -216,7 +216,7 @@ class _Reader:
         return items
 
     def _caption(self, row: dict[str, Any]) -> str | None:
-        """The caption; a value that is no text leaves a note."""
+        """Return the caption; for a value that is not text, add `bad_value` to the row."""
         column = self._columns.caption or ""
         value = row.pop(column, None)
         try:
@@ -236,7 +236,7 @@ class _Reader:
         return category_path(*(str(part) for part in parts if part is not None))
 
     def _fill(self, item: Item, row: dict[str, Any]) -> None:
-        """Set the columns that few lists have; values that make no sense stay in `meta`, with a note."""
+        """Set license, language and conversations; invalid values stay in `meta`, with `bad_value`."""
         mapped = self._columns
         if mapped.license:
             try:
@@ -262,7 +262,7 @@ class _Reader:
 
 
 def _lists(source: UrlsOptions, workspace: Path) -> list[tuple[str, Path, Format]]:
-    """Names (below the source's root), paths and formats of a source's lists, sorted; ConfigError."""
+    """Return names (below the root), paths and formats of a source's lists, sorted; ConfigError."""
     tree = Tree(source.path, without=workspace)
     lists = []
     for folder in tree.folders():
@@ -271,7 +271,7 @@ def _lists(source: UrlsOptions, workspace: Path) -> list[tuple[str, Path, Format
             form = source.format or format_of(path)
             if form is None:
                 raise ConfigError(
-                    f"{path} has not the name of a list: give its `format`, or a glob without it",
+                    f"{path} does not have the name of a list: set `format`, or use a glob without it",
                     key="path",
                 )
             lists.append((escape(os.fspath(folder.join(name))), path, form))
@@ -283,11 +283,11 @@ def _damaged(source: UrlsOptions, name: str, detail: str) -> Item:
 
 
 def _text(value: object) -> str | None:
-    """A value as text; of a list, the first that is not empty. ValueError for an object."""
+    """Return a value as text; for a list, its first non-empty value. ValueError for an object."""
     if isinstance(value, list):
         value = next((entry for entry in value if entry), None)
     if isinstance(value, dict | list):
-        raise ValueError("an object is no text")
+        raise ValueError("an object is not text")
     return None if value is None or value == "" else str(value)
 
 

@@ -1,8 +1,8 @@
-"""Records of CSV and TSV files, one by one: a malformed record costs itself alone.
+"""Reads records of CSV and TSV files; a malformed record does not affect other records.
 
-CSV is RFC 4180. A quote that never closes would swallow the rows below it; such a record is reported, and
-reading continues with the next line. In a TSV, quotes are text, unless a field could not be written without
-them (it holds a doubled quote, a tab or a line break) or the header is quoted, too.
+CSV follows RFC 4180. An unclosed quote would include all following rows; such a record is reported, and
+reading continues with the next line. In a TSV file, quotes are text, unless a field requires quotes (for a
+doubled quote, a tab or a line break) or the header is quoted.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 
 DELIMITERS = (",", ";", "\t", "|")
-"""Delimiters that are guessed, the usual one first."""
+"""Candidates for a guessed delimiter, the most common first."""
 
 MAX_RECORD = 2**18
-"""Characters of one record; a longer one is a quote that was never closed."""
+"""Maximum characters of a record; a longer record has an unclosed quote."""
 
 UNCLOSED = "a quote that is never closed"
 
 _URL = re.compile(r"\s*\"?\s*https?://", re.IGNORECASE)
 
-csv.field_size_limit(2**30)  # records are bounded here
+csv.field_size_limit(2**30)  # MAX_RECORD bounds records
 
 
 def guess_delimiter(header: str, wanted: Sequence[str]) -> str:
-    """The delimiter of a header line: the first one that parts the `wanted` names, else a comma."""
+    """Return the delimiter of a header line: the first that splits out all `wanted` names, else a comma."""
     for delimiter in DELIMITERS:
         names = _lenient(header, delimiter)
         if all(name in names for name in wanted):
@@ -35,10 +35,10 @@ def guess_delimiter(header: str, wanted: Sequence[str]) -> str:
 
 
 class Delimited:
-    """A file of records whose fields are parted by a delimiter. The first record has the names."""
+    """A file of records with delimited fields. The first record contains the names."""
 
     def __init__(self, lines: Iterator[str], *, delimiter: str, url: str, raw: bool) -> None:
-        """`url` names the column of URLs; `raw` is for TSV, see above."""
+        """`url` names the column of URLs; `raw` reads quotes as text (TSV)."""
         self._lines = lines
         self._waiting: deque[str] = deque()
         self._delimiter, self._raw = delimiter, False
@@ -51,7 +51,7 @@ class Delimited:
         self._url = self.names.index(url) if url in self.names else -1
 
     def rows(self) -> Iterator[tuple[int, list[str] | str]]:
-        """Each record's last line number (from 1) and its fields, or what is wrong with it."""
+        """Yield each record's last line number (from 1) and its fields, or an error message."""
         width = len(self.names)
         for number, fields in self._records():
             if isinstance(fields, list) and len(fields) != width:
@@ -87,9 +87,9 @@ class Delimited:
         return self._waiting.popleft() if self._waiting else next(self._lines, None)
 
     def _strict(self, line: str, taken: list[str]) -> list[str] | None:
-        """The fields of the record that begins with `line`, by RFC 4180; None if it is malformed.
+        """Return the fields of the record that begins with `line`, by RFC 4180; None if malformed.
 
-        `taken` gets the further lines that were read for it.
+        The additional lines of the record are appended to `taken`.
         """
 
         def source() -> Iterator[str]:
@@ -107,17 +107,17 @@ class Delimited:
         return None if any(self._is_row(more) for more in taken) else fields
 
     def _is_row(self, line: str) -> bool:
-        """Whether a line inside a quoted field is a row of its own: it has a URL where rows have theirs."""
+        """Return whether a line inside a quoted field is a separate row: a URL is in the URL column."""
         fields = line.rstrip("\r\n").split(self._delimiter)
         return 0 <= self._url < len(fields) == len(self.names) and _URL.match(fields[self._url]) is not None
 
     def _as_text(self, text: str, fields: list[str]) -> list[str]:
-        """The fields of a line of a TSV: as they stand, but for those that had to be quoted."""
+        """Return the fields of a TSV line: as written, except fields that require quotes."""
         if not self._raw:
             return fields
         plain = text.split(self._delimiter)
         if len(plain) != len(fields):
-            return fields  # a tab in quotes
+            return fields  # a quoted tab
         return [
             parsed if field.startswith('"') and '""' in field[1:-1] else field
             for field, parsed in zip(plain, fields, strict=True)
@@ -128,12 +128,12 @@ class Delimited:
 
 
 def _lenient(line: str, delimiter: str) -> list[str]:
-    """The fields of one line, whatever its quotes."""
+    """Return the fields of one line, with or without valid quotes."""
     return next(csv.reader([line], delimiter=delimiter), [])
 
 
 def _is_open(line: str, delimiter: str) -> bool:
-    """Whether a line ends inside a quoted field."""
+    """Return whether a line ends inside a quoted field."""
     try:
         list(csv.reader([line], delimiter=delimiter, strict=True))
     except csv.Error as error:

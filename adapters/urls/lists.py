@@ -1,4 +1,4 @@
-"""Reads lists of URLs, row by row, whatever their format; never more than a batch is in memory."""
+"""Reads lists of URLs row by row, in any supported format, with at most one batch in memory."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from . import parquet_rows
 from .delimited import Delimited, guess_delimiter
 
 BATCH = 10_000
-"""Rows at a time."""
+"""Rows per batch."""
 
 SAMPLE = 1_000
 """Rows from which the columns of a JSON list are derived."""
@@ -43,20 +43,20 @@ _FORMATS: dict[str, Format] = {
 _PACKED = (".gz", ".bz2", ".xz", ".zst")
 
 UNREADABLE = (OSError, EOFError, lzma.LZMAError, zstandard.ZstdError, pa.ArrowException, csv.Error)
-"""What opening or reading a damaged list may raise. A pa.ArrowMemoryError is among them and is no damage."""
+"""Exceptions of damaged lists. They include pa.ArrowMemoryError, which does not mean a damaged list."""
 
 _LARGE_NUMBER = re.compile(r"\d[eE]\+?\d{3}|\d{309}")
 
 
 @dataclass(slots=True)
 class Rows:
-    """Some rows of a list: their numbers (from 1) and values by column, and those that make no sense."""
+    """A batch of rows: numbers (from 1) with values by column, and numbers of invalid rows with errors."""
 
     good: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
     bad: list[tuple[int, str]] = field(default_factory=list)
 
     def add(self, number: int, row: dict[str, Any] | str) -> None:
-        """Take a row in, or what is wrong with it."""
+        """Add a row, or the error of an invalid row."""
         if isinstance(row, str):
             self.bad.append((number, row))
         else:
@@ -64,7 +64,7 @@ class Rows:
 
 
 def format_of(path: Path) -> Format | None:
-    """The format that a list's name has, compressed or not; None if it has none of them."""
+    """Return the format of a list by its name, compressed or not; None for an unknown name."""
     suffixes = path.suffixes
     if suffixes and suffixes[-1].lower() in _PACKED:
         suffixes.pop()
@@ -73,17 +73,17 @@ def format_of(path: Path) -> Format | None:
 
 @dataclass(frozen=True, slots=True)
 class UrlList:
-    """One list. `url` names its column of URLs, `texts` all columns that the source maps."""
+    """One list. `url` names its column of URLs, `texts` all mapped columns."""
 
     path: Path
     form: Format
     url: str = "url"
     texts: Collection[str] = ()
     delimiter: str | None = None
-    """Of csv; None: guessed from the header."""
+    """The delimiter of csv; None: guessed from the header."""
 
     def columns(self) -> list[str]:
-        """Names of the columns; for JSON, those of the first rows. Raises one of UNREADABLE."""
+        """Return the names of the columns; for JSON, of the first rows. Raises one of UNREADABLE."""
         if self.form == "txt":
             return ["url"]
         if self.form == "parquet":
@@ -97,7 +97,7 @@ class UrlList:
             return self._delimited(file).names
 
     def rows(self) -> Iterator[Rows]:
-        """The rows in batches. Raises one of UNREADABLE, after what could be read."""
+        """Yield the rows in batches. Raises one of UNREADABLE after all readable rows."""
         batch = Rows()
         try:
             for number, row in self._rows():
@@ -146,9 +146,9 @@ class UrlList:
 
 
 def _text(path: Path) -> IO[str]:
-    """A list as text: UTF-8, or UTF-16 where it begins so, as spreadsheets save it.
+    """Open a list as text: UTF-8, or UTF-16 with a BOM (written by spreadsheets).
 
-    Bytes that are not UTF-8 become surrogates, so that they cost one row only.
+    Bytes that are not UTF-8 become surrogates, so that only their row is invalid.
     """
     with _bytes(path) as file:
         wide = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -170,7 +170,7 @@ def _bytes(path: Path) -> IO[bytes]:
 
 
 def _lines(file: IO[str]) -> Iterator[tuple[int, dict[str, Any] | str]]:
-    """One URL per line; empty lines and those that begin with # are comments."""
+    """Yield one URL per line; empty lines and lines that begin with # are skipped."""
     for number, line in enumerate(file, start=1):
         line = line.strip()
         if line and not line.startswith("#"):
@@ -186,10 +186,10 @@ def _objects(file: IO[str]) -> Iterator[tuple[int, dict[str, Any] | str]]:
 
 def _object(line: str) -> dict[str, Any] | None:
     try:
-        row = json.loads(line, parse_constant=lambda _: None)  # NaN is not JSON, and no value
+        row = json.loads(line, parse_constant=lambda _: None)  # NaN is not JSON
         line.encode()
         if "\\ud" in line.lower():
-            json.dumps(row, ensure_ascii=False).encode()  # JSON can spell halves of characters
+            json.dumps(row, ensure_ascii=False).encode()  # JSON may contain lone surrogates
         if _LARGE_NUMBER.search(line):
             row = _representable(row)
     except (ValueError, RecursionError):
@@ -198,7 +198,7 @@ def _object(line: str) -> dict[str, Any] | None:
 
 
 def _representable(value: Any) -> Any:
-    """A value without the numbers that overflow a double: like NaN, they are no values."""
+    """Return a value with None in place of numbers that overflow a double."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, int) and not isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""Rows of Parquet lists as plain values; a value that cannot be read costs its row or itself alone."""
+"""Reads rows of Parquet lists as plain values; an unreadable value affects at most its own row."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from pyarrow import types
 from ...core.parquet_batches import batch_rows
 
 ROWS = 10_000
-"""Rows at a time, at most."""
+"""Maximum rows per batch."""
 
 HELD = 32 * 2**20
-"""About how many bytes of rows are decoded at a time."""
+"""Approximate bytes of rows decoded at a time."""
 
 NOT_TEXT = "bytes that are not UTF-8"
 
 
 class _NotText:
-    """Stands for a text that is not UTF-8."""
+    """Placeholder for a text that is not UTF-8."""
 
 
 _NOT_TEXT = _NotText()
 
 
 def names_of(path: Path) -> list[str]:
-    """The names of the columns."""
+    """Return the names of the columns."""
     return list(pq.read_schema(path).names)
 
 
 def rows(path: Path, texts: Collection[str]) -> Iterator[list[tuple[int, dict[str, Any] | str]]]:
-    """Batches of rows: the number (from 1), and the values by column or what is wrong with the row.
+    """Yield batches of rows: the number (from 1), and the values by column or an error message.
 
-    Columns of bytes are left out, but for `texts`, which are decoded as UTF-8.
+    Columns of bytes are omitted, except `texts`, which are decoded as UTF-8.
     """
     with pq.ParquetFile(path) as file:
         fields = [field for field in file.schema_arrow if field.name in texts or not _is_bytes(field.type)]
@@ -56,7 +56,7 @@ def rows(path: Path, texts: Collection[str]) -> Iterator[list[tuple[int, dict[st
 
 
 def _is_bytes(kind: pa.DataType) -> bool:
-    """Columns of bytes are payloads or digests: nothing that a text of metadata can hold."""
+    """Return whether a column contains bytes (payloads, digests), which metadata cannot represent."""
     if types.is_dictionary(kind):
         return _is_bytes(kind.value_type)
     return bool(
@@ -68,7 +68,7 @@ def _is_bytes(kind: pa.DataType) -> bool:
 
 
 def _values(column: pa.Array) -> list[Any]:
-    """The values of a column: no NaN, no infinity, times to the microsecond; None for a time beyond 9999."""
+    """Return the values of a column; None for NaN, infinity and times after 9999; times in microseconds."""
     kind = column.type
     if types.is_dictionary(kind):
         column, kind = column.dictionary_decode(), kind.value_type
@@ -76,7 +76,7 @@ def _values(column: pa.Array) -> list[Any]:
         column = column.cast(coarse, safe=False)
     try:
         values = column.to_pylist()
-    except (UnicodeDecodeError, OverflowError, ValueError, KeyError):  # KeyError: a time zone without data
+    except (UnicodeDecodeError, OverflowError, ValueError, KeyError):  # KeyError: an unknown time zone
         values = [_value(cell) for cell in column]
     if types.is_nested(kind) or types.is_floating(kind):
         return [_finite(value) for value in values]
@@ -102,7 +102,7 @@ def _text(value: bytes | None) -> Any:
 
 
 def _microseconds(kind: pa.DataType) -> pa.DataType:
-    """A type whose times are no finer than a microsecond: Python's are not."""
+    """Return a type with times in microseconds instead of nanoseconds, which Python cannot represent."""
     if types.is_timestamp(kind) and kind.unit == "ns":
         return pa.timestamp("us", kind.tz)
     if types.is_duration(kind) and kind.unit == "ns":
@@ -119,7 +119,7 @@ def _microseconds(kind: pa.DataType) -> pa.DataType:
 
 
 def _finite(value: Any) -> Any:
-    """A value without NaN and infinity, which JSON cannot hold."""
+    """Return a value with None in place of NaN and infinity, which JSON cannot represent."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
