@@ -1,1 +1,1 @@
-"""HTTP: fetches URLs within the limits of their hosts, and only from public addresses."""
+"""The HTTP fetcher: downloads URLs from public addresses, within the limits of hosts."""

@@ -1,8 +1,8 @@
-"""Keeps requests out of private networks: every address is checked when it is connected to.
+"""Blocks requests to private networks: every address is checked before a connection.
 
-A name is looked up once, every answer is checked, and the connection goes to a checked address; so a
-name that answers differently the next time gains nothing. Address ranges: the IANA special-purpose
-registries (RFC 6890), IPv4-mapped IPv6 (RFC 4291), NAT64 (RFC 6052, 8215), 6to4 (RFC 3056).
+A name is looked up once, every answer is checked, and the connection uses a checked address, so that DNS
+rebinding has no effect. Address ranges: the IANA special-purpose registries (RFC 6890), IPv4-mapped IPv6
+(RFC 4291), NAT64 (RFC 6052, 8215), 6to4 (RFC 3056).
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.connector import AddrInfoType
 
 LOOKUPS = 384
-"""Names that are looked up at a time: `getaddrinfo` blocks a thread for as long as a server takes, often
-longer than its request waits. With three for each connection, names whose servers hang delay no others.
+"""Maximum concurrent look-ups: `getaddrinfo` blocks a thread until its server answers, often longer than
+the request's timeout. With three per connection, slow name servers do not delay other names.
 """
 
 LOOKUP_STACK = 2**19
-"""Bytes of a look-up thread's stack: workers have an address space of a few GiB."""
+"""Bytes of a look-up thread's stack; small, since workers have an address space of a few GiB."""
 
 _UNICAST = IPv6Network("2000::/3")
 _NAT64 = IPv6Network("64:ff9b::/96")
@@ -55,28 +55,28 @@ class PrivateAddressError(OSError):
 
 
 class Addresses:
-    """Which addresses may be connected to: public ones, and those that `allow` names."""
+    """Allows connections to public addresses and to the networks in `allow`."""
 
     def __init__(self, allow: Sequence[IPv4Network | IPv6Network] = ()) -> None:
         self._allow = tuple(allow)
 
     def check(self, address: str, host: str = "") -> None:
-        """PrivateAddressError unless `address` (as text, an IPv6 scope is fine) may be connected to."""
+        """Raise PrivateAddressError unless `address` (text, with or without an IPv6 scope) is allowed."""
         found = ip_address(address.partition("%")[0])
         if not (is_public(found) or any(found in network for network in self._allow)):
             raise PrivateAddressError(host or address, address)
 
     def socket(self, info: AddrInfoType) -> socket.socket:
-        """A socket for a connection to the address in `info`; nothing connects without passing here."""
+        """Return a socket for a connection to the address in `info`; every connection is checked here."""
         family, kind, protocol, _, address = info
         self.check(str(address[0]))
         return socket.socket(family=family, type=kind, proto=protocol)
 
 
 def is_public(address: IPv4Address | IPv6Address) -> bool:
-    """Whether an address is a unicast one on the public internet.
+    """Return whether an address is a unicast address on the public internet.
 
-    IPv4 addresses inside IPv6 ones (mapped, NAT64) are judged themselves.
+    IPv4 addresses inside IPv6 addresses (mapped, NAT64) are checked as IPv4 addresses.
     """
     if isinstance(address, IPv6Address):
         inner = address.ipv4_mapped
@@ -90,7 +90,7 @@ def is_public(address: IPv4Address | IPv6Address) -> bool:
 
 
 class Resolver(AbstractResolver):
-    """Looks names up in the system's resolver, and refuses a name with any answer that is not public."""
+    """Looks names up in the system's resolver, and rejects names with an address that is not allowed."""
 
     def __init__(self, addresses: Addresses) -> None:
         self._addresses = addresses
@@ -99,8 +99,8 @@ class Resolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        """All addresses of `host`, checked. socket.gaierror, or PrivateAddressError."""
-        usual = threading.stack_size(LOOKUP_STACK)  # threads begin as look-ups need them
+        """Return all addresses of `host`. Raises socket.gaierror or PrivateAddressError."""
+        usual = threading.stack_size(LOOKUP_STACK)  # the executor starts threads on demand
         try:
             lookup = self._threads.submit(self._lookup, host, port, family)
         finally:
@@ -111,7 +111,7 @@ class Resolver(AbstractResolver):
         return found
 
     async def close(self) -> None:
-        """Let the threads go; lookups under way end by themselves."""
+        """Shut the threads down without waiting for active look-ups."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     @staticmethod

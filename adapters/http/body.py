@@ -1,4 +1,4 @@
-"""Reads response bodies piece by piece: within their limits, unpacked safely, resumable."""
+"""Reads response bodies in pieces: bounded, with safe decompression, resumable."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from ...core.sniff import HEAD, UNKNOWN, media_type
 from .connections import Response
 
 RESUMABLE = 256 * 1024
-"""Bytes that are worth resuming after; less is fetched again from the start."""
+"""Minimum bytes for a resumed transfer; a shorter body is fetched again from the start."""
 
 LARGE = 2**20
-"""Bytes from which a body's memory is accounted for."""
+"""Minimum size in bytes of bodies that acquire memory from the semaphore."""
 
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 
 
 @dataclass(slots=True)
 class Partial:
-    """The beginning of a body whose transfer broke off, and the validator that the rest must match."""
+    """The start of an interrupted body, and the validator for the rest."""
 
     validator: str
     pieces: list[bytes] = field(default_factory=list)
@@ -34,7 +34,7 @@ class Partial:
 
 
 class BodyError(Exception):
-    """A body that is not wanted, or not possible; carries its failure."""
+    """A rejected or invalid body; `failure` is its reason."""
 
     def __init__(self, failure: Failure) -> None:
         self.failure = failure
@@ -50,11 +50,12 @@ async def read_body(
     *,
     clip: bool = False,
 ) -> bytes:
-    """The body of a 200 or 206 response, unpacked.
+    """Read the body of a 200 or 206 response and unpack it.
 
-    It is given up at the first bytes if they are of a known type that starts with none of `accept`, and
-    as soon as it exceeds `limit` bytes, packed or unpacked (with `clip`, it ends there). What has come in
-    when the connection breaks is left in `begun`. Raises BodyError and what the connection raises.
+    The body is rejected at the first bytes if their media type is known and starts with none of `accept`,
+    and once its size exceeds `limit` bytes, packed or unpacked (with `clip`, the body is truncated
+    instead). If the connection fails, `begun` receives the bytes read so far. Raises BodyError and the
+    exceptions of the connection.
     """
     announced = response.length
     already = begun.size if begun is not None else 0
@@ -78,7 +79,7 @@ async def read_body(
                 if clip:
                     response.close()
                     return b"".join(pieces)[:limit]
-                raise BodyError(_too_large("the body goes on", limit))
+                raise BodyError(_too_large("the body is longer", limit))
             if head is not None:
                 head += piece[:HEAD]
                 if len(head) >= HEAD:
@@ -97,35 +98,35 @@ async def read_body(
 
 
 def check_type(head: bytes, accept: tuple[str, ...]) -> None:
-    """BodyError if bytes that begin with `head` are known to be something else than is wanted."""
+    """Raise BodyError if the media type of `head` is known and not accepted."""
     if not head:
-        raise BodyError(Failure(Reason.EMPTY, "a body of no bytes"))
+        raise BodyError(Failure(Reason.EMPTY, "an empty body"))
     found = media_type(head)
     if found != UNKNOWN and not found.startswith(accept):
         raise BodyError(Failure(Reason.NOT_IMAGE, f"the bytes are {found}", {"fetched_type": found}))
 
 
 def resume_headers(begun: Partial) -> dict[str, str]:
-    """Request headers that ask for the rest (RFC 9110, sections 13.1.5 and 14.2)."""
+    """Return the request headers for the rest of a body (RFC 9110, sections 13.1.5 and 14.2)."""
     return {"Range": f"bytes={begun.size}-", "If-Range": begun.validator}
 
 
 def continues(headers: CIMultiDictProxy[str], begun: Partial) -> bool:
-    """Whether a 206 response goes on where `begun` ended."""
+    """Return whether a 206 response continues at the end of `begun`."""
     match = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
     return match is not None and int(match[1]) == begun.size
 
 
 def is_whole(headers: CIMultiDictProxy[str]) -> bool:
-    """Whether an unrequested 206 response holds all of a body."""
+    """Return whether an unrequested 206 response contains a complete body."""
     match = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
     return match is not None and match[1] == "0" and match[3].isdigit() and int(match[2]) + 1 == int(match[3])
 
 
 def resumable(headers: CIMultiDictProxy[str]) -> Partial | None:
-    """A place for a body that can be resumed: the server takes ranges, and names the version.
+    """Return an empty Begun if the body can be resumed: ranges are supported and a validator is given.
 
-    Only a strong validator will do, or a modification date.
+    The validator must be a strong ETag or a modification date.
     """
     if headers.get("Accept-Ranges", "").lower() != "bytes" or "Content-Encoding" in headers:
         return None
@@ -135,15 +136,15 @@ def resumable(headers: CIMultiDictProxy[str]) -> Partial | None:
 
 
 class MemorySemaphore:
-    """Bounds the memory of large bodies under way: they wait for each other, first come, first served."""
+    """Bounds the memory of large bodies in transfer; waiting bodies are served in order."""
 
     def __init__(self, room: int = 256 * 2**20) -> None:
-        """`room` is in bytes; a body that is larger goes in alone."""
+        """`room` is in bytes; a larger body is transferred alone."""
         self._room, self._taken = room, 0
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     async def enter(self, size: int) -> int:
-        """Wait until there is room for `size` bytes; returns what to give back to `leave`."""
+        """Wait for `size` bytes of room; return the number of bytes to pass to `leave`."""
         if self._waiting or (self._taken and self._taken + size > self._room):
             turn = asyncio.get_running_loop().create_future()
             self._waiting.append((size, turn))
@@ -158,7 +159,7 @@ class MemorySemaphore:
         return size
 
     def leave(self, size: int) -> None:
-        """Make room."""
+        """Release bytes."""
         self._taken -= size
         while self._waiting:
             size, turn = self._waiting[0]
@@ -171,11 +172,11 @@ class MemorySemaphore:
 
 
 _WINDOWS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
-"""What zlib calls the content codings that are asked for."""
+"""zlib's window sizes for the requested content codings."""
 
 
 class Unpacker:
-    """Undoes gzip or deflate, as far as the limit; then, if codings were listed, the `inner` one."""
+    """Decodes gzip or deflate up to the limit, then the `inner` coding, if any."""
 
     def __init__(self, limit: int, window: int, inner: Unpacker | None = None) -> None:
         self._limit, self._window, self._inner = limit, window, inner
@@ -185,7 +186,7 @@ class Unpacker:
 
     @classmethod
     def of(cls, coding: str | None, limit: int) -> Unpacker | None:
-        """The unpacker for a Content-Encoding; None where it names no coding that was requested."""
+        """Return the decoder for a Content-Encoding; None if no requested coding is named."""
         inner: Unpacker | None = None
         for name in (coding or "").lower().split(","):
             window = _WINDOWS.get(name.strip())
@@ -194,7 +195,7 @@ class Unpacker:
         return inner
 
     def feed(self, data: bytes) -> bytes:
-        """What the next piece unpacks to; BodyError if that is over the limit or makes no sense."""
+        """Decode the next piece; BodyError for invalid data or a size over the limit."""
         made = []
         while data:
             try:
@@ -209,7 +210,7 @@ class Unpacker:
             made.append(piece)
             self._made += len(piece)
             if self._made > self._limit:
-                raise BodyError(_too_large("it unpacks to more", self._limit))
+                raise BodyError(_too_large("the unpacked body is longer", self._limit))
             data = self._raw.unconsumed_tail
             if self._raw.eof:
                 data = self._raw.unused_data
@@ -220,7 +221,7 @@ class Unpacker:
         return self._inner.feed(unpacked) if self._inner is not None else unpacked
 
     def finish(self) -> None:
-        """BodyError unless the packed stream has come to its end."""
+        """Raise BodyError unless the packed stream is complete."""
         if self._begun and not self._raw.eof:
             raise BodyError(Failure(Reason.BODY_TRUNCATED, "the packed body ends early"))
         if self._inner is not None:
@@ -228,4 +229,4 @@ class Unpacker:
 
 
 def _too_large(what: str, limit: int) -> Failure:
-    return Failure(Reason.BODY_TOO_LARGE, f"{what}; at most {limit} bytes are taken")
+    return Failure(Reason.BODY_TOO_LARGE, f"{what}; at most {limit} bytes are accepted")

@@ -1,4 +1,4 @@
-"""Every place in which the cache keeps bytes as fetched, for those who must find or erase them."""
+"""Finds and erases fetched bytes in all places of the cache."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _CHUNK = 2**20
 
 
 class BodyCache:
-    """The bodies of a workspace: files by their sha256, and packs of small ones that the ledger knows.
+    """The bodies of a workspace: files by sha256, and packs of small bodies indexed by the ledger.
 
-    The caller holds the workspace's lock: nothing is fetched meanwhile.
+    The caller must hold the workspace's lock, which excludes fetching.
     """
 
     def __init__(self, workspace: Workspace) -> None:
@@ -26,7 +26,7 @@ class BodyCache:
         self._store = BodyStore(workspace)
         self._ledger = None
         if workspace.ledger.exists():
-            from .ledger import Ledger  # brings SQLAlchemy; most workspaces fetch nothing
+            from .ledger import Ledger  # imports SQLAlchemy; most workspaces do not fetch
 
             self._ledger = Ledger(workspace.ledger)
 
@@ -41,7 +41,7 @@ class BodyCache:
             self._ledger.close()
 
     def find(self, digests: Iterable[str]) -> dict[str, str]:
-        """Where bodies with these sha256 (hex) lie, below the workspace, by sha256; those that are there."""
+        """Return the paths, below the workspace, of existing bodies with these sha256 (hex), by sha256."""
         wanted = set(digests)
         places = {}
         for digest in wanted:
@@ -55,7 +55,7 @@ class BodyCache:
         return places
 
     def erase(self, digests: Iterable[str]) -> None:
-        """Erase bodies with these sha256 (hex), and whatever packs hold that no URL stands for any more."""
+        """Erase bodies with these sha256 (hex), and bytes of packs without a URL in the ledger."""
         wanted = set(digests)
         for digest in wanted:
             self._workspace.cached(digest).unlink(missing_ok=True)
@@ -82,7 +82,7 @@ class BodyCache:
 
 
 def _overwrite(handle: int, start: int, stop: int) -> None:
-    """Zeros from `start` to `stop`; what is zero already is left alone."""
+    """Write zeros from `start` to `stop`, except over existing zeros."""
     for at in range(start, stop, _CHUNK):
         size = min(_CHUNK, stop - at)
         if os.pread(handle, size, at).strip(b"\0"):

@@ -1,8 +1,8 @@
-"""Keeps fetched bodies so that unchanged ones need not be transferred again.
+"""Stores fetched bodies, so that unchanged bodies are not transferred again.
 
-Documents are files of the cache, as everywhere. Images are small and many, and a file for each costs more
-than fetching it (measured: 0.2 to 1 ms each, against 0.02 to append it): they lie in packs, one after
-another, and the ledger knows where. Packs are not flushed to disk; what a crash damages, `load` finds out.
+Documents are files of the cache. Images are small and many, and a file per image costs more than its
+transfer (measured: 0.2 to 1 ms each, against 0.02 ms to append to a pack): images are appended to packs,
+and the ledger stores their places. Packs are not flushed to disk; `load` detects damage after a crash.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from ...core.workspace import Workspace
 from ...storage.cache import keep
 
 PACK_BYTES = 2**30
-"""A pack is closed when it holds so much."""
+"""Size in bytes at which a pack is closed."""
 
 OPEN_PACKS = 64
 
 
 class Place(NamedTuple):
-    """Where a body is: in a pack, or, where `pack` is empty, in the cache under its sha256 (hex)."""
+    """The place of a body: in a pack or, if `pack` is empty, in the cache under its sha256 (hex)."""
 
     sha256: str
     size: int
@@ -32,7 +32,7 @@ class Place(NamedTuple):
 
 
 class BodyStore:
-    """The bodies of one workspace; each process writes packs of its own. Not for several threads."""
+    """The bodies of one workspace; each process writes its own packs. Not thread-safe."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
@@ -43,7 +43,7 @@ class BodyStore:
         self._reading: dict[str, int] = {}
 
     def store(self, data: bytes) -> Place:
-        """Keep a body; DiskError if it cannot be written."""
+        """Store a body; DiskError if the body cannot be written."""
         if data.startswith(b"%PDF-"):
             return Place(keep(self._workspace, data), len(data))
         digest = hashlib.sha256(data).hexdigest()
@@ -58,7 +58,7 @@ class BodyStore:
         return place
 
     def load(self, place: Place) -> bytes | None:
-        """A body that was kept; None if it is gone or damaged."""
+        """Return a stored body; None if missing or damaged."""
         try:
             if place.pack:
                 data = os.pread(self._pack(place.pack), place.size, place.offset)
@@ -69,7 +69,7 @@ class BodyStore:
         return data if hashlib.sha256(data).hexdigest() == place.sha256 else None
 
     def close(self) -> None:
-        """Let go of all files."""
+        """Close all files."""
         for file in (self._file, *self._reading.values()):
             if file >= 0:
                 os.close(file)

@@ -1,4 +1,4 @@
-"""One job, one answer: what is asked for, and what is made of the response."""
+"""The HTTP client: sends the request of one job and returns its answer."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ from .optouts import OriginPolicy, Verdict
 from .urls import Target
 
 SMALL = 16 * 1024
-"""Bytes of an unwanted body that are read so that its connection can be used again."""
+"""Maximum bytes read of a rejected body in order to reuse its connection."""
 
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """A URL on its way: what is wanted of it, and how far it is.
+    """A URL to fetch, with its limits and its progress.
 
-    `resolve` is called once, with the answer or with what went wrong in the end. `guard` is called with
-    the headers of an answer before its body is read, and raises BodyError for bodies that are not to be.
-    `clip` has a body of more than `limit` bytes cut off there instead of refused. `address` is what was
-    asked for in the first place, as it was spelled; `target` moves on with redirects.
+    `resolve` is called once, with the answer or the final failure. `guard` is called with the headers of
+    an answer before its body is read, and raises BodyError to reject the body. `clip` truncates a body of
+    more than `limit` bytes instead of rejecting it. `address` is the original URL as written; `target`
+    changes with redirects.
     """
 
     target: Target
@@ -62,7 +62,7 @@ class Job:
 
 @dataclass(slots=True)
 class Answer:
-    """A complete response; `body` is empty unless it is a success."""
+    """A complete response; `body` is empty unless the request succeeded."""
 
     status: int
     headers: CIMultiDictProxy[str]
@@ -70,10 +70,10 @@ class Answer:
 
 
 class Client:
-    """Sends requests. No cookies, no proxies, no redirects followed, nothing sent twice."""
+    """Sends requests, without cookies, proxies, redirects and retries."""
 
     def __init__(self, options: FetchOptions, *, agent: str, timeout: float, verify: bool) -> None:
-        """Make it inside a running loop. `timeout`: seconds of a whole request. `verify`: certificates."""
+        """Call inside a running loop. `timeout`: seconds of a whole request. `verify`: check certificates."""
         self._timeout = timeout
         self._large = MemorySemaphore()
         self._connections = Connections(
@@ -88,10 +88,10 @@ class Client:
         await self._connections.close()
 
     async def ask(self, job: Job) -> Answer:
-        """Send the job's request. BodyError, and whatever the connection raises.
+        """Send the job's request. Raises BodyError and the exceptions of the connection.
 
-        A request under which a kept-alive connection ended gets a connection of its own the next time:
-        every other one in the pool may have ended as well.
+        If a reused connection ended during a request, the next try uses a new connection, since all other
+        connections in the pool may have ended, too.
         """
         headers: dict[str, str] = {}
         if job.begun is not None and job.begun.size:

@@ -1,7 +1,7 @@
-"""One request and its response on one connection: aiohttp's connections and parser, without its session.
+"""Sends requests over aiohttp's connections and parser, without its session.
 
-What a session adds (redirects, cookies, passwords, sending again, and the objects for all of it) is not
-wanted here, and is more than half of what a request costs.
+A session's additional features (redirects, cookies, passwords, retries, and their objects) are not needed
+and take more than half of a request's time.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ from .framing import FramedHandler
 from .urls import Target
 
 KEEP_ALIVE = 15.0
-"""Seconds that an idle connection is kept; servers close them after 5 to 75."""
+"""Seconds that an idle connection is kept; servers close idle connections after 5 to 75."""
 
 DNS_LIFE = 300
-"""Seconds that a looked-up name is used for."""
+"""Seconds that the addresses of a name are cached."""
 
 READ_AHEAD = 2**18
-"""Bytes of a body that are buffered before the server has to wait."""
+"""Maximum buffered bytes of a body before reading pauses."""
 
 ORIGINS = 4096
-"""Origins whose routes are kept."""
+"""Maximum origins with cached routes."""
 
 _LENGTH = re.compile(r"[0-9]{1,19}")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -50,45 +50,45 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 @dataclass(slots=True)
 class Response:
-    """The head of a response; its body is still to be read. Release or close it."""
+    """The head of a response with an unread body. Release or close the response."""
 
     status: int
     headers: CIMultiDictProxy[str]
     content: StreamReader
     length: int | None
-    """Bytes that the body is announced to have, as it is transferred."""
+    """The announced length of the body in bytes, as transferred."""
 
     _connection: Connection
 
     @property
     def framed(self) -> bool:
-        """Whether the end of the body is announced, or marked by its last chunk."""
+        """Whether the end of the body is known, by its length or its last chunk."""
         return self.length is not None or "Transfer-Encoding" in self.headers
 
     def release(self) -> None:
-        """Keep the connection for another request, if the body has been read to its end."""
+        """Return the connection to the pool if the body has been read completely."""
         self._connection.release()
 
     def close(self) -> None:
-        """End the connection."""
+        """Close the connection."""
         self._connection.close()
 
 
 @dataclass(frozen=True, slots=True)
 class _Route:
-    """Where an origin's requests go, as a connector needs it, and the headers that all of them have."""
+    """The connector's key of an origin, and the headers of all its requests."""
 
     request: ClientRequest
     headers: str
 
 
 class Connections:
-    """Sends requests over connections that are kept for the next ones. Nothing is sent twice."""
+    """Sends requests over pooled connections, without retries."""
 
     def __init__(
         self, addresses: Addresses, *, headers: Mapping[str, str], connect: float, verify: bool
     ) -> None:
-        """Make it inside a running loop. `headers` go with every request, `connect` is in seconds."""
+        """Call inside a running loop. `headers` are sent with every request, `connect` is in seconds."""
         self._standing = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         self._timeout = ClientTimeout(total=None, connect=connect)
         self._resolver = Resolver(addresses)
@@ -96,7 +96,7 @@ class Connections:
 
         def connector(**keeping: Any) -> TCPConnector:
             made = TCPConnector(
-                limit=0,  # the schedule limits
+                limit=0,  # the schedule limits connections
                 ttl_dns_cache=DNS_LIFE,
                 resolver=self._resolver,
                 socket_factory=addresses.socket,
@@ -111,16 +111,16 @@ class Connections:
         self._single = connector(force_close=True)
 
     async def close(self) -> None:
-        """End all connections."""
+        """Close all connections."""
         await self._kept.close()
         await self._single.close()
         await self._resolver.close()
 
     async def get(self, target: Target, headers: Mapping[str, str], *, single: bool = False) -> Response:
-        """Ask for a target. DroppedError, and what connecting and parsing raise.
+        """Request a target. Raises DroppedError and the exceptions of connecting and parsing.
 
-        `single` has a connection of its own made for the request. A header whose value cannot be sent is
-        left out.
+        `single` opens a new connection for the request. A header with a value that cannot be sent is
+        omitted.
         """
         route = self._route(target.origin)
         connection = await self._connect(route, single=single)
@@ -134,7 +134,7 @@ class Connections:
             transport.write(_message(target.url, route, headers, single=single))
             try:
                 message, content = await protocol.read()
-                while 100 <= message.code < 200 and message.code != 101:  # more is to come
+                while 100 <= message.code < 200 and message.code != 101:  # an interim response
                     message, content = await protocol.read()
             except (ServerDisconnectedError, ClientOSError) as error:
                 reason = str(error) or "the connection ended before the response"
@@ -156,7 +156,7 @@ class Connections:
             protocol = connection.protocol
             if protocol is None or not protocol.should_close:
                 return connection
-            connection.close()  # its server has sent bytes that belong to no request
+            connection.close()  # the server sent bytes without a request
 
     def _describe(self, origin: str) -> _Route:
         url = URL(origin, encoded=True)
@@ -164,11 +164,11 @@ class Connections:
 
 
 def _message(url: URL, route: _Route, headers: Mapping[str, str], *, single: bool) -> bytes:
-    """A request as it is sent. Values with characters that would end a header are left out."""
+    """Return a request as bytes. Headers whose values contain line breaks or NUL are omitted."""
     head = f"GET {url.raw_path_qs} HTTP/1.1\r\n{route.headers}"
     for name, value in headers.items():
         if not _CONTROL.search(value):
             head += f"{name}: {value}\r\n"
     if single:
         head += "Connection: close\r\n"
-    return f"{head}\r\n".encode("utf-8", "surrogateescape")  # as responses are decoded
+    return f"{head}\r\n".encode("utf-8", "surrogateescape")  # the decoding of responses

@@ -1,4 +1,4 @@
-"""Sends requests and follows redirects, retries and pauses, until each job has its one result."""
+"""The engine of the fetcher: sends requests, follows redirects, retries and pauses, and resolves each job."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ log = logging.getLogger("derlem.fetch")
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 LONGEST_PAUSE = 366 * 24 * 3600.0
-"""Seconds; what a server asks for may be no date that can be written."""
+"""Maximum pause in seconds, since a server may request a pause beyond representable dates."""
 
 SLICE = 64
-"""Requests that are begun in one turn of the loop."""
+"""Maximum requests started in one iteration of the loop."""
 
 
 class Engine:
-    """All requests of a worker. Every job that is submitted is resolved once."""
+    """Runs all requests of a worker. Every submitted job is resolved once."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class Engine:
         agent: str,
         on_error: Callable[[BaseException], None],
     ) -> None:
-        """Make it inside a running loop. `agent` is the product token; `on_error` gets unexpected errors."""
+        """Call inside a running loop. `agent` is the product token; `on_error` receives unexpected errors."""
         self._client, self._ledger, self._options = client, ledger, options
         self._policy = CrawlPolicy.of(options)
         self._on_error = on_error
@@ -67,20 +67,20 @@ class Engine:
         self._timer: asyncio.TimerHandle | None = None
         self._wake_at = 0.0
         self.paused = False
-        """No further requests are begun while this is set; call `wake` after clearing it."""
+        """Prevents new requests while set; call `wake` after clearing."""
 
     def submit(self, job: Job) -> None:
-        """Take a job; the files of its origin are read first."""
+        """Submit a job; the files of its origin are checked first."""
         self._origins.consult(job)
 
     def wake(self) -> None:
-        """Begin what may be begun."""
+        """Start all requests that the schedule allows."""
         if not self._pumping:
             self._pumping = True
             self._loop.call_soon(self._pump)
 
     async def close(self) -> None:
-        """Drop everything that is under way."""
+        """Cancel all active requests."""
         self.paused = True
         if self._timer is not None:
             self._timer.cancel()
@@ -89,10 +89,10 @@ class Engine:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._schedule.close()
 
-    # --- what may be sent, and when ---
+    # --- admission and scheduling ---
 
     def _admit(self, job: Job, policy: Policy) -> None:
-        """Let a job of a known origin pass, unless the origin's files keep it out."""
+        """Queue a job of a known origin, unless the origin's files forbid its URL."""
         respected = self._options.respect
         if isinstance(policy, Unreachable):
             if "robots" in respected:
@@ -112,14 +112,14 @@ class Engine:
         self._enqueue(job)
 
     def _slow_down(self, name: str, delay: float) -> None:
-        """Keep a host's crawl delay; a longer one than a run waits for lets one request through."""
+        """Apply a host's crawl delay; a delay beyond max_wait allows one request."""
         if self._policy.waits_for(delay):
             self._schedule.host(name).share.slow_down(delay)
         else:
             self._one_request[name] = delay
 
     def _enqueue(self, job: Job, delay: float = 0.0) -> None:
-        """Queue a request, if its host can be expected to take it within this run."""
+        """Queue a request, unless its host is left for another run."""
         name = job.target.host
         now = time.monotonic()
         host = self._schedule.host(name)
@@ -135,8 +135,8 @@ class Engine:
         self.wake()
 
     def _recall(self, host: Host[Job]) -> None:
-        """A host's first slot was acquired: continue the pause that the ledger has for it."""
-        found = self._ledger.paused(host.name, self._policy.max_pause)
+        """Apply the ledger's pause of a host whose first slot was acquired."""
+        found = self._ledger.paused(host.name)
         if found is not None:
             until, reason = found
             now = time.monotonic()
@@ -146,7 +146,7 @@ class Engine:
                 self._loop.call_soon(self._leave, host, self._paused(host, now))
 
     def _pump(self) -> None:
-        """Begin requests; come again when the next one may be."""
+        """Start requests, and set a timer for the next request."""
         self._pumping = False
         if self.paused:
             return
@@ -178,7 +178,7 @@ class Engine:
         self._timer = None
         self.wake()
 
-    # --- one request and what follows from it ---
+    # --- a request and its consequences ---
 
     async def _run(self, host: Host[Job], job: Job) -> None:
         try:
@@ -230,7 +230,7 @@ class Engine:
             job.resolve(job, result)
 
     def _pause_after(self, host: Host[Job], answer: Answer) -> None:
-        """Pause a host that asks for it."""
+        """Pause a host if its response requests a pause."""
         tries = host.pauses + 1
         seconds = self._policy.pause_after(answer.status, answer.headers, time.time(), tries)
         if not seconds:
@@ -240,7 +240,7 @@ class Engine:
         self._pause(host, seconds, Reason.HTTP_5XX if answer.status >= 500 else Reason.HTTP_429)
 
     def _redirect(self, job: Job, headers: CIMultiDictProxy[str]) -> None:
-        """Go where an answer points to, under the rules of that place."""
+        """Follow a redirect, under the policy of its target."""
         location = headers.get("Location")
         if not location:
             job.resolve(job, Failure(Reason.PROTOCOL, "a redirect without a location"))
@@ -256,13 +256,13 @@ class Engine:
             return
         job.target, job.known, job.begun = target, None, None
         if job.policy is None and job.guard is None:
-            self._enqueue(job)  # one of the files that policies are read from
+            self._enqueue(job)  # a site file, from which policies are read
         else:
             job.policy = job.verdict = None
             self._origins.consult(job)
 
     def _count_failure(self, host: Host[Job], failure: Failure) -> None:
-        """The circuit breaker: a host that fails and fails pauses, and in the end is given up."""
+        """The circuit breaker: pause a host after repeated failures, finally leave it for another run."""
         breaker = self._options.breaker
         now = time.monotonic()
         host.failures += 1
@@ -278,7 +278,7 @@ class Engine:
             self._pause(host, seconds, Reason.HOST_DOWN)
 
     def _pause(self, host: Host[Job], seconds: float, reason: Reason) -> None:
-        """Pause a host, across restarts; leave it for another run if the pause exceeds max_wait."""
+        """Pause a host and store the pause; leave the host for another run if it exceeds max_wait."""
         now = time.monotonic()
         seconds = min(seconds, LONGEST_PAUSE)
         if now + seconds <= host.paused_until:
@@ -297,7 +297,7 @@ class Engine:
         return Failure(reason, f"{detail}: {why}" if why else detail)
 
     def _leave(self, host: Host[Job], failure: Failure) -> None:
-        """Leave a host for another run, and report it."""
+        """Leave a host for another run, and log a warning."""
         log.warning("%s: left for another run: %s", host.name, failure.detail)
         self._give_up(host, failure)
 

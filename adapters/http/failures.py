@@ -1,4 +1,4 @@
-"""One place where what went wrong with a request becomes a reason code."""
+"""Maps exceptions and statuses of a request to reason codes."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ HOST_LEVEL = frozenset(
         Reason.HTTP_5XX,
     }
 )
-"""Failures that speak of the host, not of one URL: enough of them in a row and it counts as down."""
+"""Failures of a host, not of one URL: after several in a row, the host counts as down."""
 
 _NOT_NOW = frozenset({socket.EAI_AGAIN, socket.EAI_MEMORY, socket.EAI_SYSTEM})
 _OURS = frozenset({errno.EMFILE, errno.ENFILE})
 
 
 class OpenFilesError(DerlemError):
-    """This machine allows no more files and connections: no host's fault, and no URL's. It ends the run."""
+    """The process has reached its limit of open files, a local problem that ends the run."""
 
     def __init__(self, why: str) -> None:
         advice = "Raise `ulimit -n`, or lower `fetch.connections`"
@@ -43,9 +43,9 @@ class OpenFilesError(DerlemError):
 
 
 class DroppedError(aiohttp.ClientError):
-    """The connection ended before a response came; `reused`: it had served another request before.
+    """The connection ended before a response; `reused`: the connection had served another request.
 
-    Servers may end a connection that is kept alive at any time, so it is no fact about this request.
+    Servers may close a reused connection at any time, so that the error does not concern this request.
     """
 
     def __init__(self, message: str, *, reused: bool) -> None:
@@ -54,9 +54,9 @@ class DroppedError(aiohttp.ClientError):
 
 
 def failure_of(error: BaseException) -> Failure:
-    """The failure that an exception during a request stands for; other exceptions are raised again.
+    """Return the failure for an exception of a request; raise other exceptions again.
 
-    Raises OpenFilesError for what is no failure of the request's.
+    Raises OpenFilesError if the process cannot open more files.
     """
     links = list(chain(error))
     for link in links:
@@ -76,7 +76,7 @@ def failure_of(error: BaseException) -> Failure:
             return Failure(Reason.TIMEOUT, str(error))
         case aiohttp.ClientPayloadError():
             return Failure(Reason.BODY_TRUNCATED, _first_line(error))
-        case HttpProcessingError():  # what the parser makes of a malformed response
+        case HttpProcessingError():  # a malformed response
             return Failure(Reason.PROTOCOL, _first_line(error.message or error))
         case ConnectionRefusedError():
             return Failure(Reason.REFUSED, "connection refused")
@@ -88,12 +88,12 @@ def failure_of(error: BaseException) -> Failure:
 
 
 def status_failure(status: int) -> Failure:
-    """The failure that an HTTP status stands for; `meta` has the status."""
+    """Return the failure for an HTTP status; `meta` contains the status."""
     if status == 429:
         reason = Reason.HTTP_429
     elif status >= 500:
         reason = Reason.HTTP_5XX
-    elif status == 408:  # the server gave up waiting for a request that was there: like a time-out
+    elif status == 408:  # the server timed out although the request was sent
         reason = Reason.TIMEOUT
     elif status >= 400:
         reason = Reason.HTTP_4XX
@@ -103,7 +103,7 @@ def status_failure(status: int) -> Failure:
 
 
 def _tls_detail(links: Iterable[BaseException]) -> str:
-    """OpenSSL's message; aiohttp wraps it in errors which are ssl.SSLErrors without any of it."""
+    """Return OpenSSL's message; aiohttp wraps the error in ssl.SSLErrors without a message."""
     *_, innermost = (link for link in links if isinstance(link, ssl.SSLError))
     parts = [getattr(innermost, name, None) for name in ("reason", "verify_message")]
     return ": ".join(text for text in parts if text) or _first_line(innermost)

@@ -1,4 +1,4 @@
-"""How URLs are fetched: the configuration's `fetch` section, and the `limits` of a source."""
+"""Options of fetching: the configuration's `fetch` section, and the `limits` of a source."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MAX_PAUSE = 86_400.0
 """Seconds: a host that asks for a longer pause is tried again the next day."""
 
 SITE_FILE_LIFE = 24 * 3600.0
-"""Seconds that a robots.txt may be used for (RFC 9309, section 2.4)."""
+"""Seconds that a robots.txt is cached (RFC 9309, section 2.4)."""
 
 Signal = Literal["robots", "x_robots_tag", "tdmrep", "aipref"]
 """An opt-out signal: robots.txt (RFC 9309), X-Robots-Tag, TDMRep, AIPREF's Content-Usage."""
@@ -22,12 +22,12 @@ Signal = Literal["robots", "x_robots_tag", "tdmrep", "aipref"]
 class HostLimits(StrictModel):
     """Request limits of one host, for all workers together. Missing values are inherited."""
 
-    concurrency: int | None = Field(default=None, ge=1, description="requests under way at a time")
+    concurrency: int | None = Field(default=None, ge=1, description="concurrent requests")
     requests_per_second: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    burst: int | None = Field(default=None, ge=1, description="requests that may come at once after a pause")
+    burst: int | None = Field(default=None, ge=1, description="requests without delay after an idle period")
 
     def over(self, base: HostLimits) -> HostLimits:
-        """These limits, with those of `base` where they are not set."""
+        """Return these limits, with missing values from `base`."""
         return HostLimits.model_validate(base.model_dump() | self.model_dump(exclude_none=True))
 
 
@@ -35,25 +35,27 @@ DEFAULT_LIMITS = HostLimits(concurrency=4, requests_per_second=5.0, burst=5)
 
 
 class Timeouts(StrictModel):
-    """Seconds; each try has them anew."""
+    """Timeouts of each try, in seconds."""
 
     connect: float = Field(default=10.0, gt=0, description="name lookup, TCP and TLS together")
     total: float = Field(default=60.0, gt=0, description="from the request to the last byte")
 
 
 class Breaker(StrictModel):
-    """When a host counts as down: it pauses, is tried with one request, and pauses longer."""
+    """The circuit breaker of a host: after failures, pauses with one request between them."""
 
-    failures: int = Field(default=10, ge=1, description="failures of the host in a row")
+    failures: int = Field(default=10, ge=1, description="consecutive failures of the host before a pause")
     pause: float = Field(default=15.0, gt=0, description="seconds of the first pause; later ones are longer")
-    pauses: int = Field(default=3, ge=1, description="pauses after which the host is left for another run")
+    pauses: int = Field(default=3, ge=1, description="pauses before the host is left for another run")
 
 
 class SourceLimits(StrictModel):
-    """The `limits` of one source: they go before those of the `fetch` section."""
+    """The `limits` of one source; they override the limits of the `fetch` section."""
 
-    per_host: HostLimits = Field(default_factory=HostLimits, description="of every host")
-    hosts: dict[str, HostLimits] = Field(default_factory=dict, description="by host, with its sub-domains")
+    per_host: HostLimits = Field(default_factory=HostLimits, description="limits of every host")
+    hosts: dict[str, HostLimits] = Field(
+        default_factory=dict, description="limits by host and its subdomains"
+    )
     max_bytes: ByteSize | None = Field(default=None, gt=0, description="of a body; larger ones are rejected")
     timeout: float | None = Field(default=None, gt=0, description="seconds from the request to the last byte")
 
@@ -64,29 +66,28 @@ class FetchOptions(StrictModel):
     contact: str = Field(
         default="",
         pattern=r"^[\x21-\x7e]*$",
-        description="where a webmaster can reach you, an address or a page; it is sent with every request",
+        description="contact for webmasters, an address or a page; sent with every request",
     )
     user_agent: str = Field(
         default="derlem/{version} (+{contact})",
         pattern=r"^[A-Za-z][\x20-\x7e]*$",
-        description="identifies the client; robots.txt is searched for the name before the first slash",
+        description="the User-Agent header; rules of robots.txt apply to the name before the first slash",
     )
     per_host: HostLimits = Field(default=DEFAULT_LIMITS, description="request limits of every host")
     hosts: dict[str, HostLimits] = Field(
-        default_factory=dict, description="limits by host; sub-domains are meant, too"
+        default_factory=dict, description="limits by host, including its subdomains"
     )
-    connections: int = Field(default=128, ge=1, description="requests under way at a time, per worker")
+    connections: int = Field(default=128, ge=1, description="concurrent requests per worker")
     timeouts: Timeouts = Field(default_factory=Timeouts)
-    max_bytes: ByteSize = Field(default=ByteSize(64 * 2**20), gt=0, description="of a body, unpacked, too")
+    max_bytes: ByteSize = Field(default=ByteSize(64 * 2**20), gt=0, description="of a body, also unpacked")
     retries: int = Field(default=2, ge=0, description="further tries within a run after a transient failure")
     backoff: float = Field(
-        default=1.0, gt=0, description="seconds before the second try; it doubles, and is jittered"
+        default=1.0, gt=0, description="seconds before the second try; doubles with each try, with jitter"
     )
     max_wait: float = Field(
         default=300.0,
         ge=0,
-        description="longest pause of a host that a run waits for, in seconds; a host with a longer one is "
-        "left for another run",
+        description="maximum pause of a host, in seconds; a host with a longer pause is left for another run",
     )
     max_pause: float = Field(
         default=MAX_PAUSE,
@@ -96,13 +97,13 @@ class FetchOptions(StrictModel):
     breaker: Breaker = Field(default_factory=Breaker)
     respect: tuple[Signal, ...] = Field(
         default=("robots", "x_robots_tag", "tdmrep", "aipref"),
-        description="opt-outs that keep an item out; the others are only recorded",
+        description="opt-outs that reject an item; other opt-outs are only recorded",
     )
     allow_private: tuple[IPv4Network | IPv6Network, ...] = Field(
-        default=(), description="addresses (or networks) inside your own network that may be fetched from"
+        default=(), description="private addresses or networks from which fetching is allowed"
     )
     cache: bool = Field(
-        default=True, description="keep bodies as fetched, so that unchanged ones are never transferred again"
+        default=True, description="store fetched bodies, so that unchanged bodies are not transferred again"
     )
 
     @field_validator("per_host")
@@ -117,12 +118,12 @@ class FetchOptions(StrictModel):
 
 
 def product_token(agent: str) -> str:
-    """The name that robots.txt and other files address, of a User-Agent header."""
+    """Return the product token of a User-Agent header, the name in robots.txt and other files."""
     return agent.partition("/")[0].partition(" ")[0]
 
 
 def limits_for(host: str, options: FetchOptions, source: SourceLimits) -> HostLimits:
-    """The limits of a host, complete: what names it (or its domain) goes before what means every host."""
+    """Return the complete limits of a host; limits by host or domain override limits of every host."""
     limits = source.per_host.over(options.per_host)
     for named in (options.hosts, source.hosts):
         if named and (found := _by_domain(host, named)):

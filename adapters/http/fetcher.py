@@ -1,4 +1,4 @@
-"""The fetcher as adapters use it: items with URLs in, payloads and failures out."""
+"""The fetcher's interface for adapters: takes items with URLs, yields payloads and failures."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ from .optouts import inside
 from .urls import UrlError, read_url
 
 LOOK_AHEAD = 16_384
-"""Items in progress at most: enough of them to find work on other hosts while some pause."""
+"""Maximum items in progress; enough to include items of other hosts while some hosts pause."""
 
 CHUNK = 256
 HELD = 64 * 2**20
-"""Bytes fetched and not yet taken, from which no further requests are begun."""
+"""Fetched bytes in the queue above which no request is started."""
 
 REDIRECT_LIMIT = 10
 
@@ -44,9 +44,9 @@ _HEADERS = (("etag", "ETag"), ("last_modified", "Last-Modified"), ("content_type
 
 
 class Fetcher:
-    """Fetches URLs within the limits of FetchOptions, with a loop in a thread of its own.
+    """Fetches URLs within the limits of FetchOptions, with an event loop in a separate thread.
 
-    One per process and workspace at a time: hosts are shared between processes, not within one.
+    Use one fetcher per process and workspace at a time: leases share hosts only between processes.
     """
 
     def __init__(
@@ -57,8 +57,8 @@ class Fetcher:
         accept: tuple[str, ...] = ("image/", "application/pdf"),
         verify_certificates: bool = True,
     ) -> None:
-        """`limits` are the source's own. Bodies of a known media type that starts with none of `accept`
-        are rejected at their first bytes (not_image); those of unknown types are taken.
+        """`limits` are the source's limits. A body with a known media type that starts with none of
+        `accept` is rejected at its first bytes (not_image); a body of an unknown type is accepted.
         """
         self._workspace = context.workspace
         self._options = context.fetch
@@ -68,9 +68,9 @@ class Fetcher:
     def fetch(self, items: Iterable[Item]) -> Iterator[tuple[str, Payload | Failure]]:
         """Yield (item_id, payload or failure) once for each item, as they arrive; `item.uri` is the URL.
 
-        `items` is consumed lazily, a bounded number ahead, from the thread that consumes the results. A
-        payload's `meta` has `fetch` (time, status, validators, final URL) and `opt_out` (the signals
-        of the site, raw, with their time).
+        `items` is consumed lazily, with bounded look-ahead, from the thread that consumes the results. A
+        payload's `meta` has `fetch` (time, status, validators, final URL) and `opt_out` (the site's
+        opt-out signals, raw, with their time).
         """
         with _Session(
             self._workspace, self._options, self._limits, self._accept, verify=self._verify
@@ -79,7 +79,7 @@ class Fetcher:
 
 
 class _Session:
-    """One pass over a stream of items: the loop's thread and the hand-over between the two."""
+    """One pass over a stream of items: the loop's thread, and the queues between the two threads."""
 
     def __init__(
         self,
@@ -113,7 +113,7 @@ class _Session:
     def __exit__(self, *_: object) -> None:
         loop, stop = self._loop, self._stop
         if loop is not None and stop is not None:
-            with suppress(RuntimeError):  # the loop has ended by an error of its own
+            with suppress(RuntimeError):  # the loop has already ended with an error
                 loop.call_soon_threadsafe(stop.set)
         self._thread.join()
         self._leases.close()
@@ -123,7 +123,7 @@ class _Session:
     # --- in the consumer's thread ---
 
     def results(self, items: Iterable[Item]) -> Iterator[tuple[str, Payload | Failure]]:
-        """Hand the items over and yield what comes back."""
+        """Submit the items and yield their results."""
         source = iter(items)
         outstanding, more = 0, True
         while more or outstanding:
@@ -144,7 +144,7 @@ class _Session:
                 yield job.item_id, payload
 
     def _submit(self, chunk: list[Item]) -> list[tuple[str, Failure]]:
-        """Have items fetched; returns those that cannot be."""
+        """Submit items to the loop; return failures of items with an invalid URL."""
         jobs: list[Job] = []
         refused: list[tuple[str, Failure]] = []
         known = self._ledger.known([item.uri for item in chunk]) if self._options.cache else {}
@@ -172,7 +172,7 @@ class _Session:
         return refused
 
     def _finish(self, job: Job, answer: Answer) -> Payload | Failure | None:
-        """The payload of an answer, its bytes kept in the cache; None if the job has to go on."""
+        """Return the payload of an answer and cache its bytes; None if the job must be repeated."""
         body = answer.body
         self._taken += len(body)
         engine = self._engine
@@ -181,7 +181,7 @@ class _Session:
         if answer.status == 304 and job.known is not None:
             known = job.known
             kept = self._store.load(Place(known.sha256, known.size, known.pack, known.offset))
-            if kept is None:  # damaged or gone: fetch it again
+            if kept is None:  # the cached body is damaged or missing: fetch again
                 job.known = None
                 self._call(self._take_in, [job])
                 return None
@@ -194,7 +194,7 @@ class _Session:
         except BodyError as error:
             return error.failure
         headers = _stored_headers(answer)
-        # without a validator a later request cannot be conditional
+        # a later request is conditional only with a validator
         checkable = "etag" in headers or "last_modified" in headers
         if answer.status != 304 and self._options.cache and checkable:
             known = Known(*self._store.store(body), *(headers.get(name) for name, _ in _HEADERS))
@@ -203,7 +203,7 @@ class _Session:
 
     def _call(self, function: Callable[..., None], *arguments: object) -> None:
         assert self._loop is not None
-        with suppress(RuntimeError):  # the loop has ended by an error that waits in the queue
+        with suppress(RuntimeError):  # the loop has ended; its error is in the queue
             self._loop.call_soon_threadsafe(function, *arguments)
 
     # --- in the loop's thread ---
@@ -250,7 +250,7 @@ class _Session:
         self._engine.wake()
 
     def _guard(self, job: Job, headers: CIMultiDictProxy[str]) -> None:
-        """Check the opt-outs of the headers before the body is transferred."""
+        """Raise BodyError if the headers opt out, before the body is transferred."""
         if job.policy is None or job.verdict is None:
             return
         job.policy.after(job.verdict, job.target.url, headers)
@@ -261,7 +261,7 @@ class _Session:
             raise BodyError(Failure(reason, "the site opts out", job.verdict.as_meta))
 
     def _resolve(self, job: Job, result: Answer | Failure) -> None:
-        """Hand a job's result over."""
+        """Put a job's result into the queue."""
         if isinstance(result, Answer):
             self._held += len(result.body)
             if self._engine is not None and self._held - self._taken > HELD:
@@ -270,16 +270,16 @@ class _Session:
 
 
 def _stored_headers(answer: Answer) -> dict[str, str]:
-    """The headers about the body, as text: no database takes bytes that are no characters."""
+    """Return the headers that describe the body, escaped, since databases reject undecodable bytes."""
     return {name: escape(value) for name, header in _HEADERS if (value := answer.headers.get(header))}
 
 
 def _evidence(job: Job, status: int, headers: dict[str, str]) -> dict[str, Any]:
-    """For the item's `meta`: how it was fetched, and the opt-outs found."""
+    """Return fields for the item's `meta`: details of the request, and the opt-out signals."""
     fetched: dict[str, Any] = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "status": status}
     if job.seen:
         fetched["url"] = str(job.target.url)
     meta: dict[str, Any] = {"fetch": fetched | headers}
     if job.verdict is not None:
-        meta |= job.verdict.as_meta  # an objection here was not respected: samples may still respect it
+        meta |= job.verdict.as_meta  # an opt-out that `respect` ignores; sampling may respect it
     return meta

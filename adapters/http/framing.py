@@ -12,10 +12,10 @@ from typing import Any
 from aiohttp.client_proto import ResponseHandler
 
 HEAD_BYTES = 2**18
-"""Bytes of a status line and headers; curl takes 300 KiB, browsers 256 KiB."""
+"""Maximum bytes of a status line and headers; the limit is 300 KiB in curl, 256 KiB in browsers."""
 
 HEADERS = 1000
-"""Headers of one response."""
+"""Maximum headers of one response."""
 
 _STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})\b")
 _LENGTH = re.compile(rb"\r\ncontent-length[ \t]*:[ \t]*([^\r\n]*)", re.IGNORECASE)
@@ -27,18 +27,18 @@ class FramedHandler(ResponseHandler):
 
     _head: bytearray | None = None
     _left: int | None = None
-    """Bytes of the body that are to come; None: unknown."""
+    """Remaining bytes of the body; None: unknown."""
     _framed = False
 
     def set_response_params(self, **options: Any) -> None:
-        """A request is sent: the next bytes begin its response."""
+        """Start a response: a request was sent."""
         self._head, self._left, self._framed = None, None, False
         super().set_response_params(
             **options, max_line_size=HEAD_BYTES, max_field_size=HEAD_BYTES, max_headers=HEADERS
         )
 
     def data_received(self, data: bytes) -> None:
-        """Pass bytes on, as far as they belong to the response."""
+        """Pass the bytes of the response to the parser, and drop bytes after its end."""
         if self._parser is None or not data:
             super().data_received(data)
             return
@@ -56,17 +56,17 @@ class FramedHandler(ResponseHandler):
             super().data_received(data)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Let the parser see a head that was cut, too."""
+        """Pass an incomplete head to the parser."""
         if self._head and self._parser is not None:
             self._framed, head, self._head = True, bytes(self._head), None
             super().data_received(head)
         super().connection_lost(exc)
 
     def _frame(self, data: bytes) -> bytes:
-        """The bytes to pass on, once the head is complete; b'' until then. Sets what the body may have."""
+        """Return the bytes for the parser once the head is complete, else b''. Sets the body's length."""
         seen = len(self._head) if self._head is not None else 0
         if self._head is not None:
-            self._head += data  # in place: a head may come byte by byte
+            self._head += data  # appends in place, since a head may come byte by byte
         end = (data if self._head is None else self._head).find(b"\r\n\r\n", max(0, seen - 3))
         if end < 0 and seen + len(data) <= HEAD_BYTES and _may_be_http(self._head or data):
             self._head = bytearray(data) if self._head is None else self._head
@@ -74,11 +74,11 @@ class FramedHandler(ResponseHandler):
         data, self._head = data if self._head is None else bytes(self._head), None
         status = _STATUS.match(data)
         if status is None or end < 0:
-            self._framed = True  # no HTTP: the parser reports the fault
+            self._framed = True  # not HTTP: the parser raises the error
             return data
         code = int(status[1])
         end += 4
-        if 100 <= code < 200 and code != 101:  # the response is still to come
+        if 100 <= code < 200 and code != 101:  # an interim response: the final response follows
             super().data_received(data[:end])
             return self._frame(data[end:]) if data[end:] else b""
         self._framed = True
@@ -96,5 +96,5 @@ class FramedHandler(ResponseHandler):
 
 
 def _may_be_http(data: bytes | bytearray) -> bool:
-    """Whether more bytes can make a response of what has come."""
+    """Return whether further bytes can complete the received bytes to a response."""
     return len(data) < len(b"HTTP/1.1 200") + 1 or _STATUS.match(data) is not None

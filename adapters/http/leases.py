@@ -1,9 +1,9 @@
-"""Shares hosts between processes, so that all together ask a host for no more than its limits.
+"""Shares hosts between processes, so that all processes together stay within a host's limits.
 
-Two workers may have URLs of the same host: big hosts are cut up, redirects cross hosts, and sources overlap.
-A host's limits are divided into slots, and a slot belongs to one process at a time. It is taken by a record
-lock (POSIX `fcntl`) on one byte of a file that is never written, at a position that is a hash of the host's
-name. The kernel drops the locks of a process that dies.
+Several workers may have URLs of one host: large hosts are split, redirects lead to other hosts, and sources
+overlap. A host's limits are divided into slots, and a slot belongs to one process at a time. A process
+acquires a slot by a record lock (POSIX `fcntl`) on one byte of a file that is never written, at a position
+derived from a hash of the host's name. The kernel releases the locks of a process that ends.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ _STRIDE = 16
 class HostLeases:
     """Slots of hosts among all processes that use the same file.
 
-    Who has no slot holds the host's waiting place, which others see and do not overtake. POSIX locks are
-    the process's: open one HostLeases per file in a process.
+    A process without a slot locks the host's waiting byte, so that other processes release a slot. POSIX
+    locks belong to the process: open one HostLeases per file in a process.
     """
 
     def __init__(self, path: Path) -> None:
@@ -35,22 +35,22 @@ class HostLeases:
         return self._lock(_position(host) + slot)
 
     def release(self, host: str, slot: int) -> None:
-        """Give a slot up."""
+        """Release a slot."""
         self._unlock(_position(host) + slot)
 
     def wait(self, host: str) -> None:
-        """Show other processes that this one has no slot of the host."""
+        """Mark this process as waiting for a slot of the host, visible to other processes."""
         if host not in self._waiting and self._lock(_position(host) + _WAITING):
             self._waiting.add(host)
 
     def stop_waiting(self, host: str) -> None:
-        """End the waiting."""
+        """Clear the mark of `wait`."""
         if host in self._waiting:
             self._waiting.discard(host)
             self._unlock(_position(host) + _WAITING)
 
     def wanted(self, host: str) -> bool:
-        """Whether another process waits for a slot of the host."""
+        """Return whether another process waits for a slot of the host."""
         if host in self._waiting:
             return False
         at = _position(host) + _WAITING
@@ -60,13 +60,13 @@ class HostLeases:
         return True
 
     def close(self) -> None:
-        """Give everything up."""
+        """Release all slots and close the file."""
         os.close(self._file)
 
     def _lock(self, at: int) -> bool:
         try:
             fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, at)
-        except (BlockingIOError, PermissionError):  # POSIX leaves open which
+        except (BlockingIOError, PermissionError):  # POSIX allows either error
             return False
         return True
 
@@ -75,6 +75,6 @@ class HostLeases:
 
 
 def _position(host: str) -> int:
-    """Where a host's bytes begin: a multiple of the stride below 2**62."""
+    """Return the position of a host's bytes: a multiple of the stride below 2**62."""
     number = int.from_bytes(hashlib.sha256(host.encode()).digest()[:8], "big")
     return (number >> 2) // _STRIDE * _STRIDE

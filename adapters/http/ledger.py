@@ -1,7 +1,7 @@
-"""The fetch ledger: what must survive a restart of the fetcher, shared by all worker processes.
+"""The fetch ledger: the fetcher's state across restarts, shared by all worker processes.
 
-Validators of URLs whose bytes are in the cache, hosts that asked for a pause, and what origins' robots.txt
-and tdmrep.json contained. It is a memory, not a record: deleting it costs requests, never items.
+The ledger stores validators of URLs with cached bodies, pauses of hosts, and the content of origins'
+robots.txt and tdmrep.json. Deleting the ledger causes additional requests but loses no items.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _WAITING = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 
 class UrlRow(SQLModel, table=True):
-    """A URL whose bytes were kept (see fetch.store). `key` is the first 16 bytes of its sha256."""
+    """A URL with a cached body (see body_store.py). `key` is the first 16 bytes of the URL's sha256."""
 
     __tablename__ = "urls"
     key: bytes = Field(primary_key=True)
@@ -48,7 +48,7 @@ class UrlRow(SQLModel, table=True):
 
 
 class HostRow(SQLModel, table=True):
-    """A host that is to be left alone until a time, and why."""
+    """A pause of a host: its end and its cause."""
 
     __tablename__ = "hosts"
     host: str = Field(primary_key=True)
@@ -58,7 +58,7 @@ class HostRow(SQLModel, table=True):
 
 
 class OriginRow(SQLModel, table=True):
-    """The content of an origin's files; None where there is no such file."""
+    """The content of an origin's files; None for a missing file."""
 
     __tablename__ = "origins"
     origin: str = Field(primary_key=True)
@@ -69,7 +69,7 @@ class OriginRow(SQLModel, table=True):
 
 
 class Known(NamedTuple):
-    """Where a URL's bytes are kept (see fetch.store) and the headers they came with (see names.readable)."""
+    """The place of a URL's cached body (see body_store.py), and its response headers (see names.escape)."""
 
     sha256: str
     size: int
@@ -81,7 +81,7 @@ class Known(NamedTuple):
 
 
 class LedgerError(DerlemError):
-    """The ledger at `path` cannot be read or written, for another reason than a full disk."""
+    """The ledger at `path` cannot be read or written, except for a full disk."""
 
     def __init__(self, path: Path, why: str) -> None:
         self.path = path
@@ -94,15 +94,15 @@ class LedgerError(DerlemError):
 class Ledger:
     """The ledger in one process. Times are seconds since the epoch.
 
-    Validators are written in batches by a thread, since losing the last second of them only costs a
-    transfer; a host's pause is on disk when `pause_host` returns. Where that thread fails, the next
-    `remember` or `close` raises its error. All methods raise DiskError and LedgerError.
+    A thread writes validators in batches, since losing the last second only causes further transfers; a
+    host's pause is on disk when `pause_host` returns. The thread's error is raised by the next method that
+    writes and by `close`. All methods raise DiskError and LedgerError.
     """
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
-        with _reporting(path):
+        with _mapped_errors(path):
             self.engine = _open(path)
         self._failed: DerlemError | None = None
         self._pending: dict[bytes, dict[str, Any]] = {}
@@ -113,14 +113,14 @@ class Ledger:
         self._writer.start()
 
     def known(self, urls: Sequence[str]) -> dict[str, Known]:
-        """What is known of these URLs, by URL; at most some hundred at a time."""
+        """Return the stored bodies of URLs, by URL; pass at most a few hundred."""
         if self._empty:
             return {}
         by_key = {_key(url): url for url in urls}
         with self._changed:
             rows = [dict(self._pending[key]) for key in by_key if key in self._pending]
         table = _table(UrlRow)
-        with _reporting(self._path), self.engine.connect() as connection:
+        with _mapped_errors(self._path), self.engine.connect() as connection:
             found = connection.execute(table.select().where(table.c.key.in_(list(by_key))))
             rows = [dict(row._mapping) for row in found] + rows
         return {
@@ -131,7 +131,7 @@ class Ledger:
         }
 
     def remember(self, url: str, known: Known) -> None:
-        """Note where a URL's bytes are and what validates them; written soon."""
+        """Queue a URL's place and validators for the writer thread."""
         key = _key(url)
         row = known._asdict()
         row |= {"key": key, "sha256": bytes.fromhex(known.sha256), "at": time.time()}
@@ -144,36 +144,34 @@ class Ledger:
                 self._changed.notify()
 
     def packed(self) -> Iterator[tuple[str, str, int, int]]:
-        """Every body that lies in a pack: (sha256 in hex, pack, offset, size)."""
+        """Yield every body in a pack: (sha256 in hex, pack, offset, size)."""
         table = _table(UrlRow)
         columns = (table.c.sha256, table.c.pack, table.c.offset, table.c.size)
-        with _reporting(self._path), self.engine.connect() as connection:
+        with _mapped_errors(self._path), self.engine.connect() as connection:
             for digest, pack, offset, size in connection.execute(select(*columns).where(table.c.pack != "")):
                 yield digest.hex(), pack, offset, size
 
     def forget(self, digests: Iterable[str]) -> None:
-        """Know nothing any more of URLs whose bytes have one of these sha256 (hex)."""
+        """Delete URLs whose bytes have one of these sha256 (hex)."""
         table = _table(UrlRow)
         rows = [{"gone": bytes.fromhex(digest)} for digest in digests]
         if rows:
-            with _reporting(self._path), self.engine.begin() as connection:
+            with _mapped_errors(self._path), self.engine.begin() as connection:
                 connection.execute(table.delete().where(table.c.sha256 == bindparam("gone")), rows)
 
     def pause_host(self, host: str, until: float, reason: str) -> None:
-        """Have all processes, later ones too, leave a host alone until `until`; never shortens a pause."""
+        """Pause a host until `until`, for all present and later processes; never shortens a pause."""
         table = _table(HostRow)
         statement = insert(table).values(host=host, until=until, reason=reason, at=time.time())
         later = {name: statement.excluded[name] for name in ("until", "reason", "at")}
-        # also a pause from the future: the clock was ahead
-        replaced = (table.c.until < statement.excluded["until"]) | (table.c.at > statement.excluded["at"])
-        with _reporting(self._path), self.engine.begin() as connection:
+        with _mapped_errors(self._path), self.engine.begin() as connection:
             connection.execute(
                 statement.on_conflict_do_update(index_elements=["host"], set_=later, where=replaced)
             )
 
-    def paused(self, host: str, longest: float) -> tuple[float, str] | None:
-        """Until when a host is to be left alone, and why; None if it is not."""
-        with _reporting(self._path), Session(self.engine) as session:
+    def paused(self, host: str) -> tuple[float, str] | None:
+        """Return the end and cause of a host's pause; None without a pause."""
+        with _mapped_errors(self._path), Session(self.engine) as session:
             row = session.get(HostRow, host)
             if row is None:
                 return None
@@ -190,15 +188,15 @@ class Ledger:
         self._put(OriginRow, [row.model_dump()])
 
     def origin(self, origin: str) -> OriginRow | None:
-        """The content of an origin's files, unless that is too long ago."""
-        with _reporting(self._path), Session(self.engine, expire_on_commit=False) as session:
+        """Return the content of an origin's files, unless expired."""
+        with _mapped_errors(self._path), Session(self.engine, expire_on_commit=False) as session:
             wanted = select(OriginRow).where(
                 OriginRow.origin == origin, OriginRow.at > time.time() - SITE_FILE_LIFE
             )
             return session.exec(wanted).first()
 
     def close(self) -> None:
-        """Write what waits and let go."""
+        """Write queued rows and close the database."""
         with self._changed:
             self._closing = True
             self._changed.notify()
@@ -208,7 +206,7 @@ class Ledger:
             raise self._failed
 
     def _has_no_urls(self) -> bool:
-        with _reporting(self._path), Session(self.engine) as session:
+        with _mapped_errors(self._path), Session(self.engine) as session:
             return session.exec(select(UrlRow.size).limit(1)).first() is None
 
     def _write_on(self) -> None:
@@ -220,7 +218,7 @@ class Ledger:
                 self._failed = error
 
     def _write_batches(self) -> None:
-        """A batch a second, or when enough rows wait, until the ledger is closed."""
+        """Write a batch each second, or once enough rows are queued, until the ledger is closed."""
         closing = False
         while not closing:
             with self._changed:
@@ -230,14 +228,14 @@ class Ledger:
                 rows = list(self._pending.values())
             if rows:
                 self._put(UrlRow, rows)
-                with self._changed:  # those replaced meanwhile wait for the next batch
+                with self._changed:  # rows replaced meanwhile go into the next batch
                     for row in rows:
                         if self._pending.get(row["key"]) is row:
                             del self._pending[row["key"]]
 
     def _put(self, model: type[SQLModel], rows: Iterable[Mapping[str, Any]]) -> None:
         """Insert or replace rows: one statement, so that it can wait for other writers."""
-        with _reporting(self._path), self.engine.begin() as connection:
+        with _mapped_errors(self._path), self.engine.begin() as connection:
             connection.execute(insert(_table(model)).prefix_with("OR REPLACE"), list(rows))
 
 
@@ -276,11 +274,11 @@ def clear_host(path: Path, host: str) -> bool:
 
 
 @contextmanager
-def _reporting(path: Path) -> Iterator[None]:
-    """The ledger is used here: what goes wrong is a DiskError or a LedgerError."""
+def _mapped_errors(path: Path) -> Iterator[None]:
+    """Convert exceptions of the ledger's database to DiskError or LedgerError."""
     try:
         yield
-    except (SQLAlchemyError, UnicodeDecodeError) as error:  # the latter for damage in a text
+    except (SQLAlchemyError, UnicodeDecodeError) as error:  # UnicodeDecodeError: damaged text
         raise disk_error(error) or LedgerError(path, str(error.__cause__ or error)) from error
 
 
@@ -299,8 +297,8 @@ def _open(path: Path) -> Engine:
                 for model in (UrlRow, HostRow, OriginRow):
                     connection.execute(CreateTable(_table(model), if_not_exists=True))
             return engine
-        except OperationalError as error:  # SQLite does not wait for others that switch the file to WAL
-            code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF  # the rest of the bits are details
+        except OperationalError as error:  # SQLite does not wait while others switch to WAL
+            code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF  # the upper bits are the extended code
             if code not in _WAITING or time.monotonic() > deadline:
                 raise
             time.sleep(0.05)

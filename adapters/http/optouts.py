@@ -1,4 +1,4 @@
-"""Opt-out signals: statements of a site's files and a response's headers on using its content for training.
+"""Opt-out signals: parses signals against training use in a site's files and a response's headers.
 
 robots.txt is RFC 9309, read by protego. `Content-Usage` (in headers and robots.txt) is AIPREF,
 draft-ietf-aipref-attach-05. `tdm-reservation` (in headers, /.well-known/tdmrep.json and XMP) is TDMRep,
@@ -37,31 +37,31 @@ _XMP_TDM = re.compile(rb"tdm:reservation\s*(?:=\s*[\"']|>)\s*([01])")
 
 @dataclass(slots=True)
 class Verdict:
-    """The signals on one URL: those that object, in the order found, and their raw values."""
+    """The signals of one URL: opt-outs in the order found, and raw values."""
 
     objections: list[Signal] = field(default_factory=list)
     evidence: dict[str, Any] = field(default_factory=dict)
 
     def object(self, signal: Signal) -> None:
-        """Note an objection."""
+        """Add an opt-out."""
         if signal not in self.objections:
             self.objections.append(signal)
 
     def gate(self, respect: Sequence[Signal]) -> Reason | None:
-        """The reason that keeps the item out, if one of the objections is to be respected."""
+        """Return the reason of the first respected opt-out, or None."""
         if not self.objections:
             return None
         return next((REASONS[signal] for signal in self.objections if signal in respect), None)
 
     @property
     def as_meta(self) -> dict[str, Any]:
-        """For an item's `meta`: the raw values, and which signals object, if any does."""
+        """Fields for an item's `meta`: the raw values, and the names of opt-outs, if any."""
         objections = {"opt_outs": list(self.objections)} if self.objections else {}
         return {"opt_out": self.evidence, **objections}
 
 
 class OriginPolicy:
-    """The files of one origin: robots.txt and tdmrep.json, and when they were read."""
+    """The policy of one origin: its robots.txt and tdmrep.json, with the time of the request."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class OriginPolicy:
         robots: str | None,
         tdmrep: str | None,
     ) -> None:
-        """`agent` is the product token, `read_at` seconds since the epoch; None: there is no such file."""
+        """`agent` is the product token, `read_at` seconds since the epoch; None: a missing file."""
         self.read_at = read_at
         at = datetime.fromtimestamp(read_at, UTC).isoformat(timespec="seconds")
         self._agent = agent
@@ -83,7 +83,7 @@ class OriginPolicy:
 
     @property
     def crawl_delay(self) -> float | None:
-        """Seconds between two requests that robots.txt asks for."""
+        """Seconds between two requests, by the crawl delay of robots.txt."""
         if self._robots is None:
             return None
         delays = []
@@ -94,11 +94,11 @@ class OriginPolicy:
         return max(delays, default=None)
 
     def allows(self, url: str) -> bool:
-        """Whether robots.txt allows a URL."""
+        """Return whether robots.txt allows a URL."""
         return self._robots is None or bool(self._robots.can_fetch(url, self._agent))
 
     def before(self, url: URL) -> Verdict:
-        """What is known of a URL before it is asked for: robots.txt and the preferences in it."""
+        """Return the signals of a URL before its request: robots.txt and its Content-Usage lines."""
         verdict = Verdict(evidence=dict(self._stamp))
         if self._robots is not None:
             allowed = self.allows(str(url))
@@ -112,7 +112,7 @@ class OriginPolicy:
         return verdict
 
     def after(self, verdict: Verdict, url: URL, headers: CIMultiDictProxy[str]) -> None:
-        """Add the signals of a response's headers, and tdmrep.json, which they override."""
+        """Add the signals of a response's headers, and tdmrep.json, which headers override."""
         if tags := headers.getall("X-Robots-Tag", ()):
             verdict.evidence["x_robots_tag"] = [escape(tag) for tag in tags]
             if tags_refuse(tags, self._agent):
@@ -136,11 +136,11 @@ class OriginPolicy:
 
 
 def inside(verdict: Verdict, body: bytes) -> None:
-    """Add the signals of a PDF's own metadata (XMP), which overrides all other TDMRep signals."""
+    """Add the signal of a PDF's metadata (XMP), which overrides all other TDMRep signals."""
     found = _XMP_TDM.findall(body)
     if not found:
         return
-    verdict.evidence["xmp_tdm_reservation"] = found[-1].decode()  # the last update of a PDF counts
+    verdict.evidence["xmp_tdm_reservation"] = found[-1].decode()  # incremental updates append
     if found[-1] == b"1":
         verdict.object("tdmrep")
     elif "tdmrep" in verdict.objections:
@@ -148,9 +148,9 @@ def inside(verdict: Verdict, body: bytes) -> None:
 
 
 def tags_refuse(values: Iterable[str], agent: str) -> bool:
-    """Whether X-Robots-Tag headers hold `noai` or `noimageai` for all agents or for `agent`.
+    """Return whether X-Robots-Tag headers contain `noai` or `noimageai` for all agents or for `agent`.
 
-    A name and a colon scope all values after them in the same header. Dates hold commas and colons, too.
+    A name with a colon applies to the following values of its header. Dates contain commas and colons, too.
     """
     for value in values:
         ours = True
@@ -165,7 +165,7 @@ def tags_refuse(values: Iterable[str], agent: str) -> bool:
 
 
 def usage_refuses(value: str) -> bool:
-    """Whether a Content-Usage dictionary (RFC 9651) contains `train-ai=n`; of contradictions, no counts."""
+    """Return whether a Content-Usage dictionary (RFC 9651) contains `train-ai=n`, even beside `y`."""
     return any(
         name.strip().lower() == "train-ai" and preference.partition(";")[0].strip() == "n"
         for name, _, preference in (member.partition("=") for member in value.split(","))
@@ -173,9 +173,9 @@ def usage_refuses(value: str) -> bool:
 
 
 def usage_rules(robots: str, agent: str) -> list[PathRule]:
-    """The Content-Usage lines of the robots.txt group that speaks to `agent`, or to all agents."""
+    """Return the Content-Usage lines of the robots.txt group for `agent`, or else for all agents."""
     groups: dict[str, list[PathRule]] = {}
-    names = ["*"]  # lines before the first group are taken to be for all agents
+    names = ["*"]  # lines before the first group apply to all agents
     in_header = False
     for line in robots.splitlines():
         key, colon, value = line.partition("#")[0].partition(":")

@@ -1,4 +1,4 @@
-"""Reads each origin's robots.txt and tdmrep.json before any of its URLs is requested."""
+"""Loads each origin's robots.txt and tdmrep.json before the first request for one of its URLs."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from .site_files import MAX_ROBOTS, MAX_TDMREP, SITE_FILE_REDIRECTS, site_text
 from .urls import Target
 
 KEPT = 20_000
-"""Origins in memory; the ledger has the others."""
+"""Maximum origins in memory; the ledger contains the others."""
 
 
 @dataclass(slots=True)
 class _Loading:
-    """An origin whose files are on their way, and who waits for them."""
+    """An origin whose files are being requested, with the jobs that wait for them."""
 
     waiting: list[Job] = field(default_factory=list)
     status: int = 0
@@ -33,7 +33,7 @@ class _Loading:
 
 @dataclass(slots=True)
 class Unreachable:
-    """An origin whose robots.txt could not be had: it must be taken to forbid everything."""
+    """An origin whose robots.txt could not be fetched: all of its URLs are forbidden."""
 
     failure: Failure
     read_at: float
@@ -43,7 +43,7 @@ Policy = OriginPolicy | Unreachable
 
 
 class Origins:
-    """The policies of origins: from memory, from the ledger, or asked for once while all others wait."""
+    """The policies of origins: from memory, from the ledger, or from one request while other jobs wait."""
 
     def __init__(
         self,
@@ -52,13 +52,13 @@ class Origins:
         ask: Callable[[Job], None],
         admit: Callable[[Job, Policy], None],
     ) -> None:
-        """`agent` is the product token. `ask` sends a job; `admit` gets each job with its origin's policy."""
+        """`agent` is the product token. `ask` sends a job; `admit` receives each job with its policy."""
         self._agent, self._ledger, self._ask, self._admit = agent, ledger, ask, admit
         self._known: OrderedDict[str, Policy] = OrderedDict()
         self._loading: dict[str, _Loading] = {}
 
     def consult(self, job: Job) -> None:
-        """Have `admit` called with the job and its origin's policy, now or when that has come."""
+        """Call `admit` with the job and its origin's policy, once the policy is available."""
         origin = job.target.origin
         policy = self._known.get(origin)
         if policy is not None and policy.read_at > time.time() - _life(policy):

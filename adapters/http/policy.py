@@ -1,6 +1,6 @@
-"""The crawl policy: whether a host may be asked for a URL now, and how long it must be left alone.
+"""The crawl policy: permission for a request, and the pauses of a host.
 
-One place decides for the fetcher, the spiders and the requests to the hub; they carry the decision out.
+The fetcher, the spiders and the hub's client share this policy and apply its decisions.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from .failures import status_failure
 from .fetch_options import MAX_PAUSE, FetchOptions
 
 BUSY = frozenset({408, 429, 500, 502, 503, 504, 522, 524})
-"""Statuses of a server that may answer another time."""
+"""Statuses of a busy server."""
 
 MAX_BACKOFF = 60.0
-"""Seconds between two tries of a request, at most."""
+"""Maximum seconds between two tries of a request."""
 
 UNREACHABLE_LIFE = 600.0
-"""Seconds after which an origin whose robots.txt could not be read is tried again."""
+"""Seconds before another request for a robots.txt that could not be read."""
 
 _ABSENT = frozenset({Reason.HTTP_4XX, Reason.REDIRECT_LOOP, Reason.BAD_URL, Reason.EMPTY})
-"""Failures that amount to having no robots.txt (RFC 9309, section 2.3.1.3)."""
+"""Failures that mean a missing robots.txt (RFC 9309, section 2.3.1.3)."""
 
 
 _EPOCH = 1_000_000_000
-"""A reset given as a larger number is a time, not a number of seconds."""
+"""A larger number in a reset header is a time, not a number of seconds."""
 
 _POLICY = re.compile(r"(?:^|[;,\s])(r|t|remaining|reset)\s*=\s*(\d{1,12})", re.IGNORECASE)
 
@@ -48,22 +48,22 @@ class CrawlPolicy:
 
     @classmethod
     def of(cls, options: FetchOptions) -> CrawlPolicy:
-        """The policy that the options declare."""
-        return cls(options.max_wait, options.backoff, "robots" in options.respect, options.max_pause)
+        """Return the policy of the options."""
+        return cls(options.max_wait, options.backoff, "robots" in options.respect)
 
     def waits_for(self, seconds: float) -> bool:
-        """Whether a run waits out a pause; with a longer one the host is left for another run."""
+        """Return whether a run waits for a pause; a longer pause leaves the host for another run."""
         return seconds <= self.max_wait
 
     def backoff_after(self, tries: int) -> float:
-        """Seconds before a request is sent again after `tries` tries; doubled with each, and jittered."""
+        """Return the seconds before the next try after `tries` tries: exponential, with jitter."""
         longest: float = min(MAX_BACKOFF, self.backoff * 2.0 ** (tries - 1))
         return longest * random.uniform(0.5, 1.0)
 
     def pause_after(self, status: int, headers: Mapping[str, str], wall: float, tries: int) -> float | None:
-        """Seconds to leave a host alone after a response; None if it may be asked at once.
+        """Return the seconds of a host's pause after a response; None without a pause.
 
-        `wall` is the present time in seconds since the epoch, `tries` counts pauses that no header gave.
+        `wall` is the time in seconds since the epoch; `tries` counts pauses without a header.
         """
         asked = asked_pause(status, headers, wall)
         if asked is None and status == 429:
@@ -71,16 +71,16 @@ class CrawlPolicy:
         return None if asked is None else min(asked, self.max_pause)
 
     def pace_of(self, crawl_delay: float | None) -> float:
-        """Seconds between two requests that robots.txt asks for; 0 where it is not obeyed."""
+        """Return the crawl delay of robots.txt in seconds; 0 if robots.txt is not respected."""
         stated = self.obeys_robots and crawl_delay is not None and math.isfinite(crawl_delay)
         return max(crawl_delay or 0.0, 0.0) if stated else 0.0
 
 
 def asked_pause(status: int, headers: Mapping[str, str], wall: float) -> float | None:
-    """Seconds that a response asks to leave its host alone; None if it does not.
+    """Return the seconds of the pause that a response requests; None without one.
 
-    `Retry-After` counts with the statuses of a busy server, a used-up `RateLimit` with any. `wall` is the
-    present time in seconds since the epoch.
+    `Retry-After` is used with the statuses in BUSY, an exhausted `RateLimit` with any status. `wall` is the
+    time in seconds since the epoch.
     """
     stated = retry_after(headers.get("Retry-After"), wall) if status in BUSY else None
     waits = [seconds for seconds in (stated, exhausted_for(headers, wall)) if seconds is not None]
@@ -88,28 +88,28 @@ def asked_pause(status: int, headers: Mapping[str, str], wall: float) -> float |
 
 
 def forbids_all(failure: Failure) -> bool:
-    """Whether a robots.txt that could not be read must be taken to forbid everything.
+    """Return whether the failure of a robots.txt forbids all URLs of its origin.
 
-    A file that is not there forbids nothing; a busy or broken server has not allowed anything.
+    A missing file allows everything; a failing or unreachable server forbids everything (RFC 9309).
     """
     return failure.reason not in _ABSENT
 
 
 def robots_failure(status: int) -> Failure | None:
-    """The failure to read a robots.txt that was answered with `status`; None for a file with rules."""
+    """Return the failure of a robots.txt answered with `status`; None for a readable file."""
     return None if 200 <= status < 300 else status_failure(status)
 
 
 def robots_delay_failure(seconds: float) -> Failure:
-    """The failure of requests to a host whose robots.txt asks for a longer delay than a run waits for."""
+    """Return the failure of requests to a host whose crawl delay exceeds `max_wait`."""
     detail = f"robots.txt asks for {seconds:g} s between two requests, more than fetch.max_wait"
     return Failure(Reason.HTTP_429, detail)
 
 
 def retry_after(value: str | None, wall: float) -> float | None:
-    """Seconds to wait by a Retry-After header (RFC 9110, section 10.2.3: seconds or a date), never negative.
+    """Parse a Retry-After header (RFC 9110, section 10.2.3: seconds or a date) to seconds, at least 0.
 
-    `wall` is the present time in seconds since the epoch. None where there is no header, or no sense in it.
+    `wall` is the time in seconds since the epoch. None for a missing or invalid header.
     """
     if not value:
         return None
@@ -125,9 +125,9 @@ def retry_after(value: str | None, wall: float) -> float | None:
 
 
 def exhausted_for(headers: Mapping[str, str], wall: float) -> float | None:
-    """Seconds until a used-up rate limit is renewed; None unless the headers report that nothing is left.
+    """Return the seconds until an exhausted rate limit resets; None if the limit is not exhausted.
 
-    Understands `RateLimit: "policy";r=0;t=30`, `RateLimit: limit=10, remaining=0, reset=30` (drafts of
+    Supports `RateLimit: "policy";r=0;t=30`, `RateLimit: limit=10, remaining=0, reset=30` (drafts of
     draft-ietf-httpapi-ratelimit-headers) and the `(X-)RateLimit-Remaining` and `-Reset` pairs.
     """
     combined = headers.get("RateLimit")

@@ -1,9 +1,9 @@
-"""Decides which request is sent next: fair over hosts, within the limits of each host.
+"""Schedules requests: fairly over hosts, within the limits of each host.
 
 A host's rate is the generic cell rate algorithm (ITU-T I.371): in any window of T seconds at most
-burst + rate * T requests. Its limits are divided into slots, which processes share; each holds some. What
-a slot brings begins empty, because what its last holder sent is not known. No clock is read here and
-nothing is sent: the caller brings the time and does the work.
+burst + rate * T requests. A host's limits are divided into slots, which processes share. A new slot starts
+without tokens, because the requests of its last holder are unknown. The schedule neither reads a clock nor
+sends requests: the caller passes the time and sends.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from .fetch_options import HostLimits
 from .leases import MAX_SLOTS
 
 LINGER = 1.0
-"""Seconds that the slots of an idle host are kept; its next request then finds a filled bucket."""
+"""Seconds that the slots of an idle host are kept, so that its next request finds a full bucket."""
 
 SLOT_CHECK = 0.1
-"""Seconds between looks for more slots of a busy host, and for a process that has none."""
+"""Seconds between tries to acquire more slots of a busy host or to release one for another process."""
 
 TURN = 1.0
-"""Seconds that a process keeps its last slot of a host, though another one has none."""
+"""Seconds that a process keeps its last slot of a host while another process waits for one."""
 
 T = TypeVar("T")
 
@@ -38,31 +38,31 @@ class Leases(Protocol):
         """Acquire a slot of the host; False if another process has it."""
 
     def release(self, host: str, slot: int) -> None:
-        """Give a slot up."""
+        """Release a slot."""
 
     def wait(self, host: str) -> None:
-        """Show other processes that this one has no slot of the host."""
+        """Mark this process as waiting for a slot of the host, visible to other processes."""
 
     def stop_waiting(self, host: str) -> None:
-        """End the waiting."""
+        """Clear the mark of `wait`."""
 
     def wanted(self, host: str) -> bool:
-        """Whether another process waits for a slot of the host."""
+        """Return whether another process waits for a slot of the host."""
 
 
 class _Place(Enum):
-    """Where a host stands in the schedule; it is in one place at a time."""
+    """The place of a host in the schedule; a host is in one place at a time."""
 
-    NOWHERE = 0  # nothing to do, or all its requests are under way
+    NOWHERE = 0  # no queued request, or all slots in use
     RING = 1
     TIMER = 2
 
 
 class Share:
-    """This process's part of a host's limits: that of the slots it holds."""
+    """This process's share of a host's limits, given by its slots."""
 
     def __init__(self, limits: HostLimits) -> None:
-        """`limits` are complete. There are as many slots as leave none without a request or a token."""
+        """`limits` are complete. The number of slots gives each slot at least one request and one token."""
         assert limits.concurrency and limits.requests_per_second and limits.burst
         self.slots = min(limits.concurrency, limits.burst, MAX_SLOTS)
         self._limits = limits
@@ -72,17 +72,17 @@ class Share:
         self.interval = float("inf")
         self.burst = 0
         self.next = 0.0
-        """When the rate allows a request."""
+        """Return the time from which the rate allows a request."""
 
     def gain(self, slot: int, now: float) -> None:
-        """A slot was acquired; its tokens come with time."""
+        """Add an acquired slot; its tokens accrue over time."""
         tokens = min((now - self.next) / self.interval + 1, self.burst) if self.held else 0.0
         self.held.append(slot)
         self._add_up()
         self.next = now - (tokens - 1) * self.interval
 
     def lose(self, now: float) -> int:
-        """Part with the slot that came last, and with tokens that the others cannot hold."""
+        """Remove the last slot, and tokens beyond the capacity of the remaining slots."""
         tokens = (now - self.next) / self.interval + 1
         slot = self.held.pop()
         self._add_up()
@@ -91,23 +91,23 @@ class Share:
         return slot
 
     @property
-    def reserve(self) -> int:
-        """Concurrency that is left when a slot is lost."""
+    def spared(self) -> int:
+        """The concurrency after the loss of a slot."""
         assert self._limits.concurrency
         return self.concurrency - _part(self._limits.concurrency, self.slots, self.held[-1])
 
     def spend(self, now: float) -> None:
-        """A request is sent."""
+        """Count a sent request."""
         self.next = max(self.next, now - self.interval * (self.burst - 1)) + self.interval
 
     def slow_down(self, interval: float) -> None:
-        """Keep at least `interval` seconds between two requests, as the host asks (Crawl-delay)."""
+        """Keep at least `interval` seconds between two requests (Crawl-delay)."""
         if interval > self._slowest:
             self._slowest = interval
             self._add_up()
 
     def _add_up(self) -> None:
-        """Limits of the slots held; where they do not divide evenly, the first slots have one more."""
+        """Return the limits of the held slots; the first slots have one more if division leaves a rest."""
         limits = self._limits
         assert limits.concurrency and limits.requests_per_second and limits.burst
         if not self.held:
@@ -146,32 +146,32 @@ class Host(Generic[T]):
 
     @property
     def idle(self) -> bool:
-        """Whether there is nothing to do for this host."""
+        """Whether this host has neither queued nor active requests."""
         return not (self.queue or self._later or self.active)
 
 
 class Schedule(Generic[T]):
-    """Requests of many hosts, as an endless round: one of each host that may be asked now."""
+    """Requests of many hosts, taken in rounds: one request of each host that is ready."""
 
     def __init__(self, limits: Callable[[str], HostLimits], leases: Leases, down_after: int) -> None:
-        """`limits` gives a host's, complete; after `down_after` failures in a row a host is only probed."""
+        """`limits` returns a host's limits; after `down_after` consecutive failures a host is only probed."""
         self._limits, self._leases, self._down_after = limits, leases, down_after
         self._hosts: dict[str, Host[T]] = {}
         self._ring: deque[Host[T]] = deque()
         self._timers: list[tuple[float, int, Host[T]]] = []
         self._count = 0
         self.on_acquired: Callable[[Host[T]], None] = lambda host: None
-        """Called when the first slot of a host was acquired, before a request: to load its state."""
+        """Called after the first slot of a host is acquired, before a request, to load the host's state."""
 
     def host(self, name: str) -> Host[T]:
-        """The host of this name."""
+        """Return the host of this name."""
         found = self._hosts.get(name)
         if found is None:
             found = self._hosts[name] = Host(name, Share(self._limits(name)))
         return found
 
     def add(self, host: Host[T], job: T, now: float, *, first: bool = False) -> None:
-        """Queue a request, `first` before all others of its host."""
+        """Queue a request; with `first`, before all others of its host."""
         host._idle_since = None
         if first:
             host.queue.appendleft(job)
@@ -181,7 +181,7 @@ class Schedule(Generic[T]):
             self._reschedule(host, now)
 
     def add_later(self, host: Host[T], job: T, at: float, now: float) -> None:
-        """Queue a request that is not to be sent before the time `at`."""
+        """Queue a request to send at the time `at` or later."""
         host._idle_since = None
         self._count += 1
         heapq.heappush(host._later, (at, self._count, job))
@@ -189,13 +189,13 @@ class Schedule(Generic[T]):
             self._reschedule(host, now)
 
     def pause(self, host: Host[T], until: float, now: float) -> None:
-        """Send nothing to the host before the time `until`."""
+        """Pause the host until the time `until`."""
         host.paused_until = max(host.paused_until, until)
         if host._place is not _Place.RING:
             self._reschedule(host, now)
 
     def drain(self, host: Host[T], now: float) -> list[T]:
-        """Take all waiting requests of a host out of the schedule."""
+        """Remove and return all waiting requests of a host."""
         jobs = [*host.queue, *(job for _, _, job in sorted(host._later, key=lambda entry: entry[:2]))]
         host.queue.clear()
         host._later.clear()
@@ -204,7 +204,7 @@ class Schedule(Generic[T]):
         return jobs
 
     def take(self, now: float) -> tuple[Host[T], T] | None:
-        """The next request that may be sent now and its host, or None. Report its end with `finished`."""
+        """Return the next request to send now and its host, or None. Report its end with `finished`."""
         while self._timers and self._timers[0][0] <= now:
             due, _, host = heapq.heappop(self._timers)
             if host._place is _Place.TIMER and host._due == due:
@@ -223,13 +223,13 @@ class Schedule(Generic[T]):
         return None
 
     def finished(self, host: Host[T], now: float) -> None:
-        """A request of the host has ended."""
+        """Report the end of a request of the host."""
         host.active -= 1
         if host._place is not _Place.RING:
             self._reschedule(host, now)
 
     def wake_at(self) -> float | None:
-        """When `take` may have something again, though nothing is added or finished; None: never."""
+        """Return the time at which `take` may return a request without further calls; None: never."""
         while self._timers:
             due, _, host = self._timers[0]
             if host._place is _Place.TIMER and host._due == due:
@@ -238,13 +238,13 @@ class Schedule(Generic[T]):
         return None
 
     def close(self) -> None:
-        """Give all hosts back."""
+        """Release the slots of all hosts."""
         for host in self._hosts.values():
             self._give_back(host)
         self._hosts.clear()
 
     def _reschedule(self, host: Host[T], now: float) -> None:
-        """Put a host where it belongs: the ring if it may be asked now, else a timer, else nowhere."""
+        """Move a host to the ring if it is ready, else to a timer, else out of the schedule."""
         if host.idle:
             self._retire(host, now)
             return
@@ -258,7 +258,7 @@ class Schedule(Generic[T]):
             self._set_timer(host, at)
 
     def _ready_at(self, host: Host[T], now: float) -> float:
-        """When the host may be asked next; infinite while that depends on a request's end."""
+        """Return the time of the host's next request; infinite while all depends on active requests."""
         while host._later and host._later[0][0] <= now:
             host.queue.append(heapq.heappop(host._later)[2])
         if now - host._checked >= SLOT_CHECK:
@@ -275,14 +275,14 @@ class Schedule(Generic[T]):
         concurrency = share.reserve if host._yielding else share.concurrency
         if host.failures >= self._down_after:
             concurrency = min(1, concurrency)
-        if host.active >= concurrency:  # until a request ends, or another process's slot is free
+        if host.active >= concurrency:  # wait for the end of a request, or for a slot
             return host._checked + SLOT_CHECK if len(share.held) < share.slots else float("inf")
         return max(host.paused_until, share.next)
 
     def _share_out(self, host: Host[T], now: float) -> None:
-        """Acquire free slots of a host, or begin to release one for a process that has none.
+        """Acquire free slots of a host, or start releasing a slot for a process without one.
 
-        At most half of the missing slots, so that two processes that begin together share evenly.
+        A call acquires at most half of the missing slots, so that two processes share evenly at the start.
         """
         share = host.share
         if host._yielding:
@@ -308,7 +308,7 @@ class Schedule(Generic[T]):
         self._leases.stop_waiting(host.name)
 
     def _retire(self, host: Host[T], now: float) -> None:
-        """Let an idle host go, some time after its last request."""
+        """Release an idle host, some time after its last request."""
         if host._idle_since is None:
             host._idle_since = now
         if host.share.held and now < host._idle_since + LINGER:
@@ -316,7 +316,7 @@ class Schedule(Generic[T]):
             return
         self._give_back(host)
         if now < host.paused_until:
-            self._set_timer(host, host.paused_until)  # the pause must outlive the queue
+            self._set_timer(host, host.paused_until)  # the pause must last longer than the queue
             return
         host._place = _Place.NOWHERE
         del self._hosts[host.name]

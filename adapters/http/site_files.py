@@ -1,4 +1,4 @@
-"""What robots.txt and tdmrep.json hold: their text, and patterns over paths.
+"""Parses robots.txt and tdmrep.json: decoding, rules, and patterns over paths.
 
 Patterns and paths are compared as octets, percent-encoded where they are not ASCII (RFC 9309, section 2.2.2).
 """
@@ -16,13 +16,13 @@ from yarl import URL
 from ..names import escape
 
 MAX_ROBOTS = 500 * 1024
-"""Bytes of a robots.txt that are read (RFC 9309, section 2.5)."""
+"""Maximum bytes read of a robots.txt (RFC 9309, section 2.5)."""
 
 MAX_TDMREP = 2**20
-"""Bytes of a tdmrep.json that are read."""
+"""Maximum bytes read of a tdmrep.json."""
 
 SITE_FILE_REDIRECTS = 5
-"""Redirects that lead to a site file (RFC 9309, section 2.3.1.2)."""
+"""Maximum redirects to a site file (RFC 9309, section 2.3.1.2)."""
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -35,7 +35,7 @@ _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01
 
 
 class PathRule(NamedTuple):
-    """A site's rule for the paths that match `pattern` (RFC 9309, section 2.2.3: `*`, final `$`)."""
+    """A rule for paths that match `pattern` (RFC 9309, section 2.2.3: `*`, final `$`)."""
 
     pattern: str
     refuses: bool
@@ -43,9 +43,9 @@ class PathRule(NamedTuple):
 
 
 def site_text(body: bytes, limit: int | None = None) -> str:
-    """The text of a site file: UTF-8, or UTF-16 with its mark; without its last line if cut at `limit`.
+    """Decode a site file: UTF-8, or UTF-16 with a BOM; without its last line if truncated at `limit`.
 
-    A rule that the cut shortened would hold for more paths than the site means.
+    A truncated rule would match more paths than the rule of the site.
     """
     encoding = next((name for mark, name in _MARKS if body.startswith(mark)), "utf-8")
     cut = limit is not None and len(body) >= limit
@@ -57,7 +57,7 @@ def site_text(body: bytes, limit: int | None = None) -> str:
 
 
 def comparable(path: str) -> str:
-    """A path or pattern in one spelling: ASCII, escapes in upper case, none for characters that need none."""
+    """Normalize a path or pattern: ASCII, upper-case escapes, no unnecessary escapes."""
 
     def spell(match: re.Match[bytes]) -> bytes:
         byte = int(match[1], 16)
@@ -68,7 +68,7 @@ def comparable(path: str) -> str:
 
 
 def tdm_rules(text: str, origin: str) -> list[PathRule]:
-    """The rules of an origin's tdmrep.json; none where it is malformed. Locations may be URLs."""
+    """Return the rules of an origin's tdmrep.json; none if malformed. Locations may be URLs."""
     try:
         entries = json.loads(text)
     except (ValueError, RecursionError):
@@ -85,7 +85,7 @@ def tdm_rules(text: str, origin: str) -> list[PathRule]:
 
 
 def _path_of(location: str, origin: str) -> str | None:
-    """The path pattern of a location; None for a URL of another host."""
+    """Return the path pattern of a location; None for a URL of another host."""
     if match := re.match(r"(?i)https?://[^/?#]*", location):
         try:
             named, own = URL(match[0]), URL(origin)
@@ -98,13 +98,13 @@ def _path_of(location: str, origin: str) -> str | None:
 
 
 def best_rule(rules: Iterable[PathRule], path: str) -> PathRule | None:
-    """The rule with the longest pattern that matches; of two as long, the one that refuses."""
+    """Return the matching rule with the longest pattern; of equal length, the rule that reserves rights."""
     matching = (rule for rule in rules if path_matches(rule.pattern, path))
     return max(matching, key=lambda rule: (len(rule.pattern), rule.refuses), default=None)
 
 
 def path_matches(pattern: str, path: str) -> bool:
-    """Whether a robots.txt pattern matches the start of a path; in time linear in its length."""
+    """Return whether a robots.txt pattern matches the start of a path, in time linear in its length."""
     anchored = pattern.endswith("$")
     first, *rest = pattern.removesuffix("$").split("*")
     if not path.startswith(first):

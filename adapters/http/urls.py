@@ -1,4 +1,4 @@
-"""Reads URLs as lists and redirects spell them, and changes only what cannot be sent as it is."""
+"""Parses URLs from lists and redirects, and escapes only characters that cannot be sent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import idna
 from yarl import URL
 
 MAX_LENGTH = 8192
-"""Characters; servers refuse longer ones."""
+"""Maximum characters of a URL; servers reject longer URLs."""
 
 _PLAIN = re.compile(
     r"(https?)://([a-z0-9-]+(?:\.[a-z0-9-]+)*\.[a-z][a-z0-9-]*)(?::([0-9]{1,5}))?(/(?:[!$&-;=?-Z_a-z~]|%[0-9A-Fa-f]{2})*)?"
@@ -24,14 +24,14 @@ _PORTS = {"http": 80, "https": 443}
 
 
 class UrlError(ValueError):
-    """Text that is no URL that could be fetched; the message gives the reason."""
+    """A text that is not a fetchable URL; the message contains the cause."""
 
 
 class Target(NamedTuple):
-    """Where a request goes.
+    """The target of a request.
 
-    `url` is ready to be sent. `host` is the name whose limits count, without a port, or an address in
-    its usual spelling. `origin` is scheme, host and port: what a robots.txt speaks for.
+    `url` is ready to be sent. `host` is the name that has limits, without a port, or a normalized address.
+    `origin` is scheme, host and port: the scope of a robots.txt.
     """
 
     url: URL
@@ -40,11 +40,11 @@ class Target(NamedTuple):
 
 
 def read_url(text: str) -> Target:
-    """The target of an http(s) URL; UrlError for everything else.
+    """Return the target of an http(s) URL; UrlError for other text.
 
-    Spaces, non-ASCII letters (as UTF-8) and other characters that must not be sent are escaped; escapes
-    that are there stay as they are, and so do double slashes and dots. Host names may be international
-    (UTS 46), addresses numeric in any old form. The fragment is dropped.
+    Spaces, non-ASCII letters (as UTF-8) and other characters that must not be sent are escaped; existing
+    escapes, double slashes and dots are kept. Host names may be international (UTS 46), addresses may use
+    any historical numeric form. The fragment is dropped.
     """
     plain = _PLAIN.fullmatch(text)
     if plain and len(text) <= MAX_LENGTH:
@@ -61,9 +61,9 @@ def read_url(text: str) -> Target:
     return _target(f"{scheme}://{shown}{rest}", scheme, host, number)
 
 
-@lru_cache(maxsize=4096)  # lists name the same hosts again and again
+@lru_cache(maxsize=4096)  # lists repeat hosts
 def read_host(text: str) -> str:
-    """A host as it is looked up: lower case, ASCII, an address in its usual spelling; UrlError."""
+    """Normalize a host for the look-up: lower case, ASCII, normalized address; UrlError."""
     if not text:
         raise UrlError("no host")
     try:
@@ -76,12 +76,12 @@ def read_host(text: str) -> str:
     except ValueError as error:
         raise UrlError(f"host {text!r}: {error}") from error
     if len(host) > 253 or not _HOST.fullmatch(host) or any(len(label) > 63 for label in host.split(".")):
-        raise UrlError(f"host {text!r} is no host name")
+        raise UrlError(f"host {text!r} is not a host name")
     return host
 
 
 def host_of(text: str) -> str:
-    """The host whose limits count for a URL (see Target); UrlError."""
+    """Return the host that has limits for a URL (see Target); UrlError."""
     plain = _PLAIN.fullmatch(text)
     if plain and len(text) <= MAX_LENGTH and len(plain[2]) <= 253 and not plain[3]:
         return plain[2]
@@ -89,7 +89,7 @@ def host_of(text: str) -> str:
 
 
 def follow(base: URL, location: str) -> Target:
-    """The target of a redirect (RFC 9110, section 10.2.2: relative to the URL that answered); UrlError."""
+    """Return the target of a redirect (RFC 9110, section 10.2.2: relative to the request's URL); UrlError."""
     text = location.strip().translate(_STRAY)
     if not re.match(r"(?i)[a-z][a-z0-9+.-]*:", text):
         escaped = _UNSENDABLE.sub(_escape, text.partition("#")[0].encode("utf-8", "surrogateescape"))
@@ -98,7 +98,7 @@ def follow(base: URL, location: str) -> Target:
 
 
 def _split(text: str) -> tuple[str, str, int, str]:
-    """(scheme, host, port, the rest as it is spelled) of any http(s) URL; UrlError."""
+    """Return (scheme, host, port, unchanged rest) of an http(s) URL; UrlError."""
     text = text.strip().translate(_STRAY)
     if len(text) > MAX_LENGTH:
         raise UrlError(f"{len(text)} characters")
@@ -107,7 +107,7 @@ def _split(text: str) -> tuple[str, str, int, str]:
         raise UrlError("not an http or https URL")
     scheme, authority, rest = parts[1].lower(), parts[2], parts[3]
     if "@" in authority:
-        raise UrlError("holds a user name")  # and perhaps a password, which must not be stored
+        raise UrlError("contains a user name")  # perhaps with a password, which must not be stored
     bracket = authority.rfind("]")
     name, colon, port = authority[bracket + 1 :].rpartition(":")
     host = read_host(authority[: bracket + 1] + (name if colon else authority[bracket + 1 :]))
@@ -135,10 +135,10 @@ _STRAY = str.maketrans("", "", "\t\n\r")
 
 
 def literal(host: str) -> IPv4Address | IPv6Address | None:
-    """The address that a URL's host spells, or None if it is a name.
+    """Return the address in a URL's host, or None for a name.
 
-    Understands what resolvers do and browsers did: one to four decimal, octal or hexadecimal numbers
-    (the WHATWG URL standard's IPv4 parser). ValueError for numbers that are no address.
+    Accepts the forms of resolvers and browsers: one to four decimal, octal or hexadecimal numbers (the
+    WHATWG URL standard's IPv4 parser). ValueError for numbers that are not an address.
     """
     if ":" in host:
         return IPv6Address(host.strip("[]").partition("%")[0])
@@ -158,7 +158,7 @@ def literal(host: str) -> IPv4Address | IPv6Address | None:
 
 def _number_of(text: str) -> int:
     if not _NUMERIC.fullmatch(text):
-        raise ValueError(f"{text!r} is no part of an address")
+        raise ValueError(f"{text!r} is not a part of an address")
     if text.startswith("0x"):
         return int(text[2:] or "0", 16)
     return int(text, 8 if text.startswith("0") else 10)
