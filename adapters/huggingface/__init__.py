@@ -1,1 +1,1 @@
-"""Hosted datasets: where their files lie, how they are laid out, and what their rows contain."""
+"""The `huggingface` adapter: files, layout and rows of datasets on the hub or on disk."""

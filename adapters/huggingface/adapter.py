@@ -1,4 +1,4 @@
-"""Adapter for hosted datasets: the Hugging Face hub, and the same formats on disk."""
+"""The `huggingface` adapter for datasets on the Hugging Face hub, and in the same formats on disk."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ log = logging.getLogger("derlem.huggingface")
 class HuggingfaceAdapter(Adapter[HuggingfaceOptions]):
     """Rows of a dataset; uri is the data file (imagefolder: the image), locator split/name(/column/index).
 
-    A row's name is its key where `columns.key` is declared, else a hash of its content.
+    A row's name is its key if `columns.key` is declared, else a hash of its content.
 
-    Where a row can hold several images each is an item, and all have the row's id as their parent.
-    A partition key is what is read at once: a row group on disk, a data file on the hub.
+    If a row can contain several images, each image is an item with the row's id as its parent. A partition
+    key names the unit of reading: a row group on disk, a data file on the hub.
     """
 
     Options = HuggingfaceOptions
@@ -35,7 +35,7 @@ class HuggingfaceAdapter(Adapter[HuggingfaceOptions]):
     texts_read = False
 
     def discover(self, source: HuggingfaceOptions) -> Iterator[list[Item]]:
-        """List the rows, file by file. Of Parquet all columns but the images are read, wherever it lies."""
+        """List the rows, file by file. For Parquet, all columns are read except the images."""
         if find_spec("datasets") is None:
             raise MissingExtra("the 'huggingface' adapter (datasets)", "huggingface")
         files = open_files(source)
@@ -50,5 +50,5 @@ class HuggingfaceAdapter(Adapter[HuggingfaceOptions]):
     def read(
         self, source: HuggingfaceOptions, items: Iterable[Item]
     ) -> Iterator[tuple[str, Payload | Failure]]:
-        """Read the images at the commit of their listing; row groups without wanted rows are left alone."""
+        """Read the images at the commit of their listing; row groups without requested rows are not read."""
         yield from Reader(source).read(items)

@@ -1,4 +1,4 @@
-"""Parquet and Arrow files: rows without their images for listings, images of chosen rows for reading."""
+"""Reads Parquet and Arrow files: rows without images for listings, images of selected rows for reading."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from ...core.parquet_batches import batch_rows
 from .image_columns import LIST, Kind, Leaf, is_bytes
 
 READ_BYTES = 16 * 2**20
-"""About how many bytes of images are held at a time."""
+"""Approximate bytes of images in memory."""
 
 READ_BUFFER = 2**20
-"""Bytes of a Parquet column that are read from disk at a time."""
+"""Bytes per read of a Parquet column on disk."""
 
 MAPPED_BYTES = 2**30
-"""Largest Arrow file that is mapped into memory: workers have an address space of a few GiB."""
+"""Maximum size of a memory-mapped Arrow file: workers have an address space of a few GiB."""
 
 LISTED_ROWS = 4096
-"""Rows of a listing that are held at a time."""
+"""Maximum rows of a listing in memory."""
 
 
 class Row(NamedTuple):
-    """A row as listed: `number` counts in the file, `place` in its group; images lack their bytes."""
+    """A listed row: `number` counts in the file, `place` in its group; images have no bytes."""
 
     number: int
     group: int
@@ -38,25 +38,25 @@ class Row(NamedTuple):
 
 
 class ColumnarFile(ABC):
-    """A file whose rows lie in groups that can be read alone."""
+    """A file with groups of rows that can be read separately."""
 
     schema: pa.Schema
     divisible = True
-    """Whether a group can be reached without reading those before it."""
+    """Whether a group can be read without the preceding groups."""
 
     @abstractmethod
     def rows(self, images: Sequence[Leaf]) -> Iterator[Row]:
-        """All rows; of `images` no more is read than shows which are there."""
+        """Yield all rows; of `images`, only their presence is read."""
 
     @abstractmethod
     def chosen(
         self, group: int, places: Sequence[int], columns: Sequence[str]
     ) -> Iterator[tuple[int, dict[str, Any]]]:
-        """The rows of a group at `places` (ascending), `columns` only, bytes included."""
+        """Yield the rows of a group at `places` (ascending), with only `columns`, including bytes."""
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
 
 
 class ParquetRows(ColumnarFile):
@@ -64,8 +64,8 @@ class ParquetRows(ColumnarFile):
 
     def __init__(self, file: Path | IO[bytes]) -> None:
         self._stream = None if isinstance(file, Path) else file
-        # A local column is read page by page, however large its row group; ranges from afar are
-        # worth gathering before they are decoded.
+        # A local column is read page by page, for any size of row group; remote ranges are
+        # gathered before decoding.
         self._file = (
             pq.ParquetFile(file, buffer_size=READ_BUFFER)
             if isinstance(file, Path)
@@ -74,7 +74,7 @@ class ParquetRows(ColumnarFile):
         self.schema = self._file.schema_arrow
 
     def rows(self, images: Sequence[Leaf]) -> Iterator[Row]:
-        """Rows of the columns that are small: one pass, other columns are not touched."""
+        """Yield rows of the small columns in one pass, without reading other columns."""
         columns, unseen = self._without_bytes(images)
         number = 0
         for group in range(self._file.num_row_groups):
@@ -89,7 +89,7 @@ class ParquetRows(ColumnarFile):
     def chosen(
         self, group: int, places: Sequence[int], columns: Sequence[str]
     ) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Rows of one row group, decoded in small batches up to the last that is wanted."""
+        """Yield rows of one row group, decoded in small batches up to the last requested row."""
         if group >= self._file.num_row_groups:
             return
         size = batch_rows(self._file.metadata.row_group(group), columns, READ_BYTES, LISTED_ROWS)
@@ -104,7 +104,7 @@ class ParquetRows(ColumnarFile):
             first += batch.num_rows
 
     def close(self) -> None:
-        """Close the file and the stream below it."""
+        """Close the file and its underlying stream."""
         self._file.close()
         if self._stream is not None:
             self._stream.close()
@@ -119,9 +119,9 @@ class ParquetRows(ColumnarFile):
             yield [{} for _ in range(self._file.metadata.row_group(group).num_rows)]
 
     def _without_bytes(self, images: Sequence[Leaf]) -> tuple[list[str], list[Leaf]]:
-        """Names of the Parquet columns to list (all but the bytes), and the images that none of them shows.
+        """Return the Parquet columns to list (all except bytes), and images without a listed column.
 
-        Where a list holds nothing but bytes, only the bytes show how many there are: they are read.
+        A list that contains only bytes must be read itself to count its images.
         """
         steps = [path for field in self.schema for path in _leaf_paths(field.type, (field.name,))]
         columns = [self._file.schema.column(at).path for at in range(len(self._file.schema))]
@@ -154,7 +154,7 @@ class ArrowRows(ColumnarFile):
         self.schema = self._open().schema
 
     def rows(self, images: Sequence[Leaf]) -> Iterator[Row]:
-        """Rows, their images' bytes left where they are (in a mapped file that costs nothing)."""
+        """Yield rows without copying the bytes of images (free for a memory-mapped file)."""
         bare = {leaf.steps for leaf in images if leaf.kind is Kind.BYTES}
         number = group = 0
         while (batch := self._batch(group)) is not None:
@@ -172,7 +172,7 @@ class ArrowRows(ColumnarFile):
     def chosen(
         self, group: int, places: Sequence[int], columns: Sequence[str]
     ) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Rows of one record batch; batches before it are stepped over."""
+        """Yield rows of one record batch; preceding batches are skipped."""
         batch = self._batch(group)
         if batch is None:
             return
@@ -193,7 +193,7 @@ class ArrowRows(ColumnarFile):
         return self._stream
 
     def _batch(self, group: int) -> pa.RecordBatch | None:
-        """The record batch with this number, None after the last; going on from the one before is cheap."""
+        """Return the record batch with this number, None after the last; sequential access is fast."""
         if self._file is not None:
             return self._file.get_batch(group) if group < self._file.num_record_batches else None
         if group < self._next:
@@ -209,7 +209,7 @@ class ArrowRows(ColumnarFile):
 
 
 def _reader(values: pa.RecordBatch | pa.StructArray) -> Callable[[int], dict[str, Any]]:
-    """What reads a row: field by field, which costs a third of reading a struct as one value."""
+    """Return a function that reads a row by fields, in a third of the time of reading a struct value."""
     fields = values.schema if isinstance(values, pa.RecordBatch) else values.type
     columns = values.columns if isinstance(values, pa.RecordBatch) else values.flatten()
     cells = [(field.name, _cell(column)) for field, column in zip(fields, columns, strict=True)]
@@ -225,7 +225,7 @@ def _cell(column: pa.Array) -> Callable[[int], Any]:
 def _leaf_paths(
     kind: pa.DataType, steps: tuple[str | None, ...]
 ) -> Iterator[tuple[tuple[str | None, ...], pa.DataType]]:
-    """The columns that Parquet makes of a type, in its order, each with its steps and its own type."""
+    """Yield the Parquet columns of a type in Parquet's order, each with its steps and type."""
     if isinstance(kind, pa.BaseExtensionType):
         kind = kind.storage_type
     if types.is_struct(kind):
@@ -241,7 +241,7 @@ def _leaf_paths(
 
 
 def _assume(values: dict[str, Any], steps: Sequence[str | None]) -> None:
-    """Put a mark where an image is taken to be; what is missing is found when it is read."""
+    """Set a mark in place of an assumed image; a missing image is detected on reading."""
     for step in steps[:-1]:
         values = values.setdefault(str(step), {})
         if values is None:
@@ -252,9 +252,9 @@ def _assume(values: dict[str, Any], steps: Sequence[str | None]) -> None:
 def _thin(
     array: pa.Array, steps: tuple[str | None, ...], bare: set[tuple[str | None, ...]]
 ) -> pa.Array | None:
-    """`array` without the bytes in it, copying none of them; None if nothing is left.
+    """Return `array` without bytes, and without copying them; None if the result is empty.
 
-    Bytes that are images by themselves (`bare`) become True, or null where there are none.
+    Bytes that are images themselves (`bare`) become True, missing bytes become null.
     """
     kind = array.type
     if is_bytes(kind):
@@ -264,7 +264,7 @@ def _thin(
             (field.name, _thin(array.field(at), (*steps, field.name), bare)) for at, field in enumerate(kind)
         ]
         kept = {name: part for name, part in inner if part is not None}
-        # Whether the struct is there is worth knowing, even if nothing in it is.
+        # Keep whether the struct exists, even without fields.
         kept = kept or {"path": pa.nulls(len(array))}
         return pa.StructArray.from_arrays(list(kept.values()), names=list(kept), mask=array.is_null())
     if types.is_list(kind) or types.is_large_list(kind):

@@ -1,4 +1,4 @@
-"""Where the files of a dataset lie: a folder on disk, or the hub (see `hub`)."""
+"""Access to the files of a dataset: a folder on disk, or the hub (see hub.py)."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from ...core.errors import DerlemError
 from ..tree import file_revision
 
 HASHED_BYTES = 64 * 2**20
-"""Largest data file that is hashed as a whole."""
+"""Maximum size of a data file that is hashed completely."""
 
 EDGE_BYTES = 2**20
-"""Bytes at each end of a larger one that are hashed: the footer of a Parquet or Arrow file is among them."""
+"""Bytes hashed at each end of a larger file; they include the footer of a Parquet or Arrow file."""
 
 _DAMAGE = (pa.ArrowException, tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError)
 
 
 class FileTrouble(DerlemError):
-    """A file of a dataset cannot be had: `reason` and `detail` as an item records them."""
+    """A file of a dataset cannot be read; `reason` and `detail` are stored with the item."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
         self.reason, self.detail = reason, detail
@@ -44,38 +44,38 @@ class Files(ABC):
     commit = ""
     """The revision on the hub; empty on disk."""
     whole = True
-    """Whether a file is best read by one worker, because it is fetched in one piece."""
+    """Whether one worker should read a file, because the file is fetched as a whole."""
 
     @abstractmethod
     def uri(self, path: str) -> str:
-        """How items name a file. It changes when the file's content is known to have changed."""
+        """Return the uri of a file in items, which changes when a change of its content is known."""
 
     @abstractmethod
     def revision(self, path: str) -> str:
-        """What changes whenever the content of a data file does; FileTrouble if there is no file."""
+        """Return the revision of a data file's content; FileTrouble if the file is missing."""
 
     @abstractmethod
     def image_revision(self, path: str) -> str | None:
-        """What changes when an image in a file of its own does; None if there is no file."""
+        """Return the revision of an image file; None if the file is missing."""
 
     @abstractmethod
     def path(self, uri: str) -> str:
-        """The path that `uri` names."""
+        """Return the path of a `uri`."""
 
     @abstractmethod
     def fetch(self, path: str) -> Path:
-        """The whole file on disk; FileTrouble if it cannot be had."""
+        """Return the path of the whole file on disk; FileTrouble if the file cannot be read."""
 
     @abstractmethod
     def open(self, path: str, *, parts: bool) -> Path | IO[bytes]:
-        """The file for reading, `parts` of it only or mostly all; FileTrouble if it cannot be had.
+        """Open the file to read `parts` of it or most of it; FileTrouble if the file cannot be read.
 
-        A path where it lies on disk, else a seekable stream of ranges, which the caller closes.
+        Returns a path if the file is on disk, else a seekable stream of ranges, which the caller closes.
         """
 
     @contextmanager
     def guarded(self, path: str) -> Iterator[None]:
-        """Turn whatever goes wrong with the file at `path` into FileTrouble."""
+        """Convert exceptions of the file at `path` to FileTrouble."""
         try:
             yield
         except DerlemError:
@@ -87,12 +87,12 @@ class Files(ABC):
             raise trouble from error
 
     def trouble(self, path: str, error: Exception) -> FileTrouble | None:
-        """What `error` means for the file at `path`; None if it does not come from the file."""
-        if isinstance(error, MemoryError):  # Arrow's is an ArrowException, too
+        """Return the FileTrouble for `error` at `path`; None if the file did not cause the error."""
+        if isinstance(error, MemoryError):  # pa.ArrowMemoryError is an ArrowException, too
             return FileTrouble(Reason.OUT_OF_MEMORY, f"{path}: {_first_line(error)}")
         if isinstance(error, _DAMAGE):
             return FileTrouble(Reason.BAD_ARCHIVE, f"{path}: {_first_line(error)}")
-        if isinstance(error, OSError):  # Arrow raises it without a number for damage, too
+        if isinstance(error, OSError):  # Arrow raises it for damage, too, without errno
             reason = Reason.READ_ERROR if error.errno else Reason.BAD_ARCHIVE
             return FileTrouble(reason, f"{path}: {_first_line(error)}")
         return None
@@ -108,7 +108,7 @@ class LocalFiles(Files):
         self._revisions: dict[str, tuple[str, str]] = {}
         real = root.resolve()
         self.real_root = str(real)
-        # A snapshot in the hub's cache consists of links into the `blobs` beside it.
+        # A snapshot in the hub's cache consists of links into the adjacent `blobs`.
         self._fence = real.parents[1] if real.parent.name == "snapshots" else real
 
     def uri(self, path: str) -> str:
@@ -116,7 +116,7 @@ class LocalFiles(Files):
         return path
 
     def revision(self, path: str) -> str:
-        """The hash of the content; of a large file its size, time, and a hash of its start and end."""
+        """Return the hash of the content; for a large file its size, time, and a hash of both ends."""
         found = self.fetch(path)
         status = found.stat()
         stamp = file_revision(status)
@@ -136,15 +136,15 @@ class LocalFiles(Files):
         return uri
 
     def fetch(self, path: str) -> Path:
-        """The file's real path; refused if a link leads out of the dataset."""
+        """Return the file's real path; FileTrouble for a link out of the dataset."""
         try:
             found = (self.root / path).resolve(strict=True)
         except (OSError, ValueError) as error:
-            raise FileTrouble(Reason.MISSING, f"{path} is not there") from error
+            raise FileTrouble(Reason.MISSING, f"{path} does not exist") from error
         if not found.is_relative_to(self._fence):
             raise FileTrouble(Reason.LINK, f"{path} leads out of the dataset")
         if not found.is_file():
-            raise FileTrouble(Reason.SPECIAL_FILE, f"{path} is no file")
+            raise FileTrouble(Reason.SPECIAL_FILE, f"{path} is not a file")
         return found
 
     def open(self, path: str, *, parts: bool) -> Path | IO[bytes]:
@@ -153,7 +153,7 @@ class LocalFiles(Files):
 
 
 def content_revision(path: Path, size: int, stamp: str) -> str:
-    """A hash of a file: of all of it, or if it is large of its `stamp` (size and time), start and end."""
+    """Hash a file: its content or, for a large file, its `stamp` (size and time) and both ends."""
     with path.open("rb") as file:
         if size <= HASHED_BYTES:
             return hashlib.file_digest(file, "sha256").hexdigest()[:16]
@@ -164,9 +164,9 @@ def content_revision(path: Path, size: int, stamp: str) -> str:
 
 
 def inside(path: str, root: str | None = None) -> str | None:
-    """A path that a row names, made plain; None if it may lead out of the dataset.
+    """Normalize a path in a row; None if the path may lead out of the dataset.
 
-    An absolute path is taken if it lies below `root`.
+    An absolute path is accepted below `root`.
     """
     path = path.replace("\\", "/")
     if path.startswith("/"):

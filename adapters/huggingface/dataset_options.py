@@ -1,4 +1,4 @@
-"""What a hosted dataset declares in the configuration."""
+"""Options of the `huggingface` adapter."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _REPOSITORY = re.compile(r"(?:[\w.-]{1,96}/)?[\w.-]{1,96}", re.ASCII)
 
 
 def _dataset(value: object) -> object:
-    """A hub id as it is, or the absolute path of what lies on disk."""
+    """Return a hub id unchanged, or the absolute path of a local dataset."""
     if not isinstance(value, str) or not value:
         return value
     if value.startswith(_HUB):
@@ -35,30 +35,30 @@ def _dataset(value: object) -> object:
 Dataset = Annotated[str, BeforeValidator(_dataset)]
 """A hub id (`org/name`), or a local path, absolute after validation.
 
-It is a path if it starts with `.`, `/` or `~`, or if it exists relative to its configuration file;
-`hf://datasets/org/name` is the hub's whatever lies on disk.
+The value is a path if it starts with `.`, `/` or `~`, or if the path exists relative to its configuration
+file; `hf://datasets/org/name` always means the hub.
 """
 
 
 class ColumnOptions(StrictModel):
-    """Which columns hold what. A dotted name goes into nested columns: `json.caption`."""
+    """Maps columns to fields of an item. A dotted name selects nested columns: `json.caption`."""
 
     image: str | list[str] | None = Field(
         default=None,
-        description="columns with images, lists of them included; default: all that the data declare",
+        description="columns with images or lists of images; default: all image columns of the dataset",
     )
     key: str | None = Field(
         default=None,
-        description="names each row, so that an edited row is still the same item; default: its content",
+        description="column that identifies each row, so that an edited row keeps its item; default: content",
     )
-    caption: str | None = Field(default=None, description="text, or a list of texts whose first counts")
+    caption: str | None = Field(default=None, description="text, or a list of texts (the first is used)")
     conversations: str | None = Field(
         default=None,
         description="messages (role, content), ShareGPT turns (from, value) or pairs (user, assistant)",
     )
     category: str | None = Field(
         default=None,
-        description="a class label (its name counts), a text, or a list of them from the top down",
+        description="a class label (its name is used), a text, or a list of both from the top down",
     )
     language: str | None = Field(default=None, description="BCP 47 tag of the caption")
     license: str | None = Field(
@@ -67,10 +67,10 @@ class ColumnOptions(StrictModel):
 
 
 class HuggingfaceOptions(SourceOptions):
-    """A dataset on the Hugging Face hub, or the same on disk.
+    """A dataset on the Hugging Face hub or on disk.
 
-    Parquet, Arrow (`save_to_disk` included), imagefolder, webdataset, and JSON or CSV with the paths of
-    images. Columns that are not named go to the item's `meta`, as far as they are small.
+    Formats: Parquet, Arrow (including `save_to_disk`), imagefolder, webdataset, and JSON or CSV with paths of
+    images. Small columns that are not mapped go into the item's `meta`.
 
     Category fields: every column by its name, and {split}, {dataset}, {config}, {category} (the value of
     `columns.category`), {file}, {stem} and {dir} of the data file (imagefolder: of the image).
@@ -79,9 +79,9 @@ class HuggingfaceOptions(SourceOptions):
 
     dataset: Dataset = Field(min_length=1, description="hub id (org/name) or a local folder or file")
     config: str | None = Field(
-        default=None, description="the dataset's configuration (subset), if it has several"
+        default=None, description="the dataset's configuration (subset), if there are several"
     )
-    split: str | list[str] | None = Field(default=None, description="splits to take; default: all")
+    split: str | list[str] | None = Field(default=None, description="splits to read; default: all")
     revision: str | None = Field(
         default=None,
         description="branch, tag or commit; resolved to a commit, which is recorded with each item",
@@ -93,12 +93,12 @@ class HuggingfaceOptions(SourceOptions):
         default=None,
         min_length=1,
         max_length=1,
-        description="of csv; default: the one of , ; tab | that parts the header into the names of columns",
+        description="of csv; default: the one of , ; tab | that splits the header into the names of columns",
     )
     columns: ColumnOptions = Field(default_factory=ColumnOptions)
     streaming: bool = Field(
         default=False,
-        description="read ranges from the hub and keep nothing, not whole files through its cache",
+        description="read ranges from the hub without storing them, instead of whole files through its cache",
     )
 
     @property
@@ -110,5 +110,5 @@ class HuggingfaceOptions(SourceOptions):
 
     @property
     def splits(self) -> list[str] | None:
-        """The wanted splits; None for all."""
+        """The selected splits; None for all."""
         return [self.split] if isinstance(self.split, str) else self.split

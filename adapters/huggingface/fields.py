@@ -1,4 +1,4 @@
-"""What the columns of a row become: caption, conversation, category, language, license, and `meta`."""
+"""Converts the columns of a row to caption, conversation, category, language, license and `meta`."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from .dataset_options import HuggingfaceOptions
 from .image_columns import Feature
 
 MAX_VALUE = 2048
-"""Characters of JSON of one column in `meta`; what is longer is only named, under `left_out`."""
+"""Maximum characters of JSON of one column in `meta`; longer columns are only named, under `left_out`."""
 
 MAX_META = 8192
-"""Characters of JSON of all columns of a row in `meta`."""
+"""Maximum characters of JSON of all columns of a row in `meta`."""
 
 PLACE_FIELDS = ("split", "dataset", "config", "file", "stem", "dir", "category")
-"""Template fields that are no columns."""
+"""Template fields in addition to columns."""
 
 OWN_KEYS = frozenset({"revision", "detail", "left_out"})
-"""Keys of `meta` that the adapter sets; a column of such a name is left out."""
+"""Keys of `meta` that the adapter sets; a column with such a name is omitted."""
 
 Decoder = Callable[[Any], Any]
 
 
 class BadRow(ValueError):
-    """A row that cannot be used; the message gives the reason."""
+    """An invalid row; the message contains the cause."""
 
 
 class Fields:
-    """Turns the columns of a row into the fields of its items. Checked against the known columns once."""
+    """Converts the columns of a row to the fields of its items; options are checked once against columns."""
 
     def __init__(
         self,
@@ -45,10 +45,10 @@ class Fields:
         known: Iterable[str],
         images: Collection[str],
     ) -> None:
-        """`known` are the columns, dotted ones of nested fields included; `images` hold no values.
+        """`known` are the columns, including dotted names of nested fields; `images` have no values.
 
-        Below columns of JSON any field may be named. ConfigError for a column or a template field that
-        is not there.
+        Below columns of JSON, any field may be mapped. ConfigError for a missing column or template
+        field.
         """
         known = set(known)
         loose = {name for name, feature in features.items() if _is_json(feature)}
@@ -82,7 +82,7 @@ class Fields:
         self._decoders = {name: decode for name, feature in features.items() if (decode := _decoder(feature))}
 
     def of(self, row: Mapping[str, Any], place: Mapping[str, str]) -> dict[str, Any]:
-        """Fields for `Item`. `place` has split, file, stem and dir; BadRow for a value that cannot be."""
+        """Return fields for `Item`. `place` has split, file, stem and dir; BadRow for an invalid value."""
         if self._decoders:
             row = dict(row)
             for name in self._decoders.keys() & row.keys():
@@ -132,7 +132,7 @@ class Fields:
 
 
 def value_at(row: Any, name: str) -> Any:
-    """The value of a column or a dotted field of one; a column whose name holds the dots comes first."""
+    """Return the value of a column or a dotted field; a column whose name contains the dots has priority."""
     if not isinstance(row, dict):
         return None
     if name in row:
@@ -147,7 +147,7 @@ def value_at(row: Any, name: str) -> Any:
 
 
 def names_in(value: Any, prefix: str = "") -> Iterator[str]:
-    """The names, dotted where nested, of all fields of a row, or of a schema as nested dicts."""
+    """Return the names (dotted if nested) of all fields of a row, or of a schema as nested dicts."""
     if isinstance(value, dict):
         for name, inner in value.items():
             yield f"{prefix}{name}"
@@ -166,7 +166,7 @@ def _fields_of(template: str) -> set[str]:
     try:
         return {name for _, name, _, _ in Formatter().parse(template) if name}
     except ValueError:
-        return set()  # `Template` reports the fault
+        return set()  # `Template` raises the error
 
 
 def _check(name: str, known: Collection[str], key: str) -> None:
@@ -176,7 +176,7 @@ def _check(name: str, known: Collection[str], key: str) -> None:
 
 
 def _decoder(feature: Feature) -> Decoder | None:
-    """What turns stored values into what they mean: class names, objects of JSON; None if nothing does."""
+    """Return a function that decodes stored values (class labels, JSON), or None if not needed."""
     if isinstance(feature, list):
         feature = {"_type": "List", "feature": feature[0] if feature else None}
     if not isinstance(feature, Mapping):
@@ -203,7 +203,7 @@ def _decoded(value: Any, inner: Mapping[str, Decoder]) -> Any:
 
 
 def _label(value: Any, names: list[str]) -> Any:
-    """The name of a class; -1 means that a row has none."""
+    """Return the name of a class; -1 means no class."""
     if not isinstance(value, int):
         return value
     return names[value] if 0 <= value < len(names) else None if value < 0 else str(value)
@@ -219,7 +219,7 @@ def _parsed(value: Any) -> Any:
 
 
 def _category(value: Any) -> str | None:
-    """A category path of a name, or of names from the top down."""
+    """Return a category path for a name, or for names from the top down."""
     if value is None:
         return None
     if isinstance(value, list):
@@ -230,14 +230,14 @@ def _category(value: Any) -> str | None:
 
 
 def _text(row: Mapping[str, Any], name: str | None) -> str | None:
-    """The text of a column; of a list the first that is not empty."""
+    """Return the text of a column; for a list, the first text that is not empty."""
     value = None if name is None else value_at(row, name)
     if isinstance(value, list):
         value = next((text for text in value if text is not None and str(text).strip()), None)
     if value is None:
         return None
     if isinstance(value, (dict, list, bytes)):
-        raise BadRow(f"column {name} holds no text; nested fields are named with dots, as in {name}.text")
+        raise BadRow(f"column {name} is not text; nested fields have dotted names, such as {name}.text")
     text = clean_text(str(value))
     _speakable(text)
     return text or None
@@ -252,11 +252,11 @@ def _speakable(text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise BadRow("half of a character: no Unicode text") from None
+        raise BadRow("a lone surrogate: not Unicode text") from None
 
 
 def _turns(row: Mapping[str, Any], name: str | None) -> list[Message] | None:
-    """A column's conversation, in whatever way it is stored: turns, columns of turns, pairs, JSON text."""
+    """Return a column's conversation, stored as turns, columns of turns, pairs, or JSON text."""
     value = None if name is None else value_at(row, name)
     if isinstance(value, str):
         if not value.strip():
@@ -264,7 +264,7 @@ def _turns(row: Mapping[str, Any], name: str | None) -> list[Message] | None:
         try:
             value = json.loads(value)
         except (ValueError, RecursionError) as error:
-            raise BadRow(f"column {name}: no JSON: {error}") from None
+            raise BadRow(f"column {name}: not JSON: {error}") from None
     if isinstance(value, dict) and value and all(isinstance(column, list) for column in value.values()):
         # A list of structs, as older versions of `datasets` stored it: a struct of lists.
         value = [dict(zip(value, turn, strict=False)) for turn in zip(*value.values(), strict=False)]
@@ -277,7 +277,7 @@ def _turns(row: Mapping[str, Any], name: str | None) -> list[Message] | None:
 
 
 def _singly(turns: Any) -> Any:
-    """Turns one by one, where each holds a question and its answer (`user`, `assistant`: The Cauldron)."""
+    """Split turns with a question and its answer (`user`, `assistant`: The Cauldron) into separate turns."""
     if not isinstance(turns, list) or not all(
         isinstance(turn, dict)
         and isinstance(turn.get("user"), str)
@@ -289,9 +289,9 @@ def _singly(turns: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON can hold it; TypeError for bytes, ValueError for what is no text."""
+    """Return a value for JSON; TypeError for bytes, ValueError for invalid text."""
     if isinstance(value, str):
-        value.encode()  # JSON can spell halves of characters
+        value.encode()  # JSON may contain lone surrogates
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None
@@ -302,5 +302,5 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):  # entries of a map are tuples
         return [_plain(inner) for inner in value]
     if isinstance(value, bytes | bytearray | memoryview):
-        raise TypeError("bytes are no text")
+        raise TypeError("bytes are not text")
     return value.isoformat() if hasattr(value, "isoformat") else str(value)

@@ -1,4 +1,4 @@
-"""Files of a dataset on the Hugging Face hub: pinned to a commit, cached, and never faster than allowed."""
+"""Files of a dataset on the Hugging Face hub: pinned to a commit, cached, within the hub's rate limits."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from ...core.errors import ConfigError
 from .dataset_files import Files, FileTrouble
 
 MAX_WAIT = 3600.0
-"""Seconds that one request waits, in all, for the hub's rate limit."""
+"""Maximum total seconds that one request waits for the hub's rate limit."""
 
 BLOCK = 8 * 2**20
-"""Bytes of a range where a file is read through."""
+"""Bytes of a range in sequential reading."""
 
 log = logging.getLogger("derlem.fetch")
 
@@ -28,19 +28,19 @@ _waits_installed = False
 
 
 def token() -> str | bool:
-    """The user's token from the environment, or False: no other place is looked at."""
+    """Return the user's token from the environment, or False; other places are not used."""
     return os.environ.get("HF_TOKEN", "").strip() or False
 
 
 def without_token(text: str) -> str:
-    """`text`, fit for logs and messages."""
+    """Return `text` without the token, for logs and messages."""
     secret = token()
     return text.replace(secret, "***") if isinstance(secret, str) else text
 
 
 def wait_seconds(headers: Mapping[str, str], attempt: int) -> float:
-    """Seconds to wait after a response 429; without a statement in it they double with `attempt`, from 0."""
-    from multidict import CIMultiDict  # comes with `datasets`, as aiohttp below
+    """Return the pause after a response 429; without a header, the pause doubles with `attempt` (from 0)."""
+    from multidict import CIMultiDict  # installed with `datasets`, like aiohttp below
 
     from ..http.policy import MAX_BACKOFF, asked_pause
 
@@ -49,10 +49,10 @@ def wait_seconds(headers: Mapping[str, str], attempt: int) -> float:
 
 
 def wait_out_limits() -> None:
-    """Make every request to the hub from this process wait when the hub answers 429.
+    """Pause every request to the hub from this process after a response 429.
 
-    `huggingface_hub` waits in its downloads, a few times and not for dates; its other calls, and those of
-    `datasets`, fail at once. All of them go through one HTTP client, so that is where to wait.
+    `huggingface_hub` waits only in downloads, a few times, and ignores dates; its other calls and the calls
+    of `datasets` fail at once. All of them use one HTTP client, in which this function waits.
     """
     global _waits_installed
     with _limits_lock:
@@ -79,7 +79,7 @@ def _waiting_send(send: Callable[..., Any]) -> Callable[..., Any]:
             answer = send(request, **options)
             if answer.status_code != 429:
                 return answer
-            # A little more than asked, so that not all workers come back in the same instant.
+            # A random addition spreads the requests of several workers.
             pause = wait_seconds(answer.headers, attempt) + random.uniform(0.05, 0.5)
             if waited + pause > MAX_WAIT:
                 return answer
@@ -94,8 +94,8 @@ def _waiting_send(send: Callable[..., Any]) -> Callable[..., Any]:
 class HubFiles(Files):
     """A dataset repository at one commit.
 
-    Files are fetched whole into the hub's own cache (HF_HOME), from which they are taken the next time;
-    the hub is asked for parts only for listings, and when `streaming`.
+    Whole files are fetched into the hub's cache (HF_HOME) and reused from there; ranges are requested only
+    for listings, and with `streaming`.
     """
 
     def __init__(self, repository: str, commit: str, *, streaming: bool = False) -> None:
@@ -106,7 +106,7 @@ class HubFiles(Files):
 
     @classmethod
     def at(cls, repository: str, revision: str | None, *, streaming: bool = False) -> HubFiles:
-        """The repository at a branch, tag or commit, resolved now; ConfigError if there is none."""
+        """Resolve a branch, tag or commit of a repository; ConfigError if missing."""
         from huggingface_hub import HfApi
         from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
@@ -133,13 +133,13 @@ class HubFiles(Files):
         return files
 
     def uri(self, path: str) -> str:
-        """The path and the start of its content's git id: a new commit leaves other files' items alone."""
+        """Return the path and the start of its git id, so that a new commit keeps items of other files."""
         if self._blobs is None:
             self._blobs = self._tree()
         return f"{path}@{self._blobs.get(path, self.commit)[:12]}"
 
     def revision(self, path: str) -> str:
-        """The start of its content's git id."""
+        """Return the start of the content's git id."""
         return self.uri(path).rpartition("@")[2]
 
     def image_revision(self, path: str) -> str | None:
@@ -148,11 +148,11 @@ class HubFiles(Files):
         return revision if self._blobs and path in self._blobs else None
 
     def path(self, uri: str) -> str:
-        """The path before the `@` of the content's id."""
+        """Return the path before the `@` of the git id."""
         return uri.rpartition("@")[0]
 
     def fetch(self, path: str) -> Path:
-        """The file in the hub's cache, fetched if it is not there; nothing is asked of the hub if it is."""
+        """Return the file in the hub's cache; only a missing file causes requests to the hub."""
         from huggingface_hub import hf_hub_download
 
         with self.guarded(path):
@@ -163,7 +163,7 @@ class HubFiles(Files):
             )
 
     def open(self, path: str, *, parts: bool) -> Path | IO[bytes]:
-        """The file in the hub's cache; exact ranges if `parts`, large ones if `streaming`."""
+        """Open the file in the hub's cache, or as ranges: exact with `parts`, large with `streaming`."""
         from huggingface_hub import HfFileSystem, try_to_load_from_cache
 
         cached = try_to_load_from_cache(self.repository, path, repo_type="dataset", revision=self.commit)
@@ -180,7 +180,7 @@ class HubFiles(Files):
             return stream
 
     def trouble(self, path: str, error: Exception) -> FileTrouble | None:
-        """What the hub answered, if that is the cause, else as on disk; without the token."""
+        """Return the failure of the hub's response, else as on disk; messages omit the token."""
         import httpx2
         from huggingface_hub import errors
 
@@ -211,7 +211,7 @@ class HubFiles(Files):
         return found and FileTrouble(found.reason, without_token(found.detail))
 
     def _tree(self) -> dict[str, str]:
-        """Git ids by path. The listing is kept in the hub's cache: downloads then need no HEAD request."""
+        """Git ids by path. The listing is stored in the hub's cache, so downloads need no HEAD request."""
         from huggingface_hub import get_cached_repo_tree, snapshot_download
 
         with self.guarded(self.repository):

@@ -1,4 +1,4 @@
-"""Where the images of a row are: in which columns, and at which places of their lists."""
+"""Finds the images of a row: their columns, and their places in lists."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from ...core.errors import ConfigError
 from ...core.suggest import did_you_mean
 
 Feature = Any
-"""A feature of `datasets` as its plain form, `Features.to_dict()`: dicts with `_type`, or nested by name."""
+"""A feature of `datasets` as returned by `Features.to_dict()`: dicts with `_type`, or nested by name."""
 
 LIST = None
-"""A step into the elements of a list, where other steps name a field of a struct."""
+"""A step into the elements of a list; other steps are names of struct fields."""
 
 USUAL_NAMES = ("image", "images", "img", "file_name", "file_names", "image_path", "jpg", "png")
-"""Columns that hold images, or paths of them, where neither declaration nor type shows it."""
+"""Names of columns with images or their paths, if neither options nor types determine the columns."""
 
 
 class Kind(Enum):
-    """How a column holds an image."""
+    """The storage of an image in a column."""
 
     STRUCT = "struct"  # struct of `bytes` and `path`, as `datasets` stores its Image
     BYTES = "bytes"
@@ -34,7 +34,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Leaf:
-    """A column, or a part of a nested one, that holds images: `steps` lead to it from the row."""
+    """A column, or a field of a nested column, that contains images; `steps` is its path in the row."""
 
     steps: tuple[str | None, ...]
     kind: Kind
@@ -46,18 +46,18 @@ class Leaf:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """The steps without those into lists."""
+        """The steps without steps into lists."""
         return tuple(step for step in self.steps if step is not LIST)
 
     @cached_property
     def listed(self) -> bool:
-        """Whether a row can hold several images here."""
+        """Whether a row can have several images in this leaf."""
         return LIST in self.steps
 
 
 @dataclass(slots=True)
 class Reference:
-    """One image of a row: its leaf, its place in the lists on the way, and what the row holds there."""
+    """One image of a row: its leaf, its indexes in lists, and its value."""
 
     leaf: Leaf
     index: tuple[int, ...]
@@ -65,15 +65,15 @@ class Reference:
 
     @property
     def spot(self) -> str:
-        """The place inside the row as a locator spells it: `images/0`."""
+        """The place inside the row in a locator: `images/0`."""
         return "/".join([".".join(self.leaf.names), *map(str, self.index)])
 
 
 def leaves(schema: pa.Schema, features: Mapping[str, Feature], wanted: Sequence[str] | None) -> list[Leaf]:
-    """The places of images in rows of `schema`; ConfigError (`columns.image`) if there is none.
+    """Return the leaves with images in rows of `schema`; ConfigError (`columns.image`) if there are none.
 
-    `wanted` names columns or fields of nested ones. Without it, what the features declare as Image
-    counts, else what is stored like one, else columns of a usual name that hold bytes or text.
+    `wanted` names columns or nested fields. Without `wanted`: columns with the feature Image, else columns
+    stored like an Image, else columns with a common name that contain bytes or text.
     """
     found = [leaf for field in schema for leaf in _find(field.type, features.get(field.name), (field.name,))]
     if wanted:
@@ -91,14 +91,14 @@ def leaves(schema: pa.Schema, features: Mapping[str, Feature], wanted: Sequence[
 
 
 def references(row: Mapping[str, Any], places: Sequence[Leaf]) -> Iterator[Reference]:
-    """The images of a row; empty places are passed over."""
+    """Yield the images of a row; empty places are skipped."""
     for leaf in places:
         for index, value in _walk(row.get(leaf.column), leaf.steps[1:], ()):
             yield Reference(leaf, index, value)
 
 
 def at(row: Mapping[str, Any], names: Sequence[str], index: Sequence[int]) -> Any:
-    """The value in a row where `names` and, at lists, `index` lead; None if there is none."""
+    """Return the value in a row at the path `names`, with `index` in lists; None if missing."""
     value: Any = row.get(names[0])
     rest, places = list(names[1:]), list(index)
     while value is not None:
@@ -128,7 +128,7 @@ def _walk(
 
 
 def _find(kind: pa.DataType, feature: Feature, steps: tuple[str | None, ...]) -> Iterator[tuple[Leaf, bool]]:
-    """Leaves below a type, and whether the features declare them."""
+    """Yield the leaves below a type, and whether the features declare them as images."""
     if isinstance(feature, Mapping) and feature.get("_type") == "Image":
         leaf = _plain(kind, steps)
         if leaf:
@@ -145,14 +145,14 @@ def _find(kind: pa.DataType, feature: Feature, steps: tuple[str | None, ...]) ->
 
 
 def _element(feature: Feature) -> Feature:
-    """The feature of a list's elements, in any of the spellings that `datasets` has had."""
+    """Return the feature of a list's elements, in any form used by versions of `datasets`."""
     if isinstance(feature, list):
         return feature[0] if feature else None
     return feature.get("feature") if isinstance(feature, Mapping) else None
 
 
 def _plain(kind: pa.DataType, steps: tuple[str | None, ...]) -> Leaf | None:
-    """The leaf for a type that holds images in itself, or lists of them."""
+    """Return the leaf for a type that contains an image or lists of images."""
     while _is_list(kind):
         kind, steps = kind.value_type, (*steps, LIST)
     if types.is_struct(kind) and _is_image(kind):
@@ -165,7 +165,7 @@ def _plain(kind: pa.DataType, steps: tuple[str | None, ...]) -> Leaf | None:
 
 
 def _named(name: str, found: Sequence[tuple[Leaf, bool]], schema: pa.Schema) -> list[Leaf]:
-    """The leaves at or below a column or a dotted field of one."""
+    """Return the leaves at or below a column or a dotted field."""
     chosen = [leaf for leaf, _ in found if f"{'.'.join(leaf.names)}.".startswith(f"{name}.")]
     if chosen:
         return chosen
@@ -175,7 +175,7 @@ def _named(name: str, found: Sequence[tuple[Leaf, bool]], schema: pa.Schema) -> 
             if place and (leaf := _plain(*place)):
                 return [leaf]
             if place:
-                raise ConfigError(f"{name} is {place[0]}: no bytes, no path of an image", key="columns.image")
+                raise ConfigError(f"{name} is {place[0]}, not bytes or a path", key="columns.image")
     raise ConfigError(
         f"there is no column {name!r}{did_you_mean(name, schema.names)} "
         f"(columns: {', '.join(sorted(schema.names))})",
@@ -198,7 +198,7 @@ def _descend(
 
 
 def is_bytes(kind: pa.DataType) -> bool:
-    """Whether a type is a string of bytes."""
+    """Return whether a type is binary."""
     if types.is_dictionary(kind):
         return is_bytes(kind.value_type)
     return bool(

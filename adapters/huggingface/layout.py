@@ -1,7 +1,7 @@
-"""How a dataset is laid out: its format, the data files of each split, and what its columns mean.
+"""Resolves the layout of a dataset: its format, the data files of each split, and the features of columns.
 
-All of it is `datasets`' own judgement (file names, the dataset card, types stored in the files), so that
-a dataset is here what it is everywhere.
+The library `datasets` resolves all of these (from file names, the dataset card, types stored in files), so
+that the result is the same as for other users of the library.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from .hub import HubFiles, token, without_token
 from .image_columns import USUAL_NAMES, Feature
 
 HEADER = 2**16
-"""Bytes of a header that are looked at."""
+"""Maximum bytes read of a header."""
 
 FORMATS = frozenset({"parquet", "arrow", "webdataset", "imagefolder", "json", "csv"})
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """A resolved dataset. `splits` are the wanted ones with their data files, relative to the root.
+    """A resolved dataset. `splits` are the selected splits with their data files, relative to the root.
 
-    `features` are empty where only the files know them. `builder` is `datasets`' own, for the formats
-    whose rows it lists itself.
+    `features` are empty if only the files contain them. `builder` is the builder of `datasets`, for formats
+    whose rows `datasets` lists.
     """
 
     format: str
@@ -46,7 +46,7 @@ class Layout:
 
 
 def open_files(source: HuggingfaceOptions) -> Files:
-    """The files of a source; a revision on the hub is resolved now. ConfigError if there are none."""
+    """Return the files of a source, with a resolved revision on the hub. ConfigError if missing."""
     if source.hub_id is not None:
         return HubFiles.at(source.hub_id, source.revision, streaming=source.streaming)
     path = Path(source.dataset)
@@ -58,7 +58,7 @@ def open_files(source: HuggingfaceOptions) -> Files:
 
 
 def resolve(source: HuggingfaceOptions, files: Files) -> Layout:
-    """The layout of a source; ConfigError if it has none that can be read."""
+    """Return the layout of a source; ConfigError for an unsupported layout."""
     if isinstance(files, LocalFiles) and (saved := _saved_to_disk(files.root)):
         return Layout("arrow", _wanted(saved, source), {})
     builder = _builder(source, files)
@@ -82,16 +82,16 @@ def resolve(source: HuggingfaceOptions, files: Files) -> Layout:
 
 
 def features_of(schema: Any) -> dict[str, Feature]:
-    """The columns in the schema of a Parquet or Arrow file, in the plain form of features.
+    """Return the features in the schema of a Parquet or Arrow file, as plain dicts.
 
-    Columns of types that `datasets` does not know, such as maps, have none. ConfigError for a schema whose
-    own features cannot be read: labels would be numbers without them.
+    Columns of types that `datasets` does not support, such as maps, have none. ConfigError for a schema
+    with unreadable features: without features, labels would be numbers.
     """
     from datasets import Features
 
     try:
         Features.from_arrow_schema(pa.schema([], schema.metadata))
-    except Exception as error:  # whatever it stumbles with
+    except Exception as error:  # `datasets` raises any type
         text = f"the features in a data file cannot be read: {type(error).__name__}: {error}"
         raise ConfigError(text.splitlines()[0], key="dataset") from error
     features: dict[str, Feature] = {}
@@ -102,16 +102,16 @@ def features_of(schema: Any) -> dict[str, Feature]:
 
 
 def image_extensions() -> frozenset[str]:
-    """Extensions of the members of a WebDataset that `datasets` takes for images."""
+    """Return the extensions of WebDataset members that `datasets` decodes as images."""
     from datasets.packaged_modules.webdataset.webdataset import WebDataset
 
     return frozenset(WebDataset.IMAGE_EXTENSIONS)
 
 
 class Listed:
-    """The rows of a split in formats that name their images by path; none of those is opened.
+    """Rows of a split in formats that name images by path; image files are not opened.
 
-    Raises ConfigError for what `datasets` cannot read, and FileTrouble for what cannot be had.
+    Raises ConfigError for data that `datasets` cannot parse, and FileTrouble for unreadable files.
     """
 
     def __init__(self, layout: Layout, split: str, files: Files) -> None:
@@ -119,7 +119,7 @@ class Listed:
         self._judging = partial(_judging, split, files)
         with self._judging():
             rows = layout.builder.as_streaming_dataset(split=split)
-            if rows.features is None:  # of JSON and CSV, before their first rows have been read
+            if rows.features is None:  # for JSON and CSV, before the first rows are read
                 rows = rows._resolve_features()
             if rows.features is None:
                 raise ConfigError(
@@ -128,14 +128,14 @@ class Listed:
                 )
             if (
                 layout.format == "csv" and "__index_level_0__" in rows.features
-            ):  # pandas takes them for an index
+            ):  # pandas reads additional fields as an index
                 raise ConfigError(f"rows of {split!r} have more fields than the header", key="dataset")
             self._rows = rows.decode(False)
         self.schema = self._rows.features.arrow_schema
         self.features: dict[str, Feature] = self._rows.features.to_dict()
 
     def rows(self) -> Iterator[tuple[str, int, dict[str, Any]]]:
-        """(data file, number in it, row); for an imagefolder no file, and the number in the split."""
+        """Yield (data file, number in it, row); for an imagefolder no file, and the number in the split."""
         with self._judging():
             yield from self._read()
 
@@ -152,7 +152,7 @@ class Listed:
 
 @contextmanager
 def _judging(split: str, files: Files) -> Iterator[None]:
-    """`datasets` reads here, and nothing else: over malformed files it stumbles with any exception."""
+    """Convert exceptions of `datasets`, which raises any type for malformed files; use for its calls only."""
     try:
         yield
     except (DerlemError, MemoryError):
@@ -166,7 +166,7 @@ def _judging(split: str, files: Files) -> Iterator[None]:
 
 
 def _guessed_delimiter(source: HuggingfaceOptions, files: Files, data_files: Mapping[Any, Any]) -> str:
-    """The delimiter that parts the first header into the columns that the source names."""
+    """Return the delimiter that splits the first header into the source's mapped columns."""
     columns = source.columns.model_dump(exclude_none=True)
     image = columns.pop("image", None)
     wanted = [*columns.values(), *([image] if isinstance(image, str) else image or [])]
@@ -219,7 +219,7 @@ def _wanted(splits: dict[str, list[str]], source: HuggingfaceOptions) -> dict[st
 
 
 def relative(path: str, files: Files) -> str:
-    """A data file as `datasets` names it, below the dataset's root."""
+    """Return the path below the dataset's root of a data file named by `datasets`."""
     if isinstance(files, HubFiles):
         roots = [f"hf://datasets/{files.repository}@{files.commit}"]
     elif isinstance(files, LocalFiles):
@@ -227,11 +227,11 @@ def relative(path: str, files: Files) -> str:
     for root in roots:
         if path.startswith(f"{root}/"):
             return path[len(root) + 1 :]
-    raise ConfigError(f"the data file {path} does not lie in the dataset", key="data_files")
+    raise ConfigError(f"the data file {path} is outside the dataset", key="data_files")
 
 
 def _saved_to_disk(root: Path) -> dict[str, list[str]] | None:
-    """Splits of what `save_to_disk` wrote (which `load_dataset` refuses); None if it is something else."""
+    """Return the splits of a `save_to_disk` dataset (which `load_dataset` rejects); None for others."""
     try:
         if (index := root / "dataset_dict.json").is_file():
             names = json.loads(index.read_text("utf-8"))["splits"]
@@ -240,7 +240,7 @@ def _saved_to_disk(root: Path) -> dict[str, list[str]] | None:
             state = json.loads((root / "state.json").read_text("utf-8"))
             return {state.get("_split") or "train": _saved_files(root, "")}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{root} is no sound `save_to_disk` dataset: {error}", key="dataset") from error
+        raise ConfigError(f"{root} is a damaged `save_to_disk` dataset: {error}", key="dataset") from error
     return None
 
 

@@ -1,4 +1,4 @@
-"""Lists a dataset: its rows as items, without reading an image where the format allows it."""
+"""Lists the rows of a dataset as items, without reading images where the format allows it."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ from .layout import Layout
 from .tars import TarFile, TarRow, keyless
 
 PROBED = 32
-"""Samples of a tar from which the names of its fields are learned."""
+"""Samples of a tar from which the names of its fields are determined."""
 
 
 log = logging.getLogger("derlem.huggingface")
 
 
 class Listing:
-    """One pass over the wanted splits of a dataset, in the order of their data files."""
+    """One pass over the selected splits of a dataset, in the order of their data files."""
 
     def __init__(self, source: HuggingfaceOptions, files: Files, layout: Layout) -> None:
         self._source, self._files, self._layout = source, files, layout
         self._pairing = PairingCounts()
-        self._tar_names = {"__key__"}  # of all tars so far: a field may be missing at the start of one
+        self._tar_names = {"__key__"}  # of all tars so far, since the first samples of a tar may lack a field
 
     def items(self) -> Iterator[Item]:
-        """All items. A damaged file is an item with its reason; one that cannot be had now is an error."""
+        """Yield all items. A damaged file is an item with a reason; a transient failure is an error."""
         for split, paths in self._layout.splits.items():
             if self._layout.format in ("parquet", "arrow", "webdataset"):
                 read = self._tar if self._layout.format == "webdataset" else self._columnar
@@ -63,7 +63,7 @@ class Listing:
             yield self._item(self._files.uri(path), split, reason=trouble.reason, detail=trouble.detail)
 
     def _columnar(self, path: str, split: str) -> Iterator[Item]:
-        """Items of a Parquet or Arrow file. They know their group, so that no other is read for them."""
+        """Yield items of a Parquet or Arrow file, with their groups, so that reading skips other groups."""
         form = self._layout.format
         file = open_columnar(form, self._files, path, parts=True)
         try:
@@ -86,7 +86,7 @@ class Listing:
             file.close()
 
     def _tar(self, path: str, split: str) -> Iterator[Item]:
-        """Items of a WebDataset tar: one pass over its headers and the small members."""
+        """Yield items of a WebDataset tar, in one pass over its headers and small members."""
         tar = TarFile(self._files.open(path, parts=False))
         try:
             probed, rest = _probe(tar.rows(layouts.image_extensions(), self._pairing))
@@ -115,7 +115,7 @@ class Listing:
         place: Mapping[str, str],
         partition_key: str,
     ) -> Iterator[Item]:
-        """The items of a sample: its images, each named by its member, and members that are not read."""
+        """Yield the items of a sample: its images, named by member, and rejected members."""
         for member in row.rejected:
             refused = keyless(member)
             locator = f"{split}/{member.name}"
@@ -148,7 +148,7 @@ class Listing:
             )
 
     def _named(self, split: str) -> Iterator[Item]:
-        """Items of JSON or CSV files whose rows name their images by path."""
+        """Yield items of JSON or CSV files whose rows name images by path."""
         listed = layouts.Listed(self._layout, split, self._files)
         places = leaves(listed.schema, listed.features, self._wanted)
         fields = self._fields(listed.schema, listed.features, places)
@@ -161,12 +161,12 @@ class Listing:
             yield from self._row(fields, places, uri, locator, row, place, {}, "")
 
     def _folder(self, split: str) -> Iterator[Item]:
-        """Items of an imagefolder. Their uri is the image's own path, so that new files move nothing."""
+        """Yield items of an imagefolder. The uri is the image's path, so that new files change no items."""
         listed = layouts.Listed(self._layout, split, self._files)
         places = leaves(listed.schema, listed.features, self._wanted)
         fields = self._fields(listed.schema, listed.features, places)
         several = len(places) > 1 or places[0].listed
-        seen: dict[int, int] = {}  # an image may have several rows, each with a text
+        seen: dict[int, int] = {}  # an image may have several rows with different texts
         names = RowNames(self._source)
         for _, _, row in listed.rows():
             name = f"{split}/{names.of(row)}"
@@ -202,7 +202,7 @@ class Listing:
                 )
 
     def _folder_place(self, path: str) -> tuple[str, dict[str, Any]]:
-        """An image of an imagefolder as `datasets` names it: its path, and how to read it."""
+        """Return the path of an imagefolder's image named by `datasets`, and its locator state."""
         if path.startswith("zip://"):
             member, _, container = path.removeprefix("zip://").partition("::")
             return member, {"zip": layouts.relative(container, self._files), "member": member}
@@ -213,7 +213,7 @@ class Listing:
         fields = Fields(self._source, features, names_in(_nested(schema)), {leaf.column for leaf in places})
         for key, name in self._source.columns.model_dump(exclude={"image"}, exclude_none=True).items():
             if name in schema.names and is_bytes(schema.field(name).type):
-                raise ConfigError(f"the column {name!r} holds bytes, not text", key=f"columns.{key}")
+                raise ConfigError(f"the column {name!r} contains bytes, not text", key=f"columns.{key}")
         return fields
 
     def _row(
@@ -227,7 +227,7 @@ class Listing:
         locator_state: dict[str, Any],
         partition_key: str,
     ) -> Iterator[Item]:
-        """The items of a row: itself, or where columns or lists can hold several images, one for each."""
+        """Yield the items of a row: one, or one per image if columns or lists can contain several."""
         try:
             texts = fields.of(values, place)
         except BadRow as problem:
@@ -260,7 +260,7 @@ class Listing:
         reference: Reference,
         place: Mapping[str, str],
     ) -> Item:
-        """The item of an image that a row names by path, relative to its data file or to the root."""
+        """Return the item of an image that a row names by path, relative to its data file or the root."""
         value = reference.value
         named = str(value.get("path") if isinstance(value, Mapping) else value)
         if named.startswith(("http://", "https://")):
@@ -304,9 +304,9 @@ class Listing:
 
 
 class RowNames:
-    """Names the rows of a data file: by the column that is declared as their key, else by their content.
+    """Names the rows of a data file: by the declared key column, else by content.
 
-    Content is all that a listing reads: every column but the bytes of images. Rows of one name are counted.
+    The content is every column except the bytes of images. Rows with the same name are numbered.
     """
 
     def __init__(self, source: HuggingfaceOptions) -> None:
@@ -314,7 +314,7 @@ class RowNames:
         self._seen: dict[str, int] = {}
 
     def of(self, values: Mapping[str, Any]) -> str:
-        """The name of the next row."""
+        """Return the name of the next row."""
         key = None if self._key is None else value_at(values, self._key)
         if key is None:
             content = repr(sorted(values.items())).encode("utf-8", "surrogatepass")
@@ -326,11 +326,11 @@ class RowNames:
 
 
 def _probe(rows: Iterator[TarRow]) -> tuple[list[TarRow], Iterator[TarRow]]:
-    """The first rows, and an iterator over the rest; damage among the first is raised by the latter."""
+    """Return the first rows, and an iterator over the rest, which raises errors of the first rows."""
     probed: list[TarRow] = []
     try:
         for row in islice(rows, PROBED):
-            probed.append(row)  # noqa: PERF402 - what came before damage is kept
+            probed.append(row)  # noqa: PERF402 - keeps rows before damage
     except FileTrouble as error:
         return probed, _raising(error)
     return probed, rows
@@ -342,14 +342,14 @@ def _raising(error: Exception) -> Iterator[TarRow]:
 
 
 def open_columnar(form: str, files: Files, path: str, *, parts: bool) -> ColumnarFile:
-    """A Parquet or Arrow file; with `parts` only some of its columns are read."""
+    """Open a Parquet or Arrow file; `parts`: only some of its columns will be read."""
     if form == "parquet":
         return ParquetRows(files.open(path, parts=parts))
-    return ArrowRows(files.open(path, parts=False))  # without an index of columns parts are no less than all
+    return ArrowRows(files.open(path, parts=False))  # Arrow files have no index of columns
 
 
 def candidates(named: str, folder: str, files: Files) -> list[str]:
-    """The paths, below the root, that a row may mean; none if it points elsewhere."""
+    """Return the candidate paths, below the root, of a path in a row; none if it leads elsewhere."""
     root = str(files.root) if isinstance(files, LocalFiles) else None
     if named.startswith("/"):
         found = inside(named, root)
@@ -364,7 +364,7 @@ def _place(path: str, split: str) -> dict[str, str]:
 
 
 def _nested(schema: pa.Schema) -> dict[str, Any]:
-    """The names in a schema, structs as dicts of theirs."""
+    """Return the names in a schema, with structs as nested dicts."""
 
     def inner(kind: pa.DataType) -> dict[str, Any] | None:
         return {field.name: inner(field.type) for field in kind} if types.is_struct(kind) else None

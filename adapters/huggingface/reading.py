@@ -1,4 +1,4 @@
-"""Reads the images of items: each file, and each group of rows in it, is opened once."""
+"""Reads the images of items; each file and each group of rows is opened once."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from .listing import candidates, open_columnar
 from .tars import TarFile
 
 MAX_BYTES = 512 * 2**20
-"""Bytes of one image; what claims more is not read."""
+"""Maximum bytes of one image; larger images are not read."""
 
 FETCHES = 8
-"""Images that are fetched from the hub at a time, where each is a file of its own."""
+"""Maximum concurrent fetches of image files from the hub."""
 
 Result = tuple[str, Payload | Failure]
 
@@ -35,7 +35,7 @@ class _Closable(Protocol):
 
 
 class Reader:
-    """Reads items of one source, in the order given; holds the file open that it read last."""
+    """Reads items of one source in order; keeps the last file open."""
 
     def __init__(self, source: HuggingfaceOptions) -> None:
         self._source = source
@@ -43,7 +43,7 @@ class Reader:
         self._open: tuple[tuple[str, str], _Closable] | None = None
 
     def read(self, items: Iterable[Item]) -> Iterator[Result]:
-        """The bytes of each item, or why there are none."""
+        """Yield the bytes of each item, or its failure."""
         try:
             for (form, commit, uri, group), run in groupby(items, _key):
                 files = self._files_at(commit)
@@ -57,7 +57,7 @@ class Reader:
                     yield from self._each(files, files.path(uri), run, zipfile.ZipFile, _member_of_zip)
                 else:
                     for item in run:
-                        yield item.item_id, Failure(Reason.MISSING, "there is no note on how to read it")
+                        yield item.item_id, Failure(Reason.MISSING, "the item has no locator state")
         finally:
             self._close()
 
@@ -86,7 +86,7 @@ class Reader:
             yield item.item_id, failure
 
     def _image(self, files: Files, path: str, value: Any) -> Payload | Failure:
-        """What a cell holds: bytes, bytes in a struct, or there the path of a file."""
+        """Return the image of a cell: bytes, bytes in a struct, or the file at the struct's path."""
         named = None
         if isinstance(value, dict):
             value, named = value.get("bytes"), value.get("path")
@@ -107,7 +107,7 @@ class Reader:
         opener: Callable[[Any], Any],
         member: Callable[[Any, Item], Payload | Failure],
     ) -> Iterator[Result]:
-        """Items that lie in one archive, one by one."""
+        """Read items of one archive, one after the other."""
         for item in items:
             try:
                 with files.guarded(path):
@@ -121,7 +121,7 @@ class Reader:
             yield item.item_id, result
 
     def _paths(self, files: Files, items: Iterable[Item]) -> Iterator[Result]:
-        """Images in files of their own; those on the hub are fetched several at a time."""
+        """Read images in separate files; files on the hub are fetched concurrently."""
         if isinstance(files, LocalFiles):
             for item in items:
                 yield item.item_id, _file(files, item.locator_state["paths"])
@@ -170,7 +170,7 @@ def _key(item: Item) -> tuple[str, str, str, int]:
 
 
 def _file(files: Files, paths: Iterable[str]) -> Payload | Failure:
-    """The bytes of the first of the files that is there."""
+    """Return the bytes of the first existing file."""
     failure = Failure(Reason.MISSING, "no file is named")
     for path in paths:
         try:

@@ -1,4 +1,4 @@
-"""WebDataset tars of a hosted dataset: samples with the values of their fields, and images by place."""
+"""Reads WebDataset tars of a dataset: samples with the values of their fields, and images by place."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ LIMITS = ArchiveLimits()
 class TarRow:
     """A sample as a row: values by suffix, and its images by suffix.
 
-    Parts of other kinds stand in `values` as bytes, empty. `own` are values that replace those of the row for
-    one image (`left.txt` for `left.jpg`, as `txt`). `notes` go into `meta`: sidecars that cannot be read.
+    Parts of other kinds have empty bytes in `values`. `own` are values of one image that replace the values
+    of the row (`left.txt` for `left.jpg`, as `txt`). `notes` go into `meta`: unreadable sidecars.
     """
 
     key: str | None
@@ -40,7 +40,7 @@ class TarRow:
 
 
 class TarFile:
-    """A tar, plain or compressed. Places ascend through it; going back in a compressed one starts anew."""
+    """A plain or compressed tar. Read ascending places: going back in a compressed tar starts a new pass."""
 
     def __init__(self, file: Path | IO[bytes]) -> None:
         self._file: File = os.open(file, os.O_RDONLY | os.O_CLOEXEC) if isinstance(file, Path) else file
@@ -51,9 +51,9 @@ class TarFile:
             raise FileTrouble(error.reason, error.detail) from error
 
     def rows(self, image_kinds: Collection[str], counts: PairingCounts) -> Iterator[TarRow]:
-        """All samples in order. `image_kinds` are the suffixes, or last parts of them, of images.
+        """Yield all samples in order. `image_kinds` are suffixes of images, or last parts of suffixes.
 
-        Raises FileTrouble where the tar is damaged or ends too early, after the samples before that.
+        Raises FileTrouble if the tar is damaged or truncated, after all samples before the damage.
         """
         members = keeping(validated(self._tar.members(), LIMITS), self._tar.stream, SIDECARS)
         try:
@@ -64,12 +64,12 @@ class TarFile:
             raise FileTrouble(error.reason, error.detail) from error
 
     def read(self, place: Place) -> bytes | Failure:
-        """The bytes of a member."""
+        """Return the bytes of a member."""
         return next(iter(self._tar.read([place])))
 
     @property
     def plain(self) -> bool:
-        """Whether any place can be read without what lies before it."""
+        """Whether a place can be read without the preceding data."""
         return not self._tar.one_pass
 
     def close(self) -> None:
@@ -104,17 +104,17 @@ def _row(sample: Sample, image_kinds: Collection[str]) -> TarRow:
 def _own_values(
     part: Part, sidecars: dict[str, Member], suffix_of: dict[str, str], values: dict[str, Any]
 ) -> dict[str, Any]:
-    """The values of sidecars that describe this image alone, under the kind of the sidecar."""
+    """Return the values of sidecars that describe only this image, by the kind of the sidecar."""
     named = {kind: suffix_of[member.name] for kind, member in sidecars.items()}
     return {kind: values[name] for kind, name in named.items() if name != kind and name in values}
 
 
 def _value(kind: str, member: Member) -> Any:
-    """The value of a text, number or object; ValueError if it is none."""
+    """Return the value of a text, number or object; ValueError if invalid."""
     if member.content is None:
-        raise ValueError(f"{member.place.size} bytes are too much")
+        raise ValueError(f"{member.place.size} bytes are too many")
     if len(member.content) < member.place.size:
-        raise ValueError("the archive ends inside")
+        raise ValueError("the archive ends inside the member")
     text = decode(member.content)
     if kind in OBJECTS:
         return json.loads(text)
@@ -122,7 +122,7 @@ def _value(kind: str, member: Member) -> Any:
 
 
 def keyless(member: Member) -> Member:
-    """A member that belongs to no sample, with the reason for it."""
+    """Return a member without a sample, with its reason."""
     if member.reason is not None:
         return member
     return member._replace(reason=Reason.NO_IMAGE, detail=f"{member.name} has no key: it is in no sample")
