@@ -44,7 +44,7 @@ def test_stamps_by_preference(languages: list[str], expected: dict[str, str]) ->
     assert read_sidecar(STAMP, options) == (expected, {})
 
 
-def test_an_empty_translation_is_none() -> None:
+def test_an_empty_translation_is_missing() -> None:
     assert read_sidecar(b"A cat.\ntr.utf8=\n", STAMPS).updates == {"caption": "A cat.", "language": "en"}
 
 
@@ -111,14 +111,14 @@ def test_json_fields_by_choice() -> None:
         (b"a" * (MAX_SIDECAR + 1), CaptionOptions()),
     ],
 )
-def test_a_broken_sidecar_is_a_note(data: bytes, options: CaptionOptions) -> None:
+def test_an_invalid_sidecar_is_reported_in_meta(data: bytes, options: CaptionOptions) -> None:
     result = read_sidecar(data, options)
     assert result.updates == {}
     assert result.meta["sidecar"]["reason"] == "bad_sidecar"
     assert result.meta["sidecar"]["detail"]
 
 
-def test_a_broken_conversation_leaves_the_caption() -> None:
+def test_an_invalid_conversation_keeps_the_caption() -> None:
     result = read_sidecar(b'{"caption": "Kedi.", "conversations": []}', JSON)
     assert result.updates == {"caption": "Kedi."}
     assert result.meta["sidecar"]["reason"] == "bad_sidecar"
@@ -141,7 +141,7 @@ def test_encodings() -> None:
         CaptionOptions(sidecar=".txt", encoding="klingon")
 
 
-def test_names_composed_in_two_ways() -> None:
+def test_names_are_compared_in_nfc() -> None:
     composed, decomposed = unicodedata.normalize("NFC", "güneş"), unicodedata.normalize("NFD", "güneş")
     for image, text in ((composed, decomposed), (decomposed, composed)):
         sidecars = Sidecars(".txt", [f"{image}.png", f"{text}.txt", "a.png"])
@@ -152,6 +152,6 @@ def test_names_composed_in_two_ways() -> None:
     assert both.of(f"{decomposed}.png") is None  # the text is another image's
 
 
-def test_languages_of_a_plain_sidecar_are_a_mistake() -> None:
+def test_languages_of_a_plain_sidecar_are_an_error() -> None:
     with pytest.raises(ValidationError, match="plain"):
         CaptionOptions(languages=["tr"])

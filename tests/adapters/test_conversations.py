@@ -1,4 +1,4 @@
-"""Conversations come in two forms and leave in one."""
+"""Conversations in both formats are converted to the catalog's format."""
 
 import pytest
 
@@ -38,6 +38,6 @@ def test_sharegpt() -> None:
         [{"role": "user", "content": [{"type": "text", "text": 1}]}],
     ],
 )
-def test_anything_else_is_said_to_be_wrong(value: object) -> None:
+def test_other_values_are_errors(value: object) -> None:
     with pytest.raises(ValueError, match=r"turn|conversation|part"):
         conversation(value)

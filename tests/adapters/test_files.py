@@ -1,4 +1,4 @@
-"""Folders of files: everything is listed once, in one order, and read as it is."""
+"""Folders of files: every file is listed once, in a fixed order, and read unchanged."""
 
 import json
 import os
@@ -95,7 +95,7 @@ def test_globs_agree_with_pathlib(tmp_path_factory: pytest.TempPathFactory, step
     if not base.exists():
         grow(base, "f", "a/f", "b/a", "a/a/a", "a/b/ab", "ab/ab/b/a", "b/ab/a/b")
     pattern = "/".join([*steps[:-1], "*" if steps[-1] == "**" else steps[-1]])
-    assume(not (base / pattern).is_dir())  # which means all that is in it
+    assume(not (base / pattern).is_dir())  # a folder means all of its files
     expected = sorted(path for path in set(base.glob(pattern)) if path.is_file())
     try:
         tree = Tree(str(base / pattern))
@@ -106,21 +106,21 @@ def test_globs_agree_with_pathlib(tmp_path_factory: pytest.TempPathFactory, step
     assert sorted(found) == expected
 
 
-def test_a_path_that_exists_is_no_glob(tmp_path: Path, root: Path) -> None:
+def test_an_existing_path_is_not_a_glob(tmp_path: Path, root: Path) -> None:
     grow(root, "[2019] a*/1.png", "2/1.png")
     assert uris(tmp_path, root / "[2019] a*") == ["1.png"]
     assert uris(tmp_path, root / "[2019] a*" / "1.png") == ["1.png"]
 
 
 @pytest.mark.parametrize("path", ["nothing", "nothing/*.png", "a.png/b"])
-def test_a_missing_path_is_the_declaration_s_fault(tmp_path: Path, root: Path, path: str) -> None:
+def test_a_missing_path_is_a_config_error(tmp_path: Path, root: Path, path: str) -> None:
     grow(root, "a.png")
     with pytest.raises(ConfigError, match="nothing at") as error:
         listed(tmp_path, options(root / path))
     assert error.value.key == "path"
 
 
-def test_an_unknown_field_is_said_before_anything_is_listed(tmp_path: Path, root: Path) -> None:
+def test_an_unknown_field_is_an_error_before_the_listing(tmp_path: Path, root: Path) -> None:
     with pytest.raises(ConfigError, match=r"dri.*did you mean"):
         listed(tmp_path, options(root, category="{dri}"))
 
@@ -135,7 +135,7 @@ def test_categories(tmp_path: Path, root: Path) -> None:
     assert plain == {"bare": "p", "x/y/z/Kedi.v2.PNG": "p/x/y/z"}
 
 
-def test_hidden_names_and_the_workspace_are_passed_over(tmp_path: Path, root: Path) -> None:
+def test_hidden_names_and_the_workspace_are_skipped(tmp_path: Path, root: Path) -> None:
     grow(root, "a.png", ".b.png", ".git/c.png", "work/d.png")
     inside = FilesAdapter(Context(Workspace(root / "work")))
     assert [i.uri for batch in inside.discover(options(root)) for i in batch] == ["a.png"]
@@ -179,7 +179,7 @@ def test_a_file_that_becomes_a_link_out_is_not_followed(tmp_path: Path, root: Pa
     assert outcome.reason is Reason.LINK
 
 
-def test_what_is_no_file(tmp_path: Path, root: Path) -> None:
+def test_entries_that_are_not_files(tmp_path: Path, root: Path) -> None:
     os.mkfifo(root / "pipe.png")
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(root / "socket"))
@@ -213,7 +213,7 @@ def test_names_of_all_kinds_are_read_exactly(tmp_path: Path, root: Path) -> None
         assert unicodedata.is_normalized("NFC", item.category)
 
 
-def test_what_happens_between_listing_and_reading(tmp_path: Path, root: Path) -> None:
+def test_changes_between_listing_and_reading(tmp_path: Path, root: Path) -> None:
     grow(root, "gone.png", "empty.png", "big.png", "x/gone.png", "fine.png")
     (root / "empty.png").write_bytes(b"")
     (root / "big.png").write_bytes(bytes(100))
@@ -234,7 +234,7 @@ def test_what_happens_between_listing_and_reading(tmp_path: Path, root: Path) ->
     }
 
 
-def test_a_root_that_went_is_no_reason_to_stop(tmp_path: Path, root: Path) -> None:
+def test_a_deleted_root_fails_its_items(tmp_path: Path, root: Path) -> None:
     grow(root, "x/a.png", "b.png")
     for path in (root, root / "x" / "*.png", root / "b.png"):
         source = options(path)
@@ -249,7 +249,7 @@ def test_a_root_that_went_is_no_reason_to_stop(tmp_path: Path, root: Path) -> No
 
 @pytest.fixture
 def nobody() -> Iterator[None]:
-    """Root may read everything, so the test of missing rights runs as another user."""
+    """Root can read all files, so the test of missing permissions runs as another user."""
     before = os.geteuid()
     if before == 0:
         os.seteuid(65534)
@@ -257,7 +257,7 @@ def nobody() -> Iterator[None]:
     os.seteuid(before)
 
 
-def test_what_may_not_be_read(tmp_path: Path, root: Path, request: pytest.FixtureRequest) -> None:
+def test_unreadable_files_and_folders(tmp_path: Path, root: Path, request: pytest.FixtureRequest) -> None:
     grow(root, "a.png", "closed/b.png", "z.png")
     for path in (root, *root.parents):
         if path.is_relative_to(Path(request.config.rootpath)) or path == Path("/"):
@@ -282,7 +282,7 @@ def test_what_may_not_be_read(tmp_path: Path, root: Path, request: pytest.Fixtur
     assert closed.reason is Reason.UNREADABLE
 
 
-def test_sidecars_are_not_items_but_orphans_are(tmp_path: Path, root: Path) -> None:
+def test_only_sidecars_without_an_image_are_items(tmp_path: Path, root: Path) -> None:
     grow(root, "a.png", "a.jpg", "a.txt", "b.png", "b.png.txt", "c.v1.png", "c.v1.TXT")
     grow(root, "d.png", "README.txt")
     source = options(root, caption={})
@@ -304,7 +304,7 @@ def test_sidecars_are_not_items_but_orphans_are(tmp_path: Path, root: Path) -> N
     }
 
 
-def test_sidecars_that_the_glob_leaves_out_are_found(tmp_path: Path, root: Path) -> None:
+def test_sidecars_outside_the_glob_are_found(tmp_path: Path, root: Path) -> None:
     grow(root, "x/a.png", "x/a.txt", "x/b.txt")
     source = options(root / "**/*.png", caption={"sidecar": ".txt"})
     items = listed(tmp_path, source)
@@ -314,7 +314,7 @@ def test_sidecars_that_the_glob_leaves_out_are_found(tmp_path: Path, root: Path)
     assert outcome.updates == {"caption": "x/a.txt"}
 
 
-def test_a_broken_sidecar_does_not_lose_the_image(tmp_path: Path, root: Path) -> None:
+def test_an_invalid_sidecar_keeps_the_image(tmp_path: Path, root: Path) -> None:
     grow(root, "a.png", "a.txt", "b.png", "b.txt", "c.png", "c.txt", "d.png", "d.txt")
     (root / "a.txt").write_bytes(b"\xff\xfe\xff")
     (root / "c.txt").write_bytes(b"")
@@ -356,7 +356,7 @@ def test_stamps(tmp_path: Path, material: Callable[[str], Path]) -> None:
     assert turkish == 767
 
 
-def test_hints_survive_json(tmp_path: Path, root: Path) -> None:
+def test_locator_state_survives_json(tmp_path: Path, root: Path) -> None:
     grow(root, os.fsdecode(b"\xff.png"), os.fsdecode(b"\xff.txt"))
     source = options(root, caption={})
     (item,) = listed(tmp_path, source)

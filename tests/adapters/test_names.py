@@ -1,4 +1,4 @@
-"""Names read well, come back exactly, and are never confused."""
+"""Escaped names are readable, reversible and unique."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,17 +13,17 @@ NAMES = BYTES.map(lambda raw: raw.decode("utf-8", "surrogateescape")) | st.text(
 )
 
 
-def test_what_can_be_read_stays_as_it_is() -> None:
+def test_readable_names_are_unchanged() -> None:
     for name in ("plain.png", "İstanbul/ığüş.png", "back\\slash", "line\nbreak", "e\u0301 is not NFC"):
         assert escape(name) == name
 
 
-def test_bytes_that_are_no_characters() -> None:
+def test_undecodable_bytes() -> None:
     assert escape(b"k\xfd\xfe.png".decode("utf-8", "surrogateescape")) == "k\\xfd\\xfe.png"
 
 
 @given(NAMES)
-def test_names_come_back(name: str) -> None:
+def test_names_are_restored(name: str) -> None:
     text = escape(name)
     assert unescape(text) == name
     text.encode()
@@ -31,7 +31,7 @@ def test_names_come_back(name: str) -> None:
 
 
 @given(NAMES, NAMES, st.integers(2, 12), st.integers(2, 12))
-def test_a_repetition_is_spelled_like_nothing_else(one: str, two: str, first: int, second: int) -> None:
+def test_repeated_names_are_unique(one: str, two: str, first: int, second: int) -> None:
     assert repeated(escape(one), first) != escape(two)
     if (one, first) != (two, second):
         assert repeated(escape(one), first) != repeated(escape(two), second)

@@ -1,4 +1,4 @@
-"""WebDataset tars read alike through both adapters, and as the `webdataset` library reads them."""
+"""Both adapters read WebDataset tars like the `webdataset` library."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def through_both(context: Context, folder: Path, **options: Any) -> dict[str, tu
 
 
 def by_library(path: Path) -> list[tuple[bytes, str | None]]:
-    """Images and texts of a shard as the library pairs them."""
+    """Images and texts of a shard as grouped by the library."""
     samples = webdataset.WebDataset(str(path), shardshuffle=False, empty_check=False)
     return [
         (sample["jpg"], sample["txt"].decode() if "txt" in sample else None)
@@ -106,7 +106,7 @@ SHARDS: dict[str, list[Entry]] = {
 
 
 @pytest.mark.parametrize("shard", SHARDS)
-def test_both_adapters_pair_as_the_library(shard: str, tmp_path: Path, context: Context) -> None:
+def test_both_adapters_group_like_the_library(shard: str, tmp_path: Path, context: Context) -> None:
     (tmp_path / "data").mkdir()
     path = tar(tmp_path / "data" / "a.tar", SHARDS[shard])
     found = through_both(context, path.parent)
@@ -117,8 +117,8 @@ def test_both_adapters_pair_as_the_library(shard: str, tmp_path: Path, context: 
     assert [(data, caption) for _, data, caption in images] == by_library(path)
 
 
-def test_twins_in_a_folder_do_not_part_a_sample(tmp_path: Path, context: Context) -> None:
-    """The library takes `d/._a.jpg` for a sample of its own, and so loses the text of `d/a.jpg`."""
+def test_keyless_members_do_not_split_a_sample(tmp_path: Path, context: Context) -> None:
+    """The library reads `d/._a.jpg` as a separate sample, and thus loses the text of `d/a.jpg`."""
     (tmp_path / "data").mkdir()
     entries = [twin for name, data in pair("d/a") for twin in ((f"d/._{name[2:]}", TWIN), (name, data))]
     tar(tmp_path / "data" / "a.tar", entries)
@@ -138,7 +138,7 @@ def test_a_text_with_the_stem_of_one_image_describes_that_image(tmp_path: Path, 
         assert not rejected
 
 
-def test_what_cannot_be_paired_is_one_warning(
+def test_unpaired_members_are_one_warning(
     tmp_path: Path, context: Context, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "data").mkdir()
@@ -156,7 +156,7 @@ def test_what_cannot_be_paired_is_one_warning(
     assert len(warnings) == 2 and all("10 texts without an image" in text for text in warnings)
 
 
-def test_duplicates_and_sparse_members_cost_themselves_only(
+def test_duplicates_and_sparse_members_are_rejected_alone(
     tmp_path: Path, context: Context, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "data").mkdir()
@@ -180,7 +180,7 @@ def test_duplicates_and_sparse_members_cost_themselves_only(
         assert reasons == [Reason.DUPLICATE_NAME, Reason.DUPLICATE_NAME, Reason.BAD_MEMBER]
 
 
-def test_a_cut_tar_keeps_the_samples_before_the_cut(tmp_path: Path, context: Context) -> None:
+def test_a_truncated_tar_keeps_earlier_samples(tmp_path: Path, context: Context) -> None:
     (tmp_path / "data").mkdir()
     entries = [entry for number in range(6) for entry in pair(f"c{number}")]
     path = tar(tmp_path / "data" / "a.tar", entries)
@@ -203,7 +203,7 @@ def test_a_cut_tar_keeps_the_samples_before_the_cut(tmp_path: Path, context: Con
     )
 )
 @settings(max_examples=40, deadline=None)
-def test_any_order_of_members_pairs_as_in_the_library(
+def test_any_order_of_members_is_grouped_like_the_library(
     tmp_path_factory: pytest.TempPathFactory, members: list[tuple[str, str]]
 ) -> None:
     folder = tmp_path_factory.mktemp("shards")

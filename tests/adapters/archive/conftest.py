@@ -1,4 +1,4 @@
-"""What the tests of archives share: reading a whole source at once, as the pipeline would."""
+"""Fixtures for archives: read a whole source at once, like the pipeline."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from derlem.core.workspace import Workspace
 
 @dataclass
 class Outcome:
-    """How one item ended."""
+    """The outcome of one item."""
 
     item: Item
     reason: Reason | None = None
@@ -29,7 +29,7 @@ class Outcome:
 
     @property
     def caption(self) -> str | None:
-        """The caption that the catalog would hold."""
+        """The caption that the catalog would store."""
         found: str | None = self.columns.get("caption", self.item.caption)
         return found
 

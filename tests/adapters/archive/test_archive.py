@@ -1,4 +1,4 @@
-"""Archives as sources: the same images however they are packed, and an outcome for every entry."""
+"""Archives as sources: all containers give the same images, and every entry has an outcome."""
 
 import bz2
 import errno
@@ -65,14 +65,14 @@ FORMS = pytest.mark.parametrize("form", ["zip", "tar", "tar.gz", "tar.bz2", "tar
 
 @pytest.fixture(scope="session")
 def images(clipart: Path) -> tuple[Path, list[Entry]]:
-    """Sixty images with their texts, as they lie in a folder."""
+    """Sixty images with their texts, by path in a folder."""
     paths = [path for path in sorted(clipart.rglob("*")) if path.suffix in (".png", ".txt")][:120]
     return clipart, [(path.relative_to(clipart).as_posix(), path.read_bytes()) for path in paths]
 
 
 @FORMS
 @pytest.mark.parametrize("shuffled", [False, True])
-def test_the_same_images_however_packed(
+def test_all_containers_give_the_same_images(
     ingest: Ingest, tmp_path: Path, images: tuple[Path, list[Entry]], form: str, shuffled: bool
 ) -> None:
     _, entries = images
@@ -158,10 +158,10 @@ def test_webdataset_samples_of_several_images_and_of_none(ingest: Ingest, tmp_pa
     }
     assert by_name["a.target.png"].caption == "iki"
     assert by_name["a.input.png"].columns["conversations"][1] == {"role": "assistant", "content": "Kedi."}
-    assert by_name["c.png"].caption == "no neighbour"  # a member without a key ends no sample
+    assert by_name["c.png"].caption == "no neighbour"  # a member without a key does not end a sample
 
 
-def test_auto_leaves_other_tars_alone(ingest: Ingest, tmp_path: Path) -> None:
+def test_auto_does_not_pair_other_tars(ingest: Ingest, tmp_path: Path) -> None:
     entries = [("b.v1.png", PNG), ("b.v2.png", PNG), ("notes.txt", b"notes")]
     found = ingest(pack(tmp_path / "a.tar", entries))
     assert [(one.item.locator, one.reason, one.caption) for one in found.values()] == [
@@ -171,7 +171,7 @@ def test_auto_leaves_other_tars_alone(ingest: Ingest, tmp_path: Path) -> None:
     ]
 
 
-def test_caption_says_more_than_the_shape_of_the_tar(ingest: Ingest, tmp_path: Path) -> None:
+def test_caption_overrides_the_detection_of_webdataset(ingest: Ingest, tmp_path: Path) -> None:
     entries = [("a.json", b'{"alt": "x"}'), ("a.png", PNG), ("a.txt", b"y"), ("b.json", b"{"), ("b.png", PNG)]
     caption = {"sidecar": ".json", "key": "alt"}
     for form in ("tar", "tar.gz", "zip"):
@@ -182,7 +182,7 @@ def test_caption_says_more_than_the_shape_of_the_tar(ingest: Ingest, tmp_path: P
         single = ingest(path, caption=caption)
         assert {name: one.caption for (_, name), one in single.items()} == {
             "a.png": "x",
-            "a.txt": "x",  # an item like any other here, until its bytes are looked at
+            "a.txt": "x",  # listed as an item; its bytes are checked when read
             "b.png": None,
         }
 
@@ -207,7 +207,7 @@ HOSTILE: list[Entry] = [
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 @FORMS
-def test_hostile_members_cost_themselves_only(ingest: Ingest, tmp_path: Path, form: str) -> None:
+def test_hostile_members_are_rejected_alone(ingest: Ingest, tmp_path: Path, form: str) -> None:
     before = set(tmp_path.rglob("*"))
     path = pack(tmp_path / f"bad.{form}", HOSTILE)
     found = ingest(path, limits={"member_bytes": 4_999})
@@ -231,7 +231,7 @@ def test_hostile_members_cost_themselves_only(ingest: Ingest, tmp_path: Path, fo
     assert set(tmp_path.rglob("*")) - before == {path}
 
 
-def test_names_that_are_no_text(ingest: Ingest, tmp_path: Path) -> None:
+def test_names_that_are_not_text(ingest: Ingest, tmp_path: Path) -> None:
     buffer = io.BytesIO()
     names = ["k\udcfd.png", "k\\xfd.png", "", "e\u0301.png", "\u00e9.png"]
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT, errors="surrogateescape") as file:
@@ -254,7 +254,7 @@ def test_names_that_are_no_text(ingest: Ingest, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("form", ["tar", "tar.gz", "tar.bz2", "tar.xz", "tar.zst"])
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
-def test_a_cut_archive_keeps_what_came_before(
+def test_a_truncated_archive_keeps_earlier_members(
     ingest: Ingest, tmp_path: Path, form: str, share: float
 ) -> None:
     entries = [(f"{number:03}.png", PNG + os.urandom(20_000)) for number in range(100)]
@@ -282,7 +282,7 @@ def test_a_cut_archive_keeps_what_came_before(
         ("README.md", b"# text", Reason.BAD_ARCHIVE),
     ],
 )
-def test_what_is_no_archive_says_so(
+def test_files_that_are_not_archives_are_rejected(
     ingest: Ingest, tmp_path: Path, name: str, content: bytes, reason: Reason
 ) -> None:
     (tmp_path / name).write_bytes(content)
@@ -309,7 +309,7 @@ def test_folders_and_globs_of_archives(ingest: Ingest, tmp_path: Path) -> None:
     assert list(globbed) == [("x/a.v2.zip", "f/g/1.png")]
 
 
-def test_a_missing_archive_is_the_declaration_s_fault(ingest: Ingest, tmp_path: Path) -> None:
+def test_a_missing_archive_is_a_config_error(ingest: Ingest, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="nothing at"):
         ingest(tmp_path / "none.tar")
 
@@ -331,7 +331,9 @@ def test_any_part_in_any_order(tmp_path: Path, form: str, declare: Declare, rows
 
 
 @FORMS
-def test_an_archive_that_changed_or_went(tmp_path: Path, form: str, declare: Declare, rows: Rows) -> None:
+def test_an_archive_that_changed_or_was_deleted(
+    tmp_path: Path, form: str, declare: Declare, rows: Rows
+) -> None:
     path = pack(tmp_path / f"a.{form}", [(f"{number}.png", PNG + bytes(900)) for number in range(5)])
     source = declare(path)
     adapter = ArchiveAdapter(Context(Workspace(tmp_path / "work")))
@@ -350,7 +352,7 @@ def test_an_archive_that_changed_or_went(tmp_path: Path, form: str, declare: Dec
 
 
 @FORMS
-def test_a_disk_that_fails_for_a_while(
+def test_a_transient_disk_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str, declare: Declare, rows: Rows
 ) -> None:
     entries = [(f"{number}.png", PNG + os.urandom(90_000)) for number in range(30)]
@@ -374,9 +376,7 @@ def test_a_disk_that_fails_for_a_while(
     assert set(data) <= {content for _, content in entries}
 
 
-def test_listing_twice_is_listing_once(
-    tmp_path: Path, images: tuple[Path, list[Entry]], declare: Declare
-) -> None:
+def test_listing_is_repeatable(tmp_path: Path, images: tuple[Path, list[Entry]], declare: Declare) -> None:
     source = declare(pack(tmp_path / "a.tar.gz", images[1]), category="{dir}", caption={})
     adapter = ArchiveAdapter(Context(Workspace(tmp_path / "work")))
     assert list(adapter.discover(source)) == list(adapter.discover(source))
@@ -397,7 +397,7 @@ def test_a_compressed_archive_is_unpacked_once_for_all_its_items(
 
     monkeypatch.setattr(os, "pread", watched)
     assert len(list(adapter.read(source, rows(items)))) == 300
-    assert positions.count(0) <= 2  # one look at its kind, one pass
+    assert positions.count(0) <= 2  # one read to detect its type, one pass
 
 
 def test_every_entry_of_hostile_tars_has_an_outcome(ingest: Ingest, material: Callable[[str], Path]) -> None:
@@ -413,7 +413,7 @@ def test_every_entry_of_hostile_tars_has_an_outcome(ingest: Ingest, material: Ca
         assert one.data or one.reason
 
 
-def test_malformed_images_come_out_byte_for_byte(
+def test_malformed_images_keep_their_bytes(
     ingest: Ingest, tmp_path: Path, material: Callable[[str], Path]
 ) -> None:
     root = material("pillow") / "Tests/images"
@@ -432,7 +432,7 @@ def test_malformed_images_come_out_byte_for_byte(
 
 
 def test_bombs_stay_small(tmp_path: Path) -> None:
-    """With 48 MiB free, a hundred megabytes of zeros in every disguise is skipped or stopped."""
+    """With 48 MiB free, a hundred megabytes of zeros in every container are skipped or rejected."""
     done = subprocess.run(
         [sys.executable, str(Path(__file__).with_name("bombs.py")), str(tmp_path)],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""Compressed files unpack piece by piece, whole or up to where they break."""
+"""Streams unpack compressed files in pieces, completely or up to the damage."""
 
 import bz2
 import gzip
@@ -27,12 +27,12 @@ KINDS = pytest.mark.parametrize("kind", PACKERS)
 MIB = bytes(2**20)
 
 
-def test_all_kinds_are_tried() -> None:
+def test_every_compression_is_tested() -> None:
     assert set(PACKERS) == COMPRESSED
 
 
 def unpack(kind: str, packed: bytes, *counts: int, limits: ArchiveLimits | None = None) -> list[bytes]:
-    """What `take` gives for each of the counts."""
+    """The results of `take` for each of the counts."""
     with tempfile.TemporaryFile() as file:
         file.write(packed)
         file.flush()
@@ -68,7 +68,7 @@ def test_sizes_around_a_piece(kind: str) -> None:
 
 
 @KINDS
-def test_skipping_is_taking(kind: str) -> None:
+def test_skipping_equals_reading(kind: str) -> None:
     content = os.urandom(700_000)
     with tempfile.TemporaryFile() as file:
         file.write(PACKERS[kind](content))
@@ -82,7 +82,7 @@ def test_skipping_is_taking(kind: str) -> None:
 
 @KINDS
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
-def test_damage_is_found(kind: str, share: float) -> None:
+def test_damage_is_detected(kind: str, share: float) -> None:
     content = os.urandom(300_000)
     packed = bytearray(PACKERS[kind](content))
     at = 20 + int(share * len(packed))
@@ -91,13 +91,13 @@ def test_damage_is_found(kind: str, share: float) -> None:
         taken = unpack(kind, bytes(packed), len(content) + 1)
     except ArchiveError as error:
         assert error.reason is Reason.BAD_ARCHIVE
-    else:  # without a checksum, zstd only notices what it cannot follow
+    else:  # without a checksum, zstd detects only invalid syntax
         assert kind == "application/zstd"
         assert taken != [content]
 
 
 @KINDS
-def test_what_comes_before_a_cut_stands(kind: str) -> None:
+def test_bytes_before_a_truncation_are_read(kind: str) -> None:
     content = os.urandom(600_000)
     packed = PACKERS[kind](content)
     with tempfile.TemporaryFile() as file:
@@ -109,13 +109,13 @@ def test_what_comes_before_a_cut_stands(kind: str) -> None:
             rest = stream.take(10**6)
         except ArchiveError as error:
             assert error.reason is Reason.BAD_ARCHIVE
-        else:  # zstd ends quietly: the tar in it is short, and that is found
+        else:  # zstd ends without an error; the tar reader detects the truncation
             assert kind == "application/zstd"
             assert len(rest) < 550_000
 
 
 @KINDS
-def test_junk_after_the_end_is_passed_over(kind: str) -> None:
+def test_trailing_data_is_ignored(kind: str) -> None:
     assert unpack(kind, PACKERS[kind](b"abc") + b"junk at the end", 10) == [b"abc"]
     large = b"".join(number.to_bytes(4, "big") for number in range(200_000))
     assert unpack(kind, PACKERS[kind](large) + b"junk at the end", 10**6) == [large]
@@ -139,7 +139,7 @@ def test_bombs(kind: str) -> None:
         unpack(kind, packed, *[2**20] * 100, limits=most)
 
 
-def test_windows_beyond_reason_are_refused() -> None:
+def test_windows_over_the_limit_are_rejected() -> None:
     wide = zstandard.ZstdCompressionParameters(window_log=30)
     writer = zstandard.ZstdCompressor(compression_params=wide).compressobj()
     packed = writer.compress(os.urandom(1_000)) + writer.flush()

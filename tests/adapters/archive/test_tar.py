@@ -1,4 +1,4 @@
-"""The tar scanner: it agrees with tarfile on what is well formed, and survives everything else."""
+"""The tar reader equals tarfile on valid tars, and reports an error for invalid tars."""
 
 import io
 import os
@@ -21,7 +21,7 @@ FORMATS = [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]
 
 
 class Memory:
-    """A stream over bytes, which counts what it is asked for."""
+    """A stream over bytes that counts the requested bytes."""
 
     def __init__(self, data: bytes) -> None:
         self.position = 0
@@ -90,7 +90,7 @@ END = bytes(1024)
 
 
 def expected(file: tarfile.TarFile) -> list[tuple[str, int, int]]:
-    """What tarfile makes of the regular members: name, first byte, bytes."""
+    """The regular members by tarfile: name, first byte, bytes."""
     return [(one.name, one.offset_data, one.size) for one in file if one.isreg() and not one.sparse]
 
 
@@ -124,7 +124,7 @@ def test_agrees_with_tarfile_on_its_own_test_archive(material: Callable[[str], P
         wanted = expected(file)
         kinds = {one.name: one for one in file}
     readable = [(m.name, m.place.at, m.place.size) for m in found if m.reason is None]
-    # The scanner knows no hdrcharset=BINARY; such names are the same bytes all the same.
+    # The reader ignores hdrcharset=BINARY; the bytes of such names are equal.
     assert [one[1:] for one in readable] == [one[1:] for one in wanted]
     assert {one[0] for one in wanted} == {one[0] for one in readable}
     assert error is None
@@ -178,7 +178,7 @@ def test_impossible_sizes_end_the_archive_but_not_the_members_before(size: bytes
         (b"V", Reason.SPECIAL_FILE),
     ],
 )
-def test_what_is_no_file_says_so_and_costs_nothing_else(kind: bytes, reason: Reason) -> None:
+def test_members_that_are_not_files_are_rejected_alone(kind: bytes, reason: Reason) -> None:
     found, error = scan(header(b"odd", b"0\0", kind) + header(b"good") + data() + END)
     assert [(m.name, m.reason) for m in found] == [("odd", reason), ("good", None)]
     assert error is None
@@ -216,12 +216,12 @@ def pax(records: bytes, kind: bytes = b"x") -> bytes:
         b"30 GNU.sparse.realsize=100000\n",
     ],
 )
-def test_a_hostile_pax_header_costs_its_member_only(records: bytes) -> None:
+def test_a_malformed_pax_header_rejects_only_its_member(records: bytes) -> None:
     found, error = scan(pax(records) + header(b"bad") + data() + header(b"good") + data() + END)
     assert found[-1].name == "good"
     assert found[-1].reason is None
     assert error is None
-    if found[0].reason is None:  # what is odd but has a meaning is a name
+    if found[0].reason is None:  # unusual but valid records set the name
         assert records.startswith(b"12 path")
     else:
         assert found[0].reason is Reason.BAD_MEMBER
@@ -247,7 +247,7 @@ def test_an_extended_header_of_two_gigabytes_is_not_read() -> None:
     assert error is None
 
 
-def test_a_global_header_is_for_all_that_follow() -> None:
+def test_a_global_header_applies_to_all_later_members() -> None:
     raw = pax(b"9 path=g\n", b"g") + header(b"a") + data() + header(b"b") + data() + END
     with tarfile.open(fileobj=io.BytesIO(raw)) as file:
         names = [one.name for one in file]
@@ -255,7 +255,7 @@ def test_a_global_header_is_for_all_that_follow() -> None:
 
 
 @pytest.mark.parametrize("cut", [1, 511, 600, 1_100, 1_535])
-def test_cut_short(cut: int) -> None:
+def test_truncated(cut: int) -> None:
     raw = (
         header(b"a", b"00000001000\0") + data(bytes(512)) + header(b"b", b"00000000600\0") + data(bytes(384))
     )
@@ -267,7 +267,7 @@ def test_cut_short(cut: int) -> None:
         assert reasons == ([Reason.TRUNCATED] if cut < 1_024 else [None])
 
 
-def test_cut_short_in_a_stream_the_member_before_stands() -> None:
+def test_a_truncated_stream_keeps_earlier_members() -> None:
     raw = header(b"a") + data() + header(b"b", b"00000001000\0") + bytes(100)
     found, error = scan(raw, known_size=False)
     assert [m.name for m in found] == ["a", "b"]
@@ -283,13 +283,13 @@ def test_without_end_marker_or_padding() -> None:
         assert error is None
 
 
-def test_a_cut_in_the_padding_is_a_cut() -> None:
+def test_truncated_padding_is_an_error() -> None:
     found, error = scan(header(b"a") + b"abc" + bytes(100))
     assert [m.name for m in found] == ["a"]
     assert error is not None and "cut short" in error.detail
 
 
-def test_two_tars_in_one_are_not_silently_one() -> None:
+def test_a_second_tar_after_the_end_is_an_error() -> None:
     found, error = scan(write(info("a", 3)) + write(info("b", 3)))
     assert [m.name for m in found] == ["a"]
     assert error is not None
@@ -303,7 +303,7 @@ def test_signed_checksums_of_old_writers() -> None:
     assert scan(bytes(block) + data() + END)[0][0].name == "ğ"
 
 
-def test_a_wrong_checksum_is_no_header() -> None:
+def test_a_header_with_a_wrong_checksum_is_rejected() -> None:
     block = bytearray(header(b"b"))
     block[0] ^= 1
     found, error = scan(header(b"a") + data() + bytes(block) + data() + END)
@@ -324,7 +324,7 @@ HEADERS = [at for at in range(0, len(SEED), 512) if SEED[at + 257 : at + 262] ==
 
 
 def repaired(raw: bytearray) -> bytearray:
-    """Give the headers correct checksums again, so that mutations get past them."""
+    """Correct the checksums of the headers, so that mutations pass the check."""
     for at in HEADERS:
         raw[at + 148 : at + 156] = b" " * 8
         raw[at + 148 : at + 156] = b"%06o\0 " % sum(raw[at : at + 512])
@@ -342,7 +342,7 @@ MUTATIONS = st.lists(
 
 
 @given(MUTATIONS, st.booleans(), st.integers(0, len(SEED)), st.booleans())
-def test_mutated_headers_never_hurt(
+def test_mutated_headers_give_members_or_an_archive_error(
     changes: list[tuple[int, int, int]], repair: bool, length: int, known_size: bool
 ) -> None:
     raw = bytearray(SEED)

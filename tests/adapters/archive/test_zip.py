@@ -1,4 +1,4 @@
-"""Zips: what is well formed agrees with zipfile, what lies is found out, and nothing else suffers."""
+"""The zip reader equals zipfile on valid zips, detects false headers, and rejects only damaged members."""
 
 import io
 import lzma
@@ -26,7 +26,7 @@ Contents = dict[str, bytes | Reason]
 
 
 def opened(raw: bytes, limits: ArchiveLimits = LIMITS) -> tuple[list[Member], Contents, ArchiveError | None]:
-    """Members, what they hold or why not, and what is wrong with the whole."""
+    """Members, their data or reasons, and the error of the archive or None."""
     found: list[Member] = []
     error = None
     contents: Contents = {}
@@ -67,11 +67,11 @@ def test_methods(method: int) -> None:
 
 @pytest.mark.parametrize("prefix", [b"", b"#!/bin/sh\nan unpacker\n" * 100])
 @pytest.mark.parametrize("comment", [b"", b"PK\5\6 is no end" + bytes(40)])
-def test_what_stands_around_a_zip(prefix: bytes, comment: bytes) -> None:
+def test_data_before_and_after_a_zip(prefix: bytes, comment: bytes) -> None:
     assert opened(prefix + write(GOOD, comment=comment))[1] == GOOD
 
 
-def test_directories_are_no_members() -> None:
+def test_directories_are_not_members() -> None:
     assert opened(write({"d/": b"", "d/a": b"1"}))[1] == {"d/a": b"1"}
 
 
@@ -107,7 +107,7 @@ def test_methods_that_zipfile_does_not_write(method: int, packed: bytes) -> None
 
 
 def crafted(*entries: dict[str, int | bytes], patch: Callable[[bytearray], None] | None = None) -> bytes:
-    """A zip made by hand: any field of any entry may lie. `at` shares another entry's bytes."""
+    """A zip with arbitrary fields. `at` shares another entry's bytes."""
     body, directory = bytearray(), bytearray()
     for entry in entries:
         name, data = entry.get("name", b"a"), entry.get("data", b"abc")
@@ -182,7 +182,7 @@ LAST: dict[str, int | bytes] = {"name": b"good", "data": b"fine"}
         ({"method": 95, "data": b"junk"}, Reason.BAD_MEMBER),
     ],
 )
-def test_a_bad_member_costs_itself_only(entry: dict[str, int | bytes], reason: Reason) -> None:
+def test_a_bad_member_is_rejected_alone(entry: dict[str, int | bytes], reason: Reason) -> None:
     _, contents, error = opened(crafted({"name": b"bad", **entry}, LAST))
     assert contents == {"bad": reason, "good": b"fine"}
     assert error is None
@@ -205,7 +205,7 @@ def test_members_that_share_their_bytes_are_a_bomb() -> None:
 
 
 def test_nested_overlap_as_in_fifield() -> None:
-    """Each member's data begins with the local headers of those after it."""
+    """Each member's data begins with the local headers of the following members."""
     inner = crafted({"name": b"in", "data": b"kernel"})
     at = inner.index(b"PK\3\4")
     outer: dict[str, int | bytes] = {"name": b"out", "data": inner[: inner.index(b"PK\1\2")]}
@@ -246,7 +246,7 @@ def test_a_damaged_directory(patch: Callable[[bytearray], None], survivors: list
     assert error.reason is Reason.BAD_ARCHIVE
 
 
-def test_cut_short() -> None:
+def test_truncated() -> None:
     assert opened(write(GOOD)[:-30])[2] is not None
 
 
@@ -308,7 +308,7 @@ def test_a_damaged_local_header_is_final(tmp_path: Path) -> None:
         assert isinstance(gone, Failure) and gone.reason is Reason.MISSING
 
 
-def test_a_unicode_path_counts_only_for_the_name_it_was_made_for() -> None:
+def test_a_unicode_path_field_applies_only_to_its_name() -> None:
     def field(name: bytes) -> bytes:
         content = b"\1" + zlib.crc32(name).to_bytes(4, "little") + "ığ".encode()
         return struct.pack("<2H", 0x7075, len(content)) + content
@@ -336,7 +336,7 @@ SEED = crafted(
     st.lists(st.tuples(st.integers(0, len(SEED) - 1), st.integers(0, 255)), max_size=10),
     st.integers(0, len(SEED)),
 )
-def test_mutations_never_hurt(changes: list[tuple[int, int]], length: int) -> None:
+def test_mutated_zips_give_members_or_an_archive_error(changes: list[tuple[int, int]], length: int) -> None:
     raw = bytearray(SEED)
     for at, value in changes:
         raw[at] = value

@@ -1,4 +1,4 @@
-"""A fetcher that may talk to a misbehaving server."""
+"""Fixtures for the fetcher: a fetcher that may connect to a misbehaving server on loopback."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def workspace(tmp_path: Path) -> Workspace:
 
 @pytest.fixture
 def settings() -> dict[str, Any]:
-    """Limits without pauses, for servers of tests; a test changes the limits that it is about."""
+    """Limits without pauses, for test servers; tests override the limits under test."""
     return {
         "allow_private": ["127.0.0.0/8"],
         "per_host": {"concurrency": 8, "requests_per_second": 1000.0},

@@ -1,4 +1,4 @@
-"""Nothing in our own network is ever reached: by no spelling, no redirect and no answer of a name server."""
+"""Private networks cannot be reached by any form of an address, redirect or answer of a name server."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ VECTORS = [
 
 @pytest.fixture
 def listener() -> Iterator[Any]:
-    """Listens on everything that is this machine, and notes who knocks."""
+    """Listens on all local addresses and records connections."""
     knocks: list[Any] = []
     listening = socket.create_server(("", 0), family=socket.AF_INET)
     port = listening.getsockname()[1]
@@ -84,7 +84,7 @@ def listener() -> Iterator[Any]:
 
 @pytest.fixture
 def connections(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Addresses for which a socket was made: whatever a packet could be sent to."""
+    """Addresses for which a socket was created, the only possible targets of packets."""
     made: list[str] = []
     original = Addresses.socket
 
@@ -97,7 +97,9 @@ def connections(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return made
 
 
-def test_no_spelling_reaches_us(fetch: Any, listener: Any, connections: list[str]) -> None:
+def test_no_form_of_an_address_reaches_a_private_network(
+    fetch: Any, listener: Any, connections: list[str]
+) -> None:
     port, knocks = listener
     urls = [f"http://{host}:{port}/x" for host in VECTORS]
     results = fetch(*urls, allow_private=[], retries=2)
@@ -107,7 +109,9 @@ def test_no_spelling_reaches_us(fetch: Any, listener: Any, connections: list[str
     assert (connections, knocks) == ([], [])
 
 
-def test_no_redirect_reaches_us(fetch: Any, listener: Any, server: Any, connections: list[str]) -> None:
+def test_no_redirect_reaches_a_private_network(
+    fetch: Any, listener: Any, server: Any, connections: list[str]
+) -> None:
     port, knocks = listener
     targets = [f"http://{host}:{port}/x" for host in VECTORS]
     urls = [server.url(f"to/{quote(target, safe='')}", "127.0.0.2") for target in targets]
@@ -117,10 +121,10 @@ def test_no_redirect_reaches_us(fetch: Any, listener: Any, server: Any, connecti
     assert knocks == []
 
 
-def test_a_name_that_changes_its_mind(
+def test_dns_rebinding(
     fetch: Any, server: Any, connections: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """First an address that may be fetched from, then, for the same name, one that may not."""
+    """A name that resolves first to an allowed address, then to a private address."""
     answers = [["127.0.0.2"], ["127.0.0.1"], ["127.0.0.2", "127.0.0.1"]]
 
     def lookup(host: str, port: int, **_: object) -> list[Any]:
@@ -139,7 +143,7 @@ def test_a_name_that_changes_its_mind(
 
 
 @given(st.ip_addresses(v=4))
-def test_old_spellings_mean_the_same_address(address: ipaddress.IPv4Address) -> None:
+def test_historical_forms_are_the_same_address(address: ipaddress.IPv4Address) -> None:
     value = int(address)
     first, rest = value >> 24, value & 0xFFFFFF
     for spelling in (str(value), hex(value), f"0{value:o}", f"{first}.{rest}", f"{first:#x}.0{rest:o}"):
@@ -147,7 +151,7 @@ def test_old_spellings_mean_the_same_address(address: ipaddress.IPv4Address) -> 
 
 
 @given(st.ip_addresses())
-def test_what_is_inside_another_address_counts(address: Any) -> None:
+def test_embedded_ipv4_addresses_are_checked(address: Any) -> None:
     if address.version == 4:
         for wrapped in (f"::ffff:{address}", f"64:ff9b::{address}"):
             assert is_public(ipaddress.IPv6Address(wrapped)) == is_public(address)
@@ -158,7 +162,7 @@ def test_what_is_inside_another_address_counts(address: Any) -> None:
         )
 
 
-def test_only_what_is_listed_is_allowed() -> None:
+def test_only_listed_networks_are_allowed() -> None:
     addresses = Addresses([ipaddress.ip_network("127.0.0.1/32"), ipaddress.ip_network("fd00::/64")])
     addresses.check("127.0.0.1")
     addresses.check("fd00::5")

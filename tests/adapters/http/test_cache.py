@@ -1,4 +1,4 @@
-"""What did not change upstream is not transferred again; what the ledger knows, all processes know."""
+"""Unchanged bodies are not transferred again, and all processes share the ledger."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_a_second_run_transfers_nothing(server: Any, fetch: Any) -> None:
     assert {result.meta["fetch"]["status"] for result in second.values()} == {304}
 
 
-def test_only_what_changed_is_transferred(server: Any, fetch: Any, misbehaving: Any) -> None:
+def test_only_changed_bodies_are_transferred(server: Any, fetch: Any, misbehaving: Any) -> None:
     urls = [server.url(f"ok/{number}") for number in range(URLS)]
     fetch(*urls)
     sent = server.body_bytes()
@@ -34,7 +34,7 @@ def test_only_what_changed_is_transferred(server: Any, fetch: Any, misbehaving: 
     assert server.body_bytes() - sent == len(misbehaving.jpeg(12345))
 
 
-def test_without_a_cache_nothing_is_kept(server: Any, fetch: Any, workspace: Any) -> None:
+def test_without_a_cache_no_body_is_stored(server: Any, fetch: Any, workspace: Any) -> None:
     url = server.url("ok/1")
     fetch(url, cache=False)
     assert not workspace.cache.exists()
@@ -61,7 +61,7 @@ def test_damaged_or_missing_bytes_are_fetched_again(server: Any, fetch: Any, wor
     assert [result.data for result in fetch(*urls).values()]
 
 
-def test_documents_are_kept_as_files(server: Any, fetch: Any, workspace: Any) -> None:
+def test_documents_are_stored_as_files(server: Any, fetch: Any, workspace: Any) -> None:
     body = b"%PDF-1.7\n" + b"x" * 2000
     server.files["127.0.0.1", "/a.pdf"] = (200, {"ETag": '"a"'}, body)
     url = server.url("a.pdf")
@@ -117,7 +117,7 @@ def test_pauses_are_never_shortened(tmp_path: Path) -> None:
     ledger.close()
 
 
-def test_what_an_origin_said_is_forgotten_after_a_day(tmp_path: Path) -> None:
+def test_site_files_expire_after_a_day(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "ledger.sqlite")
     ledger.remember_origin(OriginRow(origin="http://a:80", robots_status=200, robots="x", at=time.time()))
     ledger.remember_origin(OriginRow(origin="http://b:80", robots_status=404, at=time.time() - 90_000))
@@ -127,7 +127,7 @@ def test_what_an_origin_said_is_forgotten_after_a_day(tmp_path: Path) -> None:
     ledger.close()
 
 
-def test_what_is_remembered_is_known_before_it_is_written(tmp_path: Path) -> None:
+def test_queued_rows_are_visible_before_they_are_written(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "ledger.sqlite")
     ledger.remember("http://a/1", Known("cd" * 32, 5, last_modified="yesterday"))
     assert ledger.known(["http://a/1"])["http://a/1"].last_modified == "yesterday"

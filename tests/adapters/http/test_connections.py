@@ -1,4 +1,4 @@
-"""Connections carry one answer to each request, whatever else their servers send."""
+"""Connections return one response per request, even if the server sends further bytes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def heard(reader: asyncio.StreamReader) -> bytes:
 
 
 def talk(handler: Handler, asking: Asking) -> Any:
-    """Have `asking` talk to a server that handles each connection with `handler`; returns its result."""
+    """Run `asking` against a server that handles each connection with `handler`; return its result."""
 
     async def both() -> Any:
         tasks = set()
@@ -65,7 +65,7 @@ async def whole(response: Response) -> bytes:
     return body
 
 
-def test_an_answer_that_nobody_asked_for_is_not_taken_for_the_next_one() -> None:
+def test_an_unrequested_response_is_not_used_for_the_next_request() -> None:
     connected = []
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -85,7 +85,7 @@ def test_an_answer_that_nobody_asked_for_is_not_taken_for_the_next_one() -> None
     assert talk(handle, asking) == [b"wanted 1", b"wanted 2", b"wanted 3"]
 
 
-def test_connections_are_used_again_unless_a_request_is_to_have_its_own() -> None:
+def test_connections_are_reused_unless_single() -> None:
     connected = []
     requests = []
 
@@ -107,7 +107,7 @@ def test_connections_are_used_again_unless_a_request_is_to_have_its_own() -> Non
 
 
 @pytest.mark.parametrize("value", ['"a"\r\nX-Evil: 1', '"a"\nX: 1', '"a"\0'])
-def test_no_value_ends_its_header(value: str) -> None:
+def test_a_header_value_cannot_inject_headers(value: str) -> None:
     requests = []
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -125,7 +125,7 @@ def test_no_value_ends_its_header(value: str) -> None:
     assert host.startswith(b"Host: 127.0.0.1:")
 
 
-def test_a_validator_goes_back_as_it_came() -> None:
+def test_a_validator_is_sent_unchanged() -> None:
     etags: list[bytes] = []
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -142,7 +142,7 @@ def test_a_validator_goes_back_as_it_came() -> None:
     assert etags == [b'If-None-Match: "\xe7\xff"']
 
 
-def test_interim_answers_are_passed_over() -> None:
+def test_interim_responses_are_skipped() -> None:
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await heard(reader)
         writer.write(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n")
@@ -155,7 +155,7 @@ def test_interim_answers_are_passed_over() -> None:
 
 
 @pytest.mark.parametrize("before", [0, 1])
-def test_a_connection_that_ends_says_whether_it_had_served(before: int) -> None:
+def test_a_dropped_connection_reports_whether_it_was_reused(before: int) -> None:
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for _ in range(before):
             await heard(reader)

@@ -1,4 +1,4 @@
-"""Every way in which a server can misbehave ends in its own reason, and costs only its own URL."""
+"""Each kind of server fault has a reason code and affects only its own URL."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ WORKING = [
     "ok/1",
     "bare/1",
     "zipped/1",
-    "truncated/1",  # an image's own faults are the decoder's matter
+    "truncated/1",  # the decoder detects damaged images
     "cut/1",
     "bounce/3",
     "flaky-503-2/1",
@@ -66,7 +66,7 @@ def test_each_fault_has_its_reason(path: str, server: Any, fetch: Any) -> None:
     assert failure.reason is FAULTS[path], failure
 
 
-def test_transient_faults_are_tried_again_and_final_ones_are_not(server: Any, fetch: Any) -> None:
+def test_only_transient_faults_are_retried(server: Any, fetch: Any) -> None:
     urls = {path: server.url(path) for path in ("404/x", "500/x", "drop/x", "html/x", "short/x")}
     fetch(*urls.values(), retries=2)
     tries = {path: server.paths().count(f"/{path}") for path in urls}
@@ -74,7 +74,7 @@ def test_transient_faults_are_tried_again_and_final_ones_are_not(server: Any, fe
     assert tries == {"404/x": 1, "500/x": 3, "html/x": 1, "short/x": 3}
 
 
-def test_what_works_in_the_end_arrives_whole(server: Any, fetch: Any, misbehaving: Any) -> None:
+def test_bodies_after_retries_are_complete(server: Any, fetch: Any, misbehaving: Any) -> None:
     results = fetch(*(server.url(path) for path in WORKING), timeouts={"total": 5})
     for url, result in results.items():
         assert isinstance(result, Payload), (url, result)
@@ -83,8 +83,8 @@ def test_what_works_in_the_end_arrives_whole(server: Any, fetch: Any, misbehavin
         assert results[server.url(f"{kind}/1")].data == misbehaving.jpeg(sum(f"/{kind}/1".encode()) % 100)
 
 
-def test_faults_in_a_crowd_cost_only_themselves(server: Any, fetch: Any, misbehaving: Any) -> None:
-    """All faults among many good URLs, over five hosts, at once."""
+def test_faults_do_not_affect_other_urls(server: Any, fetch: Any, misbehaving: Any) -> None:
+    """All faults together with many valid URLs, over five hosts, concurrently."""
     wanted: dict[str, Reason | None] = {}
     for number, host in enumerate(server.addresses):
         wanted |= {server.url(f"{path}?{number}", host): reason for path, reason in FAULTS.items()}
@@ -94,7 +94,7 @@ def test_faults_in_a_crowd_cost_only_themselves(server: Any, fetch: Any, misbeha
     assert {url: (found[url], reason) for url, reason in wanted.items() if found[url] is not reason} == {}
 
 
-def test_a_broken_transfer_goes_on_where_it_ended(server: Any, fetch: Any) -> None:
+def test_an_interrupted_transfer_is_resumed(server: Any, fetch: Any) -> None:
     url = server.url("resume/1")
     result = fetch(url)[url]
     assert isinstance(result, Payload)
@@ -110,21 +110,21 @@ def test_a_bomb_is_not_unpacked(server: Any, fetch: Any) -> None:
     assert server.body_bytes() < 2**20
 
 
-def test_bodies_that_are_no_images_are_not_read_to_their_end(server: Any, fetch: Any) -> None:
+def test_bodies_that_are_not_images_are_not_read_completely(server: Any, fetch: Any) -> None:
     url = server.url("page")
     body = b"<html><body>" + b"x" * 1_900_000
     server.files["127.0.0.1", "/page"] = (200, {"Content-Type": "image/jpeg"}, body)
     assert fetch(url)[url].reason is Reason.NOT_IMAGE
 
 
-def test_documents_pass_where_they_are_wanted(server: Any, fetch: Any) -> None:
+def test_documents_are_accepted_on_request(server: Any, fetch: Any) -> None:
     url = server.url("paper.pdf")
     server.files["127.0.0.1", "/paper.pdf"] = (200, {}, b"%PDF-1.7\n" + b"x" * 2000)
     assert fetch(url)[url].reason is Reason.NOT_IMAGE
     assert isinstance(fetch(url, accept=("image/", "application/pdf"))[url], Payload)
 
 
-def test_limits_of_the_source_go_before_those_of_the_section(server: Any, fetch: Any) -> None:
+def test_limits_of_the_source_override_the_section(server: Any, fetch: Any) -> None:
     urls = server.url("ok/1"), server.url("delay-1/x")
     results = fetch(*urls, retries=0, limits={"max_bytes": 500, "timeout": 0.3})
     assert [results[url].reason for url in urls] == [Reason.BODY_TOO_LARGE, Reason.TIMEOUT]
@@ -144,11 +144,11 @@ def test_names_that_do_not_exist(fetch: Any, monkeypatch: pytest.MonkeyPatch) ->
     assert results["http://later.example/x"].reason is Reason.DNS_TEMPORARY
 
 
-def test_nobody_listens(fetch: Any) -> None:
+def test_a_refused_connection(fetch: Any) -> None:
     assert fetch("http://127.0.0.9:9/x", retries=0)["http://127.0.0.9:9/x"].reason is Reason.REFUSED
 
 
-def test_urls_that_make_no_sense_are_settled_without_a_request(fetch: Any, server: Any) -> None:
+def test_invalid_urls_fail_without_a_request(fetch: Any, server: Any) -> None:
     urls = ["ftp://example.org/x", "http://", "nonsense", "http://user:secret@example.org/x", "http://a..b/"]
     assert {result.reason for result in fetch(*urls).values()} == {Reason.BAD_URL}
 
@@ -166,7 +166,7 @@ def test_a_consumer_may_stop_early(server: Any, workspace: Any, settings: Any) -
     assert len(server.of("127.0.0.1", files=False)) < 100, "the rest is not fetched"
 
 
-def test_items_are_taken_only_so_far_ahead(server: Any, workspace: Any, settings: Any) -> None:
+def test_look_ahead_is_bounded(server: Any, workspace: Any, settings: Any) -> None:
     from derlem.adapters.base import Context
     from derlem.adapters.http import fetcher
     from derlem.catalog.models import Item

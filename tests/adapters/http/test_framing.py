@@ -1,4 +1,4 @@
-"""Responses that servers frame in ways of their own are taken as curl takes them."""
+"""Responses with unusual framing are read like in curl."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ ANSWERS: dict[str, list[bytes]] = {
 
 
 @pytest.mark.parametrize("name", ANSWERS)
-def test_the_body_is_taken(name: str, answering: Callable[..., str], fetch: Any) -> None:
+def test_bodies_with_unusual_framing_are_read(name: str, answering: Callable[..., str], fetch: Any) -> None:
     url = answering(ANSWERS[name])
     result = fetch(url, retries=0)[url]
     assert isinstance(result, Payload), result
@@ -110,13 +110,15 @@ def test_long_headers_of_a_robots_txt(answering: Callable[..., str], fetch: Any)
         (b"X: " + b"x" * 2**19 + b"\r\n\r\n" + BODY, Reason.PROTOCOL),
     ],
 )
-def test_what_remains_wrong(answer: bytes, reason: Reason, answering: Callable[..., str], fetch: Any) -> None:
+def test_invalid_framing_is_an_error(
+    answer: bytes, reason: Reason, answering: Callable[..., str], fetch: Any
+) -> None:
     url = answering([CLOSE + answer])
     result = fetch(url, retries=0)[url]
     assert isinstance(result, Failure) and result.reason is reason
 
 
-def test_a_connection_with_junk_is_not_used_again(answering: Callable[..., str], fetch: Any) -> None:
+def test_a_connection_with_trailing_data_is_not_reused(answering: Callable[..., str], fetch: Any) -> None:
     url = answering([KEEP + SIZE + b"\r\n" + BODY + b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc"])
     urls = [f"{url}?{number}" for number in range(5)]
     results = fetch(*urls, per_host={"concurrency": 1}, retries=0)

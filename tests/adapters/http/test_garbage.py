@@ -1,4 +1,4 @@
-"""Whatever a server sends, every URL ends in a status, with evidence that can be stored."""
+"""For any bytes from a server, every URL ends in a status, with evidence that can be stored."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def response(chance: random.Random, image: bytes) -> bytes:
 
 @pytest.fixture
 def babbling(misbehaving: ModuleType) -> Iterator[str]:
-    """The root of a server that sends anything, but the same bytes for the same path."""
+    """The root URL of a server that sends random bytes, equal for equal paths."""
     image = misbehaving.jpeg()
     listener = socket.create_server(("127.0.0.1", 0), backlog=200)
 
@@ -125,7 +125,7 @@ def test_every_url_ends_in_a_status(babbling: str, fetch: Any) -> None:
         "timeouts": {"connect": 2.0, "total": 1.0},
         "per_host": {"concurrency": 64, "requests_per_second": 1e5, "burst": 64},
     }
-    for _ in range(2):  # the second time with what is remembered of the first
+    for _ in range(2):  # the second time with the ledger of the first
         results = fetch(*urls, **options)
         sound = 0
         for result in results.values():

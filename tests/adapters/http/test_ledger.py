@@ -1,4 +1,4 @@
-"""A ledger that cannot be read or written is an error of the run."""
+"""A ledger that cannot be read or written ends the run with an error."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HERE = Known(sha256="ab" * 32, size=1)
 
 
 def remember_until_error(memory: Ledger) -> None:
-    """Write to it until it raises an error."""
+    """Write to the ledger until an error."""
     deadline = time.monotonic() + 20
     for number in range(10**9):
         memory.remember(f"http://example.org/{number}", HERE)
@@ -31,7 +31,7 @@ def remember_until_error(memory: Ledger) -> None:
 def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ledger, "FLUSH_SECONDS", 0.05)
     memory = Ledger(tmp_path / "ledger.sqlite")
-    with memory.engine.connect() as connection:  # it goes back to the pool as it is
+    with memory.engine.connect() as connection:  # the connection returns to the pool with this setting
         connection.exec_driver_sql("PRAGMA max_page_count = 1")
     with pytest.raises(DiskError) as caught:
         remember_until_error(memory)
@@ -40,7 +40,7 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         memory.close()
 
 
-def test_another_process_that_never_lets_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_ledger_locked_by_another_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ledger, "FLUSH_SECONDS", 0.05)
     monkeypatch.setattr(ledger, "BUSY_SECONDS", 0.1)
     path = tmp_path / "ledger.sqlite"
@@ -82,7 +82,7 @@ def use(path: Path) -> None:
 
 @pytest.mark.parametrize("seed", range(12))
 def test_damage_is_a_ledger_error(tmp_path: Path, seed: int) -> None:
-    """Some is never met; what is met is a LedgerError, and a ledger made anew works."""
+    """Damage that a query reads is a LedgerError, and a new ledger works."""
     path = tmp_path / "ledger.sqlite"
     use(path)
     chance = random.Random(seed)
@@ -101,7 +101,7 @@ def test_damage_is_a_ledger_error(tmp_path: Path, seed: int) -> None:
     use(path)
 
 
-def test_what_is_no_file(tmp_path: Path) -> None:
+def test_entries_that_are_not_files(tmp_path: Path) -> None:
     (tmp_path / "ledger.sqlite").mkdir()
     with pytest.raises(LedgerError, match="unable to open"):
         Ledger(tmp_path / "ledger.sqlite")

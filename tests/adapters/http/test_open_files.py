@@ -1,4 +1,4 @@
-"""A machine that allows no more connections: the run ends with one line, and no URL pays for it."""
+"""At the limit of open files, the run ends with one message, and no URL fails."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from derlem.catalog.connection import read_catalog
 from derlem.core.workspace import Workspace
 
 FEW = 48
-"""Open files: enough for a worker, its ledger and its loop, not for all of its connections."""
+"""Limit of open files: enough for a worker, its ledger and its loop, but not for all connections."""
 CONNECTIONS = 64
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
-def test_it_is_no_failure_of_the_request(number: int) -> None:
+def test_the_open_files_limit_is_not_a_failure_of_the_request(number: int) -> None:
     error = aiohttp.ClientOSError(number, os.strerror(number))
     with pytest.raises(OpenFilesError, match="ulimit -n"):
         failure_of(error)
@@ -45,7 +45,7 @@ def states(work: Path) -> dict[str, int]:
     return {str(status): int(count) for status, count in rows}
 
 
-def test_the_run_ends_and_goes_on(server: Any, tmp_path: Path) -> None:
+def test_the_run_ends_and_can_resume(server: Any, tmp_path: Path) -> None:
     urls = [f"http://127.0.0.1:{server.port}/delay-1/{n}" for n in range(CONNECTIONS)]
     (tmp_path / "urls.txt").write_text("".join(f"{url}\n" for url in urls))
     config = tmp_path / "derlem.yaml"

@@ -1,4 +1,4 @@
-"""Sites that do not want their content used for training are heard, on every channel they may use."""
+"""Opt-outs from training use are respected in every supported signal."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ SIGNALS: dict[str, tuple[dict[str, tuple[dict[str, str], bytes]], Reason]] = {
 
 @pytest.fixture
 def site(server: Any) -> Any:
-    """Serves an image at /p.jpg, and whatever else it is given."""
+    """Serves an image at /p.jpg, and other given files."""
 
     def serve(files: dict[str, tuple[dict[str, str], bytes]]) -> str:
         server.files["127.0.0.1", "/p.jpg"] = (200, {}, IMAGE)
@@ -62,7 +62,7 @@ def site(server: Any) -> Any:
 
 
 @pytest.mark.parametrize("signal", SIGNALS)
-def test_a_signal_keeps_the_item_out_with_its_evidence(signal: str, site: Any, fetch: Any) -> None:
+def test_an_opt_out_rejects_the_item_with_evidence(signal: str, site: Any, fetch: Any) -> None:
     files, reason = SIGNALS[signal]
     url = site(files)
     failure = fetch(url, accept=("image/", "application/pdf"))[url]
@@ -72,7 +72,7 @@ def test_a_signal_keeps_the_item_out_with_its_evidence(signal: str, site: Any, f
 
 
 @pytest.mark.parametrize("signal", SIGNALS)
-def test_a_signal_that_is_not_respected_is_recorded_all_the_same(signal: str, site: Any, fetch: Any) -> None:
+def test_an_ignored_signal_is_recorded(signal: str, site: Any, fetch: Any) -> None:
     files, _ = SIGNALS[signal]
     url = site(files)
     payload = fetch(url, respect=[], accept=("image/", "application/pdf"))[url]
@@ -81,17 +81,17 @@ def test_a_signal_that_is_not_respected_is_recorded_all_the_same(signal: str, si
     assert len(evidence) > 2 or evidence["robots_txt_allows"] is False
 
 
-def test_what_is_disallowed_is_not_asked_for(site: Any, server: Any, fetch: Any) -> None:
+def test_disallowed_urls_are_not_requested(site: Any, server: Any, fetch: Any) -> None:
     fetch(site({"/robots.txt": ({}, b"User-agent: *\nDisallow: /\n")}))
     assert server.paths() == []
 
 
-def test_bodies_of_those_who_opt_out_are_not_read(server: Any, fetch: Any) -> None:
+def test_bodies_with_an_opt_out_are_not_read(server: Any, fetch: Any) -> None:
     server.files["127.0.0.1", "/big"] = (200, {"X-Robots-Tag": "noimageai"}, IMAGE * 900)
     assert fetch(server.url("big"))[server.url("big")].reason is Reason.X_ROBOTS_TAG
 
 
-def test_a_redirect_is_judged_where_it_leads(server: Any, fetch: Any) -> None:
+def test_a_redirect_is_checked_against_its_target(server: Any, fetch: Any) -> None:
     server.files["127.0.0.2", "/robots.txt"] = (200, {}, b"User-agent: *\nDisallow: /ok\n")
     target = server.url("ok/1", "127.0.0.2")
     server.files["127.0.0.1", "/away"] = (302, {"Location": target}, b"")
@@ -104,10 +104,10 @@ def test_a_redirect_is_judged_where_it_leads(server: Any, fetch: Any) -> None:
     ("status", "expected"),
     [(404, None), (403, None), (401, None), (500, Reason.HTTP_5XX), (503, Reason.HTTP_5XX)],
 )
-def test_a_robots_txt_that_cannot_be_had(
+def test_an_unreachable_robots_txt(
     status: int, expected: Reason | None, site: Any, server: Any, fetch: Any
 ) -> None:
-    """RFC 9309: not there means allowed, not reachable means forbidden, as long as that lasts."""
+    """RFC 9309: a missing file allows all URLs, an unreachable file forbids all URLs."""
     url = site({})
     server.files["127.0.0.1", "/robots.txt"] = (status, {}, b"")
     result = fetch(url, retries=1)[url]
@@ -126,7 +126,7 @@ def test_a_robots_txt_behind_redirects(site: Any, server: Any, fetch: Any) -> No
     assert fetch(url)[url].reason is Reason.ROBOTS
 
 
-def test_site_files_are_read_once_and_remembered(site: Any, server: Any, fetch: Any) -> None:
+def test_site_files_are_requested_once_and_stored(site: Any, server: Any, fetch: Any) -> None:
     first = site({"/robots.txt": ({}, b"User-agent: *\nAllow: /\n")})
     fetch(first, *(server.url(f"ok/{number}") for number in range(20)))
     fetch(server.url("ok/99"))  # as after a restart
@@ -134,7 +134,7 @@ def test_site_files_are_read_once_and_remembered(site: Any, server: Any, fetch: 
     assert sorted(read) == ["/.well-known/tdmrep.json", "/robots.txt"]
 
 
-def test_crawl_delay_is_kept(site: Any, server: Any, fetch: Any) -> None:
+def test_crawl_delay_limits_the_rate(site: Any, server: Any, fetch: Any) -> None:
     site({"/robots.txt": ({}, b"User-agent: *\nCrawl-delay: 0.4\n")})
     fetch(*(server.url(f"ok/{number}") for number in range(4)))
     seen = server.of("127.0.0.1", files=False)
@@ -198,7 +198,7 @@ def test_content_usage_in_robots_txt() -> None:
 
 
 def test_tdmrep_precedence() -> None:
-    """The header goes before the file, a PDF's own word before both; silence changes nothing."""
+    """Headers override the file, metadata of a PDF overrides both; a missing signal changes nothing."""
     policy = OriginPolicy(
         "derlem", "http://a.example:80", 0.0, 404, None, '[{"location": "/", "tdm-reservation": 1}]'
     )
@@ -217,7 +217,7 @@ def test_tdmrep_precedence() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1, 2]", '{"location": 5}', "[" * 5000, "null"])
-def test_a_malformed_tdmrep_says_nothing(text: str) -> None:
+def test_a_malformed_tdmrep_has_no_rules(text: str) -> None:
     assert tdm_rules(text, "http://a.example:80") == []
 
 
@@ -249,7 +249,7 @@ def test_path_patterns(pattern: str, path: str, expected: bool) -> None:
 
 
 @given(st.text(alphabet="/ab*$", max_size=12), st.text(alphabet="/ab", max_size=12))
-def test_path_patterns_mean_what_the_regular_expression_means(pattern: str, path: str) -> None:
+def test_path_patterns_equal_regular_expressions(pattern: str, path: str) -> None:
     import re
 
     body = pattern.removesuffix("$")
@@ -260,7 +260,7 @@ def test_path_patterns_mean_what_the_regular_expression_means(pattern: str, path
 
 
 @given(st.text(max_size=300), st.text(max_size=300), st.text(max_size=40))
-def test_no_site_file_confuses_us(robots: str, tdmrep: str, tag: str) -> None:
+def test_any_site_file_is_parsed(robots: str, tdmrep: str, tag: str) -> None:
     policy = OriginPolicy("derlem", "http://a.example:80", 0.0, 200, robots, tdmrep)
     url = URL("http://a.example/x")
     verdict = policy.before(url)
@@ -276,7 +276,7 @@ DATES = ["Sat, 25 Jun 2010 15:00:00 GMT", "Saturday, 25-Jun-10 15:00:00 GMT", "2
 
 
 @pytest.mark.parametrize("date", DATES)
-def test_dates_in_x_robots_tag_hide_nothing(date: str) -> None:
+def test_dates_in_x_robots_tag_do_not_hide_rules(date: str) -> None:
     for value in (f"unavailable_after: {date}, noai", f"noai, unavailable_after: {date}"):
         assert tags_refuse([value], "derlem") and tags_refuse([value.upper()], "derlem")
     assert tags_refuse([f"derlem: unavailable_after: {date}, noai"], "derlem")
@@ -304,9 +304,9 @@ def test_x_robots_tag_in_other_spellings(value: str, refuses: bool) -> None:
 
 
 @pytest.mark.parametrize("spelled", ["/görsel/", "/g%C3%B6rsel/", "/g%c3%b6rsel/", "/g%c3%b6rs%65l/"])
-@pytest.mark.parametrize("asked", ["/görsel/a.jpg", "/g%C3%B6rsel/a.jpg", "/g%c3%b6rse%6c/a.jpg"])
-def test_paths_in_any_spelling_are_one_path(spelled: str, asked: str) -> None:
-    url = URL(f"http://a.example{asked}", encoded=True)
+@pytest.mark.parametrize("requested", ["/görsel/a.jpg", "/g%C3%B6rsel/a.jpg", "/g%c3%b6rse%6c/a.jpg"])
+def test_equivalent_paths_are_equal(spelled: str, requested: str) -> None:
+    url = URL(f"http://a.example{requested}", encoded=True)
     robots = f"User-agent: *\nContent-Usage: {spelled} train-ai=n\n"
     tdmrep = json.dumps([{"location": f"{spelled}*", "tdm-reservation": 1}])
     policy = OriginPolicy("derlem", "http://a.example:80", 0.0, 200, robots, tdmrep)
@@ -314,7 +314,7 @@ def test_paths_in_any_spelling_are_one_path(spelled: str, asked: str) -> None:
     assert verdict.objections == ["aipref"]
     policy.after(verdict, url, CIMultiDictProxy(CIMultiDict()))
     assert verdict.objections == ["aipref", "tdmrep"]
-    assert comparable("/a%2Fb") != comparable("/a/b")  # an escaped slash is no slash
+    assert comparable("/a%2Fb") != comparable("/a/b")  # an escaped slash is not a separator
 
 
 @pytest.mark.parametrize(
@@ -334,7 +334,7 @@ def test_locations_that_are_urls(location: str, matches: bool) -> None:
     assert (rule is not None) is matches
 
 
-def test_a_robots_txt_that_is_cut_ends_at_a_line() -> None:
+def test_a_truncated_robots_txt_ends_at_a_line() -> None:
     body = b"User-agent: *\nDisallow: /private\nDisallow: /art/of/others\n"
     whole = site_text(body, 1000)
     assert whole == body.decode()

@@ -28,14 +28,14 @@ def test_rate_and_concurrency_as_the_server_measured_them(server: Any, fetch: An
         limits={"hosts": {hosts[2]: {"concurrency": 1}}},
     )
     assert time.monotonic() - started > 27 / 20 - 0.2
-    # Requests that begin in time may arrive closer: those on their way, of which there are two at most.
+    # At most two requests are in transit, and may arrive closer together than they were sent.
     assert server.excess(hosts[0], 40.0, 3) <= 2
     assert server.excess(hosts[1], 20.0, 1) <= 2
     assert server.busiest(hosts[0]) <= 2
     assert server.busiest(hosts[2]) == 1
 
 
-def test_a_big_host_does_not_hold_up_small_ones(server: Any, fetch: Any) -> None:
+def test_a_large_host_does_not_delay_small_hosts(server: Any, fetch: Any) -> None:
     big, small = server.addresses[:2]
     urls = [server.url(f"ok/{number}", big) for number in range(40)]
     urls += [server.url(f"ok/{number}", small) for number in range(5)]
@@ -45,7 +45,7 @@ def test_a_big_host_does_not_hold_up_small_ones(server: Any, fetch: Any) -> None
 
 
 @pytest.mark.parametrize("form", ["seconds", "date"])
-def test_retry_after_is_waited_for(form: str, server: Any, fetch: Any) -> None:
+def test_retry_after_pauses_the_host(form: str, server: Any, fetch: Any) -> None:
     wait = 2 if form == "seconds" else 3  # a date has no fractions
     urls = [server.url(f"429-{form}-{wait}/0"), *(server.url(f"ok/{number}") for number in range(10))]
     results = fetch(*urls, per_host={"concurrency": 1})
@@ -55,8 +55,8 @@ def test_retry_after_is_waited_for(form: str, server: Any, fetch: Any) -> None:
     assert seen[1].began - seen[0].ended > (1.95 if form == "seconds" else 1.8)
 
 
-def test_a_rest_outlives_the_process(server: Any, fetch: Any) -> None:
-    """As after a restart: another fetcher, with nothing but the ledger, waits for the rest."""
+def test_a_pause_continues_after_a_restart(server: Any, fetch: Any) -> None:
+    """Another fetcher with the same ledger, as after a restart, waits for the end of the pause."""
     first, second = server.url("429-seconds-3/0"), server.url("ok/1")
     failure = fetch(first, retries=0)[first]
     assert failure.reason is Reason.HTTP_429
@@ -72,7 +72,7 @@ def test_a_pause_beyond_max_wait_leaves_the_host_for_another_run(server: Any, fe
     results = fetch(*urls, other, per_host={"concurrency": 1}, max_wait=60)
     assert {results[url].reason for url in urls} == {Reason.HTTP_429}
     assert isinstance(results[other], Payload)
-    again = fetch(*urls[1:], max_wait=60)  # a later run knows it from the ledger
+    again = fetch(*urls[1:], max_wait=60)  # a later run reads the pause from the ledger
     assert {result.reason for result in again.values()} == {Reason.HTTP_429}
     assert len(server.paths()) == 1
 
@@ -104,7 +104,7 @@ def test_a_crawl_delay_beyond_max_wait_leaves_the_host_for_another_run(
 
 
 @pytest.mark.parametrize("delay", ["inf", "nan", "-5", "soon", "1e300"])
-def test_crawl_delays_that_make_no_sense(delay: str, server: Any, fetch: Any) -> None:
+def test_invalid_crawl_delays_are_ignored(delay: str, server: Any, fetch: Any) -> None:
     robots = f"User-agent: *\nCrawl-delay: {delay}\n".encode()
     server.files["127.0.0.1", "/robots.txt"] = (200, {}, robots)
     urls = [server.url(f"ok/{number}") for number in range(3)]
@@ -112,14 +112,14 @@ def test_crawl_delays_that_make_no_sense(delay: str, server: Any, fetch: Any) ->
     assert sum(isinstance(result, Payload) for result in results.values()) == (1 if delay == "1e300" else 3)
 
 
-def test_a_used_up_rate_limit_is_waited_for(server: Any, fetch: Any) -> None:
+def test_an_exhausted_rate_limit_pauses_the_host(server: Any, fetch: Any) -> None:
     urls = [server.url("limit-2/0"), server.url("ok/1")]
     fetch(*urls, per_host={"concurrency": 1})
     seen = server.of("127.0.0.1", files=False)
     assert seen[1].began - seen[0].ended > 1.9
 
 
-def test_a_burst_of_503_is_sat_out(server: Any, fetch: Any) -> None:
+def test_a_burst_of_503_pauses_the_host(server: Any, fetch: Any) -> None:
     urls = [server.url("burst-503-2/0"), *(server.url(f"ok/{number}") for number in range(10))]
     results = fetch(*urls, per_host={"concurrency": 1})
     assert all(isinstance(result, Payload) for result in results.values())
@@ -127,7 +127,7 @@ def test_a_burst_of_503_is_sat_out(server: Any, fetch: Any) -> None:
     assert statuses.count(503) == 1
 
 
-def test_a_host_that_is_down_pauses_and_is_given_up(server: Any, fetch: Any) -> None:
+def test_a_host_that_is_down_is_paused_then_left(server: Any, fetch: Any) -> None:
     urls = [server.url(f"drop/{number}") for number in range(60)]
     fine = server.url("ok/1", "127.0.0.2")
     breaker = {"failures": 5, "pause": 0.3, "pauses": 2}
@@ -146,7 +146,7 @@ def test_a_host_that_recovers_is_used_again(server: Any, fetch: Any) -> None:
     assert sum(isinstance(result, Payload) for result in results.values()) == 20
 
 
-def test_who_we_are(server: Any, fetch: Any) -> None:
+def test_the_user_agent(server: Any, fetch: Any) -> None:
     url = server.url("ok/1")
     fetch(url, contact="https://example.org/bot")
     fetch(url)
@@ -161,8 +161,8 @@ def test_cookies_are_not_kept(server: Any, fetch: Any, misbehaving: Any) -> None
     assert not any("cookie" in seen.headers for seen in server.requests)
 
 
-def test_nothing_is_sent_twice_behind_our_back(server: Any, fetch: Any) -> None:
-    """Clients repeat a request on a kept-alive connection that ends; ours waits for its turn."""
+def test_the_client_does_not_repeat_requests(server: Any, fetch: Any) -> None:
+    """HTTP clients repeat a request if a reused connection ends; the fetcher schedules the next try."""
     urls = [server.url("ok/1"), server.url("drop/x")]
     results = fetch(*urls, retries=0, per_host={"concurrency": 1, "requests_per_second": 4.0, "burst": 1})
     assert results[urls[1]].reason is Reason.CONNECTION
@@ -171,13 +171,13 @@ def test_nothing_is_sent_twice_behind_our_back(server: Any, fetch: Any) -> None:
     assert all(later - earlier > 0.2 for earlier, later in pairwise(began))
 
 
-def test_connections_that_servers_cut_cost_nothing(server: Any, fetch: Any) -> None:
+def test_closed_connections_do_not_fail_jobs(server: Any, fetch: Any) -> None:
     urls = [server.url(f"cut/{number}") for number in range(100)]
     results = fetch(*urls, retries=0)
     assert all(isinstance(result, Payload) for result in results.values())
 
 
-def test_limits_are_inherited_from_the_general_to_the_special() -> None:
+def test_specific_limits_override_general_limits() -> None:
     options = FetchOptions(
         per_host=HostLimits(concurrency=3),
         hosts={"example.org": HostLimits(burst=1), "img.example.org": HostLimits(concurrency=9)},
@@ -195,7 +195,7 @@ def test_limits_are_inherited_from_the_general_to_the_special() -> None:
 
 
 @given(st.text(max_size=40))
-def test_no_header_confuses_us(value: str) -> None:
+def test_any_header_gives_a_pause_or_none(value: str) -> None:
     wait = retry_after(value, 1e9)
     assert wait is None or wait >= 0
     waits = exhausted_for({"RateLimit": value, "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": value}, 1e9)
@@ -219,7 +219,7 @@ def test_waiting_headers() -> None:
     assert exhausted_for({}, wall) is None
 
 
-def test_failures_are_failures(server: Any, fetch: Any) -> None:
+def test_failures_map_to_reasons(server: Any, fetch: Any) -> None:
     url = server.url("404/x")
     failure = fetch(url)[url]
     assert isinstance(failure, Failure)

@@ -52,7 +52,7 @@ def schedule(limits: HostLimits, leases: Any = None) -> Schedule[int]:
     burst=st.integers(1, 8),
     pauses=st.lists(st.tuples(st.integers(0, 4), st.floats(0, 20), st.floats(0, 15)), max_size=5),
 )
-def test_limits_hold_and_everybody_is_served(
+def test_limits_hold_and_all_jobs_are_served(
     jobs: list[tuple[int, float, float]],
     concurrency: int,
     rate: float,
@@ -77,11 +77,11 @@ def test_limits_hold_and_everybody_is_served(
         due = [event for event in events if event[0] <= now]
         events = [event for event in events if event[0] > now]
         for _, _, what, (name, value) in sorted(due):
-            asked_host = plan.host(name)
+            host = plan.host(name)
             if what == "add":
-                plan.add(asked_host, value, now)
-            elif asked_host.queue or asked_host.active:  # a pause is what an answer asks for
-                plan.pause(asked_host, value, now)
+                plan.add(host, value, now)
+            elif host.queue or host.active:  # only an answer causes a pause
+                plan.pause(host, value, now)
                 paused[name] = max(paused.get(name, 0.0), value)
         for end, ended in [entry for entry in running if entry[0] <= now]:
             running.remove((end, ended))
@@ -97,7 +97,7 @@ def test_limits_hold_and_everybody_is_served(
             done += 1
         times = [event[0] for event in events] + [end for end, _ in running]
         if (wake := plan.wake_at()) is not None:
-            assert wake > now, "it would be asked again and again"
+            assert wake > now, "a wake-up time in the past causes a busy loop"
             times.append(wake)
         if not times:
             break
@@ -106,11 +106,11 @@ def test_limits_hold_and_everybody_is_served(
     for times in started.values():
         for first in range(len(times)):
             for last in range(first, len(times)):
-                asked, window = last - first + 1, times[last] - times[first]
-                assert asked <= burst + rate * window + 1e-6
+                sent, window = last - first + 1, times[last] - times[first]
+                assert sent <= burst + rate * window + 1e-6
 
 
-def test_it_begins_empty_whatever_the_burst() -> None:
+def test_a_new_slot_has_no_tokens() -> None:
     plan = schedule(HostLimits(concurrency=8, requests_per_second=10.0, burst=5))
     for number in range(5):
         plan.add(plan.host("a"), number, 100.0)
@@ -124,7 +124,7 @@ def test_it_begins_empty_whatever_the_burst() -> None:
 
 
 class Table(Alone):
-    """Leases of one of several processes, without processes: who holds which slot."""
+    """Leases of simulated processes: the holder of each slot."""
 
     def __init__(self, name: str, holders: dict[int, str]) -> None:
         super().__init__()
@@ -135,7 +135,7 @@ class Table(Alone):
 
 
 @pytest.mark.parametrize(("slots", "held"), [(8, [4, 4]), (5, [3, 2]), (3, [2, 1]), (1, [1, 0])])
-def test_two_processes_that_begin_together_share_a_host_evenly(slots: int, held: list[int]) -> None:
+def test_two_processes_share_a_host_evenly_at_the_start(slots: int, held: list[int]) -> None:
     holders: dict[int, str] = {}
     limits = HostLimits(concurrency=slots, requests_per_second=1000.0, burst=slots)
     for name in "ab":
@@ -145,7 +145,7 @@ def test_two_processes_that_begin_together_share_a_host_evenly(slots: int, held:
     assert [Counter(holders.values())[name] for name in "ab"] == held
 
 
-def test_a_process_alone_soon_has_all_of_a_host_though_its_requests_take_long() -> None:
+def test_a_single_process_soon_acquires_all_slots() -> None:
     plan = schedule(HostLimits(concurrency=8, requests_per_second=1e6, burst=8), Table("a", {}))
     for number in range(20):
         plan.add(plan.host("slow"), number, 0.0)
@@ -165,7 +165,7 @@ def test_hosts_take_turns() -> None:
     assert Counter(order) == {"big": 3, "small": 3, "other": 3}
 
 
-def test_idle_hosts_are_given_back() -> None:
+def test_slots_of_idle_hosts_are_released() -> None:
     leases = Alone()
     plan = schedule(HostLimits(concurrency=1, requests_per_second=100.0, burst=1), leases)
     plan.add(plan.host("a"), 1, 0.0)
@@ -232,7 +232,7 @@ def test_a_slot_belongs_to_one_process(tmp_path: Path) -> None:
         assert leases.acquire("b.example", 0)
         assert not leases.acquire("a.example", 0)
         assert leases.acquire("a.example", 1)
-        process.kill()  # a dead process holds nothing
+        process.kill()  # the kernel releases the locks of a dead process
         process.wait()
         assert leases.acquire("a.example", 0)
         leases.close()
@@ -242,7 +242,7 @@ def test_a_slot_belongs_to_one_process(tmp_path: Path) -> None:
 def test_processes_share_a_host_without_exceeding_its_limits(
     concurrency: int, burst: int, tmp_path: Path
 ) -> None:
-    """Each of three has 40 requests for one host at 40 per second; together they keep to that rate."""
+    """Three processes with 40 requests each for one host at 40 per second keep this rate together."""
     arguments = (str(concurrency), str(burst))
     processes = [_process(ASK, tmp_path / "leases", *arguments) for _ in range(3)]
     for process in processes:

@@ -1,4 +1,4 @@
-"""Encrypted connections: certificates are checked, and a request over them is like any other."""
+"""TLS connections: certificates are checked, and requests behave as without TLS."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def encrypted(self_signed: Path, misbehaving: ModuleType) -> Iterator[Gallery]:
         yield gallery
 
 
-def test_a_certificate_that_nobody_vouches_for_is_refused(encrypted: Gallery, fetch: Any) -> None:
+def test_an_untrusted_certificate_is_rejected(encrypted: Gallery, fetch: Any) -> None:
     url = encrypted.url("a")
     result = fetch(url, retries=0)[url]
     assert isinstance(result, Failure)
@@ -55,7 +55,7 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(encrypted: Gallery, fe
     assert encrypted.requests == []
 
 
-def test_connections_are_kept_and_cut_ones_noticed(
+def test_connections_are_reused_and_closed_ones_replaced(
     encrypted: Gallery, settings: dict[str, Any], workspace: Workspace, misbehaving: ModuleType
 ) -> None:
     fetcher = Fetcher(
@@ -92,7 +92,7 @@ print(len(result.data) if hasattr(result, "data") else result)
 """
 
 
-def test_an_authority_of_ones_own_can_be_named(
+def test_a_custom_certificate_authority(
     encrypted: Gallery, self_signed: Path, tmp_path: Path, misbehaving: ModuleType
 ) -> None:
     """Behind a proxy that opens connections, people set SSL_CERT_FILE."""

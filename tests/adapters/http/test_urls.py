@@ -1,4 +1,4 @@
-"""What a URL names, read once for its host and once whole."""
+"""The host of a URL equals the host of its parsed target."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TEXTS = st.text("htps:/?#[]@.%aA1-_0x\\ é\t*~ü。", max_size=20)
     TEXTS,
 )
 @example("http://", "127.0.0.1:8080", "/1.jpg")
-def test_the_host_is_that_of_the_whole_url(scheme: str, host: str, rest: str) -> None:
+def test_host_of_equals_the_host_of_the_target(scheme: str, host: str, rest: str) -> None:
     text = f"{scheme}{host}{rest}"
     try:
         whole = read_url(text).host

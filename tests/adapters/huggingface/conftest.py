@@ -1,4 +1,4 @@
-"""Hub-like datasets made of real images, in every shape; the adapter in this process and in another."""
+"""Fixtures for datasets: real images in every layout; the adapter in this process and in another."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from derlem.adapters.huggingface.dataset_options import HuggingfaceOptions
 from derlem.catalog.models import Failure, Item, Payload
 from derlem.core.workspace import Workspace
 
-# Read when a test first imports `datasets`: its lock files belong nowhere but here.
+# `datasets` reads this variable at import; its lock files must be created only here.
 _HOME = tempfile.TemporaryDirectory(prefix="hf-home-")
 os.environ.setdefault("HF_HOME", _HOME.name)
 
@@ -46,7 +46,7 @@ class Image:
 
 @dataclasses.dataclass(frozen=True)
 class Example:
-    """A row: its image, further images, and a conversation about them all."""
+    """A row: its image, additional images, and a conversation about all images."""
 
     image: Image
     extra: list[Image]
@@ -74,14 +74,14 @@ def images(clipart: Path) -> list[Image]:
 
 @pytest.fixture(scope="session")
 def examples(images: list[Image]) -> list[Example]:
-    """Rows with none, one or two further images."""
+    """Rows with zero, one or two additional images."""
     more = iter(images[ROWS:])
     return [Example(image, [next(more) for _ in range(at % 3)]) for at, image in enumerate(images[:ROWS])]
 
 
 @pytest.fixture(scope="session")
 def dataset(examples: list[Example]) -> Any:
-    """The rows as a `datasets.Dataset` with every kind of column that the adapter knows."""
+    """The rows as a `datasets.Dataset` with every kind of column that the adapter supports."""
     import datasets
 
     names = sorted({example.image.label for example in examples})
@@ -122,7 +122,7 @@ def _cell(image: Image) -> dict[str, Any]:
 def shapes(
     tmp_path_factory: pytest.TempPathFactory, dataset: Any, examples: list[Example]
 ) -> dict[str, Path]:
-    """The same dataset in every shape: a folder for each."""
+    """The same dataset in every format: a folder for each."""
     root = tmp_path_factory.mktemp("shapes")
     folders = {name: root / name for name in ("parquet", "arrow", "saved", "imagefolder", "webdataset")}
     (folders["parquet"] / "data").mkdir(parents=True)
@@ -240,13 +240,13 @@ def hub_module() -> ModuleType:
 
 @pytest.fixture(scope="session")
 def hub(hub_module: ModuleType) -> Iterator[Any]:
-    """A hub on loopback, for all tests of a process: each takes a repository of its own."""
+    """A hub on loopback, for all tests of a process; each test uses a separate repository."""
     with hub_module.serving() as server:
         yield server
 
 
 class Elsewhere:
-    """The adapter in a process that knows the stand-in as its hub."""
+    """The adapter in a process with the replica as its hub."""
 
     def __init__(self, folder: Path, endpoint: str, **environment: str) -> None:
         self.log = folder / "stderr.log"

@@ -1,4 +1,4 @@
-"""Runs the adapter in a process of its own, for tests that need another HF_ENDPOINT: JSON lines in and out.
+"""Runs the adapter in a separate process with another HF_ENDPOINT: JSON lines in and out.
 
 A line is {"source": options, "read": which}: `which` is "all", "none", or a list of item ids.
 """

@@ -1,4 +1,4 @@
-"""Evaluation images of a dataset on the hub: asked for once per commit."""
+"""Evaluation images of a dataset on the hub are fetched once per commit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 
-def test_hashes_are_kept_for_a_commit(hub: Any, shapes: dict[str, Path], demo: Path, tmp_path: Path) -> None:
+def test_hashes_are_stored_per_commit(hub: Any, shapes: dict[str, Path], demo: Path, tmp_path: Path) -> None:
     hub.commit("org/evaluation", shapes["parquet"])
     config = tmp_path / "derlem.yaml"
     source = {"name": "s", "adapter": "files", "path": str(demo / "clipart"), "license": "CC-PDDC"}
@@ -40,8 +40,8 @@ def test_hashes_are_kept_for_a_commit(hub: Any, shapes: dict[str, Path], demo: P
     derlem("sample")
     before = len(hub.requests)
     assert "hash org/evaluation[train]: " in derlem("sample")
-    asked = [request.path for request in hub.requests[before:] if "evaluation" in request.path]
-    assert asked == ["/api/datasets/org/evaluation"]  # which commit it is
+    paths = [request.path for request in hub.requests[before:] if "evaluation" in request.path]
+    assert paths == ["/api/datasets/org/evaluation"]  # resolves the commit
 
     changed = tmp_path / "changed"
     shutil.copytree(shapes["parquet"], changed)

@@ -38,7 +38,7 @@ PACKERS: dict[str, Callable[[bytes], bytes]] = {
 
 
 class Counted(io.BytesIO):
-    """Bytes that know how many of them were read."""
+    """Bytes with a count of the bytes read."""
 
     taken = 0
 
@@ -125,7 +125,7 @@ def test_a_file_changed_after_listing_fails_its_items(
         assert isinstance(results[items[-1].item_id], Payload)
 
 
-def test_a_tar_with_a_damaged_header_is_not_taken_for_its_end(
+def test_a_damaged_header_is_not_the_end_of_a_tar(
     shapes: dict[str, Path], tmp_path: Path, use: Callable[..., Any]
 ) -> None:
     shard = next(iter(sorted(shapes["webdataset"].iterdir())))
@@ -161,7 +161,7 @@ def test_a_dataset_or_a_path(tmp_path: Path) -> None:
             dataset(wrong)
 
 
-def test_what_cannot_be_read_is_said_before_anything_else(tmp_path: Path, use: Callable[..., Any]) -> None:
+def test_unreadable_datasets_are_errors_before_the_listing(tmp_path: Path, use: Callable[..., Any]) -> None:
     with pytest.raises(ConfigError, match="there is no"):
         use(dataset=tmp_path / "nowhere").items()
     (tmp_path / "x.txt").write_text("no images")

@@ -1,4 +1,4 @@
-"""The hub's side: pinned commits, caches, ranges, rate limits, tokens."""
+"""Datasets on the hub: pinned commits, caches, ranges, rate limits, tokens."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COLUMNS = {"image": "image", "caption": "caption", "category": "label"}
 
 
 FOOTER = 2**16
-"""Bytes that the Parquet reader takes from the end of a file."""
+"""Bytes that the Parquet reader reads at the end of a file."""
 
 
 def kept(process: Any, name: str) -> list[Path]:
@@ -48,7 +48,7 @@ def test_a_branch_is_resolved_recorded_and_read_as_it_was(
     shard = changed / "data" / "train-00000-of-00002.parquet"
     shutil.copy(changed / "data" / "train-00001-of-00002.parquet", shard)
     second = hub.commit(name, changed)
-    # What was listed at the first commit is read at the first commit.
+    # Items listed at the first commit are read at the first commit.
     answer = elsewhere.run(name, columns=COLUMNS, revision="main", items=listed)
     assert set(map(len, answer["results"].values())) == {64}
     assert hub.seen(file=shard.relative_to(changed).as_posix())[-1].path.split("/")[-3] == first
@@ -59,13 +59,13 @@ def test_a_branch_is_resolved_recorded_and_read_as_it_was(
     assert {item["uri"].split("@")[0] for item in again["items"] if item["item_id"] in known} == {
         "data/train-00001-of-00002.parquet"
     }
-    # And a pinned commit stays what it was.
+    # A pinned commit does not change.
     pinned = elsewhere.run(name, columns=COLUMNS, revision=first)
     assert {item["item_id"] for item in pinned["items"]} == known
     assert pinned["results"] == answer["results"]
 
 
-def test_the_second_time_nothing_is_fetched(hub: Any, repository: tuple[str, str], elsewhere: Any) -> None:
+def test_a_second_run_fetches_nothing(hub: Any, repository: tuple[str, str], elsewhere: Any) -> None:
     name, _ = repository
     first = elsewhere.run(name, columns=COLUMNS)
     files = {request.file for request in hub.seen() if name in request.path and not request.range}
@@ -73,13 +73,13 @@ def test_the_second_time_nothing_is_fetched(hub: Any, repository: tuple[str, str
     before = len(hub.requests)
     assert elsewhere.run(name, columns=COLUMNS) == first
     assert hub.seen(since=before) == []
-    # What is listed already needs no hub at all.
+    # Listed items need no request to the hub.
     before = len(hub.requests)
     assert elsewhere.run(name, columns=COLUMNS, items=first["items"])["results"] == first["results"]
     assert hub.requests[before:] == []
 
 
-def test_listing_leaves_the_images_where_they_are(
+def test_listing_does_not_fetch_images(
     hub: Any, repository: tuple[str, str], elsewhere: Any, shapes: dict[str, Path]
 ) -> None:
     name, _ = repository
@@ -90,7 +90,7 @@ def test_listing_leaves_the_images_where_they_are(
     assert sent < 2 * FOOTER + whole // 10
 
 
-def test_streaming_reads_only_row_groups_with_wanted_rows_and_keeps_nothing(
+def test_streaming_reads_only_requested_row_groups_and_stores_nothing(
     hub: Any, repository: tuple[str, str], elsewhere: Any, shapes: dict[str, Path]
 ) -> None:
     name, _ = repository
@@ -104,8 +104,8 @@ def test_streaming_reads_only_row_groups_with_wanted_rows_and_keeps_nothing(
     shard = shapes["parquet"] / "data" / "train-00000-of-00002.parquet"
     column = pq.ParquetFile(shard).metadata.row_group(2).column(0)
     needed = min(column.dictionary_page_offset or column.data_page_offset, shard.stat().st_size - FOOTER)
-    asked = hub.seen(since=before)
-    assert asked and all(int(re.findall(r"\d+", request.range)[0]) >= needed for request in asked)
+    requests = hub.seen(since=before)
+    assert requests and all(int(re.findall(r"\d+", request.range)[0]) >= needed for request in requests)
     assert not kept(elsewhere, name)
 
 
@@ -118,7 +118,7 @@ def test_streaming_reads_only_row_groups_with_wanted_rows_and_keeps_nothing(
     ],
     ids=["seconds", "ratelimit", "date"],
 )
-def test_rate_limits_are_waited_out(
+def test_rate_limits_pause_requests(
     headers: dict[str, str], hub: Any, repository: tuple[str, str], elsewhere: Any
 ) -> None:
     name, _ = repository
@@ -129,14 +129,16 @@ def test_rate_limits_are_waited_out(
     hub.limit(lambda path: name in path and _limits(path), headers, times=1)
     answer = elsewhere.run(name, columns=COLUMNS, items=listed)
     assert set(map(len, answer["results"].values())) == {64}
-    asked = [request for request in hub.requests[before:] if name in request.path and _limits(request.path)]
-    refused = next(at for at, request in enumerate(asked) if request.status == 429)
-    assert asked[refused + 1].at - asked[refused].at >= 1.9
-    assert sum(request.status == 429 for request in asked) == 1
+    requests = [
+        request for request in hub.requests[before:] if name in request.path and _limits(request.path)
+    ]
+    refused = next(at for at, request in enumerate(requests) if request.status == 429)
+    assert requests[refused + 1].at - requests[refused].at >= 1.9
+    assert sum(request.status == 429 for request in requests) == 1
 
 
 def test_rate_limits_of_every_kind_of_request(hub: Any, repository: tuple[str, str], elsewhere: Any) -> None:
-    """Repository info, trees, the card, ranges: whatever comes first gets 429, each a few times."""
+    """Repository info, trees, the card, ranges: the first requests of each kind get 429 a few times."""
     name, _ = repository
     for part in ("/revision/", "/tree/", "README.md", ".parquet"):
         hub.limit(lambda path, part=part: name in path and part in path, {"Retry-After": "0"}, times=2)
@@ -146,7 +148,7 @@ def test_rate_limits_of_every_kind_of_request(hub: Any, repository: tuple[str, s
     assert len(refused) >= 6
 
 
-def test_the_token_comes_from_the_environment_and_shows_nowhere(
+def test_the_token_comes_from_the_environment_and_is_never_shown(
     hub: Any, shapes: dict[str, Path], another: Callable[..., Any]
 ) -> None:
     secret = "hf_abcdefghijklmnopqrstuvwxyzABCDEF"
@@ -164,14 +166,16 @@ def test_the_token_comes_from_the_environment_and_shows_nowhere(
     )
     ignorant = another()
     (ignorant.home).mkdir(exist_ok=True)
-    (ignorant.home / "token").write_text(secret)  # where `hf auth login` keeps one: not asked
+    (ignorant.home / "token").write_text(secret)  # the file of `hf auth login`, which is not read
     before = len(hub.requests)
     answer = ignorant.run("org/private", columns=COLUMNS)
     assert answer["error"] == "ConfigError" and "HF_TOKEN" in answer["message"]
     assert not any(request.authorized for request in hub.requests[before:])
 
 
-def test_what_is_not_there_is_said(hub: Any, repository: tuple[str, str], elsewhere: Any) -> None:
+def test_missing_repositories_and_files_are_errors(
+    hub: Any, repository: tuple[str, str], elsewhere: Any
+) -> None:
     name, _ = repository
     answer = elsewhere.run("org/nothing", columns=COLUMNS)
     assert (answer["error"], answer["key"]) == ("ConfigError", "dataset")
@@ -185,7 +189,7 @@ def test_what_is_not_there_is_said(hub: Any, repository: tuple[str, str], elsewh
     assert (answer["error"], answer["key"]) == ("ConfigError", "config")
 
 
-def test_a_file_that_left_the_hub_fails_its_items_alone(
+def test_a_file_deleted_from_the_hub_fails_only_its_items(
     hub: Any, repository: tuple[str, str], elsewhere: Any
 ) -> None:
     name, commit = repository

@@ -75,7 +75,7 @@ def test_a_declared_delimiter(tmp_path: Path, misbehaving: ModuleType, use: Call
     assert [item.caption for item in used.items()] == ["bir"]
 
 
-def test_captions_of_bytes_are_refused(
+def test_captions_of_bytes_are_rejected(
     tmp_path: Path, misbehaving: ModuleType, use: Callable[..., Any]
 ) -> None:
     (tmp_path / "data").mkdir()

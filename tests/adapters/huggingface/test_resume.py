@@ -1,4 +1,4 @@
-"""A run that is killed while it reads from the hub goes on where it was, and reads nothing twice."""
+"""A run that is killed while reading from the hub resumes and reads no item twice."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ import pytest
 import yaml
 
 IMAGES = 79
-"""Items of the 40 rows, their further images included."""
+"""Items of the 40 rows, including additional images of a row."""
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def _settled(work: Path) -> Counter[str]:
 
 
 @pytest.mark.parametrize("streaming", [True, False], ids=["row-groups", "files"])
-def test_a_killed_run_goes_on(streaming: bool, paced: Any, shapes: dict[str, Path], tmp_path: Path) -> None:
+def test_a_killed_run_resumes(streaming: bool, paced: Any, shapes: dict[str, Path], tmp_path: Path) -> None:
     name = f"org/killed-{streaming}"
     paced.commit(name, shapes["parquet"])
     source = {
@@ -96,8 +96,8 @@ def test_a_killed_run_goes_on(streaming: bool, paced: Any, shapes: dict[str, Pat
     assert json.loads((config.parent / "work" / "state" / "current.json").read_text())
 
 
-def _assert_untouched(partition_key: str, asked: list[Any], root: Path) -> None:
-    """No range that was asked for touches the images of a row group."""
+def _assert_untouched(partition_key: str, requests: list[Any], root: Path) -> None:
+    """No requested range overlaps the images of a row group."""
     file = partition_key.partition("@")[0]
     group = pq.ParquetFile(root / file).metadata.row_group(int(partition_key.partition("#")[2]))
     column = next(
@@ -108,6 +108,6 @@ def _assert_untouched(partition_key: str, asked: list[Any], root: Path) -> None:
     start = column.dictionary_page_offset or column.data_page_offset
     stop = start + column.total_compressed_size
     footer = (root / file).stat().st_size - 2**16
-    for request in asked:
+    for request in requests:
         first, last = map(int, re.findall(r"\d+", request.range))
         assert request.file != file or first >= footer or last < start or first >= stop

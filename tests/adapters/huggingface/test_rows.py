@@ -1,4 +1,4 @@
-"""What columns become: conversations of every shape, captions, categories, bounded meta, bad rows."""
+"""Columns become conversations (in every format), captions, categories and bounded meta; bad rows fail."""
 
 from __future__ import annotations
 
@@ -71,12 +71,12 @@ def test_conversations_of_every_shape(value: Any, rows: Callable[..., list[Item]
 @pytest.mark.parametrize(
     "value", ["[{", [{"role": "cat", "content": "miau"}], [{"role": "user", "content": None}]]
 )
-def test_a_conversation_that_is_none_rejects_its_row(value: Any, rows: Callable[..., list[Item]]) -> None:
+def test_an_invalid_conversation_rejects_its_row(value: Any, rows: Callable[..., list[Item]]) -> None:
     (item,) = rows({"talk": [value]}, columns={"conversations": "talk"})
     assert item.reason is Reason.BAD_ROW and "talk" in item.meta["detail"]
 
 
-def test_no_conversation_is_no_fault(rows: Callable[..., list[Item]]) -> None:
+def test_a_missing_conversation_is_accepted(rows: Callable[..., list[Item]]) -> None:
     items = rows(
         {"talk": pa.array([None, []], pa.list_(pa.struct([("role", pa.string())])))},
         columns={"conversations": "talk"},
@@ -129,7 +129,7 @@ def test_categories(rows: Callable[..., list[Item]]) -> None:
     assert items[0].meta["tags"] == ["köpek", "kedi/van"]
 
 
-def test_meta_is_bounded_and_says_what_it_left_out(rows: Callable[..., list[Item]]) -> None:
+def test_meta_is_bounded_and_names_omitted_columns(rows: Callable[..., list[Item]]) -> None:
     columns = {
         "when": [datetime(2026, 1, 2)],
         "long": ["x" * MAX_VALUE],
@@ -260,8 +260,8 @@ json_values = st.recursive(
 
 
 @given(value=json_values)
-def test_whatever_a_sidecar_holds_its_sample_ends_somewhere(value: Any, tmp_path_factory: Any) -> None:
-    """Any JSON as conversation, caption and category: an item or a bad row, and always storable."""
+def test_any_sidecar_gives_an_item_or_a_reason(value: Any, tmp_path_factory: Any) -> None:
+    """Any JSON as conversation, caption and category gives an item or a bad row, and can be stored."""
     from derlem.adapters.huggingface.dataset_options import HuggingfaceOptions
     from derlem.adapters.huggingface.fields import BadRow, Fields
 

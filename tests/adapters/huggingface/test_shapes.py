@@ -1,4 +1,4 @@
-"""The same dataset in five shapes gives the same images, captions, categories and conversations."""
+"""The same dataset in five formats gives the same images, captions, categories and conversations."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_images_of_a_row_share_their_parent(
 
 
 @pytest.mark.parametrize("shape", COLUMNS)
-def test_listing_is_stable_and_its_pieces_read_alone(
+def test_listing_is_stable_and_groups_can_be_read_separately(
     shape: str, shapes: dict[str, Path], use: Callable[..., Any]
 ) -> None:
     used = use(dataset=shapes[shape], columns=COLUMNS[shape])
@@ -112,7 +112,7 @@ def test_units_are_row_groups(shapes: dict[str, Path], use: Callable[..., Any]) 
 
 
 @pytest.mark.parametrize("shape", ["parquet", "arrow", "webdataset"])
-def test_finished_files_are_not_needed_to_go_on(
+def test_finished_files_are_not_needed_to_resume(
     shape: str, shapes: dict[str, Path], tmp_path: Path, use: Callable[..., Any]
 ) -> None:
     copy = tmp_path / shape
@@ -152,7 +152,7 @@ def test_a_template_over_columns(shapes: dict[str, Path], use: Callable[..., Any
         ("train.csv", "image,text\na.jpg,x,y,z\nb.jpg,1", "more fields than the header"),
     ],
 )
-def test_what_datasets_cannot_read_is_said(
+def test_datasets_that_cannot_be_parsed_are_errors(
     name: str, content: str, text: str, tmp_path: Path, misbehaving: ModuleType, use: Callable[..., Any]
 ) -> None:
     folder = tmp_path / "broken"
@@ -178,7 +178,7 @@ def _images(examples: list[Any]) -> pa.Array:
     return pa.array([{"bytes": example.image.data, "path": None} for example in examples[:2]], kind)
 
 
-def test_columns_that_datasets_does_not_know(
+def test_columns_of_types_without_features(
     examples: list[Any], tmp_path: Path, use: Callable[..., Any]
 ) -> None:
     """Spark writes maps."""

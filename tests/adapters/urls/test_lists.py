@@ -1,4 +1,4 @@
-"""Lists in every format give the same items, and no row can stop the others."""
+"""Lists in every format give the same items, and a bad row does not affect other rows."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def test_a_folder_of_lists(tmp_path: Path, discover: Discover) -> None:
     assert len(discover(folder / "**" / "*.[cp]*")) == 4
 
 
-def test_templates_see_all_columns(tmp_path: Path, discover: Discover) -> None:
+def test_templates_may_use_all_columns(tmp_path: Path, discover: Discover) -> None:
     path = write(tmp_path / "l.jsonl", ROWS)
     items = discover(path, category="web/{host}/{label}", columns={"caption": "alt"})
     assert items[0].category == "web/a.example.org/kuşlar/serçe"
@@ -164,7 +164,7 @@ def test_wrong_declarations_are_errors(tmp_path: Path, discover: Discover) -> No
         discover(tmp_path / "empty")
 
 
-def test_bad_rows_cost_themselves(tmp_path: Path, discover: Discover) -> None:
+def test_bad_rows_are_rejected_alone(tmp_path: Path, discover: Discover) -> None:
     path = tmp_path / "l.csv"
     path.write_bytes(
         b"url,alt\nhttp://a.example/1,x\nhttp://a.example/2\n,no url\nhttp://a.example/\xff,y\n"
@@ -198,7 +198,7 @@ def test_bad_lines_of_json(tmp_path: Path, discover: Discover) -> None:
     assert [item.meta for item in good] == [{"score": None}]
 
 
-def test_damaged_lists_leave_the_others_alone(tmp_path: Path, discover: Discover) -> None:
+def test_damaged_lists_do_not_affect_other_lists(tmp_path: Path, discover: Discover) -> None:
     folder = tmp_path / "lists"
     folder.mkdir()
     write(folder / "a.csv", ROWS)
@@ -266,7 +266,7 @@ def test_conversations_as_json(tmp_path: Path, discover: Discover) -> None:
 
 
 def test_lists_are_streamed(tmp_path: Path, discover: Discover) -> None:
-    """Twice the rows do not take more memory."""
+    """Twice the rows need no additional memory."""
     peaks = []
     for rows in (20_000, 40_000):
         path = tmp_path / f"{rows}.csv"
@@ -284,7 +284,7 @@ def test_lists_are_streamed(tmp_path: Path, discover: Discover) -> None:
 
 @given(st.binary(max_size=400))
 def test_no_bytes_stop_the_reader(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
-    """Whatever a list holds, its rows become items that can be stored."""
+    """Rows of a list with any bytes become items that can be stored."""
     folder = tmp_path_factory.mktemp("any")
     for name in ("l.csv", "l.jsonl", "l.txt"):
         path = folder / name
@@ -298,11 +298,11 @@ def test_no_bytes_stop_the_reader(tmp_path_factory: pytest.TempPathFactory, data
             assert "no column" in error.message
 
 
-def test_it_is_registered() -> None:
+def test_the_adapter_is_registered() -> None:
     assert adapter_class("urls") is UrlsAdapter
 
 
-def test_big_hosts_are_cut_into_partition_keys(tmp_path: Path, discover: Discover) -> None:
+def test_large_hosts_are_split_into_partition_keys(tmp_path: Path, discover: Discover) -> None:
     path = tmp_path / "l.txt"
     path.write_text("".join(f"http://big.example/{n}\n" for n in range(2500)) + "http://small.example/1\n")
     partition_keys = [item.partition_key for item in discover(path)]

@@ -1,4 +1,4 @@
-"""Lists as exports, spreadsheets and cut-off writers leave them: every row is an item or has a reason."""
+"""Malformed lists (exports, spreadsheets, truncated files): every row is an item or has a reason."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_quotes_in_a_tsv_are_text(tmp_path: Path, discover: Discover) -> None:
 
 
 @pytest.mark.parametrize("quoting", [csv.QUOTE_MINIMAL, csv.QUOTE_ALL])
-def test_a_tsv_that_a_csv_writer_wrote(tmp_path: Path, discover: Discover, quoting: int) -> None:
+def test_a_tsv_with_quotes_of_a_csv_writer(tmp_path: Path, discover: Discover, quoting: int) -> None:
     texts = ['"Best of" he said', "a\ttab", "two\nlines", "plain", '20"']
     out = io.StringIO()
     writer = csv.writer(out, delimiter="\t", quoting=quoting)  # type: ignore[arg-type]
@@ -73,7 +73,7 @@ def test_a_tsv_that_a_csv_writer_wrote(tmp_path: Path, discover: Discover, quoti
 
 
 @pytest.mark.parametrize("closing", ["", '"', '"later"'])
-def test_an_open_quote_in_a_csv_costs_its_row(tmp_path: Path, discover: Discover, closing: str) -> None:
+def test_an_unclosed_quote_rejects_only_its_row(tmp_path: Path, discover: Discover, closing: str) -> None:
     lines = [f"{url(number)},caption {number}" for number in range(9)]
     lines[3] = f'{url(3)},"caption 3'
     if closing:
@@ -100,7 +100,7 @@ def test_quoted_lines_that_look_like_text_stay_in_their_field(tmp_path: Path, di
         max_size=8,
     )
 )
-def test_what_a_csv_writer_writes_is_read_back(rows: list[tuple[str, str]]) -> None:
+def test_records_of_a_csv_writer_are_read(rows: list[tuple[str, str]]) -> None:
     out = io.StringIO()
     csv.writer(out).writerows([("a", "b"), *rows])
     lines = io.StringIO(out.getvalue(), newline="")
@@ -117,7 +117,7 @@ def test_the_delimiter_is_guessed_from_the_header(tmp_path: Path, discover: Disc
     assert captions(discover(path, delimiter=delimiter)) == {url(1): "bir"}
 
 
-def test_columns_of_one_name(tmp_path: Path, discover: Discover) -> None:
+def test_columns_with_the_same_name(tmp_path: Path, discover: Discover) -> None:
     path = tmp_path / "l.csv"
     path.write_text(f"url,caption,url,x,x\n{url(1)},a,{url(2)},1,2\n")
     with pytest.raises(ConfigError, match="several columns 'url'"):
@@ -156,7 +156,7 @@ def test_strings_that_are_not_utf_8(tmp_path: Path, discover: Discover) -> None:
 
 
 @pytest.mark.parametrize("nested", [False, True])
-def test_times_that_python_cannot_hold(tmp_path: Path, discover: Discover, nested: bool) -> None:
+def test_times_beyond_python(tmp_path: Path, discover: Discover, nested: bool) -> None:
     kinds = {
         "far": pa.array([1_700_000_000_000_000, 1_700_000_000, None], pa.timestamp("ms", tz="UTC")),
         "nanoseconds": pa.array([1_700_000_000_123_456_789, 0, None], pa.timestamp("ns", tz="UTC")),
@@ -176,7 +176,7 @@ def test_times_that_python_cannot_hold(tmp_path: Path, discover: Discover, neste
         assert items[0].meta["far"] is None and items[0].meta["nanoseconds"].microsecond == 123_456
 
 
-def test_numbers_that_json_cannot_hold(tmp_path: Path, discover: Discover) -> None:
+def test_numbers_beyond_json(tmp_path: Path, discover: Discover) -> None:
     rows = [
         '"caption": "a", "x": 1e999',
         '"caption": 5',
