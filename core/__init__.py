@@ -1,1 +1,1 @@
-"""What every room may import and what imports no room: errors, durable files, tar, processes, start-up."""
+"""Modules that every room may import, and that import no room: errors, durable files, tar, processes."""

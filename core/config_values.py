@@ -1,4 +1,4 @@
-"""Values of a configuration file that depend on where that file lies, such as relative paths."""
+"""Values of a configuration that depend on the folder of their file, such as relative paths."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class ConfigStr(str):
 
     @classmethod
     def of(cls, text: str, folder: Path) -> ConfigStr:
-        """A ConfigStr for `text`, read from a file in `folder`."""
+        """Return a ConfigStr for `text`, read from a file in `folder`."""
         string = cls(text)
         string.folder = folder
         return string
@@ -28,7 +28,7 @@ def _resolve(value: object) -> object:
     if not isinstance(value, str) or not value:
         return value
     if _ADDRESS.match(value):
-        raise ValueError("an address, where a path on this machine belongs: copy or mount it first")
+        raise ValueError("a URL in place of a local path: copy or mount the files first")
     base = value.folder if isinstance(value, ConfigStr) else Path.cwd()
     return str(base / Path(value).expanduser())
 

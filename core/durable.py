@@ -1,10 +1,10 @@
 """Durable, atomic files, and the errors of a disk that accepts no more writes.
 
-A file that a reader may see is written under a temporary name, flushed to the disk, renamed, and its folder
-is flushed: after a kill or a power cut at any point the old file is there or the new one, whole.
+A file that readers may open is written under a temporary name, flushed to the disk and renamed, and its
+folder is flushed: after a kill or a power failure at any point, either the old or the new file is complete.
 
-A refused write is no fault of an item and ends the run. Libraries report it differently: Python and pyarrow
-by an errno, SQLite by a code, DuckDB by the system's words in its message.
+A failed write is not the failure of an item and ends the run. Libraries report failed writes differently:
+Python and pyarrow by an errno, SQLite by a code, DuckDB by the system's text in its message.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _WORDS = {os.strerror(number): number for number in _REFUSED}
 
 
 class DiskError(DerlemError):
-    """What derlem writes could not be written; `number` is the errno, `path` where, if known."""
+    """A write failed; `number` is the errno, `path` the file or folder, if known."""
 
     def __init__(self, number: int, path: object = None) -> None:
         self.number, self.path = number, path
@@ -49,9 +49,9 @@ def writing(path: object) -> Iterator[None]:
 
 @contextmanager
 def creating(path: Path) -> Iterator[BinaryIO]:
-    """A new file that is whole and on the disk at the end of the block; it is removed on an exception.
+    """A new file, complete and flushed to the disk at the end of the block; removed on an exception.
 
-    Its name is not yet durable: `rename` makes it so. DiskError for what the system refuses in the block.
+    Its name is durable only after `rename`. An OSError in the block becomes a DiskError.
     """
     try:
         with writing(path.parent), path.open("wb") as file:
@@ -65,9 +65,9 @@ def creating(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file that takes the place of `path` at the end of the block; on an exception nothing is left of it.
+    """A file that replaces `path` at the end of the block; removed on an exception.
 
-    DiskError for what the system refuses in the block.
+    An OSError in the block becomes a DiskError.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     with creating(temporary) as file:
@@ -80,20 +80,20 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 def replace_file(path: Path, data: bytes | str) -> None:
-    """Replace the content of a small file; text is written as UTF-8. DiskError if that is refused."""
+    """Replace the content of a small file; text is written as UTF-8. DiskError on failure."""
     with replacing(path) as file:
         file.write(data.encode() if isinstance(data, str) else data)
 
 
 def rename(source: Path, target: Path) -> None:
-    """Give a file that is on the disk its final name, and make the name durable. DiskError if refused."""
+    """Rename a flushed file to its final name, and flush the folder. DiskError on failure."""
     with writing(target.parent):
         source.replace(target)
         _sync(target.parent)
 
 
 def sync_file(path: Path) -> None:
-    """Flush a file that another library wrote to the disk. DiskError if that fails."""
+    """Flush a file of another library to the disk. DiskError on failure."""
     with writing(path):
         _sync(path)
 
@@ -107,7 +107,7 @@ def _sync(path: Path) -> None:
 
 
 def disk_error(error: BaseException) -> DiskError | None:
-    """The same as a DiskError, if the cause of an error, however wrapped, is that the disk takes no more."""
+    """Return a DiskError if the cause of a (wrapped) error is a failed write, else None."""
     for seen in chain(error):
         if isinstance(seen, DiskError):
             return seen

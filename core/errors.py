@@ -1,4 +1,4 @@
-"""What can go wrong, as types: each carries its facts as attributes and the exit code of the command."""
+"""Exceptions for users: each has its facts as attributes, and the exit code of the command."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 
 class DerlemError(Exception):
-    """Base of every error that is meant for the user; `exit_code` is what the command returns."""
+    """Base class of errors for users; `exit_code` is the exit code of the command."""
 
     exit_code = 1
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:
-    """An error, what it stems from, what that stems from, and so on."""
+    """Yield an error, its cause, the cause of its cause, and so on."""
     seen: list[BaseException] = []
     link: BaseException | None = error
     while link is not None and link not in seen:  # an error may be raised from itself
@@ -27,16 +27,16 @@ def chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def first_problem(error: ValidationError) -> str:
-    """The first thing that pydantic found wrong, and where."""
+    """Return pydantic's first error, with its location."""
     found = error.errors()[0]
     where = ".".join(map(str, found["loc"]))
     return f"{where}: {found['msg']}" if where else found["msg"]
 
 
 class ConfigError(DerlemError):
-    """The declaration is wrong: a bad key, a missing path, an impossible template.
+    """The configuration is invalid: a wrong key, a missing path, an invalid template.
 
-    `key` is the dotted path in the configuration, `file` and `line` (from 1) where it stands, if known.
+    `key` is the dotted path in the configuration, `file` and `line` (from 1) its place, if known.
     """
 
     exit_code = 2
@@ -48,7 +48,7 @@ class ConfigError(DerlemError):
 
 
 class InstanceRunning(DerlemError):
-    """Another process holds the workspace's lock; `holder` names it."""
+    """Another process holds the workspace's lock; `holder` describes the process."""
 
     exit_code = 4
 
@@ -70,7 +70,7 @@ class CatalogBusy(DerlemError):
 
 
 class CatalogUnreadable(DerlemError):
-    """The catalog is there and cannot be opened, or not be read; the message is the database's."""
+    """The catalog exists but cannot be opened or read; the message comes from the database."""
 
     def __init__(self, path: Path, why: str) -> None:
         self.path, self.why = path, why
@@ -81,7 +81,7 @@ class CatalogUnreadable(DerlemError):
 
 
 class CatalogMissing(DerlemError):
-    """There is no catalog yet."""
+    """The catalog does not exist."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -101,13 +101,13 @@ class CatalogVersionError(DerlemError):
 
 
 class QueryError(DerlemError):
-    """A query of the user's failed; the message is the database's."""
+    """A user's query failed; the message comes from the database."""
 
     exit_code = 2
 
 
 class NoAudits(DerlemError):
-    """An audit run that would have checked nothing."""
+    """No audit was found or run."""
 
 
 class MissingExtra(DerlemError):
@@ -121,7 +121,7 @@ class MissingExtra(DerlemError):
 
 
 class UnknownManifest(DerlemError):
-    """No manifest of this name is stored; `known` are those that are."""
+    """No manifest with this name is stored; `known` are the stored names."""
 
     exit_code = 2
 

@@ -1,4 +1,4 @@
-"""Starts the process that workers are forked from. Imports next to nothing, so that it can come first."""
+"""Starts the process from which workers are forked. Few imports, so that this module can run first."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def start_fork_server(module: str, arguments: Iterable[str] = ()) -> None:
     """
     resource_tracker.ensure_running()  # the other process of multiprocessing: it handles signals itself
     os.environ[PRELOAD] = json.dumps([module, sorted(set(arguments))])
-    # an interrupt from the terminal is for this process; the server starts with it blocked (see `preload`)
+    # only this process handles an interrupt from the terminal; the server starts with SIGINT blocked
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         multiprocessing.get_context("forkserver").set_forkserver_preload(["derlem.core.preload"])

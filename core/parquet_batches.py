@@ -1,4 +1,4 @@
-"""How many rows of a Parquet file can be decoded at a time without holding more than some bytes."""
+"""Computes the size of batches of Parquet rows for bounded memory."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Collection
 import pyarrow.parquet as pq
 
 SMALL_DICTIONARY = 2**20
-"""Bytes of a dictionary page that writers keep by default; a larger one holds a large value."""
+"""Default limit of writers for a dictionary page in bytes; a larger page contains a large value."""
 
 
 def batch_rows(group: pq.RowGroupMetaData, columns: Collection[str], most_bytes: int, most_rows: int) -> int:
-    """Rows of a row group to decode at a time, at least 1. `columns` are top-level names.
+    """Return the rows of a row group to decode at a time, at least 1. `columns` are top-level names.
 
-    A value that is stored once in a dictionary is decoded for each of its rows: with a large dictionary,
-    each value is taken to be as large as the dictionary.
+    Decoding copies a value of a dictionary for each of its rows: with a large dictionary, each value is
+    estimated as large as the dictionary.
     """
     row = 0
     for at in range(group.num_columns):

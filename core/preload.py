@@ -1,4 +1,4 @@
-"""What the fork server does when it starts: imports what workers need, so that each worker starts at once.
+"""Runs in the fork server at its start: imports the workers' modules, so that workers start quickly.
 
 Only that process imports this module (see `fork_server`).
 """
@@ -20,7 +20,7 @@ with no_collections():
     probe_pandas()
     if hasattr(_module, "preload"):
         _module.preload(_arguments)
-skip_last_collection()  # a reader of the command's output waits for the end of this process, too
-signal.signal(signal.SIGINT, signal.SIG_IGN)  # discards an interrupt that came meanwhile
+skip_last_collection()  # a pipe from the command stays open until this process ends
+signal.signal(signal.SIGINT, signal.SIG_IGN)  # discards an interrupt received during imports
 signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 signal.signal(signal.SIGINT, signal.default_int_handler)

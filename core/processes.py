@@ -1,4 +1,4 @@
-"""Worker processes: they end with their parent, and do not import the program that started them."""
+"""Worker processes, which end with their parent and do not import the program that started them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _patching = threading.Lock()
 class WorkerProcess(ForkServerProcess):
     """A process forked from the fork server, without the parent's `__main__` module.
 
-    multiprocessing imports that module in every child. Workers need nothing of it, and a script that calls
+    multiprocessing imports that module in every child. Workers do not need it, and a script that calls
     `Project.run()` without `if __name__ == "__main__":` would run again in every worker.
     """
 
@@ -36,7 +36,7 @@ class WorkerContext(ForkServerContext):
 
 @contextmanager
 def _without_main() -> Iterator[None]:
-    """In the block, children that this thread starts get no `__main__` module."""
+    """In the block, children started by this thread do not import `__main__`."""
     thread = threading.get_ident()
     with _patching:
         prepare = spawn.get_preparation_data
@@ -56,7 +56,7 @@ def _without_main() -> Iterator[None]:
 
 
 def exit_with_parent(cleanup: Callable[[], None] | None = None) -> None:
-    """End this process as soon as its parent has ended, in whatever way, SIGKILL included.
+    """End this process as soon as its parent has ended, even by SIGKILL.
 
     A daemon thread waits for the end of a pipe whose other end only the parent holds: the sentinel of a
     process that multiprocessing started, else standard input, to which the parent writes nothing more.

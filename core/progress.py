@@ -1,4 +1,4 @@
-"""Progress of long work, reported to an object that the caller brings. Without one, nothing is shown."""
+"""Reports the progress of long work to an object of the caller. Without such an object, nothing is shown."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Receives the progress of stages, which come one after the other. All numbers are totals so far."""
+    """Receives the progress of consecutive stages. All numbers are totals so far."""
 
     def begin(self, stage: str, total: int | None) -> None:
         """A stage begins; `total` is its number of steps, None if unknown."""
@@ -17,7 +17,7 @@ class Progress(Protocol):
         """`done` of `total` steps are done; `counts` are outcomes by name (ready, rejected, new, ...)."""
 
     def end(self, stage: str) -> None:
-        """The stage ends, by an exception too."""
+        """The stage ends, with or without an exception."""
 
 
 class Silent:
@@ -44,20 +44,20 @@ class Meter:
     def advance(self, steps: int, **counts: int) -> None:
         """`steps` more are done; `counts` are added to the outcomes (ready=3, rejected=1)."""
         self.done += steps
-        if self.total is not None:  # the pages of a document are only known once it is opened
+        if self.total is not None:  # the pages of a document are known once the document is opened
             self.total = max(self.total, self.done)
         for name, count in counts.items():
             self.counts[name] = self.counts.get(name, 0) + count
         self._progress.advance(self._stage, self.done, self.total, self.counts)
 
     def grow(self, steps: int) -> None:
-        """`steps` more turned out to be to do."""
+        """Add `steps` to the total."""
         self.total = (self.total or 0) + steps
 
 
 @contextmanager
 def meter(progress: Progress, stage: str, total: int | None = None) -> Iterator[Meter]:
-    """Report a stage for as long as the block runs."""
+    """Report a stage for the duration of the block."""
     progress.begin(stage, total)
     try:
         yield Meter(stage, total, progress)

@@ -1,4 +1,4 @@
-"""Signals that end a process: as interrupts, deferred by blocks that must not be left half done."""
+"""Signals that end a process: handled as interrupts, and deferred by blocks that must complete."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _received: list[int] = []
 def install_signal_handlers() -> None:
     """Handle SIGTERM and SIGHUP (a service that stops, a terminal that closes) like an interrupt.
 
-    A disposition that was set by the parent, such as nohup's, stays. For processes of derlem's own only.
+    A disposition set by the parent, such as nohup's, is kept. Only for derlem's own processes.
     """
 
     def end(number: int, _: FrameType | None) -> None:
@@ -34,9 +34,9 @@ def install_signal_handlers() -> None:
 
 
 def signal_behind(error: BaseException) -> int | None:
-    """The number of the signal that an error stems from; None if the error stems from no signal.
+    """Return the number of the signal that caused an error; None without a signal.
 
-    An interrupt that comes during an import, or in the database, is wrapped in other errors.
+    An interrupt during an import, or in the database, is wrapped in other errors.
     """
     for each in chain(error):
         if isinstance(each, KeyboardInterrupt):
@@ -47,9 +47,9 @@ def signal_behind(error: BaseException) -> int | None:
 
 @contextmanager
 def defer_signals() -> Iterator[None]:
-    """Defer a signal to end (SIGINT, SIGTERM, SIGHUP) to the end of the block; a second one acts at once."""
+    """Defer SIGINT, SIGTERM and SIGHUP to the end of the block; a second signal acts at once."""
     if threading.current_thread() is not threading.main_thread():
-        yield  # signals are the main thread's
+        yield  # only the main thread receives signals
         return
     caught: list[int] = []
 

@@ -1,4 +1,4 @@
-"""Recognizes media types from the first bytes; names and declared types are never used."""
+"""Detects media types from the first bytes; names and declared types are not used."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import codecs
 import re
 
 HEAD = 1024
-"""Bytes from the start that are enough to recognize every type here."""
+"""Number of first bytes that suffice to detect every type."""
 
 UNKNOWN = "application/octet-stream"
 
@@ -22,7 +22,7 @@ ARCHIVES = frozenset(
         "application/vnd.rar",
     }
 )
-"""Types that hold other files; inside an archive they are nested archives."""
+"""Types that contain other files; inside an archive they are nested archives."""
 
 _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"\xff\xd8\xff", "image/jpeg"),
@@ -90,10 +90,10 @@ _CONTROL = frozenset(range(32)) - frozenset(b"\t\n\f\r\x1b")
 
 
 def media_type(head: bytes) -> str:
-    """The media type of something that starts with `head` (give `HEAD` bytes, or all there are).
+    """Return the media type of data that starts with `head` (pass `HEAD` bytes, or all bytes).
 
-    Images, documents, archives and texts that sources hold are recognized; everything else,
-    nothing at all included, is `application/octet-stream`.
+    Images, documents, archives and texts are detected; other data, and empty data, are
+    `application/octet-stream`.
     """
     for signature, found in _SIGNATURES:
         if head.startswith(signature):
@@ -108,11 +108,11 @@ def media_type(head: bytes) -> str:
         return _iso_media(head)
     if head[:3] == b"BZh" and head[4:10] in (b"1AY&SY", b"\x17rE8P\x90"):
         return "application/x-bzip2"
-    if head[1:4] == b"\x2aM\x18" and 0x50 <= head[0] < 0x60:  # a skippable frame first, as pzstd writes
+    if head[1:4] == b"\x2aM\x18" and 0x50 <= head[0] < 0x60:  # a skippable frame first, written by pzstd
         return "application/zstd"
     if head[257:262] == b"ustar" or _is_old_tar(head):
         return "application/x-tar"
-    if b"%PDF-" in head[:HEAD]:  # readers accept it anywhere in the first kilobyte
+    if b"%PDF-" in head[:HEAD]:  # readers accept the marker anywhere in the first kilobyte
         return "application/pdf"
     if head[:2] == b"BM" and _is_bmp(head):
         return "image/bmp"
@@ -122,16 +122,16 @@ def media_type(head: bytes) -> str:
 
 
 def _iso_media(head: bytes) -> str:
-    """Distinguish HEIF and AVIF from films: the major brand first, then the compatible ones."""
+    """Distinguish HEIF and AVIF from videos, by the major brand, then the compatible brands."""
     size = min(int.from_bytes(head[:4], "big"), len(head))
     brands = [head[8:12]] + [head[at : at + 4] for at in range(16, size - 3, 4)]
     found = [_BRANDS[brand] for brand in brands if brand in _BRANDS]
-    special = [name for name in found if name != "image/heif"]  # mif1 alone does not name the codec
+    special = [name for name in found if name != "image/heif"]  # mif1 alone does not determine the codec
     return special[0] if special else found[0] if found else "video/mp4"
 
 
 def _is_old_tar(head: bytes) -> bool:
-    """A tar header from before ustar has no magic, only a checksum."""
+    """Return whether `head` is a tar header before ustar, which has a checksum but no magic."""
     if len(head) < 512 or not head[0]:
         return False
     digits = head[148:156].strip(b"\0 ")
@@ -160,7 +160,7 @@ def _text_type(head: bytes) -> str:
     try:
         words = decoder.decode(text)
     except UnicodeDecodeError:
-        # Legacy single-byte texts decode as anything; the absence of control characters is the sign.
+        # Any bytes decode in single-byte encodings; texts contain no control characters.
         return UNKNOWN if _CONTROL.intersection(text) else _markup(text, "text/plain")
     if not words or _CONTROL.intersection(map(ord, words)):
         return UNKNOWN

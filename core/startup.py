@@ -1,10 +1,10 @@
-"""Adjusts a process of derlem's own, a command or a worker, to start and end quickly.
+"""Adjusts derlem's own processes (commands and workers) to start and end quickly.
 
 A process that imports derlem as a library is never adjusted.
 
-DuckDB and pyarrow import pandas with the first value that they are given, to recognize its objects: this
-takes a fifth of a second, and DuckDB loses an interrupt that comes meanwhile. Collecting garbage among all
-imported objects when a process ends takes another fifth, and an eighth to a quarter of importing.
+DuckDB and pyarrow import pandas with their first value, to detect pandas objects. This import takes 0.2 s,
+and DuckDB loses an interrupt during the import. Garbage collection among all imported objects takes another
+0.2 s at the end of a process, and 12 to 25 % of the time of imports.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ def block_pandas() -> None:
 
 
 def probe_pandas() -> None:
-    """Where pandas is blocked, make pyarrow look for it now, from a module of derlem, once for all.
+    """Where pandas is blocked, make pyarrow try to import pandas now, from a module of derlem.
 
-    Otherwise pyarrow may look when DuckDB hands it a value, with no module of derlem on the stack.
+    Otherwise pyarrow may import pandas for a value from DuckDB, without a module of derlem on the stack.
     """
     if _PandasBlocker in sys.meta_path:
         import pyarrow as pa
@@ -35,7 +35,7 @@ def probe_pandas() -> None:
 
 
 class _PandasBlocker:
-    """Attributes an import from C to the Python code that called it; derlem itself imports no pandas."""
+    """Attributes an import from C to the calling Python code; derlem does not import pandas."""
 
     @staticmethod
     def find_spec(name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> None:
@@ -50,7 +50,7 @@ class _PandasBlocker:
 
 @contextmanager
 def no_collections() -> Iterator[None]:
-    """Collect no garbage in the block, which imports, and never among the objects that it leaves."""
+    """Disable garbage collection in the block, which imports, and exclude its objects from collection."""
     gc.disable()
     try:
         yield
@@ -60,7 +60,7 @@ def no_collections() -> Iterator[None]:
 
 
 def tune_gc() -> None:
-    """Collect garbage less often: rows come by the million and leave none.
+    """Collect garbage less often, since millions of rows create no reference cycles.
 
     Listing rows takes a sixth less time than with Python's thresholds of 700, 10 and 10.
     """
@@ -68,7 +68,7 @@ def tune_gc() -> None:
 
 
 def skip_last_collection() -> None:
-    """Collect no garbage when this process ends."""
+    """Disable garbage collection at the end of this process."""
     atexit.register(_freeze)
 
 
@@ -77,4 +77,4 @@ def _freeze() -> None:
     if duckdb is None or duckdb.__version__.startswith("1."):
         gc.freeze()
     else:
-        gc.unfreeze()  # DuckDB 2 reports on stderr, as a leak, whatever is not collected
+        gc.unfreeze()  # DuckDB 2 reports uncollected objects on stderr as leaks

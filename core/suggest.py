@@ -1,4 +1,4 @@
-"""The nearest valid name to one that is unknown, as every message offers it."""
+"""Suggests the nearest valid name for an unknown name, for all messages."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that is most similar, case aside; None if none is similar."""
-    import difflib  # only errors need it
+    """Return the most similar known name, ignoring case; None without a similar name."""
+    import difflib  # only needed for errors
 
     by_lower = {each.lower(): each for each in known}
     near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.55)
@@ -15,6 +15,6 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 def did_you_mean(name: str, known: Iterable[str], shown: Callable[[str], str] = repr) -> str:
-    """The clause `; did you mean 'x'?` for a message; empty if no known name is similar."""
+    """Return the clause `; did you mean 'x'?` for a message; empty without a similar name."""
     near = nearest(name, known)
     return "" if near is None else f"; did you mean {shown(near)}?"

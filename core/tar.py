@@ -1,4 +1,4 @@
-"""The tar bytes of segments and shards: plain ustar members that depend on nothing but name and content.
+"""Writes the tars of segments and shards: plain ustar members that depend only on name and content.
 
 Format: POSIX.1-1988 ustar; mode 0644, owner 0, time 0.
 """
@@ -17,7 +17,7 @@ _CONSTANT_SUM = sum(_BEFORE_SIZE) + sum(_TIME) + sum(_AFTER_CHECKSUM) + 8 * ord(
 
 
 def header(name: str, size: int) -> bytes:
-    """The 512-byte header of a regular file of `size` bytes; ValueError if plain ustar cannot express it."""
+    """Return the 512-byte header of a regular file of `size` bytes; ValueError if impossible in ustar."""
     encoded = name.encode("ascii")
     if not encoded or len(encoded) > _MAX_NAME or size > _MAX_SIZE:
         raise ValueError(f"no plain ustar header for {name!r} of {size} bytes")
@@ -29,10 +29,10 @@ def header(name: str, size: int) -> bytes:
 
 
 def member_size(header: bytes) -> int:
-    """The size that a header made by `header` gives."""
+    """Return the size in a header written by `header`."""
     return int(header[124:135], 8)
 
 
 def padding(size: int) -> bytes:
-    """The zero bytes between a member of `size` bytes and the next header."""
+    """Return the zero bytes between a member of `size` bytes and the next header."""
     return bytes(-size % BLOCK)

@@ -15,16 +15,16 @@ R = TypeVar("R")
 
 
 class WorkerLost(DerlemError):
-    """A worker process ended in the middle of its task, for instance because memory ran out."""
+    """A worker process ended during its task, for instance for lack of memory."""
 
 
 def map_in_workers(work: Callable[[T], R], tasks: Iterable[T], workers: int) -> Iterator[R]:
-    """Yield the results of `work` on every task, in the order in which they are finished.
+    """Yield the results of `work` on every task, in the order of completion.
 
     Workers import the module of `work`, which must not be `__main__`.
 
-    All tasks are taken from the iterable before the first result, while workers already run. One worker
-    means this process. Raises what `work` raises, and WorkerLost for a worker that was killed.
+    All tasks are taken from the iterable before the first result, while workers already run. A single
+    worker is this process. Raises the exceptions of `work`, and WorkerLost for a killed worker.
     """
     if workers <= 1:
         for task in list(tasks):

@@ -1,4 +1,4 @@
-"""Where everything lies in a workspace. Only here are its file names spelled out."""
+"""The paths of a workspace. Only this module contains its file names."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ class Workspace:
 
     @property
     def cache(self) -> Path:
-        """Bytes as fetched, by content."""
+        """Fetched bytes, by content."""
         return self.root / "cache"
 
     @property
     def packs(self) -> Path:
-        """Small bodies as fetched, many to a file; the ledger knows where each lies."""
+        """Packs of small fetched bodies; the ledger stores the place of each body."""
         return self.cache / "packs"
 
     @property
     def listings(self) -> Path:
-        """What makes the next listing of a source cheaper, such as pages of a crawl."""
+        """Data for faster listings of a source, such as pages of a crawl."""
         return self.cache / "listings"
 
     @property
@@ -68,13 +68,13 @@ class Workspace:
         return self.root / "logs"
 
     def cached(self, sha256: str) -> Path:
-        """Where bytes with this sha256 (hex) are cached."""
+        """Return the path of cached bytes with this sha256 (hex)."""
         return self.cache / sha256[:2] / sha256
 
     def segment_tar(self, segment: str) -> Path:
-        """The samples of segment `source/000042`."""
+        """Return the path of the samples of segment `source/000042`."""
         return self.store / f"{segment}.tar"
 
     def segment_rows(self, segment: str) -> Path:
-        """The outcomes of segment `source/000042`."""
+        """Return the path of the outcomes of segment `source/000042`."""
         return self.store / f"{segment}.parquet"

@@ -1,1 +1,1 @@
-"""The typed configuration: it assembles the options of all rooms, so it can live in none of them."""
+"""The typed configuration, assembled from the options of all rooms."""

@@ -1,4 +1,4 @@
-"""The configuration as a type: the sections of all rooms, under the names that users write."""
+"""The type of the configuration: the sections of all rooms under their names in the file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..sampling.sample_options import SampleOptions
 
 
 class LogOptions(StrictModel):
-    """Where messages go and how loud they are."""
+    """Destinations and levels of log messages."""
 
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="of every subsystem that `levels` does not name"
@@ -30,21 +30,21 @@ class LogOptions(StrictModel):
 
 
 class AuditOptions(StrictModel):
-    """Audits of your own, beside the built-in ones."""
+    """Folders of custom audits, in addition to the built-in audits."""
 
     paths: list[ResolvedPath] = Field(default_factory=list, description="folders of .sql files")
 
 
 class TestModeOptions(StrictModel):
-    """What `--test-mode` takes."""
+    """The limits of `--test-mode`."""
 
-    __test__ = False  # the name is not for pytest
+    __test__ = False  # not a test class of pytest
 
     items: int = Field(default=16, ge=1, description="items per source")
 
 
 class Config(StrictModel):
-    """Everything that a workspace is built from."""
+    """The complete configuration of a workspace."""
 
     workspace: ResolvedPath = Field(description="folder of the catalog, the segments and the corpora")
     sources: tuple[SerializeAsAny[SourceOptions], ...] = Field(
@@ -63,6 +63,6 @@ class Config(StrictModel):
     @field_validator("workspace")
     @classmethod
     def _openable(cls, path: str) -> str:
-        if "?" in path:  # where it finds one, DuckDB puts the names of its other files before it
-            raise ValueError(f"{path} has a question mark, and no DuckDB file can lie there")
+        if "?" in path:  # DuckDB inserts suffixes of its other files before a question mark
+            raise ValueError(f"{path} has a question mark, which DuckDB does not support in file names")
         return path

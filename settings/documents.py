@@ -1,4 +1,4 @@
-"""YAML files as one tree of values that know where they stand: merged, interpolated, overridden."""
+"""Reads YAML files to one tree of values with positions: merged, interpolated, overridden."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..core.errors import ConfigError
 DEFAULT_FILE = Path("derlem.yaml")
 
 Key = tuple[str | int, ...]
-"""Where a value stands in the tree: ('sources', 0, 'path')."""
+"""The location of a value in the tree: ('sources', 0, 'path')."""
 
 Pair = tuple[yaml.Node, yaml.Node]
 """A key and its value in a YAML mapping."""
@@ -31,7 +31,7 @@ _REFERENCE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[
 
 @dataclass(slots=True)
 class Document:
-    """A configuration as read: plain values, the files, and the file and line of each key."""
+    """A configuration before validation: plain values, files, and the file and line of each key."""
 
     values: dict[str, Any] = field(default_factory=dict)
     folder: Path = field(default_factory=Path.cwd)
@@ -40,7 +40,7 @@ class Document:
 
     @property
     def adapters(self) -> list[str]:
-        """The names of the adapters that sources give, right or wrong."""
+        """The names of adapters in the sources, valid or not."""
         sources = self.values.get("sources")
         declared = sources if isinstance(sources, list) else []
         return [
@@ -48,22 +48,24 @@ class Document:
         ]
 
     def where(self, key: Key) -> tuple[Path | str | None, int]:
-        """File and line of a key, or of the nearest key above it."""
+        """Return the file and line of a key, or of its nearest parent."""
         for length in range(len(key), 0, -1):
             if key[:length] in self.marks:
                 return self.marks[key[:length]]
         return next(iter(self.marks.values()), (None, 0))[0], 0
 
     def error(self, key: Key, message: str) -> ConfigError:
-        """A ConfigError that names the place of a key; sources go by their names."""
+        """Return a ConfigError with the position of a key; sources are identified by name."""
         file, line = self.where(key)
         return ConfigError(message, key=self.spelled(key), file=file, line=line)
 
     def spelled(self, key: Key) -> str:
-        """A key as people write it: sources.stamps.path."""
+        """Return a key in dotted form: sources.stamps.path."""
         parts = list(key)
         if len(parts) > 1 and parts[0] == "sources" and isinstance(parts[1], int):
-            with suppress(KeyError, IndexError, TypeError):  # a source without a name goes by its place
+            with suppress(
+                KeyError, IndexError, TypeError
+            ):  # a source without a name is identified by position
                 parts[1] = self.values["sources"][parts[1]]["name"]
         return ".".join(str(part) for part in parts)
 
@@ -71,9 +73,9 @@ class Document:
 def read_documents(files: Iterable[Path] = (), overrides: Iterable[str] = ()) -> Document:
     """Read files (without any, `derlem.yaml`), later ones over earlier ones, then `KEY=VALUE` overrides.
 
-    Mappings are merged key by key; `sources` is merged by name (a source of a later file is laid over the
-    one of that name, a new one is appended); any other value is replaced. ConfigError with file and line
-    for what is not a configuration.
+    Mappings are merged key by key; `sources` are merged by name (a source of a later file is merged into
+    the source of the same name, or appended); other values are replaced. ConfigError with file and line
+    for an invalid configuration.
     """
     paths = tuple(files) or (DEFAULT_FILE,)
     document = Document(folder=paths[0].resolve().parent)
@@ -85,7 +87,7 @@ def read_documents(files: Iterable[Path] = (), overrides: Iterable[str] = ()) ->
 
 
 def document_from(config: Mapping[str, Any], folder: Path) -> Document:
-    """A configuration given as a mapping; its relative paths are resolved against `folder`.
+    """Return a configuration from a mapping; its relative paths are resolved against `folder`.
 
     Strings are literal: `${ENV}` is not replaced.
     """
@@ -94,7 +96,7 @@ def document_from(config: Mapping[str, Any], folder: Path) -> Document:
 
 
 def _rooted(value: Any, folder: Path) -> Any:
-    """A copy whose strings and paths know the folder that they are relative to."""
+    """Return a copy whose strings and paths carry the folder for relative paths."""
     if isinstance(value, Mapping):
         return {str(name): _rooted(each, folder) for name, each in value.items()}
     if isinstance(value, (list, tuple)):
@@ -140,7 +142,7 @@ def _invalid(error: yaml.YAMLError | ValueError, file: Path | str, line: int = 0
 
 
 class _Reader:
-    """Builds plain values from YAML nodes and notes where each key stands."""
+    """Builds plain values from YAML nodes and records the position of each key."""
 
     def __init__(self, document: Document, file: Path | str, folder: Path | None = None) -> None:
         self._document, self._file = document, file
@@ -248,7 +250,7 @@ def _parse_override(override: str, document: Document) -> Document:
 
 
 def _lay_over(base: Document, over: Document) -> None:
-    """Merge `over` into `base`, values and marks."""
+    """Merge the values and positions of `over` into `base`."""
     base.values = _merge(base, over, base.values, over.values, (), ())
 
 

@@ -25,7 +25,7 @@ from .documents import Document, Key, read_documents
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A valid configuration, its sources as they were declared, and a hash of all of it."""
+    """A valid configuration, its sources as declared, and a hash of the whole configuration."""
 
     config: Config
     declared: tuple[Declared, ...]
@@ -38,9 +38,9 @@ def load(files: Sequence[Path] = (), overrides: Iterable[str] = ()) -> Loaded:
 
 
 def validated(document: Document) -> Loaded:
-    """The configuration that was read.
+    """Validate a configuration.
 
-    ConfigError names file, line and key, and the nearest valid key for one that is unknown.
+    ConfigError has file, line and key, and the nearest valid key for an unknown key.
     """
     values = dict(document.values)
     values.setdefault("workspace", ConfigStr.of("work", document.folder))
@@ -64,7 +64,7 @@ def validated(document: Document) -> Loaded:
 
 
 def _sources(document: Document) -> list[SourceOptions]:
-    """Each declared source, validated by its adapter's own model."""
+    """Return each declared source, validated by the model of its adapter."""
     raw = document.values.get("sources")
     if not isinstance(raw, list) or not raw:
         raise document.error(("sources",), "declare at least one source: a list of mappings")
@@ -97,7 +97,7 @@ def _sources(document: Document) -> list[SourceOptions]:
 def _first_error(
     document: Document, model: type[BaseModel], prefix: Key, error: ValidationError
 ) -> ConfigError:
-    """The most informative error, as one line: an unknown key before the errors that follow from it."""
+    """Return the most informative error as one line: an unknown key before its consequential errors."""
     errors = error.errors(include_url=False)
     first = next((found for found in errors if found["type"] == "extra_forbidden"), errors[0])
     key = (*prefix, *_real(document, prefix, first["loc"]))
@@ -121,7 +121,7 @@ def _first_error(
 
 
 def _real(document: Document, prefix: Key, location: Sequence[str | int]) -> Key:
-    """A validation error's location without the names of union members that pydantic puts into it."""
+    """Return a validation error's location without pydantic's names of union members."""
     value: Any = document.values
     for part in prefix:
         value = value[part]
@@ -138,7 +138,7 @@ def _real(document: Document, prefix: Key, location: Sequence[str | int]) -> Key
 
 
 def _fields(model: type[BaseModel], location: tuple[str, ...]) -> list[str]:
-    """Names of the keys that are valid at a location below a model, as far as its types show."""
+    """Return the valid keys at a location below a model, as far as determined by its types."""
     models = [model]
     for part in location:
         models = [below for owner in models for below in _models_below(owner, part)] or models
@@ -152,7 +152,7 @@ def _models_below(owner: type[BaseModel], part: str) -> list[type[BaseModel]]:
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:
-    """All models that a type names: itself, members of a union, items of a list, values of a mapping."""
+    """Yield all models of a type: itself, members of a union, items of a list, values of a mapping."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     if typing.get_origin(annotation) is not None or isinstance(annotation, types.UnionType):
