@@ -1,1 +1,1 @@
-"""The only room that opens the DuckDB file: schema, vocabulary, queries by name, commits, audits."""
+"""The catalog, the only room that opens the DuckDB file: schema, statuses, queries, commits, audits."""

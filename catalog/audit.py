@@ -12,7 +12,7 @@ Besides the catalog's tables, an audit can read
   record_source, record_category, record_license, record_sha256): every sample in a shard file;
 - `shard_files` (corpus, shard, path, samples, bytes, sha256, error): every shard file;
 - `store_files` (path, bytes): every file of a segment;
-- `purge_residue` (item_id, path, what): what store and cache still contain of purged items;
+- `purge_residue` (item_id, path, what): remaining bytes and texts of purged items in store and cache;
 - `known_statuses` (status), `known_reasons` (reason, status): the vocabulary;
 - `category_forms` (category, normal): every category in use, and its normal form.
 
@@ -38,7 +38,7 @@ from .queries import names, query, quoted
 from .status import Reason, Status
 
 FIRST_ROWS = 5
-"""Failing rows that a result shows."""
+"""Maximum failing rows in a result."""
 
 Severity = Literal["error", "warn"]
 
@@ -87,10 +87,10 @@ class ShardScan:
 
 
 def load_audits(extra_folders: Sequence[Path] = ()) -> list[Audit]:
-    """The built-in audits and those in `extra_folders`, by name.
+    """Return the built-in audits and the audits in `extra_folders`, by name.
 
-    Raises ConfigError for a folder that is not there, a header that is incomplete or a name that is
-    taken, and NoAudits for a folder without any.
+    Raises ConfigError for a missing folder, an incomplete header or a name that is already
+    used, and NoAudits for a folder without audits.
     """
     found = [parse(query(name), f"{name}.sql") for name in names("audit")]
     for folder in extra_folders:
@@ -98,7 +98,7 @@ def load_audits(extra_folders: Sequence[Path] = ()) -> list[Audit]:
             raise ConfigError(f"there is no folder {folder}", key="audit.paths")
         files = sorted(folder.glob("*.sql"))
         if not files:
-            raise NoAudits(f"there is no audit in {folder}: it holds no .sql file")
+            raise NoAudits(f"there is no audit in {folder}: the folder has no .sql file")
         found += [parse(file.read_text("utf-8"), str(file)) for file in files]
     if not found:
         raise NoAudits("there is no audit to run")
@@ -113,7 +113,7 @@ def load_audits(extra_folders: Sequence[Path] = ()) -> list[Audit]:
 
 
 def parse(text: str, origin: str) -> Audit:
-    """The audit in the text of a file; ConfigError if its header is not complete."""
+    """Parse the text of an audit's file; ConfigError if its header is incomplete."""
     header: dict[str, str] = {}
     last = ""
     for line in text.splitlines():
@@ -137,9 +137,9 @@ def parse(text: str, origin: str) -> Audit:
 def run_audits(
     connection: duckdb.DuckDBPyConnection, audits: Sequence[Audit], scan: ShardScan
 ) -> list[AuditResult]:
-    """Run audits one after the other; a result for each, in their order.
+    """Run audits one after the other; return a result for each, in order.
 
-    Raises NoAudits if there is none to run, QueryError if a query fails.
+    Raises NoAudits without audits, QueryError if a query fails.
     """
     if not audits:
         raise NoAudits("no audit ran: there was none to run")
@@ -162,7 +162,7 @@ def _run(connection: duckdb.DuckDBPyConnection, audit: Audit) -> AuditResult:
 
 
 def _register(connection: duckdb.DuckDBPyConnection, scan: ShardScan) -> None:
-    """Make the scan and the vocabulary temporary tables. The catalog is not changed."""
+    """Create temporary tables of the scan and the vocabulary. The catalog is not changed."""
     probe_pandas()
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE shard_samples AS SELECT * FROM read_parquet($files)",

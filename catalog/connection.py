@@ -1,4 +1,4 @@
-"""Opens the DuckDB file: for reading by any process between commits, for writing by the one coordinator."""
+"""Opens the DuckDB file: for any reader between commits, and for the coordinator, the only writer."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from ..core.workspace import Workspace
 from .queries import SCHEMA_VERSION, names, query
 
 READ_WAIT = 5.0
-"""Seconds that a reader waits for a commit to end."""
+"""Maximum seconds that a reader waits for the end of a commit."""
 WRITE_WAIT = 60.0
-"""Seconds that the coordinator waits for readers to leave."""
+"""Maximum seconds that the coordinator waits for readers to close the file."""
 
 
 @contextmanager
 def read_catalog(workspace: Workspace, wait: float = READ_WAIT) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A read-only connection; waits at most `wait` seconds for a commit that is under way.
+    """Open a read-only connection; wait at most `wait` seconds for a running commit.
 
-    Raises CatalogMissing, CatalogVersionError and what `opened` does.
+    Raises CatalogMissing, CatalogVersionError and the exceptions of `opened`.
     """
     if not workspace.catalog.exists():
         raise CatalogMissing(workspace.catalog)
@@ -39,10 +39,10 @@ def read_catalog(workspace: Workspace, wait: float = READ_WAIT) -> Iterator[duck
 
 @contextmanager
 def write_catalog(workspace: Workspace, wait: float = WRITE_WAIT) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A writing connection, the catalog created where there is none. The caller holds the workspace's lock.
+    """Open a writing connection; create a missing catalog. The caller must hold the workspace's lock.
 
-    Nothing is committed by this function: use `transaction` around each change. Raises what `opened` does,
-    and CatalogVersionError.
+    This function does not commit: use `transaction` around each change. Raises CatalogVersionError and the
+    exceptions of `opened`.
     """
     probe_pandas()
     workspace.root.mkdir(parents=True, exist_ok=True)
@@ -56,9 +56,9 @@ def write_catalog(workspace: Workspace, wait: float = WRITE_WAIT) -> Iterator[du
 
 @contextmanager
 def opened(workspace: Workspace, *, read_only: bool, wait: float) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection of whatever schema version, for the block.
+    """Open a connection for the block, without a check of the schema version.
 
-    Raises what `connect` does, and CatalogUnreadable for damage that a query meets in the block.
+    Raises the exceptions of `connect`, and CatalogUnreadable for damage that a query in the block reads.
     """
     with (
         reporting_damage(workspace),
@@ -73,7 +73,7 @@ def opened(workspace: Workspace, *, read_only: bool, wait: float) -> Iterator[du
 def _arrow_results() -> Iterator[None]:
     """Ignore DuckDB 2's warning about Arrow results in the block.
 
-    The recommended call takes no bound values, and in DuckDB 1 runs in one thread.
+    The recommended call supports no bound values, and uses one thread in DuckDB 1.
     """
     if duckdb.__version__.startswith("1."):
         yield
@@ -84,8 +84,8 @@ def _arrow_results() -> Iterator[None]:
 
 
 @contextmanager
-def reporting_damage(workspace: Workspace) -> Iterator[None]:
-    """The catalog is read here: damage that a query meets is CatalogUnreadable, however it comes."""
+def telling_damage(workspace: Workspace) -> Iterator[None]:
+    """Convert exceptions of damaged data in the block to CatalogUnreadable."""
     try:
         yield
     except Exception as error:
@@ -102,22 +102,22 @@ def _is_damage(workspace: Workspace, message: str) -> bool:
 
 @contextmanager
 def interruptible(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    """Work on a connection that ends with nothing left in its way, however it ends.
+    """Release all references to the connection at the end of the block, also after an exception.
 
-    DuckDB makes a RuntimeError of an interrupt in the midst of a query, and DuckDB 2 forgets what it was made
-    of; this undoes that. What still holds a part of the connection keeps the database open, and this process
-    could not open it again: it would wait for itself, for ever.
+    DuckDB replaces an interrupt during a query with a RuntimeError, and DuckDB 2 drops its cause; this
+    function raises the interrupt again. A remaining reference to the connection keeps the database open, and
+    this process would wait for its own lock when opening the database again.
     """
     try:
         yield
     except BaseException as error:
-        for each in chain(error):  # what left functions had at hand: readers of results are among it
+        for each in chain(error):  # frames of the traceback refer to readers of results
             traceback.clear_frames(each.__traceback__)
         if not (type(error) is RuntimeError and str(error) == "Query interrupted"):
             raise
         cause = error.__cause__ if isinstance(error.__cause__, KeyboardInterrupt) else KeyboardInterrupt()
-        connection.interrupt()  # else what follows waits for the end of the query
-        # the query is taken apart when the next one begins; until then it and the connection hold one another
+        connection.interrupt()  # otherwise the next statement waits for the end of the query
+        # the next query releases the reference cycle between the connection and the interrupted query
         with suppress(duckdb.Error, RuntimeError):
             connection.execute("SELECT 1").fetchall()
         raise cause from None
@@ -125,7 +125,7 @@ def interruptible(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
 
 @contextmanager
 def transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    """All or nothing: commits at the end, rolls back on any exception."""
+    """Run the block in a transaction: commit at the end, roll back on any exception."""
     connection.begin()
     try:
         yield
@@ -136,43 +136,43 @@ def transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
 
 
 def create_schema(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make all tables and views in an empty database (a file or memory)."""
+    """Create all tables and views in an empty database (a file or memory)."""
     create_tables(connection)
     create_views(connection)
 
 
 def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make all tables in an empty database, as they are after the last step of the schema."""
+    """Create all tables in an empty database, by all steps of the schema."""
     for number, name in schema_steps():
         connection.execute(query(name))
         connection.execute("INSERT INTO catalog_schema VALUES (?)", [number])
 
 
 def create_views(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make the views, anew where they exist."""
+    """Create or replace the views."""
     for name in names("views"):
         connection.execute(query(name))
 
 
 def schema_steps() -> list[tuple[int, str]]:
-    """Number and name of each step of the schema, in order."""
+    """Return the number and name of each step of the schema, in order."""
     return [(int(name.rpartition("/")[2][:3]), name) for name in names("schema")]
 
 
 def schema_version(connection: duckdb.DuckDBPyConnection) -> int:
-    """The schema version of an open database; 0 if it has none."""
+    """Return the schema version of an open database; 0 without one."""
     try:
         [(version,)] = connection.execute("SELECT max(version) FROM catalog_schema").fetchall()
-    except duckdb.CatalogException:  # there is no such table
+    except duckdb.CatalogException:  # the table does not exist
         return 0
     return version or 0
 
 
 def connect(workspace: Workspace, *, read_only: bool, wait: float) -> duckdb.DuckDBPyConnection:
-    """A connection of whatever schema version.
+    """Open a connection without a check of the schema version.
 
-    Raises CatalogBusy if others hold the file for `wait` seconds, DiskError if there is no room for what
-    opening writes, and CatalogUnreadable for every other reason.
+    Raises CatalogBusy if other processes hold the file for `wait` seconds, DiskError if opening cannot write
+    to the disk, and CatalogUnreadable for other causes.
     """
     deadline = time.monotonic() + wait
     pause = 0.01
@@ -193,7 +193,7 @@ def connect(workspace: Workspace, *, read_only: bool, wait: float) -> duckdb.Duc
 
 
 def _holder(lock: Path, message: str) -> str:
-    """Who seems to hold the catalog: DuckDB names the process, else the lock file does."""
+    """Return the process that holds the catalog, from DuckDB's message or the lock file."""
     if "PID" in message:
         return "PID" + message.partition("PID")[2].partition(")")[0].split(".")[0]
     try:

@@ -1,4 +1,4 @@
-"""Items as Arrow tables and back: the one conversion between the typed form and files. Needs no database."""
+"""Converts items to Arrow tables and back, the only conversion for files. Does not need the database."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _OBJECTS = ("meta", "locator_state")
 
 
 def dump(value: object) -> str:
-    """JSON as the catalog stores it: sorted keys, no spaces, characters unescaped."""
+    """Return JSON in the catalog's form: sorted keys, no spaces, characters unescaped."""
     return "{}" if value == {} else _ENCODER.encode(value)
 
 
 def to_table(items: Sequence[Item], schema: pa.Schema) -> pa.Table:
-    """The items as rows of a segment, in the order given; `schema` is that of segments."""
+    """Return the items as rows of a segment, in order; `schema` is the schema of segments."""
     columns = []
     for name in schema.names:
         column = list(map(attrgetter(name), items))
@@ -35,17 +35,17 @@ def to_table(items: Sequence[Item], schema: pa.Schema) -> pa.Table:
 
 
 def from_table(table: pa.Table) -> Iterator[Item]:
-    """The items of a table with columns of `items`; a column `segment` is left out."""
+    """Yield the items of a table with columns of `items`; a column `segment` is ignored."""
     names = [name for name in table.column_names if name != "segment"]
     for values in zip(*(table.column(name).to_pylist() for name in names), strict=True):
         yield from_row(dict(zip(names, values, strict=True)))
 
 
 def from_row(row: Mapping[str, Any]) -> Item:
-    """The item of one row, whose JSON columns are text."""
+    """Return the item of one row with JSON columns as text."""
     fields = dict(row)
     for name in _OBJECTS:
-        fields[name] = {} if fields[name] == "{}" else json.loads(fields[name])  # most hold nothing
+        fields[name] = {} if fields[name] == "{}" else json.loads(fields[name])  # most are empty
     if fields["conversations"] is not None:
         fields["conversations"] = json.loads(fields["conversations"])
     fields["status"] = Status(fields["status"])

@@ -1,4 +1,4 @@
-"""Items of the catalog as typed rows, with their images and where they came from."""
+"""Items of the catalog as typed rows, with their images and provenance."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 PAGE = 10_000
-"""Rows read at a time. Between pages the catalog is closed, so that iterating never blocks a commit."""
+"""Rows per page. The catalog is closed between pages, so that an iteration never blocks a commit."""
 
 
 class NoImage(DerlemError):
-    """An item has no stored image, or its segment does not hold the image that the catalog describes."""
+    """An item has no stored image, or its segment does not contain the image in the catalog."""
 
     def __init__(self, item_id: str, why: str) -> None:
         self.item_id, self.why = item_id, why
@@ -40,7 +40,7 @@ class NoImage(DerlemError):
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where an item came from: its place in its source, the source as declared, and the evidence kept."""
+    """The provenance of an item: its place in its source, the declaration of the source, and the evidence."""
 
     source: str
     adapter: str
@@ -94,7 +94,7 @@ class CatalogItem:
     length: int | None = field(repr=False)
 
     def payload(self) -> builtins.bytes:
-        """The stored bytes of the image. Raises NoImage."""
+        """Return the stored bytes of the image. Raises NoImage."""
         if self.offset is None or self.length is None:
             raise NoImage(self.item_id, f"its status is {self.status}")
         path = self.workspace.segment_tar(self.segment)
@@ -105,11 +105,11 @@ class CatalogItem:
         except FileNotFoundError:
             raise NoImage(self.item_id, f"{path} is missing") from None
         if hashlib.sha256(data).hexdigest() != self.sha256:
-            raise NoImage(self.item_id, f"{path} holds other bytes at {self.offset}")
+            raise NoImage(self.item_id, f"{path} contains other bytes at {self.offset}")
         return data
 
     def image(self) -> Image:
-        """The stored image, decoded. Raises NoImage."""
+        """Return the stored image, decoded. Raises NoImage."""
         from PIL import Image
 
         image = Image.open(io.BytesIO(self.payload()))
@@ -117,7 +117,7 @@ class CatalogItem:
         return image
 
     def provenance(self) -> Provenance:
-        """Where the item came from, read from the catalog."""
+        """Return the provenance of the item from the catalog."""
         with read_catalog(self.workspace) as connection:
             rows = connection.execute(query("items/provenance"), {"item_id": self.item_id}).fetchall()
         [(adapter, declaration, homepage, version)] = rows
@@ -152,10 +152,10 @@ def read_items(
     where: str | None = None,
     limit: int | None = None,
 ) -> Iterator[CatalogItem]:
-    """Items by source and order of discovery; `category` includes the categories below it.
+    """Yield items by source and order of discovery; `category` includes its subcategories.
 
-    `where` is an SQL predicate over the columns of `items`. Rows that change while the iteration runs may be
-    seen as they were or as they are. Raises QueryError for a predicate that the database refuses.
+    `where` is an SQL predicate over the columns of `items`. The iteration may return the old or the new state
+    of rows that change meanwhile. Raises QueryError for an invalid predicate.
     """
     left = limit
     last: tuple[Any, ...] | None = None
@@ -189,7 +189,7 @@ def _below(category: str) -> duckdb.Expression:
 
 
 def _after(last: tuple[Any, ...]) -> duckdb.Expression:
-    """The rows behind a key, in lexicographic order."""
+    """Return the condition for rows after a key, in lexicographic order."""
     source, ordinal, item_id = (Column(name) for name in _KEY)
     behind = (ordinal == Value(last[1])) & (item_id > Value(last[2]))
     inside = (source == Value(last[0])) & ((ordinal > Value(last[1])) | behind)

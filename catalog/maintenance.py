@@ -1,4 +1,4 @@
-"""Maintenance of the catalog file: rebuild it from the segments, compact it, migrate it."""
+"""Maintains the catalog file: rebuild from the segments, compact, migrate."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ TABLES = (
     "sources", "items", "withdrawn_hashes", "runs", "segments", "manifests", "manifest_rows", "allocations",
     "exclusions", "shards",
 )  # fmt: skip
-"""The catalog's tables, less the one that holds the schema version."""
+"""The catalog's tables, without the table of the schema version."""
 
 DERIVED = ("dedup_items", "stratum_sizes", "dedup_index")
-"""Tables that are computed from the others when they are missing."""
+"""Tables that can be computed from other tables."""
 
 Restore = Callable[[duckdb.DuckDBPyConnection, Workspace], Any]
-"""Fills the tables of another room's from that room's own files."""
+"""Restores the tables of another room from the files of that room."""
 
 
 def rebuild(workspace: Workspace, runs: list[dict[str, Any]], restore: Restore) -> None:
@@ -77,7 +77,7 @@ def check_store(workspace: Workspace) -> None:
 
 
 def catalog_size(workspace: Workspace) -> int:
-    """Bytes of the catalog file; CatalogMissing if there is none."""
+    """Return the bytes of the catalog file; CatalogMissing without one."""
     if not workspace.catalog.exists():
         raise CatalogMissing(workspace.catalog)
     return workspace.catalog.stat().st_size
@@ -88,7 +88,7 @@ def compact(workspace: Workspace) -> tuple[int, int]:
     before = catalog_size(workspace)
     with _replacement(workspace) as connection, reporting_damage(workspace):
         create_schema(connection)
-        # exclusive: no process reads the old file while it is copied and replaced
+        # exclusive: no process reads the old file during the copy and the replacement
         with opened(workspace, read_only=False, wait=WRITE_WAIT) as held:
             found = schema_version(held)
         if found != SCHEMA_VERSION:
@@ -102,9 +102,9 @@ def compact(workspace: Workspace) -> tuple[int, int]:
 
 
 def plan_migration(workspace: Workspace) -> tuple[int, int]:
-    """The schema version of the catalog, and the one that `migrate` would bring it to; writes nothing.
+    """Return the schema version of the catalog, and its version after `migrate`; writes nothing.
 
-    Raises what `migrate` does.
+    Raises the exceptions of `migrate`.
     """
     if not workspace.catalog.exists():
         raise CatalogMissing(workspace.catalog)
@@ -116,9 +116,9 @@ def plan_migration(workspace: Workspace) -> tuple[int, int]:
 
 
 def migrate(workspace: Workspace) -> tuple[int, int]:
-    """Apply the schema steps that the catalog lacks; returns the version before and after.
+    """Apply the missing schema steps; return the version before and after.
 
-    A step and the record of it are one transaction. A catalog of a newer derlem is an error.
+    A step and its record are one transaction. A catalog of a newer derlem is an error.
     """
     if not workspace.catalog.exists():
         raise CatalogMissing(workspace.catalog)
@@ -138,7 +138,7 @@ def migrate(workspace: Workspace) -> tuple[int, int]:
 
 @contextmanager
 def _replacement(workspace: Workspace) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A database that takes the catalog's place once the block ends without an exception."""
+    """A database that replaces the catalog at the end of the block, unless an exception is raised."""
     temporary = workspace.root / ".catalog.new.duckdb"
     for leftover in (temporary, Path(f"{temporary}.wal")):
         leftover.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The numbers by which manifest rows refer to their manifest."""
+"""Assigns the numbers by which manifest rows refer to their manifest."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import duckdb
 
 
 def manifest_number(connection: duckdb.DuckDBPyConnection, corpus: str) -> int:
-    """The number of the corpus's manifest; for a corpus without one, the next free number."""
+    """Return the number of the corpus's manifest; without a manifest, the next free number."""
     [(number,)] = connection.execute(
         """SELECT coalesce(max(number) FILTER (WHERE corpus = $corpus), coalesce(max(number), 0) + 1)
         FROM manifests""",

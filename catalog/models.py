@@ -1,6 +1,6 @@
-"""What moves between the rooms: items, their payloads and the failures to get them.
+"""Data exchanged between rooms: items, payloads and failures.
 
-The tables themselves are defined in `sql/schema/`; these classes are what adapters and stages hold.
+The files in `sql/schema/` define the tables; adapters and stages use these classes.
 """
 
 from __future__ import annotations
@@ -20,35 +20,35 @@ Message = dict[str, str]
 
 
 def now() -> datetime:
-    """The time as the catalog stores it: UTC, without a zone, to the microsecond."""
+    """Return the current time in the catalog's form: UTC, without a zone, in microseconds."""
     return datetime.now(UTC).replace(tzinfo=None)
 
 
 def item_id(source: str, uri: str, locator: str = "") -> str:
-    """The identity of an item: 32 hex digits, the first 16 bytes of sha256 over its address.
+    """Return the identity of an item: 32 hex digits, the first 16 bytes of sha256 over its address.
 
-    The parts are joined by NUL, which neither a source name nor a uri may hold, so that no two
-    addresses share a spelling.
+    The parts are joined by NUL, which neither a source name nor a uri may contain, so that different
+    addresses give different texts.
     """
     if "\0" in source or "\0" in uri:
         raise ValueError("a source name or uri with a NUL byte has no identity")
     return hashlib.sha256(f"{source}\0{uri}\0{locator}".encode()).hexdigest()[:32]
 
 
-@lru_cache(maxsize=2**14)  # millions of items have few paths
+@lru_cache(maxsize=2**14)  # millions of items share few paths
 def category_path(*parts: str) -> str:
     """Join parts into a category path 'a/b/c': NFC, stripped, no empty parts, no `.` or `..`.
 
-    Each part may itself hold slashes. The path of nothing is `''`, the root.
+    A part may contain slashes. The path of no parts is `''`, the root.
     """
     steps = (step.strip() for part in parts for step in unicodedata.normalize("NFC", part).split("/"))
     return "/".join(step for step in steps if step not in ("", ".", ".."))
 
 
 def clean_text(text: str) -> str:
-    """A caption as the catalog keeps it: NFC, no NUL, line ends as `\\n` and none of them around it.
+    """Return a caption in the catalog's form: NFC, no NUL, line ends as `\\n` and none at the edges.
 
-    Spaces stay as they are: a caption is its publisher's text. One of nothing but white space is none: ''.
+    Spaces are kept, since a caption is its publisher's text. A caption of white space only becomes ''.
     """
     text = unicodedata.normalize("NFC", text.replace("\r\n", "\n").replace("\r", "\n"))
     text = text.replace("\0", "").strip("\n")
@@ -57,7 +57,7 @@ def clean_text(text: str) -> str:
 
 @dataclass(slots=True)
 class Item:
-    """One item: a row of the catalog's table `items`, less the name of its segment.
+    """One item: a row of the catalog's table `items`, without the name of its segment.
 
     An adapter sets the fields up to `reason` as far as the listing gives them. `uri` is relative to the
     source's root (or a URL), `locator` names the part of it (member, row, page). `locator_state` is
@@ -117,7 +117,7 @@ class Item:
 
 @dataclass(slots=True)
 class Payload:
-    """The bytes of an item as its source holds them, and what reading them taught.
+    """The bytes of an item in its source, and data from reading them.
 
     `updates` are columns of the item (caption, conversations, language, license, category); `meta` is
     merged into the item's own (evidence: final URL, validators, opt-out signals with their time).
@@ -132,7 +132,7 @@ class Payload:
 
 @dataclass(slots=True)
 class Failure:
-    """Why there are no bytes: a reason code, a detail for people, and evidence for `meta`."""
+    """The failure to read an item: a reason code, a detail for users, and evidence for `meta`."""
 
     reason: Reason
     detail: str = ""
@@ -140,7 +140,7 @@ class Failure:
 
 
 class Rejected(Exception):
-    """A payload that cannot become a sample; raised by normalisation and rasterisation."""
+    """A payload that cannot become a sample; raised by normalization and rasterization."""
 
     def __init__(self, reason: Reason, detail: str = "") -> None:
         self.reason, self.detail = reason, detail

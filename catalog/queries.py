@@ -1,4 +1,4 @@
-"""SQL by name: the text of the files under `sql/`, and the one place where identifiers are quoted."""
+"""Reads SQL files under `sql/` by name, and quotes identifiers (only here)."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ SCHEMA_VERSION = 1
 
 @cache
 def query(name: str) -> str:
-    """The text of `sql/<name>.sql`, such as `query("sampling/draw")`; FileNotFoundError if there is none."""
+    """Return the text of `sql/<name>.sql`, such as `query("sampling/draw")`; FileNotFoundError if missing."""
     folder, _, leaf = name.rpartition("/")
     return files(f"derlem.sql.{folder}").joinpath(f"{leaf}.sql").read_text("utf-8")
 
 
 def names(folder: str) -> list[str]:
-    """Names of the SQL files in `sql/<folder>/`, sorted."""
+    """Return the names of the SQL files in `sql/<folder>/`, sorted."""
     found = (entry.name for entry in files(f"derlem.sql.{folder}").iterdir())
     return sorted(f"{folder}/{name[:-4]}" for name in found if name.endswith(".sql"))
 
 
 def quoted(identifier: str) -> str:
-    """An identifier as SQL text. Only plain names pass: values are bound, never spelled."""
+    """Return an identifier as SQL text; ValueError unless it is a plain name. Values must be bound."""
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", identifier):
         raise ValueError(f"not a plain identifier: {identifier!r}")
     return f'"{identifier}"'

@@ -1,4 +1,4 @@
-"""The runs that worked on a catalog."""
+"""Records the runs that worked on a catalog."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The segment format: Parquet files of `items` rows, each beside a tar of samples where its rows have any.
+"""The segment format: a Parquet file of `items` rows, with a tar of samples if rows have images.
 
-Workers write them whole (`pipeline/segment_writer.py`), the coordinator numbers them, the catalog merges
-them (`segments.py`). This module needs no database.
+Workers write segments atomically (`pipeline/segment_writer.py`), the coordinator numbers them, the catalog
+merges them (`segments.py`). This module does not need the database.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from ..core.errors import DerlemError
 from ..core.workspace import Workspace
 
 KINDS = ("discover", "relist", "ingest", "refresh", "retry", "amend", "withdraw")
-"""Why a segment was written. `discover` announces items; all others hold their outcomes.
+"""The purpose of a segment. `discover` announces items; all other kinds contain outcomes.
 
-`relist` re-queues items that changed in their source, or rejects those that are gone from it.
+`relist` re-queues items that changed in their source, or rejects items that are gone from their source.
 """
 
 
 VERSION = 3
-"""Of this format: raised with every change of the columns of `items`."""
+"""Version of this format, incremented with every change of the columns of `items`."""
 
 
 class BadSegment(DerlemError):
@@ -43,7 +43,7 @@ class OtherVersion(BadSegment):
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """The metadata of a segment's Parquet file. `name` is 'source/000042'."""
+    """The description in a segment's Parquet file. `name` is 'source/000042'."""
 
     name: str
     path: Path
@@ -57,7 +57,7 @@ class Segment:
 
 
 def describe(*, source: str, kind: str, run: str, tar_bytes: int, written_at: datetime) -> dict[bytes, bytes]:
-    """The metadata that makes a Parquet file of rows a segment."""
+    """Return the Parquet metadata that describes a segment."""
     facts = {
         "schema_version": VERSION,
         "source": source,
@@ -70,14 +70,14 @@ def describe(*, source: str, kind: str, run: str, tar_bytes: int, written_at: da
 
 
 def inspect(workspace: Workspace, path: Path) -> Segment:
-    """Read a segment's own description; BadSegment if there is none, or its tar is not the one it names."""
+    """Read a segment's description; BadSegment if missing, or if the tar does not match it."""
     try:
         footer = pq.read_metadata(path)
         facts: dict[str, Any] = json.loads((footer.metadata or {}).get(b"derlem", b"null"))
     except (OSError, pa.ArrowInvalid, ValueError) as error:
         raise BadSegment(path, str(error)) from error
     if not facts:
-        raise BadSegment(path, "it has no description")
+        raise BadSegment(path, "the description is missing")
     if facts["schema_version"] != VERSION:
         raise OtherVersion(path, f"schema version {facts['schema_version']} instead of {VERSION}")
     source, number = path.parent.name, int(path.stem)
@@ -103,6 +103,6 @@ def inspect(workspace: Workspace, path: Path) -> Segment:
 
 
 def stored(workspace: Workspace, source: str | None = None, *, suffix: str = ".parquet") -> list[Path]:
-    """The files of all finished segments, or of a source's, that have this suffix; by source and number."""
+    """Return the files with this suffix of all finished segments, or of a source's, by source and number."""
     found = workspace.store.glob(f"{source or '*'}/[0-9]*{suffix}")
     return sorted(path for path in found if path.stem.isascii() and path.stem.isdecimal())

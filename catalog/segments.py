@@ -1,6 +1,6 @@
-"""Merges segments into the catalog: the one way in which items are added or change.
+"""Merges segments into the catalog, the only way to add or change items.
 
-Merging is idempotent: a segment that the catalog holds is skipped.
+Merging is idempotent: a merged segment is skipped.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ log = logging.getLogger("derlem.pipeline")
 
 
 class ForbiddenMove(DerlemError):
-    """Segments with status moves that the transition table lacks; none of them was merged."""
+    """Segments contain status moves outside the transition table; no segment was merged."""
 
     def __init__(self, moves: Sequence[tuple[str, str, int, str]]) -> None:
         self.moves = list(moves)
@@ -32,7 +32,7 @@ class ForbiddenMove(DerlemError):
 
 @cache
 def row_schema() -> pa.Schema:
-    """The Arrow schema of a segment's rows: the columns of `items` less `segment`, as the DDL has them."""
+    """Return the Arrow schema of a segment's rows: the columns of `items` in the DDL, without `segment`."""
     connection = duckdb.connect(":memory:")
     try:
         create_tables(connection)
@@ -43,9 +43,9 @@ def row_schema() -> pa.Schema:
 
 
 def merge(connection: duckdb.DuckDBPyConnection, segments: Iterable[Segment]) -> int:
-    """Merge segments in one transaction; returns the number of new ones.
+    """Merge segments in one transaction; return the number of new segments.
 
-    Raises ForbiddenMove, and then changes nothing, when a row would break the transition table.
+    Raises ForbiddenMove, without a change, if a row violates the transition table.
     """
     known = {name for (name,) in connection.execute("SELECT segment FROM segments").fetchall()}
     new = [segment for segment in segments if segment.name not in known]
@@ -67,9 +67,9 @@ def merge(connection: duckdb.DuckDBPyConnection, segments: Iterable[Segment]) ->
 
 
 def _take(connection: duckdb.DuckDBPyConnection, segments: Sequence[Segment]) -> None:
-    """Make the temporary table `incoming` of the segments' deciding rows."""
+    """Create the temporary table `incoming` with the segments' deciding rows."""
     files = [str(segment.path) for segment in segments]
-    # lists, not an Arrow table: to read one, DuckDB imports pyarrow.dataset, the longest step of a small run
+    # lists, since for an Arrow table DuckDB imports pyarrow.dataset, the longest step of a small run
     columns = ("source", "number", "kind", "run", "items", "tar_bytes", "written_at")
     listed = {column: [getattr(segment, column) for segment in segments] for column in columns}
     names = [segment.name for segment in segments]

@@ -22,7 +22,7 @@ from .queries import query
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """A source as it is declared now. `config` is the declaration itself, before any path is resolved."""
+    """The present declaration of a source. `config` is the declaration before paths are resolved."""
 
     source: str
     adapter: str
@@ -32,7 +32,7 @@ class Declared:
 
     @property
     def config_text(self) -> str:
-        """The declaration as canonical JSON."""
+        """Return the declaration as canonical JSON."""
         return json.dumps(self.config, ensure_ascii=False, sort_keys=True, default=str)
 
     @property
@@ -42,10 +42,10 @@ class Declared:
 
 
 def declare_sources(connection: duckdb.DuckDBPyConnection, declared: Sequence[Declared]) -> None:
-    """Bring the registry up to the configuration, in one transaction.
+    """Update the registry from the configuration, in one transaction.
 
-    A source that is no longer declared keeps its row and gets `withdrawn_at`: its items are no candidates of
-    draws, and the audits report them in corpora. A new declaration clears `withdrawn_at`.
+    A source that is no longer declared keeps its row and gets `withdrawn_at`: its items are not candidates of
+    draws, and the audits report its samples in corpora. A new declaration clears `withdrawn_at`.
     """
     before = {
         row[0]: row[1:]
@@ -92,7 +92,7 @@ def mark_listed(connection: duckdb.DuckDBPyConnection, source: str, config_hash:
 
 
 def provenance(connection: duckdb.DuckDBPyConnection, source: str) -> dict[str, Any] | None:
-    """The content of a source's `provenance.json`; None for a source that the registry does not hold."""
+    """Return the content of a source's `provenance.json`; None for an unregistered source."""
     found = connection.execute("SELECT * FROM sources WHERE source = ?", [source])
     columns = [column[0] for column in found.description or []]
     rows = found.fetchall()
@@ -109,7 +109,7 @@ def provenance(connection: duckdb.DuckDBPyConnection, source: str) -> dict[str, 
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """A source's row of the registry, as its provenance file has it."""
+    """A source's row of the registry, in the form of its provenance file."""
 
     source: str
     position: int
@@ -124,7 +124,7 @@ class Registered:
 
 
 class BadProvenance(DerlemError):
-    """A `provenance.json` that is damaged."""
+    """A `provenance.json` is damaged."""
 
     def __init__(self, path: Path, why: str) -> None:
         self.path = path
@@ -141,7 +141,7 @@ def restore_source(connection: duckdb.DuckDBPyConnection, registered: Registered
 
 
 def read_provenance(workspace: Workspace) -> list[Registered]:
-    """The registry rows in all sources' provenance files. Raises BadProvenance."""
+    """Return the registry rows of all sources' provenance files. Raises BadProvenance."""
     adapter = TypeAdapter(Registered)
     found = []
     for path in sorted(workspace.store.glob("*/provenance.json")):

@@ -1,4 +1,4 @@
-"""Queries written by users: they read the catalog, and can reach nothing else."""
+"""Runs users' queries, which can read only the catalog."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _RESTRICTIONS = (
 def user_connection(workspace: Workspace) -> Iterator[duckdb.DuckDBPyConnection]:
     """A read-only connection without access to files, network, extensions, or its own settings.
 
-    Raises what `read_catalog` does, and QueryError for every error of the database in the block.
+    Raises the exceptions of `read_catalog`, and QueryError for every error of the database in the block.
     """
     with read_catalog(workspace) as connection:
         for restriction in _RESTRICTIONS:
@@ -41,14 +41,14 @@ def user_connection(workspace: Workspace) -> Iterator[duckdb.DuckDBPyConnection]
 
 
 def fetch_rows(workspace: Workspace, text: str) -> Rows:
-    """The result of one statement as Python values."""
+    """Return the result of one statement as Python values."""
     with user_connection(workspace) as connection:
         result = connection.execute(_single(connection, text))
         return [column[0] for column in result.description or []], result.fetchall()
 
 
 def fetch_table(workspace: Workspace, text: str) -> pa.Table:
-    """The result of one statement as an Arrow table."""
+    """Return the result of one statement as an Arrow table."""
     with user_connection(workspace) as connection:
         return connection.execute(_single(connection, text)).to_arrow_table()
 

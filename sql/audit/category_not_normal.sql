@@ -1,7 +1,7 @@
 -- name: category_not_normal
 -- severity: error
--- meaning: A category that is not written as categories are (NFC, no empty or blank-edged parts), or items
---   without one.
+-- meaning: A category that is not in normal form (NFC, no empty parts, no blanks at the edges of parts), or
+--   items without a category.
 SELECT i.source, i.category, c.normal, count(*) AS items, min(i.item_id) AS example
 FROM items AS i
 LEFT JOIN category_forms AS c ON c.category = i.category

@@ -1,7 +1,7 @@
 -- name: counts_do_not_add_up
 -- severity: error
--- meaning: A source whose items by status do not add up to those discovered, or whose segments
---   hold fewer rows than it has items.
+-- meaning: A source whose items by status do not add up to its discovered items, or whose segments
+--   contain fewer rows than the source has items.
 WITH held AS (
     SELECT
         source,

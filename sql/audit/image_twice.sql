@@ -1,6 +1,6 @@
 -- name: image_twice
 -- severity: error
--- meaning: The same image (sha256) in a corpus under two items; repeats of one item are meant.
+-- meaning: The same image (sha256) in a corpus under two items; repeats of one item are valid.
 WITH often AS (
     SELECT corpus, sha256
     FROM shard_samples

@@ -1,6 +1,6 @@
 -- name: items_of_gone_source
 -- severity: warn
--- meaning: Items of a source that is not declared any more wait in the catalog; they are not sampled.
+-- meaning: Items of a source that is no longer declared remain in the catalog; they are not sampled.
 SELECT i.source, s.withdrawn_at, count(*) AS items
 FROM items AS i
 INNER JOIN sources AS s ON s.source = i.source

@@ -1,6 +1,6 @@
 -- name: opted_out_in_corpus
 -- severity: error
--- meaning: A sample in a corpus whose publisher objects (meta.opt_outs of the item or of its document),
+-- meaning: A sample in a corpus whose publisher opts out (meta.opt_outs of the item or of its document),
 --   although the corpus respects opt-outs.
 WITH objecting AS (
     SELECT item_id, json_extract_string(meta, '$.opt_outs[0]') AS signal

@@ -1,6 +1,6 @@
 -- name: segment_file_missing
 -- severity: error
--- meaning: A segment of which a file is not there, or whose tar has another size than was written.
+-- meaning: A segment with a missing file, or whose tar does not have its recorded size.
 WITH wanted AS (
     SELECT segment, 'store/' || segment || '.parquet' AS path, CAST(NULL AS BIGINT) AS bytes FROM segments
     UNION ALL

@@ -1,6 +1,6 @@
 -- name: shard_differs_from_catalog
 -- severity: error
--- meaning: A shard that is not there, that the catalog does not know, or whose bytes are not those that it names.
+-- meaning: A shard that is missing, that the catalog does not list, or whose bytes differ from the catalog's hash.
 SELECT
     coalesce(s.path, f.path) AS path,
     CASE

@@ -1,6 +1,6 @@
 -- name: shard_numbers
 -- severity: error
--- meaning: A shard whose number is taken, or does not follow on the one before, or whose positions do not.
+-- meaning: A shard whose number is repeated, or whose number or positions do not follow the preceding shard's.
 SELECT s.corpus, s.shard, s.first, s.last, before.last AS last_before
 FROM shards AS s
 LEFT JOIN shards AS before ON before.corpus = s.corpus AND before.shard = s.shard - 1

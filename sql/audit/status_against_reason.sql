@@ -1,6 +1,6 @@
 -- name: status_against_reason
 -- severity: error
--- meaning: Items that failed or were rejected or withdrawn without a reason, or whose reason does not fit
+-- meaning: Items that failed or were rejected or withdrawn without a reason, or whose reason does not match
 --   their status.
 SELECT i.source, i.status, i.reason, count(*) AS items, min(i.item_id) AS example
 FROM items AS i

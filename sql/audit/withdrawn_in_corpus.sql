@@ -1,6 +1,6 @@
 -- name: withdrawn_in_corpus
 -- severity: error
--- meaning: A corpus or a manifest still holds an item that was withdrawn.
+-- meaning: A corpus or a manifest still contains a withdrawn item.
 SELECT f.corpus, f.shard, f.key, i.source, i.uri
 FROM shard_samples AS f
 INNER JOIN items AS i ON i.item_id = f.item_id

@@ -1,4 +1,4 @@
--- Samples of a corpus by language; '' where it is unknown.
+-- Samples of a corpus by language; '' is an unknown language.
 SELECT coalesce(i.language, '') AS language, count(*) AS samples
 FROM manifest_items AS m
 INNER JOIN items AS i ON i.item_id = m.item_id

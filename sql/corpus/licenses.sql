@@ -1,4 +1,4 @@
--- Samples of a corpus by license; '' where it is unknown.
+-- Samples of a corpus by license; '' is an unknown license.
 SELECT coalesce(i.license, '') AS license, count(*) AS samples
 FROM manifest_items AS m
 INNER JOIN items AS i ON i.item_id = m.item_id

@@ -1,5 +1,5 @@
 -- The samples at the positions $first to before $last, in order, with all that their records contain.
--- The key is the item's id, with -r1, -r2... behind it for a repeat. No nulls: a text that is not there is ''.
+-- The key is the item's id, with the suffix -r1, -r2... for a repeat. No nulls: a missing text is ''.
 SELECT
     m.position,
     CASE WHEN m.repeat = 0 THEN m.item_id ELSE m.item_id || '-r' || m.repeat END AS key,

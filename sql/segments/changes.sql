@@ -1,4 +1,4 @@
--- What a batch of listed rows changes in the catalog; rows that change nothing are left out.
+-- The changes of the catalog by a batch of listed rows; rows without a change are omitted.
 -- new: the catalog lacks the item. relist: what is read for it changed, so it is read again. amend: only the
 -- columns that the listing holds changed. withdrawn: the item changed, but is withdrawn and stays so.
 CREATE OR REPLACE TEMP TABLE changes AS

@@ -1,5 +1,5 @@
--- What the catalog knows of each declared source: the hash of the declaration under which its items were last
--- listed completely (NULL for none), its items, the next ordinal.
+-- The catalog's state of each declared source: the hash of the declaration of its last complete listing (NULL
+-- for none), its items, the next ordinal.
 SELECT
     sources.source,
     sources.listed_hash,

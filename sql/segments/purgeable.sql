@@ -1,5 +1,5 @@
--- Withdrawn items of which something may still lie in store or cache, as rows without any content.
--- Their identity and hashes stay: a later listing must know them, and the audit must be able to look.
+-- Withdrawn items with possible bytes in store or cache, as rows without content. Identity and hashes are
+-- kept: later listings and the audit compare with them.
 SELECT * EXCLUDE (segment) REPLACE (
     NULL AS "offset",
     NULL AS "length",

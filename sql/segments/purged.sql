@@ -1,4 +1,4 @@
--- Items that were purged, with the hashes by which something of them could still be found.
+-- Purged items, with the hashes to search for remaining bytes.
 SELECT item_id, source, original_sha256, document_sha256
 FROM items
 WHERE status = 'withdrawn'

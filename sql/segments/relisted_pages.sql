@@ -1,4 +1,4 @@
--- Pages of documents that are read again: gone, until the document has them again.
+-- Pages of documents that are read again, as gone until the document contains the pages again.
 SELECT items.* EXCLUDE (segment) REPLACE (
     'rejected' AS status,
     'gone' AS reason,

@@ -1,4 +1,4 @@
--- By which renderers the pages of each source were drawn so far.
+-- The renderers of the pages of each source so far.
 SELECT source, split_part(json_extract_string(meta, '$.pdf.renderer'), ' ', 1) AS renderer, count(*) AS pages
 FROM items
 WHERE status = 'ready'

@@ -1,4 +1,4 @@
--- A source in numbers, and one hash over the images it gave, whatever their order.
+-- Counts of a source, and one hash over its images, independent of their order.
 SELECT
     count(*) FILTER (WHERE status = 'ready')     AS ready,
     count(*) FILTER (WHERE status = 'expanded')  AS expanded,
