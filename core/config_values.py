@@ -28,7 +28,7 @@ def _resolve(value: object) -> object:
     if not isinstance(value, str) or not value:
         return value
     if _ADDRESS.match(value):
-        raise ValueError("a URL in place of a local path: copy or mount the files first")
+        raise ValueError("a URL in place of a local path: copy or mount it first")
     base = value.folder if isinstance(value, ConfigStr) else Path.cwd()
     return str(base / Path(value).expanduser())
 

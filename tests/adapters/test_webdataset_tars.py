@@ -153,7 +153,7 @@ def test_unpaired_members_are_one_warning(
         assert [caption for _, data, caption in readable if data.startswith(b"\xff\xd8")] == [None] * 10
     assert {item.reason for item in found["huggingface"][1]} == {Reason.NO_IMAGE}
     warnings = [record.getMessage() for record in caplog.records if "not paired" in record.getMessage()]
-    assert len(warnings) == 2 and all("10 texts without an image" in text for text in warnings)
+    assert len(warnings) == 2 and all("10 texts without an adjacent image" in text for text in warnings)
 
 
 def test_duplicates_and_sparse_members_are_rejected_alone(
