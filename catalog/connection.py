@@ -84,7 +84,7 @@ def _arrow_results() -> Iterator[None]:
 
 
 @contextmanager
-def telling_damage(workspace: Workspace) -> Iterator[None]:
+def reporting_damage(workspace: Workspace) -> Iterator[None]:
     """Convert exceptions of damaged data in the block to CatalogUnreadable."""
     try:
         yield

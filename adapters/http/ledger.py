@@ -102,7 +102,7 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
-        with _mapped_errors(path):
+        with _reporting(path):
             self.engine = _open(path)
         self._failed: DerlemError | None = None
         self._pending: dict[bytes, dict[str, Any]] = {}
@@ -120,7 +120,7 @@ class Ledger:
         with self._changed:
             rows = [dict(self._pending[key]) for key in by_key if key in self._pending]
         table = _table(UrlRow)
-        with _mapped_errors(self._path), self.engine.connect() as connection:
+        with _reporting(self._path), self.engine.connect() as connection:
             found = connection.execute(table.select().where(table.c.key.in_(list(by_key))))
             rows = [dict(row._mapping) for row in found] + rows
         return {
@@ -147,7 +147,7 @@ class Ledger:
         """Yield every body in a pack: (sha256 in hex, pack, offset, size)."""
         table = _table(UrlRow)
         columns = (table.c.sha256, table.c.pack, table.c.offset, table.c.size)
-        with _mapped_errors(self._path), self.engine.connect() as connection:
+        with _reporting(self._path), self.engine.connect() as connection:
             for digest, pack, offset, size in connection.execute(select(*columns).where(table.c.pack != "")):
                 yield digest.hex(), pack, offset, size
 
@@ -156,7 +156,7 @@ class Ledger:
         table = _table(UrlRow)
         rows = [{"gone": bytes.fromhex(digest)} for digest in digests]
         if rows:
-            with _mapped_errors(self._path), self.engine.begin() as connection:
+            with _reporting(self._path), self.engine.begin() as connection:
                 connection.execute(table.delete().where(table.c.sha256 == bindparam("gone")), rows)
 
     def pause_host(self, host: str, until: float, reason: str) -> None:
@@ -164,14 +164,14 @@ class Ledger:
         table = _table(HostRow)
         statement = insert(table).values(host=host, until=until, reason=reason, at=time.time())
         later = {name: statement.excluded[name] for name in ("until", "reason", "at")}
-        with _mapped_errors(self._path), self.engine.begin() as connection:
+        with _reporting(self._path), self.engine.begin() as connection:
             connection.execute(
                 statement.on_conflict_do_update(index_elements=["host"], set_=later, where=replaced)
             )
 
     def paused(self, host: str) -> tuple[float, str] | None:
         """Return the end and cause of a host's pause; None without a pause."""
-        with _mapped_errors(self._path), Session(self.engine) as session:
+        with _reporting(self._path), Session(self.engine) as session:
             row = session.get(HostRow, host)
             if row is None:
                 return None
@@ -189,7 +189,7 @@ class Ledger:
 
     def origin(self, origin: str) -> OriginRow | None:
         """Return the content of an origin's files, unless expired."""
-        with _mapped_errors(self._path), Session(self.engine, expire_on_commit=False) as session:
+        with _reporting(self._path), Session(self.engine, expire_on_commit=False) as session:
             wanted = select(OriginRow).where(
                 OriginRow.origin == origin, OriginRow.at > time.time() - SITE_FILE_LIFE
             )
@@ -206,7 +206,7 @@ class Ledger:
             raise self._failed
 
     def _has_no_urls(self) -> bool:
-        with _mapped_errors(self._path), Session(self.engine) as session:
+        with _reporting(self._path), Session(self.engine) as session:
             return session.exec(select(UrlRow.size).limit(1)).first() is None
 
     def _write_on(self) -> None:
@@ -235,7 +235,7 @@ class Ledger:
 
     def _put(self, model: type[SQLModel], rows: Iterable[Mapping[str, Any]]) -> None:
         """Insert or replace rows: one statement, so that it can wait for other writers."""
-        with _mapped_errors(self._path), self.engine.begin() as connection:
+        with _reporting(self._path), self.engine.begin() as connection:
             connection.execute(insert(_table(model)).prefix_with("OR REPLACE"), list(rows))
 
 
@@ -274,7 +274,7 @@ def clear_host(path: Path, host: str) -> bool:
 
 
 @contextmanager
-def _mapped_errors(path: Path) -> Iterator[None]:
+def _reporting(path: Path) -> Iterator[None]:
     """Convert exceptions of the ledger's database to DiskError or LedgerError."""
     try:
         yield

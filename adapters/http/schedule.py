@@ -91,7 +91,7 @@ class Share:
         return slot
 
     @property
-    def spared(self) -> int:
+    def reserve(self) -> int:
         """The concurrency after the loss of a slot."""
         assert self._limits.concurrency
         return self.concurrency - _part(self._limits.concurrency, self.slots, self.held[-1])

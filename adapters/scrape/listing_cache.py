@@ -40,19 +40,19 @@ class CrawlMarker:
         fingerprint = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
         self._path = spec.listings / "crawl.json"
         self.started, self.resumed = time.time(), False
-        stored = self._read()
-        if stored.get("of") == fingerprint and 0 <= self.started - stored["started"] < MARKER_SECONDS:
-            self.started, self.resumed = stored["started"], True
+        marker = self._read()
+        if marker.get("of") == fingerprint and 0 <= self.started - marker["started"] < MARKER_SECONDS:
+            self.started, self.resumed = marker["started"], True
         else:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             replace_file(self._path, json.dumps({"of": fingerprint, "started": self.started}))
 
     def _read(self) -> dict[str, Any]:
         try:
-            stored: dict[str, Any] = json.loads(self._path.read_bytes())
+            marker: dict[str, Any] = json.loads(self._path.read_bytes())
         except FileNotFoundError:
             return {}
-        return stored
+        return marker
 
     def remove(self) -> None:
         """Remove the marker: the crawl finished and all listings were read."""
