@@ -70,7 +70,7 @@ class Engine:
         """Prevents new requests while set; call `wake` after clearing."""
 
     def submit(self, job: Job) -> None:
-        """Submit a job; the files of its origin are checked first."""
+        """Take a job; the files of its origin are read first."""
         self._origins.consult(job)
 
     def wake(self) -> None:
@@ -136,7 +136,7 @@ class Engine:
 
     def _recall(self, host: Host[Job]) -> None:
         """Apply the ledger's pause of a host whose first slot was acquired."""
-        found = self._ledger.paused(host.name)
+        found = self._ledger.paused(host.name, self._policy.max_pause)
         if found is not None:
             until, reason = found
             now = time.monotonic()
