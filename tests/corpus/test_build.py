@@ -116,7 +116,7 @@ def test_the_shards_are_fixed_for_ever(make_filled: MakeFilled, monkeypatch: pyt
     Only of tars: a Parquet file names the library that wrote it.
     """
     filled = make_filled()
-    monkeypatch.setattr(filled, "image", lambda index: (b"image %d" % index * 40, 8, 8))
+    monkeypatch.setattr(filled, "image", lambda index: (b"picture %d" % index * 40, 8, 8))
     filled.declare("clips", homepage="https://openclipart.org/")
     filled.declare("chats", license="CC-BY-4.0")
     clips = [{"category": f"clips/{n % 3}", "caption": f"çizim {n}", "language": "tr"} for n in range(14)]
@@ -124,7 +124,7 @@ def test_the_shards_are_fixed_for_ever(make_filled: MakeFilled, monkeypatch: pyt
         [{"role": "user", "content": "<image>\nNedir?"}, {"role": "assistant", "content": "Ş"}]
     )
     filled.store("clips", clips)
-    chats = {"category": "images", "conversations": turns, "license": "CC-BY-4.0"}
+    chats = {"category": "pictures", "conversations": turns, "license": "CC-BY-4.0"}
     filled.store("chats", [chats] * 3, first_image=100)
     with write_catalog(filled.workspace) as connection:
         draw_sample(connection, SampleOptions(name="small", seed=7, target=12), "run-2")
