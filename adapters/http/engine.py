@@ -70,7 +70,7 @@ class Engine:
         """Prevents new requests while set; call `wake` after clearing."""
 
     def submit(self, job: Job) -> None:
-        """Take a job; the files of its origin are read first."""
+        """Submit a job; the files of its origin are read first."""
         self._origins.consult(job)
 
     def wake(self) -> None:

@@ -1,7 +1,7 @@
-"""The fetch ledger: what must survive a restart of the fetcher, shared by all worker processes.
+"""The fetch ledger: the fetcher's state across restarts, shared by all worker processes.
 
-Validators of URLs whose bytes are in the cache, hosts that asked for a pause, and what origins' robots.txt
-and tdmrep.json contained. It is a memory, not a record: deleting it costs requests, never items.
+The ledger stores validators of URLs with cached bodies, pauses of hosts, and the content of origins'
+robots.txt and tdmrep.json. Deleting the ledger causes additional requests but loses no items.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class HostRow(SQLModel, table=True):
 
 
 class OriginRow(SQLModel, table=True):
-    """The content of an origin's files; None where there is no such file."""
+    """The content of an origin's files; None for a missing file."""
 
     __tablename__ = "origins"
     origin: str = Field(primary_key=True)
@@ -94,9 +94,9 @@ class LedgerError(DerlemError):
 class Ledger:
     """The ledger in one process. Times are seconds since the epoch.
 
-    Validators are written in batches by a thread, since losing the last second of them only costs a
-    transfer; a host's pause is on disk when `pause_host` returns. Where that thread fails, the next
-    `remember` or `close` raises its error. All methods raise DiskError and LedgerError.
+    A thread writes validators in batches, since losing the last second only causes further transfers; a
+    host's pause is on disk when `pause_host` returns. The next `remember` or `close` raises an error of the
+    thread. All methods raise DiskError and LedgerError.
     """
 
     def __init__(self, path: Path) -> None:
@@ -190,7 +190,7 @@ class Ledger:
         self._put(OriginRow, [row.model_dump()])
 
     def origin(self, origin: str) -> OriginRow | None:
-        """The content of an origin's files, unless that is too long ago."""
+        """Return the content of an origin's files, unless expired."""
         with _reporting(self._path), Session(self.engine, expire_on_commit=False) as session:
             wanted = select(OriginRow).where(
                 OriginRow.origin == origin, OriginRow.at > time.time() - SITE_FILE_LIFE

@@ -90,7 +90,7 @@ def asked_pause(status: int, headers: Mapping[str, str], wall: float) -> float |
 def forbids_all(failure: Failure) -> bool:
     """Return whether the failure of a robots.txt forbids all URLs of its origin.
 
-    A file that is not there forbids nothing; a busy or broken server has not allowed anything.
+    A missing file allows everything; a busy or failing server allows nothing (RFC 9309).
     """
     return failure.reason not in _ABSENT
 
@@ -125,7 +125,7 @@ def retry_after(value: str | None, wall: float) -> float | None:
 
 
 def exhausted_for(headers: Mapping[str, str], wall: float) -> float | None:
-    """Seconds until a used-up rate limit is renewed; None unless the headers report that nothing is left.
+    """Return the seconds until an exhausted rate limit resets; None if the limit is not exhausted.
 
     Supports `RateLimit: "policy";r=0;t=30`, `RateLimit: limit=10, remaining=0, reset=30` (drafts of
     draft-ietf-httpapi-ratelimit-headers) and the `(X-)RateLimit-Remaining` and `-Reset` pairs.
