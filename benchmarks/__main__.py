@@ -1,6 +1,6 @@
 """`python -m benchmarks [NAME ...]`: run the benchmarks, or those named, one after another.
 
-Each prints its figures beside a baseline measured in the same run; on a noisy machine the ratio counts.
+Each prints its figures beside a baseline measured in the same run; on a noisy machine, compare the ratios.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 BENCHMARKS = {
     "help": "how fast `derlem --help` is beside `import click`",
     "decode_baseline": "normalising a JPEG beside its scaled decode, on one core",
-    "ingest_speed": "ingest of JPEGs from a tar beside nothing but their scaled decode",
+    "ingest_speed": "ingest of JPEGs from a tar beside only their scaled decode",
     "archive_reading": "listing and reading a tar beside tarfile and bare reads",
     "build_speed": "building a corpus beside `cp` of the same bytes",
     "audit_speed": "all audits on a large catalog",
@@ -43,12 +43,12 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME")
     wanted = parser.parse_args().names or list(BENCHMARKS)
     unknown = [name for name in wanted if name not in BENCHMARKS]
-    if unknown:  # before hours of others
+    if unknown:  # checked before the first benchmark
         parser.error(f"there is no benchmark {unknown[0]!r} (known: {', '.join(BENCHMARKS)})")
     failed = 0
     for name in wanted:
         print(f"\n== {name}: {BENCHMARKS[name]}", flush=True)
-        # not by -m: worker processes would import the benchmark once more, as their main module
+        # not by -m: worker processes would import the benchmark again as their main module
         code = f"import sys; from benchmarks.{name} import main; sys.exit(main())"
         failed |= subprocess.call([sys.executable, "-c", code], cwd=Path(__file__).parent.parent)
     return failed

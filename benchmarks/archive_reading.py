@@ -1,9 +1,9 @@
-"""Listing and reading archives beside the least that could do: tarfile's listing, bare reads of the bytes.
+"""Listing and reading archives beside a minimal implementation: tarfile's listing, plain reads of the bytes.
 
     python -m benchmarks.archive_reading [--members 10000]
 
-The tar holds JPEG-like members of about 35 KB, each with a caption beside it. In turns; the best of five
-rounds counts. Everything comes from the page cache, so what is left is our own work per item.
+The tar contains JPEG-like members of about 35 KB, each with a caption. In turns; the best of five
+rounds is reported. All reads hit the page cache, so that the difference is derlem's work per item.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ROUNDS = 5
 
 
 def write_tar(path: Path, members: int) -> None:
-    """Half images, half captions, in twenty folders."""
+    """Write a tar of images and captions in twenty folders."""
     noise = random.Random(1).randbytes(2**16)
     with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as file:
         for number in range(members // 2):

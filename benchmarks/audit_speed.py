@@ -2,8 +2,8 @@
 
     python -m benchmarks.audit_speed [--items N]
 
-The shards themselves do not exist: the tables of a shard scan are made from the catalog, as the
-time that is measured is that of the queries. (Reading shards is as fast as hashing them.)
+The shards themselves do not exist: the tables of a shard scan are created from the catalog, as the
+benchmark measures the time of the queries. (Reading shards is as fast as hashing them.)
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ BUILT = (
     FROM items GROUP BY segment, source
     """,
 )
-"""What a build leaves in the catalog, and the segments that the items name."""
+"""Statements that add the rows of a build to the catalog, and the segments of the items."""
 
 FOUND = """
     COPY (
@@ -103,7 +103,7 @@ def main() -> int:
     )
     fired = [result.audit.name for result in results if result.count]
     if fired:
-        print(f"there is nothing wrong with this catalog, and yet these have rows: {', '.join(fired)}")
+        print(f"audits with rows although this catalog is valid: {', '.join(fired)}")
     return int(seconds > LIMIT or bool(fired))
 
 

@@ -2,10 +2,10 @@
 
     python -m benchmarks.build_speed [--samples N]
 
-The order of the corpus is random over all segments, as a drawn sample's is; ours plans, splices, hashes
-(sha256), fsyncs and describes, `cp` copies the segments' tars as they lie and leaves them to the page cache.
-Beside it stands `cp -r` with a sync, after which its bytes are as safe as ours. All read from the same page
-cache; they are measured in turns, and the medians are compared.
+The order of the corpus is random over all segments, like in a drawn sample. derlem plans, splices, hashes
+(sha256), fsyncs and describes; `cp` copies the segments' tars sequentially into the page cache. A second
+baseline is `cp -r` with a sync, which is as durable as a build. All read from the same page cache in turns;
+medians are compared.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ REQUIRED = {"webdataset": 0.50, "parquet": 0.35}
 
 
 def noise(first: int, last: int) -> Iterator[tuple[Row, bytes]]:
-    """Stored items numbered `first` to `last - 1`, each with incompressible bytes of its own."""
+    """Stored items numbered `first` to `last - 1`, each with different incompressible bytes."""
     noise = random.Random(1).randbytes(LENGTH - 8)
     for n in range(first, last):
         data = n.to_bytes(8, "big") + noise
@@ -56,7 +56,7 @@ def noise(first: int, last: int) -> Iterator[tuple[Row, bytes]]:
 
 
 def fill(workspace: Workspace, samples: int) -> None:
-    """Segments of incompressible bytes, the catalog of them, and a sample of all in random order."""
+    """Create segments of incompressible bytes, their catalog, and a sample of all items in random order."""
     segments = []
     for number, first in enumerate(range(0, samples, PER_SEGMENT)):
         rows = noise(first, min(first + PER_SEGMENT, samples))
@@ -68,7 +68,7 @@ def fill(workspace: Workspace, samples: int) -> None:
 
 
 def copy(workspace: Workspace) -> tuple[float, float]:
-    """Bytes/s of `cp -r` of the segments' tars, without and with a sync behind it."""
+    """Bytes/s of `cp -r` of the segments' tars, without and with a following sync."""
     target = workspace.root / "copy"
     tars = sorted(workspace.store.glob("*/*.tar"))
     size = sum(path.stat().st_size for path in tars)
@@ -84,7 +84,7 @@ def copy(workspace: Workspace) -> tuple[float, float]:
 
 
 def build(workspace: Workspace, format: str, workers: int) -> float:
-    """Bytes/s of a whole build from nothing."""
+    """Bytes/s of a complete build."""
     os.sync()
     options = CorpusOptions.model_validate({"format": format})
     started = time.perf_counter()
@@ -106,7 +106,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".bench-") as folder:
         workspace = Workspace(Path(folder) / "work")
         fill(workspace, samples)
-        copy(workspace)  # brings the segments into the page cache for all that follow
+        copy(workspace)  # loads the segments into the page cache
         for format, required in REQUIRED.items():
             copies, builds = [], []
             for _ in range(ROUNDS):

@@ -1,9 +1,9 @@
-"""What normalization costs on one core over nothing but the scaled decode that validates a JPEG.
+"""The time of normalization on one core beside only the scaled decode that validates a JPEG.
 
     python -m benchmarks.decode_baseline [--images 200] [--rounds 5]
 
-The images are 640x480 with detail at all scales, about 35 KB each, as web crawls hold them. Both are
-measured in turns on the same bytes; the best round of each counts.
+The images are 640x480 with detail at all scales, about 35 KB each, like images of web crawls. Both are
+measured in turns on the same bytes; the best round of each is reported.
 """
 
 from __future__ import annotations

@@ -2,14 +2,14 @@
 
     python -m benchmarks.fetch_img2dataset [--images 10000] [--sizes 35KB 1KB 1MB] [--threads 16 32 64]
 
-The server is nginx on loopback. img2dataset comes from PyPI into an environment of its own, runs with a
-process per core, webdataset output and no resizing, as it comes and with `skip_reencode=True`, at several
-numbers of threads; its best rate counts, from the call of `download`, without its imports (by its whole
-process is shown beside). Ours is the best
-of as many runs in between, each the whole process `derlem run` from start to end: discovery, robots.txt and
-its kind, fetching, validation by decoding, hashes, difference hash, segments with fsync, catalog commits.
-Limits allow 32 concurrent requests, in bursts of as many. Every image is different. On a busy machine
-repeat it: the load does not slow both programs alike.
+The server is nginx on loopback. img2dataset is installed from PyPI into a separate environment and runs with
+a process per core, webdataset output and no resizing, with default options and with `skip_reencode=True`, at
+several numbers of threads. Its best rate is reported, from the call of `download`, without its imports (the
+rate of the whole process is shown, too). derlem's rate is the best of as many alternating runs, each the
+whole process `derlem run`: discovery, robots.txt and TDMRep, fetching, validation by decoding, hashes,
+difference hash, segments with fsync, catalog commits. Limits allow 32 concurrent requests, in bursts of the
+same size. Every image is different. On a busy machine, repeat the benchmark: the load slows the two programs
+differently.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ from PIL import Image, ImageChops
 from benchmarks.images import photo
 
 SIZES = {"35KB": (640, 480, 10_000), "1KB": (56, 42, 10_000), "1MB": (2400, 1800, 1_000)}
-"""Width, height, and how many of them at most: a thousand large ones are as informative as ten thousand."""
+"""Width, height and maximum count: a thousand large images are as informative as ten thousand."""
 
 DISTINCT = 50
 TRIES = 3
 FETCH = {"allow_private": ["127.0.0.1"], "cache": False}
-"""img2dataset keeps no second copy for later revalidation, either."""
+"""Disables the cache, since img2dataset stores no second copy for later revalidation."""
 
 COMPILED = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-"""Ours keeps its compiled modules from the first run on, as pip has compiled img2dataset's."""
+"""Stores compiled modules from the first run, since pip has compiled img2dataset's modules."""
 
 HOW = {"encode": "as it comes", "skip": "with skip_reencode=True"}
 REQUIRED = 4.0
@@ -88,7 +88,7 @@ if __name__ == "__main__":
 
 
 def jpeg(seed: int, width: int, height: int) -> bytes:
-    """A JPEG; large ones are noisy, as cameras' are, about 1 MB at 2400x1800."""
+    """A JPEG; large images are noisy like photographs, about 1 MB at 2400x1800."""
     data = photo(seed, width, height)
     if width > 1000:
         image = Image.open(io.BytesIO(data))
@@ -99,8 +99,8 @@ def jpeg(seed: int, width: int, height: int) -> bytes:
     return data
 
 
-def write_pictures(folder: Path, width: int, height: int, count: int) -> int:
-    """Write `count` JPEGs that differ in their density fields, at least; returns their mean size in bytes."""
+def write_images(folder: Path, width: int, height: int, count: int) -> int:
+    """Write `count` JPEGs that differ at least in their density fields; return their mean size in bytes."""
     folder.mkdir()
     images = [jpeg(seed, width, height) for seed in range(DISTINCT)]
     for number in range(count):
@@ -120,7 +120,7 @@ def nginx(folder: Path) -> Iterator[int]:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     config = folder / "nginx.conf"
-    user = "user root;" if os.geteuid() == 0 else ""  # else its workers cannot read a temporary folder
+    user = "user root;" if os.geteuid() == 0 else ""  # otherwise its workers cannot read a temporary folder
     cores = len(os.sched_getaffinity(0))
     config.write_text(NGINX.format(folder=folder, port=port, cores=cores, user=user))
     process = subprocess.Popen([program, "-e", folder / "error.log", "-c", config])
@@ -137,7 +137,7 @@ def nginx(folder: Path) -> Iterator[int]:
 
 
 def install_peer(folder: Path) -> Path:
-    """A Python with img2dataset, kept for the next time."""
+    """Return a Python interpreter with img2dataset, stored for later runs."""
     python = folder / "bin" / "python"
     if not python.exists():
         venv.create(folder, with_pip=True)
@@ -150,9 +150,9 @@ def install_peer(folder: Path) -> Path:
 def peer_rates(
     python: Path, urls: Path, count: int, folder: Path, threads: int, reencode: str
 ) -> tuple[float, float]:
-    """img2dataset's images/s, from the call of `download` to its return, and by its whole process.
+    """img2dataset's images/s, for the call of `download`, and for the whole process.
 
-    A run that lost images (it does, when something on the machine stalls) does not count.
+    A run that lost images (which happens on a stalled machine) is repeated.
     """
     script = folder / "peer.py"
     script.write_text(PEER)
@@ -181,7 +181,7 @@ def peer_rates(
 
 
 def our_rate(urls: Path, count: int, folder: Path) -> float:
-    """Our images/s, by the whole time of `derlem run`."""
+    """derlem's images/s, for the whole process `derlem run`."""
     workspace = folder / "work"
     shutil.rmtree(workspace, ignore_errors=True)
     config = folder / "derlem.yaml"
@@ -221,7 +221,7 @@ def main() -> None:
         count = min(arguments.images, most)
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
-            mean = write_pictures(folder / "www", width, height, count)
+            mean = write_images(folder / "www", width, height, count)
             with nginx(folder) as port:
                 urls = folder / "urls.txt"
                 urls.write_text("".join(f"http://127.0.0.1:{port}/{n}.jpg\n" for n in range(count)))

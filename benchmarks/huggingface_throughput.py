@@ -38,7 +38,7 @@ COLUMNS = {"caption": "caption", "category": "label", "conversations": "conversa
 
 
 def write(form: str, folder: Path, rows: int) -> None:
-    """The dataset in one format; images repeat, but each has bytes of its own."""
+    """The dataset in one format; images repeat, but their bytes differ."""
     photos = [photo(seed) for seed in range(32)]
     folder.mkdir()
     if form in ("parquet", "arrow"):
@@ -104,7 +104,7 @@ def _picture(photos: list[bytes], number: int) -> bytes:
 
 
 def bare(form: str, folder: Path) -> tuple[int, int]:
-    """The bar: (images, bytes hashed) by `datasets` streaming."""
+    """The baseline: (images, hashed bytes) by `datasets` streaming."""
     import datasets
 
     rows = datasets.load_dataset(str(folder), split="train", streaming=True).decode(False)
@@ -119,7 +119,7 @@ def bare(form: str, folder: Path) -> tuple[int, int]:
 
 
 def ours(form: str, folder: Path) -> tuple[int, int]:
-    """Discover and read: (images, bytes hashed)."""
+    """Discover and read: (images, hashed bytes)."""
     prefix = "json." if form == "webdataset" else ""
     columns = {key: prefix + name for key, name in COLUMNS.items()}
     source = HuggingfaceOptions.model_validate(
@@ -171,7 +171,7 @@ def main() -> int:
                     seen.add(way(form, folder))
                     best[name] = min(best[name], time.perf_counter() - begin)
             if len(seen) != 1:
-                print(f"{form}: the two disagree: {seen}", file=sys.stderr)
+                print(f"{form}: the results differ: {seen}", file=sys.stderr)
                 return 1
             speed = {name: arguments.rows / seconds for name, seconds in best.items()}
             ratio = speed["ours"] / speed["bare"]

@@ -1,4 +1,4 @@
-"""Images for benchmarks: JPEGs with the spectrum of photographs, the same for a seed on any machine."""
+"""Images for benchmarks: JPEGs with the spectrum of photographs, equal for equal seeds on any machine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from PIL import Image
 
 
 def photo(seed: int, width: int = 640, height: int = 480) -> bytes:
-    """A JPEG with detail at all scales; about 35 KB at 640x480, as web crawls hold them."""
+    """A JPEG with detail at all scales; about 35 KB at 640x480, like images of web crawls."""
     rng = np.random.default_rng(seed)
     total = np.zeros((height, width, 3))
     for cells in (4, 16, 64, 160):
@@ -24,7 +24,7 @@ def photo(seed: int, width: int = 640, height: int = 480) -> bytes:
 
 
 def scaled_decode(data: bytes) -> None:
-    """All coefficients decoded, an eighth of the pixels: what catches every truncation."""
+    """Decode all coefficients to an eighth of the pixels, which detects every truncation."""
     image = Image.open(io.BytesIO(data))
     image.draft("L", (image.width // 8, image.height // 8))
     image.load()

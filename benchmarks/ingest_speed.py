@@ -1,4 +1,4 @@
-"""Ingest of 10,000 JPEGs (640x480, 35 KB) from a tar beside nothing but their scaled decode on all cores.
+"""Ingest of 10,000 JPEGs (640x480, 35 KB) from a tar beside only their scaled decode on all cores.
 
 Ours is the whole `ingest` stage: worker start, reading, validation, two hashes, dhash, segments with fsync,
 commits. The baseline decodes the same bytes from memory, without any of that. In turns; medians.
@@ -32,7 +32,7 @@ def decode_share(images: list[bytes]) -> float:
 
 
 def bare_rate(images: list[bytes], workers: int) -> float:
-    """Images/s of scaled decode alone; the processes' start is not counted."""
+    """Images/s of only the scaled decode, without the start of the processes."""
     shares = [images * (IMAGES // len(images) // workers)] * workers
     with multiprocessing.get_context("fork").Pool(workers) as pool:
         slowest = max(pool.map(decode_share, shares, chunksize=1))

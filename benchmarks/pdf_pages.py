@@ -1,15 +1,15 @@
-"""Pages per second: derlem's rasteriser beside a plain pdf2image loop and beside poppler on all cores.
+"""Pages per second: derlem's rasterizer beside a pdf2image loop and beside poppler on all cores.
 
     python benchmarks/pdf_pages.py [--scans 16] [--born-digital 32] [--workers N]
 
 Two documents: A2 newspaper scans with their 300 DPI JPEGs embedded, and born-digital A4 pages of text,
-tables and lines. All of it ends as JPEG files or payloads at 300 DPI:
+tables and lines. The results are JPEG files or payloads at 300 DPI:
 
 (a)  for each page: pdf2image.convert_from_path(..., dpi=300)[0].save(...), one process
 (b)  seq | xargs -P workers pdftocairo -jpeg -r 300, one page a call
 ours derlem.media.pdf.read_pages in `workers` processes, in tasks as the executor gets them
 
-They take turns, three times; the best of each counts.
+Each runs three times, in turns; the best is reported.
 """
 
 from __future__ import annotations
@@ -126,14 +126,14 @@ def plain_loop(path: Path, count: int, folder: Path) -> None:
 
 
 def xargs(path: Path, count: int, folder: Path, workers: int) -> None:
-    """(b): what the shell can do."""
+    """(b): pdftocairo by xargs."""
     command = ["pdftocairo", "-jpeg", "-r", "300", "-f", "{}", "-l", "{}", str(path), str(folder / "p")]
     numbers = "\n".join(map(str, range(1, count + 1))).encode()
     subprocess.run(["xargs", "-P", str(workers), "-I{}", *command], input=numbers, check=True)
 
 
 def read_task(task: tuple[Workspace, PdfOptions, list[Item], bool]) -> int:
-    """One task of ours: read pages, and normalize them if that is asked for."""
+    """One task of derlem: read pages, and normalize them on request."""
     workspace, options, items, normalized = task
     for item_id, result in read_pages(workspace, options, items):
         if not isinstance(result, Payload):
@@ -144,7 +144,7 @@ def read_task(task: tuple[Workspace, PdfOptions, list[Item], bool]) -> int:
 
 
 def ours(path: Path, count: int, options: PdfOptions, workers: int, normalized: bool) -> float:
-    """Seconds that `workers` processes take; they are started, and their renderers warm, before."""
+    """Seconds of `workers` processes, without their start and the start of renderers."""
     workspace = Workspace(path.parent.parent.parent)
     items = expand(path.read_bytes(), Item("bench", path.name), options).pages
     limits = cut(count, None, workers, PAGES_PER_TASK)
@@ -189,7 +189,7 @@ def main() -> None:
 
 
 def compare(path: Path, count: int, loop: int, workers: int, *, scans: bool) -> None:
-    """Print the pages per second of all contestants, each at its best, and ours beside the two others."""
+    """Print the best pages per second of each program, and the ratios of derlem to the others."""
     options = {
         f"rendered, {one}": PdfOptions.model_validate({"renderer": one, "extract": "never"})
         for one in RENDERERS

@@ -1,9 +1,9 @@
-"""What stays of a sample when its sources grow by 10 %, twice: with `--extend`, and drawn anew.
+"""Rows of a sample that are kept when its sources grow by 10 %, twice: with `--extend`, and in a new draw.
 
     python -m benchmarks.sample_extend [--rows 1000000]
 
-The target grows with the sources. Drawn anew with the same seed, each stratum prefers the same items, but
-newcomers with smaller keys take the places of some.
+The target grows with the sources. In a new draw with the same seed, each stratum prefers the same items, but
+new items with smaller keys replace some of them.
 """
 
 from __future__ import annotations

@@ -2,15 +2,15 @@
 
     python -m benchmarks.sample_scale [--rows 10000000] [--largest 100000000] [--folder DIR]
 
-Ours is the whole command from opening the catalog on: one of several duplicates chosen, seats allocated,
-items drawn, put in order, stored and fingerprinted. The catalog keeps a deduplication index of its items;
-"ours, no index" has to compute it first, and "definition" runs sql/sampling/draw.sql as it is. Garbage is
-collected as rarely as in derlem's commands.
-pandas and polars read the same items from Parquet (the three columns that they need) and pick the same
-numbers per stratum at random; they find no duplicates, keep no order that could be had again and store
-nothing. Each runs in a process of its own, in turns; the best of three counts, without the start of the
-interpreter. Then ours alone at growing sizes, target half.
---folder keeps the catalogs for the next time; 100 million rows take 14 GB of disk and ten minutes to make.
+derlem runs the whole command, from opening the catalog: deduplication, allocation, draw, order, storage and
+fingerprint. The catalog contains a deduplication index of its items; "ours, no index" computes the index
+first, and "definition" runs sql/sampling/draw.sql unchanged. The thresholds of garbage collection are those
+of derlem's commands.
+pandas and polars read the same items from Parquet (the three necessary columns) and select the same numbers
+per stratum at random, without deduplication, reproducible order and storage. Each runs in a separate process,
+in turns; the best of three is reported, without the start of the interpreter. Then derlem runs alone at
+growing sizes, with a target of half the rows.
+--folder stores the catalogs for later runs; 100 million rows take 14 GB of disk and ten minutes to create.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def options(rows: int) -> SampleOptions:
 
 
 def prepare(folder: Path, rows: int) -> None:
-    """A catalog, its items as Parquet, and the seats per stratum; kept if it is there."""
+    """Create a catalog, its items as Parquet, and the seats per stratum, unless they exist."""
     done = folder / "done.json"
     if done.exists() and json.loads(done.read_text()) == rows:
         return
@@ -59,7 +59,7 @@ def prepare(folder: Path, rows: int) -> None:
 
 
 def export(folder: Path, rows: int) -> None:
-    """What the others read: the items as Parquet, and the seats per stratum."""
+    """Write the input of pandas and polars: the items as Parquet, and the seats per stratum."""
     if (folder / "quotas.parquet").exists():
         return
     with read_catalog(Workspace(folder)) as connection:
@@ -137,7 +137,7 @@ CONTESTANTS: dict[str, Callable[[Path], int]] = {
 
 
 def measure(name: str, folder: Path) -> tuple[float, float]:
-    """(seconds, peak GB) of one contestant in a process of its own."""
+    """(seconds, peak GB) of one program in a separate process."""
     command = [sys.executable, "-m", "benchmarks.sample_scale", "--run", name, "--folder", str(folder)]
     printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     seconds, peak, selected = json.loads(printed)
@@ -146,7 +146,7 @@ def measure(name: str, folder: Path) -> tuple[float, float]:
 
 
 def run(name: str, folder: Path) -> None:
-    """Run one contestant and print its figures as JSON."""
+    """Run one program and print its figures as JSON."""
     started = time.perf_counter()
     selected = CONTESTANTS[name](folder)
     seconds = time.perf_counter() - started
@@ -154,7 +154,7 @@ def run(name: str, folder: Path) -> None:
 
 
 def peak_memory() -> float:
-    """GB; from /proc, because the figure of getrusage is passed on from the parent process."""
+    """GB; from /proc, because getrusage's value is inherited from the parent process."""
     status = Path("/proc/self/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) / 1e6
 

@@ -1,10 +1,10 @@
-"""Makes a catalog of any size out of SQL, with the shape of a real one: skewed strata and few duplicates.
+"""Creates a catalog of any size in SQL, with realistic properties: skewed strata and few duplicates.
 
     python benchmarks/synthetic_catalog.py WORKSPACE ROWS
 
 1,110 categories in three levels times ten sources give 11,100 strata; an item falls into one by a power
-law, so that the largest stratum is some thousand times the smallest. Everything is computed from the row's
-number: the same size gives the same catalog everywhere.
+law, so that the largest stratum is some thousand times the smallest. All values are computed from the row's
+number, so that the same size gives the same catalog on any machine.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from derlem.sampling.dedup_index import refresh
 
 CHUNK = 2_000_000
 DUPLICATES = 50
-"""Every so-many-th item has the bytes of an earlier one."""
+"""Every n-th item has the bytes of an earlier item."""
 
 SOURCES = """
 INSERT INTO sources
@@ -93,7 +93,7 @@ def grow(workspace: Workspace, first: int, last: int) -> None:
             with transaction(connection):
                 span = {"first": start, "last": min(start + CHUNK, last), "duplicates": DUPLICATES}
                 connection.execute(ITEMS, span)
-        refresh(connection)  # as `ingest` does at its end
+        refresh(connection)  # like at the end of `ingest`
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
     python -m benchmarks.url_discovery [--rows N]
 
-Each is a whole `derlem discover`; peak memory is that of the largest of its processes.
+Each is a whole `derlem discover`; peak memory is the maximum over its processes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MEMORY = 1e9
 
 
 def write_list(path: Path, rows: int) -> None:
-    """URLs on a thousand hosts, with captions, labels and a column more."""
+    """URLs on a thousand hosts, with captions, labels and one additional column."""
     schema = pa.schema([(name, pa.string()) for name in ("url", "alt", "label")] + [("score", pa.float64())])
     with pq.ParquetWriter(path, schema) as writer:
         for first in range(0, rows, 100_000):
