@@ -77,11 +77,11 @@ def test_limits_hold_and_all_jobs_are_served(
         due = [event for event in events if event[0] <= now]
         events = [event for event in events if event[0] > now]
         for _, _, what, (name, value) in sorted(due):
-            host = plan.host(name)
+            target = plan.host(name)
             if what == "add":
-                plan.add(host, value, now)
-            elif host.queue or host.active:  # only an answer causes a pause
-                plan.pause(host, value, now)
+                plan.add(target, value, now)
+            elif target.queue or target.active:  # only an answer causes a pause
+                plan.pause(target, value, now)
                 paused[name] = max(paused.get(name, 0.0), value)
         for end, ended in [entry for entry in running if entry[0] <= now]:
             running.remove((end, ended))
