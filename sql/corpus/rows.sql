@@ -20,7 +20,11 @@ SELECT
     CAST(coalesce(i.height, 0) AS BIGINT) AS height,
     i.sha256,
     coalesce(i.original_sha256, '') AS original_sha256,
-    i.meta,
+    -- when an image was fetched stays in the catalog: the same bytes, fetched again, give the same record
+    CASE
+        WHEN json_exists(i.meta, '$.fetch.at') THEN CAST(json_merge_patch(i.meta, '{"fetch":{"at":null}}') AS VARCHAR)
+        ELSE i.meta
+    END                             AS meta,
     i.segment,
     i."offset",
     i."length"

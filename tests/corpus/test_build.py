@@ -245,3 +245,22 @@ def test_other_image_formats_keep_their_extension(make_filled: MakeFilled, kind:
     filled.draw()
     names = list(members(build(filled).shards[0].path))
     assert [name.rpartition(".")[2] for name in names] == [kind, "json"] * 2
+
+
+def test_the_time_of_fetching_stays_out_of_records(filled: FilledWorkspace) -> None:
+    """The same bytes and headers, fetched again, give the same shards."""
+    hashes = []
+    for hour in (1, 2):
+        meta = json.dumps({"fetch": {"at": f"2026-01-02T0{hour}:00:00+00:00", "status": 200}, "n": 1})
+        filled.change("UPDATE items SET meta = ? WHERE source = 'clips'", meta)
+        result = build(filled)
+        hashes.append([shard.sha256 for shard in result.shards])
+    assert hashes[0] == hashes[1] and result.rewritten == 0
+    kept = set()
+    for shard in result.shards:
+        with tarfile.open(shard.path) as tar:
+            for member in tar:
+                if member.name.endswith(".json") and (found := tar.extractfile(member)) is not None:
+                    record = json.load(found)
+                    kept |= {record["meta"]} if record["source"] == "clips" else set()
+    assert [json.loads(meta) for meta in kept] == [{"fetch": {"status": 200}, "n": 1}]
