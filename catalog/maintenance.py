@@ -63,7 +63,7 @@ def rebuild(workspace: Workspace, runs: list[dict[str, Any]], restore: Restore) 
 
 
 def check_store(workspace: Workspace) -> None:
-    """Raise StoreEmpty, or SegmentsLost for gaps in the numbers or for what the present catalog knows."""
+    """Raise StoreEmpty, or SegmentsLost for missing numbers or missing segments of the catalog."""
     if not stored(workspace):
         raise StoreEmpty(workspace.store)
     known: list[str] = []

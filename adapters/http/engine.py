@@ -20,7 +20,7 @@ from .fetch_options import FetchOptions, SourceLimits, limits_for
 from .leases import HostLeases
 from .ledger import Ledger
 from .origins import Origins, Policy, Unreachable
-from .policy import CrawlPolicy, asked_pause, robots_delay_failure
+from .policy import CrawlPolicy, requested_pause, robots_delay_failure
 from .schedule import Host, Schedule
 from .urls import UrlError, follow
 
@@ -235,7 +235,7 @@ class Engine:
         seconds = self._policy.pause_after(answer.status, answer.headers, time.time(), tries)
         if not seconds:
             return
-        if asked_pause(answer.status, answer.headers, time.time()) is None:
+        if requested_pause(answer.status, answer.headers, time.time()) is None:
             host.pauses += host.paused_until <= time.monotonic()
         self._pause(host, seconds, Reason.HTTP_5XX if answer.status >= 500 else Reason.HTTP_429)
 

@@ -10,7 +10,7 @@ from pydantic import ByteSize, Field, field_validator
 from ...core.options import StrictModel
 
 MAX_PAUSE = 86_400.0
-"""Seconds: a host that asks for a longer pause is tried again the next day."""
+"""Maximum pause in seconds; a longer requested pause ends after a day."""
 
 SITE_FILE_LIFE = 24 * 3600.0
 """Seconds that a robots.txt is cached (RFC 9309, section 2.4)."""

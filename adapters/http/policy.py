@@ -65,10 +65,10 @@ class CrawlPolicy:
 
         `wall` is the time in seconds since the epoch; `tries` counts pauses without a header.
         """
-        asked = asked_pause(status, headers, wall)
-        if asked is None and status == 429:
+        seconds = requested_pause(status, headers, wall)
+        if seconds is None and status == 429:
             return self.backoff_after(tries) * 5
-        return None if asked is None else min(asked, self.max_pause)
+        return None if seconds is None else min(seconds, self.max_pause)
 
     def pace_of(self, crawl_delay: float | None) -> float:
         """Return the crawl delay of robots.txt in seconds; 0 if robots.txt is not respected."""
@@ -76,7 +76,7 @@ class CrawlPolicy:
         return max(crawl_delay or 0.0, 0.0) if stated else 0.0
 
 
-def asked_pause(status: int, headers: Mapping[str, str], wall: float) -> float | None:
+def requested_pause(status: int, headers: Mapping[str, str], wall: float) -> float | None:
     """Return the seconds of the pause that a response requests; None without one.
 
     `Retry-After` is used with the statuses in BUSY, an exhausted `RateLimit` with any status. `wall` is the
@@ -102,7 +102,7 @@ def robots_failure(status: int) -> Failure | None:
 
 def robots_delay_failure(seconds: float) -> Failure:
     """Return the failure of requests to a host whose crawl delay exceeds `max_wait`."""
-    detail = f"robots.txt asks for {seconds:g} s between two requests, more than fetch.max_wait"
+    detail = f"robots.txt requires {seconds:g} s between two requests, more than fetch.max_wait"
     return Failure(Reason.HTTP_429, detail)
 
 

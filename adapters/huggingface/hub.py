@@ -42,10 +42,10 @@ def wait_seconds(headers: Mapping[str, str], attempt: int) -> float:
     """Return the pause after a response 429; without a header, the pause doubles with `attempt` (from 0)."""
     from multidict import CIMultiDict  # installed with `datasets`, like aiohttp below
 
-    from ..http.policy import MAX_BACKOFF, asked_pause
+    from ..http.policy import MAX_BACKOFF, requested_pause
 
-    asked = asked_pause(429, CIMultiDict(headers), time.time())
-    return min(2.0**attempt, MAX_BACKOFF) if asked is None else asked
+    seconds = requested_pause(429, CIMultiDict(headers), time.time())
+    return min(2.0**attempt, MAX_BACKOFF) if seconds is None else seconds
 
 
 def wait_out_limits() -> None:

@@ -1,4 +1,4 @@
--- Units (hosts) of a source that have items of a status (but for pages), the largest first.
+-- Partition keys (hosts) of a source with items of a status, without pages, the largest first.
 SELECT partition_key, count(*) AS items
 FROM items
 WHERE source = $source AND status = $status AND document_sha256 IS NULL
