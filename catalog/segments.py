@@ -36,7 +36,7 @@ def row_schema() -> pa.Schema:
     connection = duckdb.connect(":memory:")
     try:
         create_tables(connection)
-        table = connection.execute("SELECT * EXCLUDE (segment) FROM items LIMIT 0").to_arrow_table()
+        table = connection.sql("SELECT * EXCLUDE (segment) FROM items LIMIT 0").to_arrow_table()
     finally:
         connection.close()
     return table.schema.remove_metadata()

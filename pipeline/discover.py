@@ -6,16 +6,15 @@ on them; amended where only listed columns changed; and rejected as gone where a
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import duckdb
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ..adapters.base import Adapter, Context, Partitioning, SourceOptions
 from ..adapters.registry import adapter_class
@@ -32,11 +31,22 @@ from .option_hashes import OptionHashes
 from .outcomes import announce
 from .segment_store import SegmentStore
 
+if TYPE_CHECKING:
+    import duckdb
+
 BATCH = 50_000
 """Announced items per segment, about,"""
 
 BATCH_SECONDS = 15.0
 """or items that were announced in this time: a slow listing is not lost with its process."""
+
+_RECORD = (
+    *("revision", "category", "caption", "conversations", "language", "license", "parent_id", "meta"),
+    "locator_state",
+)
+"""Columns that a listing fills: a record whose hash over them changed is compared with its item."""
+_BETWEEN, _NULL = "\x1f", "\0"
+"""Between the columns of a record, and in place of a NULL, which differs from ''."""
 
 log = logging.getLogger("derlem.pipeline")
 
@@ -92,7 +102,10 @@ class Target:
         if not rows.num_rows:
             return 0
         if self.store is not None:
-            self.store.write_rows(source, kind, self.run, rows.cast(row_schema()))
+            schema = row_schema()
+            # listed rows have it already, and pyarrow imports much for its first cast
+            fitting = rows if rows.schema.equals(schema) else rows.cast(schema)
+            self.store.write_rows(source, kind, self.run, fitting)
         elif kind == "relist":
             self.decided += rows.column("item_id").chunks
         return int(rows.num_rows)
@@ -191,12 +204,18 @@ def _batches(listing: Listing, run: str, first_ordinal: int) -> Iterator[list[It
 
 
 def _with_record_hashes(items: Sequence[Item]) -> pa.Table:
-    """The items as rows, with hashes of what the listing holds of each."""
+    """The items as rows, with hashes of what the listing holds of each.
+
+    Computed here: for its first Arrow table DuckDB imports as much as a small listing takes.
+    """
     listed = to_table(items, row_schema())
-    with duckdb.connect(":memory:") as connection:
-        connection.register("listed", listed)
-        hashes = connection.execute(query("segments/record_hashes")).to_arrow_table().column("record_hash")
-    return listed.set_column(listed.schema.get_field_index("record_hash"), "record_hash", hashes)
+    columns = [listed.column(name).to_pylist() for name in _RECORD]
+    hashes = [
+        hashlib.md5(_BETWEEN.join(_NULL if value is None else value for value in values).encode()).hexdigest()
+        for values in zip(*columns, strict=True)
+    ]
+    place = listed.schema.get_field_index("record_hash")
+    return listed.set_column(place, "record_hash", pa.array([digest[:16] for digest in hashes], pa.string()))
 
 
 def _is_damage(item: Item) -> bool:
@@ -272,6 +291,8 @@ def _write_gone(
     listing: Listing, target: Target, changes: Changes, options: OptionHashes, records: ListedRecords
 ) -> None:
     """Reject the items that the source no longer lists; those that may still be there are only counted."""
+    import pyarrow.compute as pc  # a first listing does without it, and starts sooner
+
     why = _why_incomplete(listing, options, changes.damaged)
     parameters = {"source": listing.source.name, "run": target.run, "at": now(), "damaged": changes.damaged}
     kept = 0
@@ -290,6 +311,8 @@ def _write_gone(
 
 def _write_outdated(listing: Listing, target: Target, changes: Changes, options: OptionHashes) -> None:
     """Re-queue items on which other options decided."""
+    import pyarrow.compute as pc  # see `_write_gone`
+
     outcomes = options.by_outcome
     expected = {
         "statuses": [str(status) for status, _, _ in outcomes],

@@ -4,7 +4,7 @@
 WITH gone AS (
     SELECT
         item_id,
-        len(list_filter($damaged, name -> uri = name OR starts_with(uri, name || '/'))) > 0 AS stays
+        len(list_filter($damaged, lambda name: uri = name OR starts_with(uri, name || '/'))) > 0 AS stays
     FROM items
     WHERE source = $source
       AND document_sha256 IS NULL
