@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import results
-from .core.errors import ConfigError, DerlemError
+from .core.errors import CatalogMissing, ConfigError, DerlemError
 from .core.progress import Progress, Silent
 from .core.suggest import did_you_mean
 from .core.workspace import Workspace
@@ -138,7 +138,10 @@ class Project:
 
         sources, options = self._execution.sources(()), self._execution.sample_options
         if dry_run:
-            pending = self.ingest(dry_run=True) if self.workspace.catalog.exists() else None
+            try:
+                pending = self.ingest(dry_run=True)
+            except CatalogMissing:
+                pending = None
             return results.RunResult(True, self.discover(dry_run=True), ingest=pending)
         refreshed = sample = build = audit = None
         with self._execution.lock("run"):

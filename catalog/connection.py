@@ -33,7 +33,7 @@ def read_catalog(workspace: Workspace, wait: float = READ_WAIT) -> Iterator[duck
     if not workspace.catalog.exists():
         raise CatalogMissing(workspace.catalog)
     with opened(workspace, read_only=True, wait=wait) as connection:
-        _check_version(connection, workspace.catalog)
+        check_version(connection, workspace.catalog)
         yield connection
 
 
@@ -47,10 +47,10 @@ def write_catalog(workspace: Workspace, wait: float = WRITE_WAIT) -> Iterator[du
     probe_pandas()
     workspace.root.mkdir(parents=True, exist_ok=True)
     with opened(workspace, read_only=False, wait=wait) as connection:
-        if not schema_version(connection):
+        if _is_empty(connection):
             with transaction(connection):
                 create_schema(connection)
-        _check_version(connection, workspace.catalog)
+        check_version(connection, workspace.catalog)
         yield connection
 
 
@@ -202,7 +202,18 @@ def _holder(lock: Path, message: str) -> str:
         return "another process"
 
 
-def _check_version(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+def _is_empty(connection: duckdb.DuckDBPyConnection) -> bool:
+    [(tables,)] = connection.execute("SELECT count(*) FROM duckdb_tables() WHERE NOT internal").fetchall()
+    return not tables
+
+
+def check_version(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Raise CatalogVersionError for another schema version, and CatalogMissing for a file without tables.
+
+    A process that is killed between the creation of the file and that of its tables leaves such a file.
+    """
     found = schema_version(connection)
+    if not found and _is_empty(connection):
+        raise CatalogMissing(path)
     if found != SCHEMA_VERSION:
         raise CatalogVersionError(path, found, SCHEMA_VERSION)

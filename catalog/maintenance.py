@@ -15,6 +15,7 @@ from ..core.workspace import Workspace
 from .connection import (
     READ_WAIT,
     WRITE_WAIT,
+    check_version,
     create_schema,
     create_views,
     interruptible,
@@ -90,9 +91,7 @@ def compact(workspace: Workspace) -> tuple[int, int]:
         create_schema(connection)
         # exclusive: no process reads the old file during the copy and the replacement
         with opened(workspace, read_only=False, wait=WRITE_WAIT) as held:
-            found = schema_version(held)
-        if found != SCHEMA_VERSION:
-            raise CatalogVersionError(workspace.catalog, found, SCHEMA_VERSION)
+            check_version(held, workspace.catalog)
         connection.execute(f"ATTACH '{_literal(workspace.catalog)}' AS old (READ_ONLY)")
         for table in (*TABLES, *DERIVED):
             order = " ORDER BY source, ordinal, item_id" if table == "items" else ""

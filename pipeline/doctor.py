@@ -15,7 +15,7 @@ import PIL
 import psutil
 
 from ..catalog.connection import read_catalog
-from ..core.errors import DerlemError
+from ..core.errors import CatalogMissing, DerlemError
 from ..core.workspace import Workspace
 from ..media.pdf import PdfOptions, resolve_renderer
 from .ingest_options import IngestOptions
@@ -90,12 +90,11 @@ def examine_workspace(workspace: Workspace) -> Iterator[Finding]:
     )
     free = shutil.disk_usage(folder).free
     yield Finding("disk", "good" if free > LOW_SPACE else "note", f"{free / 2**30:.1f} GiB free")
-    if not workspace.catalog.exists():
-        yield Finding("catalog", "note", "none yet: `derlem run` creates it")
-        return
     try:
         with read_catalog(workspace) as connection:
             [(items,)] = connection.execute("SELECT count(*) FROM items").fetchall()
+    except CatalogMissing:
+        yield Finding("catalog", "note", "none yet: `derlem run` creates it")
     except DerlemError as error:
         yield Finding("catalog", "wrong", str(error))
     else:

@@ -15,6 +15,7 @@ from ..catalog.models import now
 from ..catalog.runs import record_run
 from ..catalog.sources import Declared, declare_sources, mark_listed, provenance
 from ..core.durable import replace_file
+from ..core.errors import CatalogMissing
 from ..core.progress import Progress, Silent
 from ..core.workspace import Workspace
 from .ingest_options import IngestOptions
@@ -117,6 +118,7 @@ def _record(workspace: Workspace, state: StateFile) -> None:
 
 
 def _recorded_state(workspace: Workspace, run: str) -> str | None:
+    """The run's state in the catalog. Raises CatalogMissing."""
     with read_catalog(workspace) as connection:
         found = connection.execute("SELECT state FROM runs WHERE run = ?", [run]).fetchall()
     return found[0][0] if found else None
@@ -133,8 +135,12 @@ def _close_killed_run(workspace: Workspace) -> None:
     killed = last.state == "running"
     if killed:
         last.state, last.finished_at = "interrupted", now().isoformat()
-    elif not workspace.catalog.exists() or _recorded_state(workspace, last.run) == last.state:
-        return
+    else:
+        try:
+            if _recorded_state(workspace, last.run) == last.state:
+                return
+        except CatalogMissing:
+            return
     with write_catalog(workspace) as connection:
         record_run(connection, asdict(last))
     if killed:  # otherwise it was killed between writing its last state and its row in the catalog

@@ -19,7 +19,7 @@ from ..catalog.queries import query
 from ..catalog.segments import row_schema
 from ..catalog.sources import Declared
 from ..catalog.status import Status
-from ..core.errors import DerlemError
+from ..core.errors import CatalogMissing, DerlemError
 from ..core.progress import Progress, meter
 from ..core.workspace import Workspace
 from ..media.media_options import MediaOptions
@@ -47,10 +47,11 @@ class Known:
 
 def known_sources(workspace: Workspace) -> dict[str, Known]:
     """What the catalog knows, by source; nothing if there is no catalog."""
-    if not workspace.catalog.exists():
+    try:
+        with read_catalog(workspace) as connection:
+            return _known_sources(connection)
+    except CatalogMissing:
         return {}
-    with read_catalog(workspace) as connection:
-        return _known_sources(connection)
 
 
 def _known_sources(connection: duckdb.DuckDBPyConnection) -> dict[str, Known]:
