@@ -1,6 +1,19 @@
-"""`python -m derlem` is the same as the `derlem` command."""
+"""The `derlem` command, also as `python -m derlem`: handles an interrupt before anything else is imported."""
 
-from .cli import main
+import os
+import signal
+
+
+def _end_at_once(number: int, _: object) -> None:
+    """Until the command begins, nothing is written that an interrupt could leave half done."""
+    os.write(2, b"Interrupted. Nothing that was committed is lost; the same command goes on.\n")
+    os._exit(128 + number)
+
+
+if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, _end_at_once)
+
+from .cli import main  # noqa: E402
 
 if __name__ == "__main__":
     try:

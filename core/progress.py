@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Protocol
 
+from .signals import raise_lost_signal
+
 
 class Progress(Protocol):
     """Receives the progress of consecutive stages. All numbers are totals so far."""
@@ -43,6 +45,7 @@ class Meter:
 
     def advance(self, steps: int, **counts: int) -> None:
         """`steps` more are done; `counts` are added to the outcomes (ready=3, rejected=1)."""
+        raise_lost_signal()
         self.done += steps
         if self.total is not None:  # the pages of a document are known once the document is opened
             self.total = max(self.total, self.done)

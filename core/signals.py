@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,11 +15,12 @@ from .errors import chain
 _ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _received: list[int] = []
-"""Signals that a handler of `install_signal_handlers` has raised; DuckDB 2 loses the exception."""
+"""Signals that a handler of `install_signal_handlers` has raised; DuckDB 2, or a callback of an import or of
+the garbage collector, loses the exception."""
 
 
 def install_signal_handlers() -> None:
-    """Handle SIGTERM and SIGHUP (a service that stops, a terminal that closes) like an interrupt.
+    """Handle SIGTERM and SIGHUP (a service that stops, a terminal that closes) like SIGINT, and record them.
 
     A disposition set by the parent, such as nohup's, is kept. Only for derlem's own processes.
     """
@@ -31,6 +33,14 @@ def install_signal_handlers() -> None:
         for ending in (signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(ending) is signal.SIG_DFL:
                 signal.signal(ending, end)
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+            signal.signal(signal.SIGINT, end)
+
+
+def raise_lost_signal() -> None:
+    """Raise KeyboardInterrupt again if the exception of a handled signal was lost."""
+    if _received and sys.exception() is None:  # an exception that is being handled ends the command
+        raise KeyboardInterrupt(_received[0])
 
 
 def signal_behind(error: BaseException) -> int | None:
@@ -41,6 +51,7 @@ def signal_behind(error: BaseException) -> int | None:
     for each in chain(error):
         if isinstance(each, KeyboardInterrupt):
             number: int = next(iter([*each.args, *_received, signal.SIGINT]))
+            _received.clear()
             return number
     return None
 

@@ -18,6 +18,7 @@ from .. import __version__
 from ..catalog.models import now
 from ..core.durable import replace_file
 from ..core.errors import first_problem
+from ..core.signals import raise_lost_signal
 from ..core.workspace import Workspace
 from .lock import lock_holder
 
@@ -72,6 +73,7 @@ class StateFile:
 
     def enter(self, stage: str) -> None:
         """A stage begins."""
+        raise_lost_signal()
         self.state.stage = stage
         self.write()
 

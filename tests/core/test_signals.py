@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
+from derlem.core.progress import Meter, Silent
 from derlem.core.signals import defer_signals, install_signal_handlers, signal_behind
 
 
@@ -69,3 +73,42 @@ def test_a_handled_signal_is_found_behind_other_errors() -> None:
     finally:
         signal.signal(signal.SIGTERM, before)
     assert signal_behind(ImportError("a module")) is None
+
+
+def test_a_lost_interrupt_is_raised_where_a_stage_makes_progress() -> None:
+    install_signal_handlers()
+    with suppress(KeyboardInterrupt):  # such as a library that discards all exceptions
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(1)
+    shown = Meter("ingest", None, Silent())
+    with pytest.raises(KeyboardInterrupt) as caught:
+        shown.advance(1)
+    assert signal_behind(caught.value) == signal.SIGINT
+    shown.advance(1)
+
+
+def test_an_interrupt_in_progress_is_not_raised_again() -> None:
+    install_signal_handlers()
+    shown = Meter("ingest", None, Silent())
+    with pytest.raises(KeyboardInterrupt) as caught:
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(1)
+        finally:
+            shown.advance(1)  # such as the commit of what is done
+            done = True
+    assert done and signal_behind(caught.value) == signal.SIGINT
+
+
+def test_an_interrupt_during_imports_ends_with_one_line() -> None:
+    code = (
+        "import os, signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "class Interrupt:\n"
+        "    def find_spec(name, path=None, target=None):\n"
+        "        if name == 'click': os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Interrupt)\n"
+        "from derlem.__main__ import main\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 128 + signal.SIGINT
+    assert done.stderr == "Interrupted. Nothing that was committed is lost; the same command goes on.\n"
