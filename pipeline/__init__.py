@@ -1,1 +1,1 @@
-"""Runs a stage: plans batches, hands them to an executor, commits segments, locks, reports progress."""
+"""Runs the inbound stages: lists sources, plans tasks, runs executors, commits segments, holds the lock."""

@@ -1,7 +1,7 @@
-"""The discover stage: lists sources and brings the catalog up to what they hold now.
+"""The discover stage: lists sources and updates the catalog with the differences.
 
-New items are announced. Items are re-queued where what is read for them changed, or the options that decided
-on them; amended where only listed columns changed; and rejected as gone where a source no longer lists them.
+New items are announced. Items are re-queued if their content or the options behind their outcomes changed,
+amended if only listed columns changed, and rejected as gone if their source no longer lists them.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ if TYPE_CHECKING:
     import duckdb
 
 BATCH = 50_000
-"""Announced items per segment, about,"""
+"""Approximate number of announced items per segment."""
 
 BATCH_SECONDS = 15.0
-"""or items that were announced in this time: a slow listing is not lost with its process."""
+"""Seconds after which a smaller segment is written: a killed process loses little of a slow listing."""
 
 _RECORD = (
     *("revision", "category", "caption", "conversations", "language", "license", "parent_id", "meta"),
     "locator_state",
 )
-"""Columns that a listing fills: a record whose hash over them changed is compared with its item."""
+"""Columns that a listing fills. A record is compared with its item if its hash over these columns changed."""
 _BETWEEN, _NULL = "\x1f", "\0"
-"""Between the columns of a record, and in place of a NULL, which differs from ''."""
+"""Separator of the hashed columns, and the substitute for NULL, which differs from ''."""
 
 log = logging.getLogger("derlem.pipeline")
 
@@ -66,13 +66,13 @@ class Listing:
 
 @dataclass(slots=True)
 class Changes:
-    """What a listing changes in the catalog, in items.
+    """The changes that a listing makes in the catalog, as numbers of items.
 
-    `changed` ones are read again, as what is read for them changed; `outdated` ones, as options changed;
-    `amended` ones have new columns only; `gone` ones are listed no more. `repeated` records are listed twice
-    and dropped. `withdrawn` items changed and stay withdrawn. `unlisted` is the reason, if any, why items
-    that are not listed stay as they are; `damaged` are uris of files and folders that could not be listed
-    completely.
+    `changed` items are read again because their content changed, `outdated` items because options changed.
+    `amended` items have new columns only. `gone` items are no longer listed. `repeated` records are listed
+    twice and dropped. `withdrawn` items changed and stay withdrawn. `unlisted` is the reason, if any, why
+    unlisted items keep their outcomes. `damaged` contains the uris of files and folders that could not be
+    listed completely.
     """
 
     listed: int = 0
@@ -89,21 +89,21 @@ class Changes:
 
 @dataclass(slots=True)
 class Target:
-    """Where the changes of a listing go: to the store, or nowhere in a dry run."""
+    """The destination of a listing's changes: the store, or none in a dry run."""
 
     workspace: Workspace
     run: str
     store: SegmentStore | None
     decided: list[pa.Array] = field(default_factory=list)
-    """In a dry run, the ids that would have been decided on before."""
+    """In a dry run, the ids of items that earlier steps of the listing would re-queue or reject."""
 
     def write(self, source: str, kind: str, rows: pa.Table) -> int:
-        """Write rows as a segment; returns how many there are."""
+        """Write rows as a segment and return their number."""
         if not rows.num_rows:
             return 0
         if self.store is not None:
             schema = row_schema()
-            # listed rows have it already, and pyarrow imports much for its first cast
+            # listed rows already have this schema, and pyarrow's first cast imports many modules
             fitting = rows if rows.schema.equals(schema) else rows.cast(schema)
             self.store.write_rows(source, kind, self.run, fitting)
         elif kind == "relist":
@@ -111,7 +111,7 @@ class Target:
         return int(rows.num_rows)
 
     def commit(self) -> None:
-        """Merge all that was written."""
+        """Merge all written segments into the catalog."""
         if self.store is not None:
             self.store.commit()
 
@@ -119,10 +119,10 @@ class Target:
 def open_listings(
     sources: Sequence[SourceOptions], context: Context, limit: int | None = None
 ) -> list[Listing]:
-    """Begin to list every source, up to its first batch; nothing is written.
+    """List every source up to its first batch, without writing.
 
-    So that a wrong declaration anywhere (a missing path, a field that is not there) ends the command
-    before it changed anything. `limit` bounds the items per source.
+    A wrong declaration of any source (a missing path or field) raises ConfigError before the command
+    changes anything. `limit` bounds the items per source.
     """
     listings = []
     for source in sources:
@@ -139,7 +139,7 @@ def open_listings(
 
 
 def refuse_empty(listings: Sequence[Listing], known: dict[str, int]) -> None:
-    """ConfigError for a source that lists nothing and of which the catalog knows nothing either."""
+    """Raise ConfigError for a source that lists no items and has none in the catalog."""
     for listing in listings:
         if listing.empty and not known.get(listing.source.name):
             raise ConfigError("the source has no items", key=f"sources.{listing.source.name}")
@@ -154,10 +154,10 @@ def discover(
     options: OptionHashes,
     progress: Callable[[int, int], None],
 ) -> None:
-    """List one source to its end and count in `changes` what that changes.
+    """List one source completely, write its changes and count them in `changes`.
 
-    `first_ordinal` follows the last of its items that the catalog holds (0: none). `progress` gets (listed,
-    new) after each segment. What was listed before an error is written.
+    `first_ordinal` is the ordinal after the last of the source's items in the catalog (0: none). `progress`
+    is called with (listed, new) after each segment. Items listed before an error are written.
     """
     name = listing.source.name
     records = ListedRecords()
@@ -181,7 +181,7 @@ def discover(
 
 
 def _batches(listing: Listing, run: str, first_ordinal: int) -> Iterator[list[Item]]:
-    """Announced items, some thousand or some seconds at a time; the last ones come before any error."""
+    """Yield announced items in batches bounded by number and time; raise a listing's error after the last."""
     at, license = now(), listing.source.license
     ordinals = count(first_ordinal)
     items: list[Item] = []
@@ -204,9 +204,10 @@ def _batches(listing: Listing, run: str, first_ordinal: int) -> Iterator[list[It
 
 
 def _with_record_hashes(items: Sequence[Item]) -> pa.Table:
-    """The items as rows, with hashes of what the listing holds of each.
+    """The items as rows, with a hash of each listed record.
 
-    Computed here: for its first Arrow table DuckDB imports as much as a small listing takes.
+    Python computes the hashes because DuckDB's imports for a first Arrow table take as long as a small
+    listing.
     """
     listed = to_table(items, row_schema())
     columns = [listed.column(name).to_pylist() for name in _RECORD]
@@ -219,7 +220,7 @@ def _with_record_hashes(items: Sequence[Item]) -> pa.Table:
 
 
 def _is_damage(item: Item) -> bool:
-    """Whether an item stands for a file or folder whose listing may lack items."""
+    """Whether an item represents a file or folder whose listing may be incomplete."""
     reason = item.reason
     if reason is None:
         return False
@@ -236,7 +237,7 @@ def _write_batch(
     *,
     known: bool,
 ) -> int:
-    """Write what a batch of listed rows changes; returns how many items are new."""
+    """Write the changes of a batch of listed rows and return the number of new items."""
     name = listing.source.name
     if not known:
         new = target.write(name, "discover", table)
@@ -275,7 +276,7 @@ def _write_batch(
 
 
 def _why_incomplete(listing: Listing, options: OptionHashes, damaged: Sequence[str]) -> str:
-    """Why any item that was not listed may still be there; '' if those outside of `damaged` are gone."""
+    """Why unlisted items may still exist; '' if all unlisted items outside of `damaged` are gone."""
     if not options.adapter.complete:
         return "a crawl need not list all"
     if listing.partial:
@@ -290,8 +291,8 @@ def _why_incomplete(listing: Listing, options: OptionHashes, damaged: Sequence[s
 def _write_gone(
     listing: Listing, target: Target, changes: Changes, options: OptionHashes, records: ListedRecords
 ) -> None:
-    """Reject the items that the source no longer lists; those that may still be there are only counted."""
-    import pyarrow.compute as pc  # a first listing does without it, and starts sooner
+    """Reject the items that the source no longer lists; items that may still exist are only counted."""
+    import pyarrow.compute as pc  # a first listing does not need the module and starts sooner without it
 
     why = _why_incomplete(listing, options, changes.damaged)
     parameters = {"source": listing.source.name, "run": target.run, "at": now(), "damaged": changes.damaged}
@@ -310,7 +311,7 @@ def _write_gone(
 
 
 def _write_outdated(listing: Listing, target: Target, changes: Changes, options: OptionHashes) -> None:
-    """Re-queue items on which other options decided."""
+    """Re-queue items whose outcomes depend on options that changed."""
     import pyarrow.compute as pc  # see `_write_gone`
 
     outcomes = options.by_outcome
@@ -332,7 +333,7 @@ def _write_outdated(listing: Listing, target: Target, changes: Changes, options:
 def _parts(
     connection: duckdb.DuckDBPyConnection, name: str, parameters: Mapping[str, Any]
 ) -> Iterator[pa.Table]:
-    """The rows of a query, as many at a time as a segment holds."""
+    """The rows of a query, in tables of at most BATCH rows."""
     for batch in connection.execute(query(name), parameters).to_arrow_reader(BATCH):
         yield pa.Table.from_batches([batch])
 

@@ -1,4 +1,4 @@
-"""Checks of the machine, the configuration and the workspace, for problems that would end a run late."""
+"""Checks the machine, the configuration and the workspace for problems that would end a run late."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EXTRAS = {
     "scrape": "scrapy",
     "croissant": "mlcroissant",
 }
-"""Optional parts of derlem and the library by which each is known to be there."""
+"""Optional parts of derlem, each with the module whose presence shows that the part is installed."""
 
 LOW_SPACE = 10 * 1024**3
 
@@ -62,7 +62,7 @@ def examine_machine() -> Iterator[Finding]:
 
 
 def examine_options(ingest: IngestOptions, pdf: PdfOptions) -> Iterator[Finding]:
-    """Check whether the machine can do what the configuration asks for."""
+    """Check that the machine has the memory and the PDF renderer that the configuration requires."""
     needed = ingest.workers * int(ingest.memory_limit)
     total = psutil.virtual_memory().total
     yield Finding(

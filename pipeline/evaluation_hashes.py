@@ -1,4 +1,4 @@
-"""Hashes of images outside the catalog, such as an evaluation set: read as the items of a source are."""
+"""Hashes images outside the catalog, such as an evaluation set, through the adapter of a source."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ log = logging.getLogger("derlem.adapters")
 
 
 class UnreadImages(DerlemError):
-    """Images whose hashes are needed could not be read."""
+    """Images whose hashes a draw requires could not be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class ImageHashes:
 
 
 def evaluation_source(declaration: Mapping[str, Any], label: str) -> SourceOptions:
-    """A source that is read for its hashes and never registered; ConfigError for a wrong declaration."""
+    """The options of a source that is hashed and never registered; ConfigError for a wrong declaration."""
     try:
         return adapter_class(declaration["adapter"]).Options.model_validate(declaration)
     except ValidationError as error:
@@ -42,16 +42,16 @@ def evaluation_source(declaration: Mapping[str, Any], label: str) -> SourceOptio
 
 
 def hashed_form(image: ImageOptions) -> ImageOptions:
-    """The form in which images are hashed: the corpus's, without its limits."""
+    """The image options for hashing: those of the corpus, without its limits."""
     return image.without_limits()
 
 
 def image_hashes(source: SourceOptions, context: Context, image: ImageOptions) -> Iterator[ImageHashes]:
     """The hashes of every image that the source lists, in no particular order.
 
-    Files that are not images, or broken ones, are skipped and counted in the log. Raises what listing the
-    source does, and UnreadImages if an item cannot be read at all or the source has no image: a sample from
-    which an evaluation set is excluded must not be drawn without its hashes.
+    Broken images and files of other types are skipped and counted in the log. Errors of the listing
+    propagate. Raises UnreadImages if an item cannot be read or the source has no image, because a sample
+    that excludes an evaluation set must not be drawn without the set's hashes.
     """
     adapter: Adapter[Any] = adapter_class(source.adapter)(context)
     options = hashed_form(image)

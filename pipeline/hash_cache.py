@@ -1,4 +1,4 @@
-"""Caches the hashes of images outside the catalog, so that not every draw decodes an evaluation set."""
+"""Caches the hashes of images outside the catalog, so that repeated draws decode an evaluation set once."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from .evaluation_hashes import ImageHashes, hashed_form, image_hashes
 log = logging.getLogger("derlem.adapters")
 
 _VERSION = 1
-"""Increase when the same bytes give other hashes than before."""
+"""Increase this number when a change of the code changes the hashes of the same bytes."""
 
 _TICK = 2 * 10**9
 """Resolution of the coarsest file systems' time stamps, in nanoseconds."""
@@ -34,16 +34,16 @@ _TICK = 2 * 10**9
 _COLUMNS = ("original_sha256", "sha256", "dhash")
 
 Stamps = list[tuple[str, int, int]]
-"""Name, size in bytes and time of the last change (ns) of every file."""
+"""Name, size in bytes and modification time in nanoseconds of every file."""
 
 
 def cached_hashes(
     source: SourceOptions, context: Context, image: ImageOptions, *, keep: bool
 ) -> Iterator[ImageHashes]:
-    """The result of `image_hashes`, from the cache where the source has not changed.
+    """The result of `image_hashes`, from the cache if the source has not changed.
 
     A folder is identified by the names, sizes and times of its files, a dataset on the hub by its current
-    commit. With `keep`, hashes that were computed are cached. Raises what `image_hashes` does.
+    commit. With `keep`, computed hashes are cached. Raises the exceptions of `image_hashes`.
     """
     files: Stamps | None = None
     if isinstance(source, HuggingfaceOptions) and source.hub_id is not None:
@@ -75,12 +75,12 @@ def cached_hashes(
 def _files(tree: Tree) -> Stamps | None:
     """The files of a tree; None if one changed so recently that a coarse clock would hide another change.
 
-    Entries that no adapter reads (a link that leads out of the tree) are left out.
+    Entries that no adapter reads (a link to a target outside the tree) are omitted.
     """
     found = []
     for folder in tree.folders():
         for name in (*folder.files, *folder.others):
-            with suppress(FileNotFoundError):  # gone since it was listed
+            with suppress(FileNotFoundError):  # the file was removed after the listing
                 status = Path(tree.root, folder.path, name).stat()
                 found.append((folder.join(name), status.st_size, status.st_mtime_ns))
     recent = time.time_ns() - _TICK
@@ -96,7 +96,7 @@ def _place(source: SourceOptions, files: Stamps, context: Context, image: ImageO
 
 
 def _read(path: Path) -> list[ImageHashes] | None:
-    """Cached hashes; None if there are none, or the file is damaged."""
+    """Cached hashes; None if the file is missing or damaged."""
     try:
         table = pq.read_table(path, columns=list(_COLUMNS), page_checksum_verification=True)
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Reads items through the workers: ingest what waits, refresh what is ready, re-queue what failed."""
+"""Ingests pending items and refreshes ready items through the workers, and re-queues failed items."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Progress = Callable[[WrittenSegment], None]
 def ingest(
     sources: Sequence[SourceOptions], store: SegmentStore, executor: Executor, job: Job, progress: Progress
 ) -> None:
-    """Read every waiting item of the sources; documents first, then the pages they expand into."""
+    """Read every pending item of the sources: documents first, then their pages."""
     expanded = True
 
     def note(segment: WrittenSegment) -> None:
@@ -50,7 +50,7 @@ def ingest(
 
 
 def _reread_uncached(sources: Sequence[SourceOptions], store: SegmentStore, run: str) -> int:
-    """Re-queue expanded documents that left the cache while pages of theirs wait; returns how many."""
+    """Re-queue expanded documents that have pending pages and are no longer cached; return their number."""
     documents = 0
     for source in sources:
         with read_catalog(store.workspace) as connection:
@@ -75,10 +75,10 @@ def _reread_uncached(sources: Sequence[SourceOptions], store: SegmentStore, run:
 def refresh(
     sources: Sequence[SourceOptions], store: SegmentStore, executor: Executor, job: Job, progress: Progress
 ) -> None:
-    """Request every ready item of the sources again, and take the images that have changed.
+    """Request every ready item of the sources again and store the images that changed.
 
-    A new image replaces the old one. An item whose address answers with anything else stays as it is; the
-    executor reports how many stay, and why.
+    A new image replaces the old one. An item keeps its image if the response is not an image or is an error;
+    the executor reports the number of unchanged items by cause.
     """
     with read_catalog(store.workspace) as connection:
         tasks = plan_refresh(connection, sources, job)
@@ -88,7 +88,7 @@ def refresh(
 def run_tasks(tasks: Sequence[Task], store: SegmentStore, executor: Executor, progress: Progress) -> None:
     """Run the tasks and commit their segments, by time and at the end.
 
-    An interrupt waits for the segments that workers have open; a second one does not.
+    On an interrupt, the workers complete their open segments; a second interrupt ends the run at once.
     """
     try:
         for segment in executor.run(tasks):
@@ -109,7 +109,7 @@ def run_tasks(tasks: Sequence[Task], store: SegmentStore, executor: Executor, pr
 
 
 def retry(sources: Sequence[str], store: SegmentStore, *, run: str, reason: Reason | None = None) -> int:
-    """Re-queue the sources' failed items, of one reason if given; returns how many."""
+    """Re-queue the sources' failed items, of one reason if given, and return their number."""
     taken = 0
     for source in sources:
         with read_catalog(store.workspace) as connection:
@@ -123,7 +123,7 @@ def retry(sources: Sequence[str], store: SegmentStore, *, run: str, reason: Reas
 
 
 def requeue_due(sources: Sequence[str], store: SegmentStore, options: IngestOptions, *, run: str) -> int:
-    """Re-queue the failed items that are due for another attempt; returns how many."""
+    """Re-queue the failed items that are due for another attempt and return their number."""
     taken = 0
     for source in sources:
         with read_catalog(store.workspace) as connection:
@@ -140,7 +140,8 @@ def requeue_due(sources: Sequence[str], store: SegmentStore, options: IngestOpti
 class FailedItems:
     """Items of a source that failed for a transient reason.
 
-    `waiting` are read again by a run at `next_attempt` (UTC) or later; `given_up` only after `retry`.
+    A run at `next_attempt` (UTC) or later reads the `waiting` items again. The `given_up` items are read
+    again only after `retry`.
     """
 
     source: str
@@ -165,7 +166,7 @@ def _backoff(options: IngestOptions) -> dict[str, float]:
 
 
 def count_retryable(sources: Sequence[str], workspace: Workspace, *, reason: Reason | None = None) -> int:
-    """How many items `retry` would re-queue; writes nothing."""
+    """The number of items that `retry` would re-queue; writes nothing."""
     with read_catalog(workspace) as connection:
         [(items,)] = connection.execute(
             "SELECT count(*) FROM items WHERE status = 'failed' AND list_contains($sources, source)"

@@ -1,4 +1,4 @@
-"""How the work is cut and guarded: the configuration's `ingest` section."""
+"""The configuration's `ingest` section: numbers of workers, their limits, sizes of tasks and segments."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pydantic import ByteSize, Field
 from ..core.options import StrictModel
 
 MINIMUM_MEMORY = 256 * 1024**2
-"""Bytes that one worker needs for items at the least."""
+"""The minimum memory of one worker for items, in bytes."""
 
 
 class IngestOptions(StrictModel):
-    """Workers, their limits, and how often outcomes are committed."""
+    """Workers, their limits, and the frequency of commits."""
 
     workers: int = Field(
         default_factory=lambda: len(os.sched_getaffinity(0)),

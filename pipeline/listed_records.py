@@ -1,4 +1,4 @@
-"""Keeps the records of a listing in 16 bytes each, to find repeated ones and those that are gone."""
+"""Keeps 16 bytes per listed record, to find repeated records and items that are no longer listed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..catalog.models import item_id
 Numbers = npt.NDArray[np.uint64]
 
 _MERGED_AT = 8
-"""Sorted runs that are kept apart, at most."""
+"""Maximum number of separate sorted runs."""
 
 
 class ListedRecords:
@@ -20,13 +20,13 @@ class ListedRecords:
     def __init__(self) -> None:
         self._runs: list[tuple[Numbers, Numbers]] = []
         self.repeated = 0
-        """Records that were listed before with the same content: they are dropped."""
+        """Number of dropped records: listed before with the same content."""
 
     def distinct(self, rows: pa.Table) -> pa.Table:
-        """The rows of records that were not listed before, each under an id of its own.
+        """The rows of records that were not listed before, each with a distinct id.
 
-        A record whose id was listed before with another content (a URL with two captions) is a record of its
-        own: its content becomes part of its locator.
+        A record whose id was listed before with different content (a URL with two captions) is a separate
+        record: its content becomes part of its locator.
         """
         keys, records = _numbers(rows.column("item_id")), _numbers(rows.column("record_hash"))
         _, first = np.unique(keys, return_index=True)
@@ -72,7 +72,7 @@ class ListedRecords:
         return pa.table({"key": pa.chunked_array(found, pa.uint64())})
 
     def _find(self, keys: Numbers) -> npt.NDArray[np.float64] | npt.NDArray[np.object_]:
-        """The record hash with which each key was listed before, -1 where it was not."""
+        """The record hash that was listed before for each key; -1 for a key that was not listed."""
         found = np.full(len(keys), -1, object)
         for run, records in self._runs:
             at = np.searchsorted(run, keys)

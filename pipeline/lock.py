@@ -17,15 +17,15 @@ from ..core.errors import InstanceRunning
 from ..core.workspace import Workspace
 
 TRIES = 20
-"""Tries to take a lock that is held by a process that states nothing."""
+"""Attempts to take a lock whose holder has not written its name into the file."""
 
 
 @contextmanager
 def instance_lock(workspace: Workspace, command: str) -> Iterator[None]:
-    """Hold the workspace's lock; InstanceRunning, naming the holder, when another process has it.
+    """Hold the workspace's lock; InstanceRunning, naming the holder, when another process holds the lock.
 
-    The lock is the kernel's (flock) and ends with its process. The JSON in the file only names the holder. A
-    workspace that holds nothing but the lock is removed at the end. DiskError if none can be created.
+    The kernel releases the lock (flock) when its process ends. The JSON in the file only names the holder. A
+    workspace that contains only the lock is removed at the end. DiskError if no lock can be created.
     """
     holder = {
         "pid": os.getpid(),
@@ -52,7 +52,7 @@ def instance_lock(workspace: Workspace, command: str) -> Iterator[None]:
 
 
 def lock_holder(workspace: Workspace) -> dict[str, object] | None:
-    """What the process that holds the workspace's lock states of itself; None if no process holds it."""
+    """The holder's entry in the lock file; None if no process holds the workspace's lock."""
     try:
         file = workspace.lock.open()
     except FileNotFoundError:
@@ -82,7 +82,7 @@ def _locked(workspace: Workspace) -> TextIO:
             tries += 1
             if holder or tries == TRIES:
                 raise InstanceRunning(holder) from None
-            time.sleep(0.01)  # a process that asks who holds the lock has it for a moment
+            time.sleep(0.01)  # `lock_holder` in another process holds the lock for a moment
             continue
         file.close()  # its last holder removed it between our opening and our locking it
 
@@ -97,6 +97,6 @@ def _is_current(workspace: Workspace, file: TextIO) -> bool:
 def _parse(text: str) -> dict[str, object]:
     try:
         holder = json.loads(text)
-    except ValueError:  # the holder is just about to write it
+    except ValueError:  # the holder has not written its entry completely yet
         return {}
     return holder if isinstance(holder, dict) else {}

@@ -1,8 +1,8 @@
-"""Hashes of the options that decide the outcomes of items: an item whose hash is another now is read again.
+"""Hashes the options that decide the outcomes of items, so that a changed option re-queues its items.
 
-The hash of a stored image has three parts of eight hex digits: the options of its source that shape what is
-read with it (the captions of sidecars), the limits of images, and the form in which images are stored. That
-of a rejection or failure covers the options that its reason depends on. Other outcomes have ''.
+The hash of a stored image has three parts of eight hex digits: the source's options for accompanying texts
+(the captions of sidecars), the limits of images, and the form in which images are stored. The hash of a
+rejection or failure covers the options behind its reason. Other outcomes have ''.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ..media.media_options import MediaOptions
 from .ingest_options import IngestOptions
 
 LIMITS = ("min_side", "max_side", "max_aspect", "max_pixels", "max_bytes")
-"""Options of the `image` section that reject images; all others give the form of those that are stored."""
+"""Options of the `image` section that reject images; the other options define the form of stored images."""
 
 Outcome = tuple[str, str, bool]
 """Status, reason ('' for none), and whether the item is a page of a document."""
@@ -28,7 +28,7 @@ Outcome = tuple[str, str, bool]
 
 @dataclass(frozen=True)
 class OptionHashes:
-    """The hashes of one source's options, as they are declared now."""
+    """The hashes of one source's declared options."""
 
     source: SourceOptions
     adapter: type[Adapter[Any]]
@@ -76,7 +76,7 @@ class OptionHashes:
         return found
 
     def form(self, *, page: bool) -> str:
-        """The hash of the form in which images are stored, those of pages or all others."""
+        """The hash of the form of stored images: of pages, or of all other images."""
         image = self.media.image.model_dump(mode="json")
         if not image.get("resize"):  # limits are of the image before that
             image = {name: value for name, value in image.items() if name not in LIMITS}
@@ -84,7 +84,7 @@ class OptionHashes:
         return _hash({"image": image} | ({"pdf": pdf} if page else {}))
 
     def parameters(self) -> dict[str, Any]:
-        """The limits by which stored images can be judged, as values of a query."""
+        """The limits that can be applied to stored images, as parameters of a query."""
         image = self.media.image
         resized = bool(getattr(image, "resize", None))
         return {name: None if resized else getattr(image, name) for name in LIMITS}

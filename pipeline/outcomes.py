@@ -1,4 +1,4 @@
-"""What an item becomes at each step: announced, ready, expanded, rejected, failed; items change in place."""
+"""Sets the status and columns of items in place: announced, ready, expanded, rejected, failed."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ WORKER_LOST: Mapping[Reason, str] = {
 
 
 def announce(item: Item, *, ordinal: int, license: str | None, run: str, at: datetime) -> Item:
-    """Complete an item that was listed just now; one with a reason gets its final status.
+    """Complete a newly listed item; an item with a reason gets its final status.
 
-    The reason is part of the revision: an item that can be read after all, or no longer, has changed.
+    The reason is part of the revision, so that an item that becomes readable or unreadable counts as changed.
     """
     detail = item.meta.get("detail")
     item.ordinal = ordinal
@@ -49,7 +49,7 @@ def announce(item: Item, *, ordinal: int, license: str | None, run: str, at: dat
 
 
 def apply_updates(item: Item, updates: Mapping[str, Any]) -> None:
-    """Set the columns that reading the item gave; text is cleaned. ValueError for any other column."""
+    """Set updatable columns of the item; text is cleaned. ValueError for a column outside of UPDATABLE."""
     for column, value in updates.items():
         if column not in UPDATABLE:
             raise ValueError(f"an adapter may not set the column {column!r}")
@@ -61,7 +61,7 @@ def apply_updates(item: Item, updates: Mapping[str, Any]) -> None:
 
 
 def make_ready(item: Item, image: NormalizedImage, run: str) -> None:
-    """The item has an image; the segment's writer fills its place."""
+    """Set the columns of a normalized image; the segment's writer sets the place of its bytes."""
     item.media_type = image.media_type
     item.sha256, item.original_sha256, item.dhash = image.sha256, image.original_sha256, image.dhash
     item.width, item.height, item.bytes = image.width, image.height, len(image.data)
@@ -72,33 +72,33 @@ def make_ready(item: Item, image: NormalizedImage, run: str) -> None:
 
 
 def is_stored(item: Item, data: bytes) -> bool:
-    """Whether the image of these bytes is stored already, in the form that is declared."""
+    """Whether the image of these bytes is already stored in the declared form."""
     return item.offset is not None and hashlib.sha256(data).hexdigest() == item.original_sha256
 
 
 def keep_image(item: Item, run: str) -> None:
-    """The item was read again, and its image is the one that is stored."""
+    """Make an item ready again whose stored image is unchanged."""
     item.image_revision = item.revision
     item.reason = item.detail = None
     _finish(item, Status.READY, run)
 
 
 def drop_image(item: Item) -> None:
-    """The item was read again, and its image is not the one that is stored."""
+    """Clear the columns of a stored image that no longer belongs to the item."""
     if item.offset is not None:
         for column in IMAGE_COLUMNS:
             setattr(item, column, None)
 
 
 def make_expanded(item: Item, digest: str, size: int, pages: int, run: str) -> None:
-    """The item is a document of `size` bytes whose pages became items."""
+    """Mark a document of `size` bytes as expanded into items for its pages."""
     item.media_type, item.original_sha256, item.bytes = "application/pdf", digest, size
     item.meta = {**item.meta, "pages": pages}
     _finish(item, Status.EXPANDED, run)
 
 
 def make_failed(item: Item, failure: Failure, run: str) -> None:
-    """The item is rejected or failed, by its reason; the failure's evidence is kept."""
+    """Mark the item as rejected or failed, depending on the reason; the failure's evidence is kept."""
     item.reason, item.detail = failure.reason, failure.detail or None
     item.meta = {**item.meta, **failure.meta}
     _finish(item, failure.reason.status, run)

@@ -1,7 +1,7 @@
-"""Erases withdrawn items from store and cache, and finds what is left of them.
+"""Erases withdrawn items from store and cache, and finds their residue.
 
 Images are overwritten in place: the segment keeps its size, so that every other image keeps its place. A
-purge can be interrupted anywhere and repeated; an item counts as purged once nothing of it is left.
+purge can be interrupted at any point and repeated; an item counts as purged when no residue is left.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from .segment_writer import write_parquet
 log = logging.getLogger("derlem.pipeline")
 
 PURGE_RESIDUE = pa.schema([("item_id", pa.string()), ("path", pa.string()), ("what", pa.string())])
-"""What is left of a purged item, and where (below the workspace)."""
+"""The residue of purged items: the item, the path relative to the workspace, and the kind of residue."""
 
 _BLANK: dict[str, str | None] = {"caption": None, "conversations": None, "meta": "{}", "locator_state": "{}"}
-"""Columns with content, and what they hold without."""
+"""Columns with content, and their values in a purged row."""
 
 _MARK = '{"purged":true'
-"""How the `meta` of a purged item begins (`sql/segments/purgeable.sql`)."""
+"""The beginning of a purged item's `meta` (`sql/segments/purgeable.sql`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +51,17 @@ class _Image:
 
 
 def find_purgeable(workspace: Workspace, run: str) -> pa.Table:
-    """The rows that a purge would write: every withdrawn item that was not purged; nothing is changed."""
+    """The rows that a purge would write, one for each withdrawn item that is not purged; changes nothing."""
     with read_catalog(workspace) as connection:
         rows = connection.execute(query("segments/purgeable"), {"run": run, "at": now()}).to_arrow_table()
     return rows.cast(row_schema())
 
 
 def purge(store: SegmentStore, run: str) -> dict[str, int]:
-    """Erase all withdrawn items; returns how many of each source had not been purged before.
+    """Erase all withdrawn items; return the number of newly purged items by source.
 
-    Items that were purged before are checked again: a backup may have restored them. The caller holds the
-    workspace's lock. Raises BadSegment for a tar that differs from its rows.
+    Items that were purged before are checked again, because a backup may have restored them. The caller
+    holds the workspace's lock. Raises BadSegment for a tar that differs from its rows.
     """
     workspace = store.workspace
     with read_catalog(workspace) as connection:
@@ -89,7 +89,7 @@ def _by_source(rows: pa.Table) -> Iterator[tuple[str, pa.Table]]:
 
 
 def purge_residue(workspace: Workspace) -> pa.Table:
-    """What is left of purged items (columns of PURGE_RESIDUE), read from the bytes."""
+    """The residue of purged items in the bytes of store and cache, in the schema PURGE_RESIDUE."""
     with read_catalog(workspace) as connection:
         purged = connection.execute(query("segments/purged")).to_arrow_table()
     found: list[dict[str, Any]] = []
@@ -146,7 +146,7 @@ def _purge_segment(path: Path, items: pa.ChunkedArray) -> None:
 
 
 def _images(path: Path, items: pa.ChunkedArray) -> Iterator[_Image]:
-    """Where the items' images lie in the segment's tar; none if it has no tar."""
+    """The places of the items' images in the segment's tar; none if the segment has no tar."""
     if not path.with_suffix(".tar").exists():
         return
     places = pq.read_table(path, columns=["item_id", "offset", "length", "status"])
@@ -158,7 +158,7 @@ def _images(path: Path, items: pa.ChunkedArray) -> Iterator[_Image]:
 
 
 def _erase(handle: int, path: Path, image: _Image) -> None:
-    """Overwrite an image with zeros, then rename its member, which marks it as done."""
+    """Overwrite an image with zeros, then rename its member to mark the image as erased."""
     place = image.offset - BLOCK
     mark = header(f"{image.item_id}.purged", image.length)
     found = os.pread(handle, BLOCK, place)

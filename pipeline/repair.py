@@ -1,4 +1,4 @@
-"""Repairs a workspace whose store lost segments: re-queues their items, or writes their rows again."""
+"""Repairs a workspace whose store lost segments: re-queues items and rewrites rows from the catalog."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from .segment_store import SegmentStore
 
 @dataclass(frozen=True, slots=True)
 class Losses:
-    """Segments that are missing or damaged, with the items whose images they held, by source."""
+    """Missing or damaged segments, and the numbers of items with images in them, by source."""
 
     segments: tuple[str, ...]
     images: Mapping[str, int]
 
 
 def find_losses(workspace: Workspace) -> Losses:
-    """What the store lost of the segments that the catalog knows; reads only, every segment to its end."""
+    """The missing and damaged segments of the catalog. Reads every segment completely and writes nothing."""
     with read_catalog(workspace) as connection:
         rows = connection.execute("SELECT segment, tar_bytes FROM segments").fetchall()
         lost = sorted({*missing(workspace, [name for name, _ in rows]), *damaged(workspace)})
@@ -32,9 +32,9 @@ def find_losses(workspace: Workspace) -> Losses:
 
 
 def repair(store: SegmentStore, run: str) -> Losses:
-    """Re-queue the items whose images are lost, write the other rows of lost segments again; what was lost.
+    """Re-queue items with lost images, rewrite the other rows of lost segments, and return the losses.
 
-    The catalog still knows these rows. The losses are marked at the end: an interrupted repair is repeated.
+    The catalog still holds these rows. The losses are marked last, so that an interrupted repair is repeated.
     """
     losses = find_losses(store.workspace)
     if not losses.segments:
@@ -48,12 +48,12 @@ def repair(store: SegmentStore, run: str) -> Losses:
 
 
 def find_unknown_losses(workspace: Workspace) -> Losses:
-    """Gaps and damaged segments, without a catalog that knows what they held; reads only."""
+    """Gaps and damaged segments of a store without a catalog, so that their items are unknown; reads only."""
     return Losses(tuple(sorted({*missing(workspace, ()), *damaged(workspace)})), {})
 
 
 def mark_losses(workspace: Workspace) -> Losses:
-    """Mark what `find_unknown_losses` finds."""
+    """Mark the losses that `find_unknown_losses` finds, and return them."""
     losses = find_unknown_losses(workspace)
     for name in losses.segments:
         set_aside(workspace, name)

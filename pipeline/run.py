@@ -27,7 +27,7 @@ log = logging.getLogger("derlem.pipeline")
 
 @dataclass(frozen=True, slots=True)
 class RunScope:
-    """A run under way, and what its stages need."""
+    """The objects that the stages of a run share."""
 
     workspace: Workspace
     run: str
@@ -44,9 +44,9 @@ def start_run(
     ingest: IngestOptions,
     progress: Progress | None = None,
 ) -> Iterator[RunScope]:
-    """A run for the block, which ends as done, failed or interrupted. The caller holds the workspace's lock.
+    """Start a run that ends with the block as done, failed or interrupted.
 
-    Finished segments of a killed run are merged first.
+    Complete segments of a killed run are merged first. The caller holds the workspace's lock.
     """
     _close_killed_run(workspace)
     for leftover in workspace.state.glob("plan-*.parquet"):
@@ -60,7 +60,7 @@ def start_run(
             record_run(connection, asdict(state.state))
         yield RunScope(workspace, state.state.run, store, state, progress or Silent())
     except BaseException as error:
-        store.tidy()  # on a full disk, what follows needs the room
+        store.tidy()  # on a full disk, the following writes need the space
         ended = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
         if ended == "failed":
             state.state.error = f"{type(error).__name__}: {error}"
@@ -77,19 +77,19 @@ def start_run(
 def declare(
     workspace: Workspace, connection: duckdb.DuckDBPyConnection, declared: Sequence[Declared]
 ) -> None:
-    """Bring the registry and the provenance files up to the configuration."""
+    """Update the registry and the provenance files to the configuration."""
     declare_sources(connection, declared)
     _write_provenance(workspace, connection)
 
 
 def write_provenance(workspace: Workspace) -> None:
-    """Write `provenance.json` of every source that the registry knows, with its counts as they are now."""
+    """Write `provenance.json` of every registered source, with its current counts."""
     with read_catalog(workspace) as connection:
         _write_provenance(workspace, connection)
 
 
 def complete_listing(workspace: Workspace, source: str, config_hash: str) -> None:
-    """Record that the source is listed to its end, under the declaration of this hash."""
+    """Record a complete listing of the source, with the hash of its declaration."""
     with write_catalog(workspace) as connection:
         mark_listed(connection, source, config_hash)
         _write_one(workspace, connection, source)
@@ -127,7 +127,7 @@ def _recorded_state(workspace: Workspace, run: str) -> str | None:
 def _close_killed_run(workspace: Workspace) -> None:
     """Record a killed run as interrupted, in its state files and in the catalog.
 
-    Only the last run can be one: one instance runs at a time, and each closes its predecessor.
+    Only the last run can be affected: one instance runs at a time, and each run closes its predecessor.
     """
     last = last_state(workspace)
     if last is None:
@@ -143,6 +143,6 @@ def _close_killed_run(workspace: Workspace) -> None:
             return
     with write_catalog(workspace) as connection:
         record_run(connection, asdict(last))
-    if killed:  # otherwise it was killed between writing its last state and its row in the catalog
+    if killed:  # otherwise the kill came between the writes of the last state and the row in the catalog
         StateFile(workspace, last)
         log.info("run %s had been killed", last.run)

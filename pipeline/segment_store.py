@@ -1,4 +1,4 @@
-"""Segments in the coordinator: their numbers, recovery after a kill, commits by time or size."""
+"""Numbers segments, recovers them after a kill, and commits them to the catalog by time or size."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ log = logging.getLogger("derlem.pipeline")
 class SegmentStore:
     """Numbers complete segments and commits them to the catalog.
 
-    There is one instance per run, under the workspace's lock. `recover` is called first: it merges complete
-    segments of a killed run and removes its incomplete files.
+    Each run has one instance, under the workspace's lock. `recover` is called first: it merges complete
+    segments of a killed run and removes the run's incomplete files.
     """
 
     def __init__(self, workspace: Workspace, options: IngestOptions) -> None:
@@ -35,10 +35,10 @@ class SegmentStore:
         self._items = 0
         self._committed = time.monotonic()
         self._last: dict[str, int] = {}
-        """The highest number of each source's segments: files', and those of the catalog, lost or not."""
+        """The highest segment number of each source, among files and rows of the catalog."""
 
     def recover(self, connection: duckdb.DuckDBPyConnection) -> int:
-        """Merge complete segments that the catalog does not hold; returns their number."""
+        """Merge complete segments that the catalog does not hold and return their number."""
         self.tidy()
         known = dict(connection.execute("SELECT segment, source FROM segments").fetchall())
         files = {f"{path.parent.name}/{path.stem}": path for path in stored(self.workspace)}
@@ -53,7 +53,7 @@ class SegmentStore:
         return merged
 
     def _readable(self, names: Iterable[str]) -> list[Segment]:
-        """Complete segments, without files that are damaged or no segments: their items still wait."""
+        """Complete segments without damaged and foreign files, whose items are still pending."""
         found = []
         for name in names:
             try:
@@ -68,8 +68,7 @@ class SegmentStore:
     def _remove_lone_tars(self) -> None:
         """Remove the tar of a segment whose rows were not renamed before a kill: no row refers to the tar.
 
-        Such a tar has the next number. Where the rows of an earlier tar are missing, they were lost, and the
-        images are kept.
+        Such a tar has the next number. An earlier tar without rows has lost its rows; its images are kept.
         """
         for tar in stored(self.workspace, suffix=".tar"):
             if tar.with_suffix(".parquet").exists():
@@ -80,12 +79,12 @@ class SegmentStore:
                 log.warning("%s: its rows are missing (%s)", tar, tar.with_suffix(".parquet").name)
 
     def tidy(self) -> None:
-        """Remove the files of incomplete segments; no worker may run."""
+        """Remove the files of incomplete segments, while no worker is running."""
         for leftover in self.workspace.store.glob("*/.*.tmp"):
             leftover.unlink()
 
     def adopt(self, written: WrittenSegment) -> Segment:
-        """Give a complete segment its number and name. The rows come last: a segment exists once they do."""
+        """Number and rename a complete segment. The rows are renamed last: they make the segment valid."""
         number = self._next_number(written.source)
         rows = written.rows.parent / f"{number:06d}.parquet"
         if written.tar is not None:
@@ -112,7 +111,7 @@ class SegmentStore:
     def commit(self, *, wait_for_readers: bool = True) -> None:
         """Merge the adopted segments, in one transaction.
 
-        Without `wait_for_readers`, a catalog that readers hold is left for the next commit.
+        Without `wait_for_readers`, the commit is postponed if readers hold the catalog.
         """
         if not self._waiting:
             return

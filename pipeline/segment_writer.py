@@ -24,7 +24,7 @@ from ..core.tar import BLOCK, END_OF_ARCHIVE, header, padding
 
 @dataclass(frozen=True, slots=True)
 class WrittenSegment:
-    """Complete files under temporary names; the coordinator gives them their number."""
+    """Complete files under temporary names; the coordinator assigns the number."""
 
     source: str
     rows: Path
@@ -35,7 +35,7 @@ class WrittenSegment:
 
 
 SYNC_BYTES = 8 * 1024**2
-"""Bytes after which the tar is flushed to the disk in the background."""
+"""Bytes after which a background thread flushes the tar to the disk."""
 
 WRITE_BYTES = 1024**2
 """Bytes per system call; each call releases the interpreter's lock."""
@@ -46,7 +46,7 @@ WRITE_PARTS = 1000
 class SegmentWriter:
     """Collects outcomes; `close` makes them durable, `abandon` removes them.
 
-    Methods raise DiskError for a refused write.
+    Methods raise DiskError for a failed write.
     """
 
     def __init__(self, folder: Path, *, source: str, kind: str, run: str, schema: pa.Schema) -> None:
@@ -68,12 +68,12 @@ class SegmentWriter:
 
     @property
     def items(self) -> int:
-        """Rows so far."""
+        """Number of rows added."""
         return len(self._items)
 
     @property
     def size(self) -> int:
-        """Bytes in the tar so far."""
+        """Bytes written to the tar."""
         return self._size
 
     def add_image(self, item: Item, data: bytes, extension: str) -> None:
@@ -87,7 +87,7 @@ class SegmentWriter:
         self.add(item)
 
     def add(self, item: Item) -> None:
-        """Record the outcome of an item, as the item is when the segment is closed."""
+        """Add an item; its row has the item's values at the time of `close`."""
         self._items.append(item)
         self._statuses[item.status] = self._statuses.get(item.status, 0) + 1
 
@@ -105,7 +105,7 @@ class SegmentWriter:
             self._write()
             self._join_sync()
             with writing(self._tar_path.parent):
-                if self._sync_error is not None:  # the system reports lost bytes once, to the first fsync
+                if self._sync_error is not None:  # the kernel reports lost bytes only to the first fsync
                     raise self._sync_error
                 os.fsync(self._tar.fileno())
                 self._tar.close()
@@ -125,7 +125,7 @@ class SegmentWriter:
         )
 
     def abandon(self) -> None:
-        """Remove what was written."""
+        """Remove the incomplete files."""
         if self._tar is not None:
             self._join_sync()
             self._tar.close()
@@ -142,11 +142,11 @@ class SegmentWriter:
             self._write()
 
     def _write(self) -> None:
-        """Write the pending bytes; a thread flushes them to the disk, so that `close` waits little."""
+        """Write the pending bytes; a thread flushes them to the disk, which shortens the wait in `close`."""
         assert self._tar is not None
         with writing(self._tar_path.parent):
             done = os.writev(self._tar.fileno(), self._pending)
-            if done != self._pending_bytes:  # the next write completes or raises the cause
+            if done != self._pending_bytes:  # a second write completes the first or raises its error
                 rest = memoryview(b"".join(self._pending))[done:]
                 while rest:
                     rest = rest[os.write(self._tar.fileno(), rest) :]
@@ -192,5 +192,5 @@ def _unfinished(run: str) -> str:
 
 
 def write_parquet(table: pa.Table, file: BinaryIO) -> None:
-    """Write rows as segments hold them."""
+    """Write rows with the compression of segments."""
     pq.write_table(table, file, compression="zstd")

@@ -1,4 +1,4 @@
-"""The inbound stages within a run, with progress: discover, ingest, refresh."""
+"""Runs the inbound stages within a run: discover, ingest and refresh, with progress and counts."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ log = logging.getLogger("derlem.pipeline")
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the catalog knows of a source before a stage."""
+    """The catalog's state of a source before a stage."""
 
     listed_hash: str | None
     items: int
@@ -46,7 +46,7 @@ class Known:
 
 
 def known_sources(workspace: Workspace) -> dict[str, Known]:
-    """What the catalog knows, by source; nothing if there is no catalog."""
+    """The catalog's state of each source; empty without a catalog."""
     try:
         with read_catalog(workspace) as connection:
             return _known_sources(connection)
@@ -63,8 +63,8 @@ def _known_sources(connection: duckdb.DuckDBPyConnection) -> dict[str, Known]:
 class SourceListing:
     """The listing of one source.
 
-    `known` counts the items that the catalog held before, `changes` what the listing changes in it (up to an
-    error). `error` is what ended the listing early.
+    `known` is the number of items in the catalog before the listing, `changes` the changes up to the end or
+    to an error, and `error` the error that ended the listing early.
     """
 
     source: str
@@ -89,7 +89,7 @@ class Declarations:
 def check_sources(
     sources: Sequence[SourceOptions], declared: Declarations, limit: int | None, progress: Progress
 ) -> list[SourceListing]:
-    """List the sources, compare what they hold with the catalog, and write nothing."""
+    """List the sources and compare the listings with the catalog, without writing."""
     context = declared.context
     known = known_sources(context.workspace)
     with tempfile.TemporaryDirectory(prefix="derlem-dry-run-") as notes:
@@ -100,7 +100,7 @@ def check_sources(
 
 
 def checked_listings(sources: Sequence[SourceOptions], context: Context, limit: int | None) -> list[Listing]:
-    """Begin to list the sources; ConfigError for a wrong declaration or an empty source, nothing written."""
+    """Start the listings without writing; ConfigError for a wrong declaration or an empty source."""
     known = known_sources(context.workspace)
     listings = open_listings(sources, context, limit)
     refuse_empty(listings, {name: found.items for name, found in known.items()})
@@ -112,7 +112,7 @@ def run_discover(
 ) -> list[SourceListing]:
     """Register all declared sources and complete the listings.
 
-    A source whose listing fails keeps the items that were listed before; the others go on.
+    A source whose listing fails keeps the items listed before the error; the other listings continue.
     """
     scope.state.enter("discover")
     with write_catalog(scope.workspace) as connection:
@@ -138,7 +138,7 @@ def _complete(
     progress: Progress,
     count: Callable[[str, dict[str, int]], None] | None = None,
 ) -> SourceListing:
-    """List one source to its end; an error is part of the result."""
+    """List one source completely; an error is part of the result."""
     name = listing.source.name
     before = known.get(name)
     failure: DerlemError | None = None
@@ -170,7 +170,7 @@ def run_ingest(
 ) -> tuple[dict[str, int], dict[str, int]]:
     """Read and store all pending items of the sources.
 
-    Returns the pending items by source, and the outcomes: items by status, and their `bytes`.
+    Returns the numbers of pending items by source, and the outcomes: items by status, and their `bytes`.
     """
     scope.state.enter("ingest")
     media = with_renderer(declared.media)
@@ -179,7 +179,7 @@ def run_ingest(
         with read_catalog(scope.workspace) as connection:
             pending = count_items(connection, sources, Status.DISCOVERED)
             items = sum(pending.values())
-            executor.start(items)  # beside the planning
+            executor.start(items)  # workers start while tasks are planned
             warn_of_mixed_renderers(connection, media.pdf)
         shown = stack.enter_context(meter(scope.progress, "ingest", items))
 
@@ -205,7 +205,7 @@ def run_refresh(
 ) -> tuple[dict[str, int], int, Counter[str]]:
     """Fetch ready items again.
 
-    Returns the ready items by source, how many images are new, and how many items stay, by cause.
+    Returns the numbers of ready items by source, of new images, and of unchanged items by cause.
     """
     scope.state.enter("refresh")
     job = _job(scope, sources, declared, declared.media)
@@ -248,19 +248,19 @@ def _job(
 
 
 def refreshable(sources: Sequence[SourceOptions]) -> list[SourceOptions]:
-    """The sources whose items are fetched one by one from their URLs."""
+    """The sources whose adapters fetch each item from its URL."""
     return [
         source for source in sources if adapter_class(source.adapter).partitioning is Partitioning.BY_WORKER
     ]
 
 
 def warn_of_mixed_renderers(connection: duckdb.DuckDBPyConnection, pdf: PdfOptions) -> None:
-    """Log a warning when a source's pages will be drawn by another renderer than its earlier pages."""
+    """Log a warning for a source whose earlier pages were rendered by another renderer."""
     chosen = pdf.renderer
     for source, renderer, pages in connection.execute(query("segments/renderers")).fetchall():
         if renderer not in (None, chosen):
             log.warning(
-                "%s: %d pages were drawn by %s; this run draws further ones by %s (pdf.renderer chooses)",
+                "%s: %d pages were rendered by %s; this run renders further pages by %s (see pdf.renderer)",
                 source,
                 pages,
                 renderer,
@@ -271,7 +271,7 @@ def warn_of_mixed_renderers(connection: duckdb.DuckDBPyConnection, pdf: PdfOptio
 def count_items(
     connection: duckdb.DuckDBPyConnection, sources: Sequence[SourceOptions], status: Status
 ) -> dict[str, int]:
-    """Items of a status, by source; 0 where there is none."""
+    """The number of items of a status for each source."""
     counts = {source.name: 0 for source in sources}
     found = connection.execute(
         "SELECT source, count(*) FROM items WHERE status = ? AND list_contains(?, source) GROUP BY source",
@@ -281,6 +281,6 @@ def count_items(
 
 
 def with_renderer(media: MediaOptions) -> MediaOptions:
-    """The options with the PDF renderer chosen, once for the whole stage."""
+    """The options with the PDF renderer resolved, so that all tasks of a stage use the same renderer."""
     pdf = media.pdf.model_copy(update={"renderer": resolve_renderer(media.pdf)})
     return replace(media, pdf=pdf)

@@ -1,4 +1,4 @@
-"""The live state of a run as a file: readable at any time, whatever the catalog is doing."""
+"""Keeps the state of a run in a file, which is readable while the catalog is locked."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ EVERY = 1.0
 
 @dataclass(slots=True)
 class RunState:
-    """A run: what it is, how far it is, how it ended. Times are UTC in ISO format."""
+    """The identity, progress and end of a run. Times are UTC in ISO format."""
 
     run: str
     command: str
@@ -64,7 +64,7 @@ class StateFile:
         self.write()
 
     def count(self, stage: str, counts: dict[str, int]) -> None:
-        """Add to a stage's counts; writes the file if the last time is a second ago."""
+        """Add to a stage's counts; writes the file if EVERY seconds have passed since the last write."""
         mine = self.state.counts.setdefault(stage, {})
         for key, number in counts.items():
             mine[key] = mine.get(key, 0) + number
@@ -72,13 +72,13 @@ class StateFile:
             self.write()
 
     def enter(self, stage: str) -> None:
-        """A stage begins."""
+        """Record the start of a stage."""
         raise_lost_signal()
         self.state.stage = stage
         self.write()
 
     def finish(self, state: str) -> None:
-        """The run ends: done, failed or interrupted."""
+        """Record the end of the run: done, failed or interrupted."""
         self.state.state, self.state.finished_at = state, now().isoformat()
         self.write()
 
@@ -91,7 +91,7 @@ class StateFile:
 
 
 def read_state(path: Path) -> RunState | None:
-    """The content of a state file; None, with a warning, if it is damaged: no item depends on it."""
+    """The content of a state file. A damaged file gives a warning and None, since no item depends on it."""
     try:
         return TypeAdapter(RunState).validate_json(path.read_bytes())
     except ValidationError as error:
@@ -100,13 +100,13 @@ def read_state(path: Path) -> RunState | None:
 
 
 def read_states(workspace: Workspace) -> list[RunState]:
-    """All runs that have a state file, the oldest first."""
+    """The states of all runs with a state file, oldest first."""
     found = (read_state(path) for path in sorted(workspace.state.glob("[0-9]*.json")))
     return [state for state in found if state is not None]
 
 
 def last_state(workspace: Workspace) -> RunState | None:
-    """The last run, going on or ended; None if there was none."""
+    """The state of the running or last run; None before the first run."""
     current = workspace.state / "current.json"
     if not current.exists():
         return None
@@ -114,7 +114,7 @@ def last_state(workspace: Workspace) -> RunState | None:
 
 
 def has_died(workspace: Workspace, state: RunState) -> bool:
-    """Whether a run that is recorded as running has ended: its process does not hold the workspace's lock."""
+    """Whether a run recorded as running was killed: its process does not hold the workspace's lock."""
     if state.state != "running":
         return False
     holder = lock_holder(workspace)

@@ -1,4 +1,4 @@
-"""Tasks: how waiting items are cut into them (files of rows, and ranges in these), and what workers share."""
+"""Plans tasks: partitions pending items into ranges of rows in plan files, and defines the shared job."""
 
 from __future__ import annotations
 
@@ -24,27 +24,28 @@ from .option_hashes import Outcome
 from .segment_writer import WrittenSegment
 
 if TYPE_CHECKING:
-    import duckdb  # workers read tasks and import no database
+    import duckdb  # for types only: workers import this module but no database
 
 ROW_GROUP = 1024
-"""Rows per group in a plan file: what a worker reads at a time."""
+"""Rows per group of a plan file; a worker reads one group at a time."""
 
 PAGES_PER_TASK = 16
-"""Pages of documents in one task, at most: a page takes about a second."""
+"""Maximum number of document pages in one task: rendering a page takes about a second."""
 
 
 KEYS_AT_ONCE = 10_000
 """Partition keys that are bound to one statement."""
 
 FEWEST_TASKS = 4
-"""Tasks per worker that even few items are cut into, and the parts of a batch below which none is cut."""
+"""Divides a batch into the smallest size of a task; few items give this many tasks per worker."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What all tasks of a stage share.
+    """The objects that all tasks of a stage share.
 
-    `adapters` are by source, looked up once, by the coordinator; `option_hashes` by source and outcome.
+    `adapters` maps sources to classes that the coordinator resolved; `option_hashes` maps a source and an
+    outcome to a hash.
     """
 
     run: str
@@ -60,13 +61,13 @@ class Job:
 class Task:
     """Rows `start` to `stop` of a plan file, to be read by one worker.
 
-    `partition` pins the task to a worker, so that all requests to a host come from one place. With
+    `partition` pins the task to a worker, so that one process sends all requests to a host. With
     `no_read_deadline` a read may take any time between two items. With `refresh` the items are ready, and
     only changes are recorded.
 
-    The other fields follow from workers that were lost on the task: `skip` names items that are done, `only`
-    the one item that is tried alone, `crashed` items that are not read again, with the reason to record for
-    each. `task_failure` is recorded for every item of the task, none of which is read.
+    The other fields describe earlier losses of workers on the task: `skip` contains completed items, `only`
+    the one item that is tried alone, `crashed` the items that are not read again, with the reason to record
+    for each. `task_failure` is recorded for every item of the task, and no item is read.
     """
 
     source: SourceOptions
@@ -84,30 +85,30 @@ class Task:
 
 
 class Guard(Protocol):
-    """Shows the coordinator which item a worker decodes: a crash or a hang is charged to that item."""
+    """Publishes the item that a worker decodes, so that a crash or a hang is attributed to the item."""
 
     def begin(self, item_id: str) -> None:
-        """The payload of this item is being decoded."""
+        """Mark the start of decoding the item's payload."""
 
     def waiting(self) -> None:
-        """No payload is being decoded: the adapter reads."""
+        """Mark that the adapter is reading and no payload is being decoded."""
 
     @property
     def ending(self) -> bool:
-        """Whether the run ends: outcomes so far are emitted, the rest of the task is left."""
+        """Whether the run is ending: recorded outcomes are emitted, and the other items stay pending."""
 
 
 Emit = Callable[[WrittenSegment, list[str]], None]
-"""Takes a complete segment and the ids of the task's items whose outcomes it holds."""
+"""Receives a complete segment and the ids of the task's items whose outcomes are in the segment."""
 
 Report = Callable[[Counter[str]], None]
-"""Takes the counts of items that a refresh left as they are, by the cause, since the last call."""
+"""Receives the numbers of items, by cause, that a refresh left unchanged since the last call."""
 
 
 def plan_ingest(
     connection: duckdb.DuckDBPyConnection, sources: Sequence[SourceOptions], job: Job, *, pages: bool = True
 ) -> list[Task]:
-    """Tasks for all items that wait now, source by source; without `pages` none for pages of documents."""
+    """Tasks for all pending items, source by source; without `pages` the pages of documents are excluded."""
     tasks: list[Task] = []
     folder, workers = job.context.workspace.state, job.ingest.workers
     for source in sources:
@@ -124,7 +125,7 @@ def plan_ingest(
 def plan_refresh(
     connection: duckdb.DuckDBPyConnection, sources: Sequence[SourceOptions], job: Job
 ) -> list[Task]:
-    """Tasks that request every ready item of the sources again, conditionally where validators are known."""
+    """Tasks that request every ready item of the sources again, conditionally if validators are stored."""
     tasks: list[Task] = []
     folder, workers = job.context.workspace.state, job.ingest.workers
     for source in sources:
@@ -136,7 +137,7 @@ def plan_refresh(
 def plan_pages(
     connection: duckdb.DuckDBPyConnection, source: SourceOptions, folder: Path, stem: str, *, workers: int
 ) -> list[Task]:
-    """Tasks for the waiting pages of a source's documents."""
+    """Tasks for the pending pages of a source's documents."""
     plan = folder / f"{stem}-pages.parquet"
     parameters = {"source": source.name, "pages": True, "by_key": False}
     rows, _ = _write_plan(connection, query("segments/pending"), parameters, plan)
@@ -154,7 +155,7 @@ def plan_items(
     workers: int,
     batch: int,
 ) -> list[Task]:
-    """Tasks for the waiting items of a source, cut as its adapter's `partitioning` allows."""
+    """Tasks for the pending items of a source, divided by the adapter's `partitioning`."""
     if partitioning is Partitioning.BY_WORKER:
         return _plan_partitions(connection, source, folder, stem, workers, Status.DISCOVERED)
     plan = folder / f"{stem}.parquet"
@@ -166,10 +167,10 @@ def plan_items(
 
 
 def cut(rows: int, boundaries: Sequence[int] | None, workers: int, batch: int) -> list[int]:
-    """Where tasks begin, and the end: in general, or at boundaries only.
+    """The first row of each task, then the number of rows; with `boundaries`, tasks begin only there.
 
-    Guided self-scheduling (Polychronopoulos and Kuck, 1987): tasks get smaller towards the end, so that
-    the last ones end together; of few items there are still several tasks per worker.
+    Guided self-scheduling (Polychronopoulos and Kuck, 1987): the sizes of tasks decrease, so that the last
+    tasks end together. Few items are also divided into several tasks per worker.
     """
     smallest = min(-(-rows // (workers * FEWEST_TASKS)), -(-batch // FEWEST_TASKS))
     cuts = [0]
@@ -203,7 +204,7 @@ def _plan_partitions(
         if not names:
             continue
         plan = folder / f"{stem}-{partition}.parquet"
-        # lists, not an Arrow table (see catalog/segments.py); in parts, as a value takes 400 bytes on its way
+        # lists, not an Arrow table (see catalog/segments.py); in parts: binding takes 400 bytes per key
         connection.execute("CREATE OR REPLACE TEMP TABLE partition_keys (partition_key VARCHAR)")
         for start in range(0, len(names), KEYS_AT_ONCE):
             some = {"keys": names[start : start + KEYS_AT_ONCE]}
@@ -216,9 +217,9 @@ def _plan_partitions(
 def _write_plan(
     connection: duckdb.DuckDBPyConnection, statement: str, parameters: Mapping[str, Any], path: Path
 ) -> tuple[int, list[int]]:
-    """Write the rows to a plan file; returns their number, and the rows at which a partition key begins.
+    """Write the rows to a plan file; return their number and the first row of each partition key.
 
-    The boundaries end with the number of rows. A row without a partition key counts as a key of its own.
+    The boundaries end with the number of rows. A row without a partition key counts as a separate key.
     """
     reader = connection.execute(statement, dict(parameters)).to_arrow_reader(ROW_GROUP)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -241,7 +242,7 @@ def _write_plan(
 
 
 def read_plan(task: Task) -> Iterator[Item]:
-    """The items of a task, a row group at a time, less those that are to be skipped."""
+    """The items of a task without the skipped ones, read one row group at a time."""
     file = pq.ParquetFile(task.plan)
     first = 0
     for group in range(file.metadata.num_row_groups):

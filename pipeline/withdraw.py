@@ -1,4 +1,4 @@
-"""Withdraws items: segments mark them as withdrawn, and they are no candidates of any later draw."""
+"""Withdraws items: writes segments that mark the items as withdrawn, and excludes them from later draws."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .segment_store import SegmentStore
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The items to withdraw: exactly one of a source, a key (item id) and a predicate over `items`."""
+    """The items to withdraw, by exactly one of a source, a key (item id) and a predicate over `items`."""
 
     source: str | None = None
     key: str | None = None
@@ -36,12 +36,12 @@ class Selection:
 
 
 def find(workspace: Workspace, selection: Selection, run: str) -> pa.Table:
-    """The rows that withdrawing the selection would write, in the schema of segments; writes nothing.
+    """The rows that a withdrawal of the selection would write, in the schema of segments; writes nothing.
 
-    A takedown reaches every copy in any source: items with the same normalised or original bytes.
+    The rows include copies in all sources: items with the same normalized or original bytes.
 
-    QueryError for a predicate that the database rejects. ConfigError for a source or key that the catalog
-    does not hold: a mistyped one must not look like a selection.
+    QueryError for a predicate that the database rejects. ConfigError for a source or key without items in
+    the catalog, because a mistyped selection must not succeed as an empty one.
     """
     with user_connection(workspace) as connection:
         _choose(connection, selection)
@@ -56,13 +56,13 @@ def find(workspace: Workspace, selection: Selection, run: str) -> pa.Table:
 
 
 def count_by_source(workspace: Workspace, selection: Selection) -> dict[str, int]:
-    """How many items of each source would be withdrawn; writes nothing. Raises what `find` does."""
+    """The number of items to withdraw, by source; writes nothing. Raises the exceptions of `find`."""
     sources = find(workspace, selection, "").column("source").value_counts().to_pylist()
     return {counted["values"]: counted["counts"] for counted in sources}
 
 
 def withdraw(store: SegmentStore, selection: Selection, run: str) -> dict[str, int]:
-    """Mark the items as withdrawn; returns how many of each source."""
+    """Mark the items as withdrawn and return their number by source."""
     rows = find(store.workspace, selection, run)
     counts: dict[str, int] = {}
     for source in pc.unique(rows.column("source")).to_pylist():
@@ -80,7 +80,7 @@ def _choose(connection: duckdb.DuckDBPyConnection, selection: Selection) -> None
         connection.execute(query("segments/chosen_by_key"), {"key": selection.key})
     elif selection.where is not None:
         try:
-            # a filter takes one predicate, and no further statement
+            # `filter` accepts a predicate and rejects further statements
             chosen = connection.table("items").filter(selection.where).select("item_id")
             connection.register("chosen_ids", chosen.to_arrow_table())
             connection.execute("CREATE OR REPLACE TEMP TABLE chosen_items AS FROM chosen_ids")

@@ -1,6 +1,6 @@
-"""What a worker does with a task: read items through their adapter, record each outcome, write segments.
+"""Runs a task in a worker: reads items through their adapter, records each outcome, writes segments.
 
-A pure function of its task and job: it sees no catalog and decides nothing about the next task.
+The result depends on the task and the job only. A worker has no access to the catalog or to other tasks.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ log = logging.getLogger("derlem.pipeline")
 
 
 def ingest_task(task: Task, job: Job, guard: Guard, emit: Emit, report: Report) -> None:
-    """Record the outcome of every item of the task; segments go to `emit` as they fill or as time passes.
+    """Record the outcome of every item of the task; pass segments to `emit` when a size or time is reached.
 
-    Outcomes from before an unexpected error are emitted, too, so that they are not repeated. For a refresh,
-    `report` takes the counts of items that stay: `unchanged`, or by the reason of the failure.
+    Outcomes recorded before an unexpected error are also emitted, so that their items are not read again.
+    For a refresh, `report` receives the numbers of unchanged items: `unchanged`, or by reason of the failure.
     """
     recorder = _Refresher(task, job, emit, report) if task.refresh else _Recorder(task, job, emit)
     try:
@@ -52,11 +52,11 @@ def ingest_task(task: Task, job: Job, guard: Guard, emit: Emit, report: Report) 
             guard.begin(item.item_id)
             recorder.record(item, result)
             guard.waiting()
-            if guard.ending:  # at once: closing the adapter may take long
+            if guard.ending:  # before the adapter is closed, which may take long
                 recorder.flush()
                 return
         recorder.flush()
-    except (DerlemError, KeyboardInterrupt, SystemExit):  # the run ends, perhaps for want of disk space
+    except (DerlemError, KeyboardInterrupt, SystemExit):  # the run ends, possibly because the disk is full
         recorder.abandon()
         raise
     except Exception:
@@ -65,7 +65,7 @@ def ingest_task(task: Task, job: Job, guard: Guard, emit: Emit, report: Report) 
 
 
 def _results(task: Task, job: Job, guard: Guard) -> Iterator[tuple[Item, Payload | Failure]]:
-    """Each item with the result of reading it, or with the loss of an earlier worker on it."""
+    """Each item with its payload or failure; an item on which a worker was lost has a recorded failure."""
     guard.waiting()
     in_flight: dict[str, Item] = {}
     unread: list[tuple[Item, Failure]] = []
@@ -91,13 +91,13 @@ def _results(task: Task, job: Job, guard: Guard) -> Iterator[tuple[Item, Payload
     yield from unread
     if in_flight:
         raise RuntimeError(
-            f"the {task.source.adapter} adapter left {len(in_flight)} items unanswered, "
+            f"the {task.source.adapter} adapter returned no result for {len(in_flight)} items, "
             f"such as {next(iter(in_flight))}"
         )
 
 
 class _Recorder:
-    """The segment that a task writes at present, and how outcomes are recorded in it."""
+    """Records outcomes in the open segments of a task."""
 
     kind = "ingest"
 
@@ -110,7 +110,7 @@ class _Recorder:
         self._option_hashes = job.option_hashes.get(task.source.name, {})
 
     def record(self, item: Item, result: Payload | Failure) -> None:
-        """Write the item's outcome, and the pages of a document."""
+        """Write the item's outcome, and for a document the items of its pages."""
         run = self._job.run
         if isinstance(result, Payload):
             apply_updates(item, result.updates)
@@ -143,7 +143,7 @@ class _Recorder:
         self._flush_if_due(writer)
 
     def flush(self) -> None:
-        """Complete and emit the segments that are open."""
+        """Complete and emit the open segments."""
         if self._writer is not None:
             writer, recorded = self._writer, self._recorded
             self._writer, self._recorded = None, []
@@ -154,7 +154,7 @@ class _Recorder:
             self._emit(writer.close(), recorded)
 
     def abandon(self) -> None:
-        """Remove the segments that are not complete."""
+        """Remove the open segments."""
         for writer in (self._writer, self._amendments):
             if writer is not None:
                 writer.abandon()
@@ -190,7 +190,7 @@ class _Recorder:
         return SegmentWriter(folder, source=source, kind=kind, run=self._job.run, schema=self._job.schema)
 
     def _add_document(self, writer: SegmentWriter, item: Item, data: bytes, document: Document) -> None:
-        """The document's bytes go to the cache, where its pages are read later; its pages become items."""
+        """Write items for a document's pages; keep its bytes in the cache, from which the pages are read."""
         keep(self._job.context.workspace, data)
         at, run = now(), self._job.run
         for page in document.pages:
@@ -201,9 +201,9 @@ class _Recorder:
 
 
 class _Refresher(_Recorder):
-    """Records new images of ready items; with any other result the item keeps its image.
+    """Records new images of ready items; an item keeps its image for any other result.
 
-    A change of the publisher's opt-out signals is recorded in any case.
+    A change of the publisher's opt-out signals is always recorded.
     """
 
     kind = "refresh"
@@ -215,9 +215,9 @@ class _Refresher(_Recorder):
         self._reported = time.monotonic()
 
     def record(self, item: Item, result: Payload | Failure) -> None:
-        """Write the item's outcome if its source has another image now."""
+        """Write the item's outcome if the image at its source changed."""
         if isinstance(result, Failure):
-            if "opt_outs" in result.meta:  # the publisher objects by now: draws will see it
+            if "opt_outs" in result.meta:  # recorded, so that later draws exclude the item
                 self._add_evidence(item, result.meta)
             self._keep(result.reason)
             return
@@ -241,12 +241,12 @@ class _Refresher(_Recorder):
             self._keep(outcome.reason if isinstance(outcome, Failure) else Reason.NOT_IMAGE)
 
     def flush(self) -> None:
-        """Complete the segments, and report the counts that were not reported yet."""
+        """Complete the segments and report the remaining counts."""
         super().flush()
         self._report_kept()
 
     def _add_evidence(self, item: Item, meta: Mapping[str, Any]) -> None:
-        """The item stays as it is, but for its evidence."""
+        """Write an item whose evidence changed and whose image stays."""
         item.meta = {**item.meta, **meta}
         item.run, item.updated_at = self._job.run, now()
         self._amend(item)
