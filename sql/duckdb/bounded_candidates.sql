@@ -1,7 +1,7 @@
--- Candidates that the key bounds do not rule out, for sampling/fast_draw.py: the slot that each can fill, its
--- rank key if that decides (NULL: below `low`, selected without ranking), and the start of its order key.
--- Variables: the seed as text, and the range of item ids. The upper bound is a join condition, so that the
--- key is computed once: in a filter it would be computed twice.
+-- Candidates within the key bounds, for sampling/fast_draw.py: the slot that each can fill, its rank key if the
+-- item is ranked (NULL: below `low`, selected without ranking), and the start of its order key.
+-- Variables: the seed as text, and the range of item ids. The upper bound is a join condition, because DuckDB
+-- would compute the key twice for a filter.
 SELECT
     k.item_id,
     b.slot,

@@ -1,5 +1,5 @@
--- Items that have their bytes in common with others. Only those are compared whole whose integer (buckets.sql)
--- occurs twice.
+-- Items whose bytes equal another item's. Only items whose integer (buckets.sql) occurs more than once are
+-- compared by sha256.
 WITH alike AS MATERIALIZED (
     SELECT item_id, category, source, status, license, sha256
     FROM items

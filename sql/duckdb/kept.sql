@@ -1,4 +1,4 @@
--- Rows of the extended manifest that stay, with the start of their order keys. The seed is a variable.
+-- The kept rows of the extended manifest, with the start of their order keys. The seed is a variable.
 SELECT
     item_id,
     repeat,

@@ -2,10 +2,10 @@
 -- gives the same rows sooner.
 --
 -- draw_candidates (item_id, category, source, ...): the items to draw from.
--- draw_strata (stratum, category, source, seats, rounds): every stratum with seats; `seats` counts those that
---   the kept rows leave, and `rounds` is how often an item may be needed to fill them.
+-- draw_strata (stratum, category, source, seats, rounds): every stratum with seats; `seats` is the number that
+--   the kept rows leave, and `rounds` the number of times that an item may be needed to fill them.
 -- draw_rounds (repeat): 0, 1, ... up to the greatest number of rounds.
--- draw_kept (item_id, repeat, stratum): rows of the extended manifest that stay; empty without `extend`.
+-- draw_kept (item_id, repeat, stratum): the kept rows of the extended manifest; empty without `extend`.
 --
 -- In a stratum, each round takes the items by md5(seed || ':' || item_id); a round begins when the one before
 -- is exhausted. The order of the manifest is md5(seed || ':order:' || item_id). Both expressions are fixed:

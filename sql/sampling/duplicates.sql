@@ -1,5 +1,5 @@
--- Of candidates with the same bytes all but one. An item of the extended manifest stays, then the item of
--- the source that is declared first, then the smallest item_id.
+-- All candidates but one of each group with the same bytes. An item of the extended manifest has priority, then
+-- the item of the source that is declared first, then the smallest item_id.
 WITH ranked AS (
     SELECT
         c.item_id,

@@ -1,4 +1,4 @@
--- The items of the manifest that is extended: how many times each is in it, at most $max_repeats.
+-- The items of the extended manifest, each with its number of rows there, at most $max_repeats.
 SELECT item_id, CASE WHEN count(*) < $max_repeats THEN count(*) ELSE $max_repeats END AS copies
 FROM manifest_items
 WHERE corpus = $corpus

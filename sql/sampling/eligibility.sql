@@ -1,5 +1,5 @@
--- Every item with the reason why it cannot be a candidate, from its own row alone; NULL where it can.
--- Both tables are empty as a rule, and cost nothing then.
+-- Every item with the reason that excludes it, by its own row alone; NULL for a possible candidate.
+-- Both tables are usually empty, and then take no time.
 SELECT
     item_id,
     parent_id,

@@ -1,4 +1,4 @@
--- The rows of the extended manifest that stay.
+-- The kept rows of the extended manifest.
 SELECT c.item_id, r.repeat, s.stratum
 FROM draw_candidates AS c
 JOIN draw_earlier AS e ON e.item_id = c.item_id

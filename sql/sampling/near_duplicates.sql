@@ -1,5 +1,6 @@
--- Of each cluster of similar candidates all but one: that of the source that is declared first, then the
--- smallest item_id. If the extended manifest has members of a cluster, these stay and all others go.
+-- All candidates but one of each cluster of similar images. The item of the source that is declared first has
+-- priority, then the smallest item_id. If members of a cluster are in the extended manifest, all of these are
+-- kept and all others are excluded.
 WITH members AS (
     SELECT dhash, dhash AS cluster
     FROM draw_candidates

@@ -1,4 +1,4 @@
--- Pairs of hashes that agree on all bits of a mask and differ in at most $distance others.
+-- Pairs of hashes that are equal on a mask and differ in at most $distance other bits.
 SELECT a.dhash AS a, b.dhash AS b
 FROM draw_dhashes AS a
 JOIN draw_dhashes AS b

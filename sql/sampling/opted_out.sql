@@ -1,4 +1,4 @@
--- Candidates that opted out, and pages of documents that did.
+-- Candidates with an opt-out, and pages of documents with an opt-out.
 SELECT item_id, category, source, 'opt_out' AS reason
 FROM draw_candidates
 WHERE item_id IN (SELECT item_id FROM draw_objecting)

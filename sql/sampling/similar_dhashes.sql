@@ -1,4 +1,4 @@
--- Hashes of candidates that agree with an excluded image's on a mask and differ in at most $distance bits.
+-- Hashes of candidates that equal an excluded hash on a mask and differ in at most $distance other bits.
 SELECT DISTINCT a.dhash
 FROM draw_dhashes AS a
 JOIN draw_excluded_dhashes AS b

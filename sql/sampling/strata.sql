@@ -1,4 +1,4 @@
--- Items of each stratum by reason why they are no candidates; NULL counts the candidates.
+-- The number of items of each stratum by reason for exclusion; NULL for the candidates.
 WITH lost AS (
     SELECT category, source, reason, count(*) AS items
     FROM (

@@ -1,6 +1,6 @@
 -- The catalog's tables. This is the one place that defines them; the columns of a segment's
 -- Parquet file are those of `items` less `segment`, in this order.
--- No ART indexes: at ten million rows they cost more than they give.
+-- The tables have no ART indexes, which cost more time than they save at ten million rows.
 
 CREATE TABLE catalog_schema (
     version     INTEGER NOT NULL         -- the number of a file in this folder that has been applied
@@ -15,31 +15,31 @@ CREATE TABLE sources (
     config        VARCHAR NOT NULL,      -- as declared, JSON
     config_hash   VARCHAR NOT NULL,
     declared_at   TIMESTAMP NOT NULL,
-    withdrawn_at  TIMESTAMP,             -- when it left the configuration, or was taken down
-    listed_hash   VARCHAR                -- config_hash of the last listing that was completed; NULL for none
+    withdrawn_at  TIMESTAMP,             -- time of removal from the configuration, or of withdrawal
+    listed_hash   VARCHAR                -- config_hash of the last complete listing; NULL for none
 );
 
 CREATE TABLE items (
     item_id          VARCHAR NOT NULL,   -- 32 hex digits, see catalog/models.py
     source           VARCHAR NOT NULL,
     uri              VARCHAR NOT NULL,   -- relative to the source's root, or a URL
-    locator          VARCHAR NOT NULL,   -- member, row, page; '' where the uri is enough
+    locator          VARCHAR NOT NULL,   -- member, row, page; '' if the uri identifies the item
     parent_id        VARCHAR,            -- the document of a page, the row of several images
     document_sha256  VARCHAR,            -- of a page: sha256 of its document in the cache; NULL for all other items
     ordinal          BIGINT NOT NULL,    -- order of discovery within the source
-    partition_key    VARCHAR NOT NULL,   -- names what one worker reads in one pass (an archive, a host); '' for none
+    partition_key    VARCHAR NOT NULL,   -- group that one worker reads in one pass (an archive, a host); '' for none
     category         VARCHAR NOT NULL,   -- 'a/b/c', NFC; '' is the root
-    media_type       VARCHAR,            -- of the normalised bytes once ready, else as sniffed or declared
+    media_type       VARCHAR,            -- of the normalized bytes once ready, else as sniffed or declared
     status           VARCHAR NOT NULL,
     reason           VARCHAR,
-    detail           VARCHAR,            -- for people; never a key
+    detail           VARCHAR,            -- message for users; not a key
     attempts         INTEGER NOT NULL,
-    sha256           VARCHAR,            -- of the normalised bytes
+    sha256           VARCHAR,            -- of the normalized bytes
     original_sha256  VARCHAR,            -- of the bytes as the source holds them
     dhash            VARCHAR,            -- 16 hex digits: 64-bit difference hash
-    width            INTEGER,            -- pixels, after normalisation
+    width            INTEGER,            -- pixels, after normalization
     height           INTEGER,
-    bytes            BIGINT,             -- of the normalised image once ready, else as declared by the source
+    bytes            BIGINT,             -- of the normalized image once ready, else as declared by the source
     "offset"         BIGINT,             -- first byte of the image in its segment's tar
     "length"         BIGINT,             -- bytes of the image in its segment's tar
     caption          VARCHAR,
@@ -47,19 +47,19 @@ CREATE TABLE items (
     language         VARCHAR,            -- BCP 47, of the caption
     license          VARCHAR,            -- SPDX; the source's, unless the item has its own
     meta             VARCHAR NOT NULL,   -- JSON object
-    locator_state    VARCHAR NOT NULL,   -- JSON object: how the adapter reads the item again
-    revision         VARCHAR NOT NULL,   -- of what is read for the item, as listed: its file, member or row, and sidecars
-    record_hash      VARCHAR NOT NULL,   -- of all that the listing holds, 16 hex digits; '' for a page
-    image_revision   VARCHAR,            -- the `revision` that the stored image was read at; NULL without an image
+    locator_state    VARCHAR NOT NULL,   -- JSON object: the adapter's data for reading the item again
+    revision         VARCHAR NOT NULL,   -- of the item's listed content: its file, member or row, and sidecars
+    record_hash      VARCHAR NOT NULL,   -- of all listed columns, 16 hex digits; '' for a page
+    image_revision   VARCHAR,            -- the `revision` of the stored image; NULL without an image
     options_hash     VARCHAR NOT NULL,   -- of the options that decided the outcome, see pipeline/option_hashes.py
     run              VARCHAR NOT NULL,   -- the run that wrote this row last
     discovered_at    TIMESTAMP NOT NULL,
     updated_at       TIMESTAMP NOT NULL,
-    segment          VARCHAR NOT NULL    -- 'source/000042': the segment that holds its bytes, else wrote its row last
+    segment          VARCHAR NOT NULL    -- 'source/000042': segment of the image's bytes, else of the last row
 );
 
-CREATE TABLE withdrawn_hashes (          -- kept with takedowns: what comes again is withdrawn on arrival
-    sha256      VARCHAR NOT NULL         -- of the normalised or original bytes of a withdrawn item
+CREATE TABLE withdrawn_hashes (          -- hashes of withdrawn items: copies are withdrawn on arrival
+    sha256      VARCHAR NOT NULL         -- of the normalized or original bytes of a withdrawn item
 );
 
 CREATE TABLE runs (
@@ -119,9 +119,9 @@ CREATE TABLE allocations (               -- one row per node of a manifest's cat
     stratum     INTEGER                  -- number of the stratum in its manifest; NULL for a category
 );
 
-CREATE TABLE exclusions (                -- items that are no candidates, by reason
+CREATE TABLE exclusions (                -- numbers of items that are not candidates, by reason
     corpus  VARCHAR NOT NULL,
-    reason  VARCHAR NOT NULL,            -- the rule that excludes them, or their status
+    reason  VARCHAR NOT NULL,            -- the rule that excludes the items, or their status
     items   BIGINT NOT NULL
 );
 
@@ -129,7 +129,7 @@ CREATE TABLE shards (
     corpus     VARCHAR NOT NULL,
     shard      INTEGER NOT NULL,         -- number, from 0, without gaps
     path       VARCHAR NOT NULL,         -- relative to the workspace
-    first      BIGINT NOT NULL,          -- manifest positions in it: first <= position < last
+    first      BIGINT NOT NULL,          -- manifest positions in the shard: first <= position < last
     last       BIGINT NOT NULL,
     samples    BIGINT NOT NULL,          -- fewer than last - first after a withdrawal
     bytes      BIGINT NOT NULL,
@@ -137,7 +137,7 @@ CREATE TABLE shards (
     built_at   TIMESTAMP NOT NULL
 );
 
--- The deduplication index: derived from `items` once, so that not every draw scans all hashes. It is valid
+-- The deduplication index is derived from `items` and saves each draw a scan of all hashes. The index is valid
 -- for the state of `items` in `dedup_index`, and is computed again for any other state.
 
 CREATE TABLE dedup_items (               -- items whose bytes equal another item's

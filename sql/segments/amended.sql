@@ -1,6 +1,6 @@
--- Items whose listed columns changed, and nothing that is read for them: they keep status and image. Texts
--- that only reading an item gives ($texts_read: a sidecar's caption) are listed as NULL and stay.
--- The pages of a document follow its category, license and language.
+-- Items whose listed columns changed and whose content is unchanged, with their status and image. Texts that
+-- come from reading an item ($texts_read: a sidecar's caption) are NULL in the listing and keep their values.
+-- The pages of a document get its category, license and language.
 SELECT items.* EXCLUDE (segment) REPLACE (
     listed.category AS category,
     listed.license AS license,

@@ -1,4 +1,4 @@
--- Items that are not chosen and have the same normalised or original bytes as one that is; returns their ids.
+-- Chooses the items with the normalized or original bytes of a chosen item; returns their ids.
 INSERT INTO chosen_items
 WITH hashes AS (
     SELECT unnest([items.sha256, items.original_sha256]) AS sha256

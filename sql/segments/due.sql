@@ -1,5 +1,5 @@
--- Failed items of a source that are due for another attempt, as rows that are re-queued. The wait doubles with
--- every attempt, up to a day; after $attempts attempts an item is left to `retry`.
+-- Failed items of a source that are due for another attempt, as re-queued rows. The wait doubles with every
+-- attempt, up to a day; after $attempts attempts only `retry` re-queues an item.
 SELECT items.* EXCLUDE (segment) REPLACE (
     'discovered' AS status,
     NULL AS reason,

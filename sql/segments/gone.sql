@@ -1,6 +1,6 @@
--- Items that the source no longer lists, with the pages of documents among them, as rows that are rejected as
--- gone. `stays`: the item lies in a file or folder ($damaged, uris) that could not be listed wholly.
--- `listed_keys` holds the first 16 digits of the ids of all that it lists, as numbers.
+-- Items that the source no longer lists, and the pages of such documents, as rows rejected as gone. `stays`
+-- marks items in a file or folder ($damaged, uris) that could not be listed completely.
+-- `listed_keys` holds the first 16 digits of the ids of all listed items, as numbers.
 WITH gone AS (
     SELECT
         item_id,

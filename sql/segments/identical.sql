@@ -1,5 +1,5 @@
--- Items with a hash of a withdrawn item, and pages of a document with one: of all items if hashes are new
--- ($all), else of the incoming ones. A waiting item has the hashes of its image of before.
+-- Items with a hash of a withdrawn item, and pages of a document with such a hash: of all items if hashes are
+-- new ($all), else of the incoming items. A re-queued item still has the hashes of its earlier image.
 CREATE OR REPLACE TEMP TABLE withdrawn_items AS
 SELECT items.item_id, items.sha256, items.original_sha256
 FROM items

@@ -1,10 +1,10 @@
 -- The valid row of each item in the segments of `incoming_segments`: the last outcome.
--- A row that only announces an item (from a listing, or from an expanded document) never overrides an outcome
--- but `gone`, and the first of several announcements is valid. Replaying segments, all or some, in one merge or
--- in many, therefore gives the same table.
+-- A row that only announces an item (from a listing, or from an expanded document) overrides no outcome except
+-- `gone`, and the first of several announcements is valid. Replaying segments, all or some, in one merge or in
+-- many, therefore gives the same table.
 -- The image of an amended or re-queued item stays in its segment: the row keeps the segment that holds the
 -- bytes, if that segment is among those read here (`place`; otherwise the catalog has its name, see placed.sql).
--- The rows are chosen by few columns first: all columns of many rows take long to sort.
+-- The query first selects rows by few columns, because sorting all columns of many rows is slow.
 CREATE OR REPLACE TEMP TABLE incoming AS
 WITH written AS (
     SELECT

@@ -1,4 +1,4 @@
--- Outcomes, and announced items that the catalog does not hold.
+-- Inserts outcomes, and announced items that are not in the catalog.
 INSERT INTO items BY NAME
 SELECT incoming.* EXCLUDE (announces, number, kind, place)
 FROM incoming

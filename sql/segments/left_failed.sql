@@ -1,5 +1,5 @@
--- Failed items by source and reason: those that a later run reads again, the first time it does (UTC), and those
--- that only `retry` re-queues, after $attempts attempts.
+-- Failed items by source and reason: the number that later runs read again, the earliest time of the next
+-- attempt (UTC), and the number that only `retry` re-queues, after $attempts attempts.
 SELECT
     source,
     reason,

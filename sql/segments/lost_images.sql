@@ -1,4 +1,4 @@
--- Items whose images lie in lost segments, by source.
+-- Items whose images are in lost segments, by source.
 SELECT source, count(*) FROM items
 WHERE status = 'ready' AND list_contains($lost, segment)
 GROUP BY source;

@@ -1,5 +1,5 @@
 -- Items of a source that have a status and a partition key of one worker, in the order of discovery.
--- Pages are excluded: they are read by the rasteriser.
+-- Pages are excluded: the rasterizer reads them.
 SELECT items.*
 FROM items
 INNER JOIN partition_keys USING (partition_key)

@@ -1,5 +1,5 @@
--- Items of a source that wait to be read, in the order in which they are read best: partition keys whole.
--- Pages are read by the rasteriser, all other items by the adapter.
+-- Pending items of a source, sorted so that the items of a partition key are adjacent.
+-- The rasterizer reads pages, and the adapter reads all other items.
 WITH waiting AS (
     SELECT *
     FROM items

@@ -1,4 +1,4 @@
--- Amended and re-queued items whose bytes were merged earlier keep the segment that the catalog has for them.
+-- Amended and re-queued items whose bytes were merged earlier keep their segment in the catalog.
 UPDATE incoming
 SET segment = items.segment
 FROM items

@@ -1,5 +1,5 @@
--- Withdrawn items with possible bytes in store or cache, as rows without content. Identity and hashes are
--- kept: later listings and the audit compare with them.
+-- Withdrawn items that may have bytes in store or cache, as rows without content. Identity and hashes are
+-- kept for the comparison with later listings and for the audit.
 SELECT * EXCLUDE (segment) REPLACE (
     NULL AS "offset",
     NULL AS "length",

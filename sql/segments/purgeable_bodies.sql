@@ -1,5 +1,5 @@
--- Hashes of bodies that only withdrawn items need: their own, and the documents whose pages they are.
--- A document stays for as long as pages of it wait to be read.
+-- Hashes of bodies that only withdrawn items need: their own bytes, and the documents of withdrawn pages.
+-- A document with pending pages is kept.
 (
     SELECT original_sha256 AS sha256 FROM items
     WHERE status = 'withdrawn' AND original_sha256 IS NOT NULL

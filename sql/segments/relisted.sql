@@ -1,5 +1,5 @@
--- Changed items, as listed now: they are read again. A stored image keeps its place as long as the limits and
--- the form of images are the same ($stored): if the bytes are the same, too, nothing is stored again.
+-- Changed items as re-queued rows with the listed columns. A stored image keeps its place if the limits and the
+-- form of images are unchanged ($stored), so that unchanged bytes are not stored again.
 SELECT listed.* REPLACE (
     items.ordinal AS ordinal,
     items.discovered_at AS discovered_at,

@@ -1,4 +1,4 @@
--- Pages of documents that are read again, as gone until the document contains the pages again.
+-- Pages of re-queued documents, as gone; expanding a document announces its present pages again.
 SELECT items.* EXCLUDE (segment) REPLACE (
     'rejected' AS status,
     'gone' AS reason,

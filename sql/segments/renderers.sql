@@ -1,4 +1,4 @@
--- The renderers of the pages of each source so far.
+-- The renderers of each source's stored pages.
 SELECT source, split_part(json_extract_string(meta, '$.pdf.renderer'), ' ', 1) AS renderer, count(*) AS pages
 FROM items
 WHERE status = 'ready'

@@ -1,4 +1,4 @@
--- Items of a source whose images lie in lost segments, as rows that are re-queued.
+-- Items of a source whose images are in lost segments, as re-queued rows.
 SELECT items.* EXCLUDE (segment) REPLACE (
     'discovered' AS status,
     NULL AS reason,

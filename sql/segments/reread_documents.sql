@@ -1,4 +1,4 @@
--- Expanded documents of a source ($documents), as rows that are re-queued: their pages stay as they are.
+-- Expanded documents of a source ($documents), as re-queued rows. The rows of their pages do not change.
 SELECT items.* EXCLUDE (segment) REPLACE (
     'discovered' AS status,
     NULL AS reason,

@@ -1,4 +1,4 @@
--- Failed items of the sources, as rows that are re-queued. Attempts are counted over retries.
+-- Failed items of the sources, as re-queued rows. The number of attempts is kept.
 SELECT items.* EXCLUDE (segment) REPLACE (
     'discovered' AS status,
     NULL AS reason,

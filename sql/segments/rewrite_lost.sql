@@ -1,5 +1,5 @@
--- Rows of a source that lost segments may have written last, as they are: the rows of the same runs. Those
--- whose images are lost are left out (requeue_lost.sql).
+-- Rows of a source that lost segments may have written last, unchanged: the rows of the same runs. Items with
+-- lost images are excluded (requeue_lost.sql).
 SELECT items.* EXCLUDE (segment) REPLACE ($run AS run, $at AS updated_at)
 FROM items
 WHERE items.source = $source

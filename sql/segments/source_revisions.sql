@@ -1,4 +1,4 @@
--- The commits of a hosted dataset that a source's items come from, and how many items come from each.
+-- The commits of a hosted dataset behind a source's items, with the number of items of each commit.
 SELECT
     json_extract_string(locator_state, '$.commit') AS revision,
     count(*)                              AS items

@@ -1,7 +1,7 @@
--- Items whose outcome was decided by options that differ now, re-queued as they are. `expected` holds the
--- hash of the deciding options for each outcome that options decide (see pipeline/option_hashes.py). Changed
--- limits ($min_side and others, NULL for none) concern the stored images that they reject.
--- A stored image keeps its place if only texts are to be read again.
+-- Items whose outcome depends on options that changed, as re-queued rows. `expected` holds the hash of the
+-- current options for each outcome that depends on options (see pipeline/option_hashes.py). Changed limits
+-- ($min_side and others, NULL for none) affect only the stored images that they reject.
+-- A stored image keeps its place if only texts are read again.
 SELECT chosen.* EXCLUDE (segment, kept) REPLACE (
     'discovered' AS status,
     NULL AS reason,

@@ -1,4 +1,4 @@
--- The chosen items, as rows that are withdrawn; with them go the pages of a chosen document.
+-- The chosen items and the pages of chosen documents, as withdrawn rows.
 SELECT items.* EXCLUDE (segment) REPLACE (
     'withdrawn' AS status,
     'takedown' AS reason,

@@ -1,4 +1,4 @@
--- Hashes of withdrawn items that are not kept yet, from `withdrawn_items`.
+-- Hashes of the items in `withdrawn_items` that are missing in `withdrawn_hashes`.
 INSERT INTO withdrawn_hashes
 SELECT DISTINCT hashes.sha256
 FROM (

@@ -1,4 +1,4 @@
--- Manifest rows by the name of their corpus, with the category and source they were drawn from.
+-- Manifest rows by the name of their corpus, with the category and source of their stratum.
 CREATE OR REPLACE VIEW manifest AS
 SELECT m.corpus, r.position, r.item_id, a.node AS category, a.source, r.repeat
 FROM manifest_rows AS r

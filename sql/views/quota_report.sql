@@ -1,4 +1,4 @@
--- Each node of a manifest's category tree: its share, bounds and allocation, and the rows it has now.
+-- Each node of a manifest's category tree: its share, bounds and allocation, and its present number of rows.
 CREATE OR REPLACE VIEW quota_report AS
 WITH held AS (
     SELECT corpus, category, source, count(*) AS selected
