@@ -1,6 +1,6 @@
 -- The changes of the catalog by a batch of listed rows; rows without a change are omitted.
 -- new: the catalog lacks the item. relist: the content changed, and the item is read again. amend: only listed
--- columns changed. withdrawn: the item changed and remains withdrawn.
+-- columns changed. withdrawn: the item changed, and its withdrawal stays valid.
 CREATE OR REPLACE TEMP TABLE changes AS
 SELECT
     listed.item_id,
