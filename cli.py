@@ -63,6 +63,12 @@ class DerlemGroup(click.Group):
             return super().invoke(ctx)
         except DerlemError as error:
             _fail(str(error), error.exit_code)
+        except click.NoSuchOption as error:
+            name = error.option_name
+            if not any(name in parameter.opts for parameter in self.params):
+                raise
+            message = f"{name} stands before the command: derlem {name} ..."
+            raise click.UsageError(message, error.ctx) from error
         except BaseException as error:
             if (number := signal_behind(error)) is not None:
                 _fail(
@@ -136,6 +142,11 @@ def main(
     Example:
       derlem init && derlem run && derlem sql "FROM composition"
     """
+    for pair in log_levels:
+        if "=" not in pair:
+            raise click.BadParameter(
+                f"{pair!r} is not NAME=LEVEL, such as fetch=DEBUG", param_hint="--log-level"
+            )
     levels = [f"log.levels.{pair}" for pair in log_levels]
     formats = [f"log.format={log_format}"] if log_format else []
     ctx.obj = Invocation(files, [*overrides, *levels, *formats], dry_run, test_mode, verbose)

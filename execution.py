@@ -121,15 +121,16 @@ class Execution:
         """Listings that began; ConfigError for a wrong declaration, before anything is written."""
         from .pipeline.stages import checked_listings
 
-        return checked_listings(sources, self.context, self.limit)
+        with self.loaded.locating():
+            return checked_listings(sources, self.context, self.limit)
 
     def check(self, sources: Sequence[SourceOptions]) -> results.DiscoverResult:
         """List sources and write nothing."""
         from .pipeline.stages import check_sources
 
-        return results.DiscoverResult(
-            True, tuple(check_sources(sources, self.declarations, self.limit, self.progress))
-        )
+        with self.loaded.locating():
+            listed = check_sources(sources, self.declarations, self.limit, self.progress)
+        return results.DiscoverResult(True, tuple(listed))
 
     def discover(self, scope: RunScope, listings: Sequence[Listing]) -> results.DiscoverResult:
         """Complete the listings."""

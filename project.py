@@ -76,7 +76,13 @@ def doctor(
     *files: str | PathLike[str], overrides: Iterable[str] = (), test_mode: bool = False
 ) -> list[Finding]:
     """Check the machine, the configuration and its workspace; a wrong configuration is a finding, too."""
-    from .pipeline.doctor import Finding, examine_machine, examine_options, examine_workspace
+    from .pipeline.doctor import (
+        Finding,
+        examine_machine,
+        examine_options,
+        examine_sources,
+        examine_workspace,
+    )
 
     findings = [*examine_machine()]
     try:
@@ -86,6 +92,7 @@ def doctor(
     config = project.config
     names = ", ".join(source.name for source in config.sources)
     findings.append(Finding("configuration", "good", f"{len(config.sources)} sources: {names}"))
+    findings += examine_sources(config.sources)
     findings += examine_options(config.ingest, config.pdf)
     if config.sample is None:
         findings.append(Finding("sample", "note", "none is configured: `run` ends after ingest"))

@@ -9,10 +9,11 @@ from enum import Enum
 from pathlib import Path
 from typing import ClassVar, Generic, TypeVar
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from ..catalog.models import Failure, Item, Payload
 from ..core.options import StrictModel
+from ..core.spdx import is_expression
 from ..core.workspace import Workspace
 from .http.fetch_options import FetchOptions
 
@@ -25,6 +26,13 @@ class SourceOptions(StrictModel):
     license: str = Field(min_length=1, description="SPDX expression, or LicenseRef-...")
     homepage: str | None = None
     category: str = Field(default="", description="template over an item's fields, such as 'photos/{dir}'")
+
+    @field_validator("license")
+    @classmethod
+    def _spdx(cls, value: str) -> str:
+        if not is_expression(value):
+            raise ValueError("not an SPDX expression; a license that SPDX does not list is LicenseRef-name")
+        return value
 
 
 @dataclass(frozen=True, slots=True)

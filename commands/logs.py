@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 from io import TextIOWrapper
 from pathlib import Path
 
+from ..settings.config import SUBSYSTEMS
+
 ROOT = "derlem"
-SUBSYSTEMS = ("pipeline", "archive", "fetch", "huggingface", "scrape", "pdf", "sample", "build", "audit")
 
 
 class JsonFormatter(logging.Formatter):

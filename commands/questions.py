@@ -94,7 +94,9 @@ def sql(call: Invocation, query: str, form: str) -> None:
 @listing
 @invocation
 def doctor(call: Invocation, form: str) -> None:
-    """Check the machine, the configuration and the workspace.
+    """Check the machine, the configuration, the paths of sources and the workspace.
+
+    Exit code 2 for a wrong configuration, 1 for anything else that is wrong.
 
     \b
     Example:
@@ -105,8 +107,9 @@ def doctor(call: Invocation, form: str) -> None:
 
     findings = examine(*call.files, overrides=call.overrides, test_mode=call.test_mode)
     render(("check", "state", "detail"), [(f.check, f.state, f.detail) for f in findings], form)
-    if any(finding.state == "wrong" for finding in findings):
-        sys.exit(1)
+    wrong = [finding.check for finding in findings if finding.state == "wrong"]
+    if wrong:
+        sys.exit(2 if "configuration" in wrong or "source" in wrong else 1)
 
 
 def _show_run(run: RunStatus) -> None:

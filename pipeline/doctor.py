@@ -6,7 +6,7 @@ import importlib.util
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,8 +14,10 @@ import duckdb
 import PIL
 import psutil
 
+from ..adapters.base import SourceOptions
+from ..adapters.tree import Tree
 from ..catalog.connection import read_catalog
-from ..core.errors import CatalogMissing, DerlemError
+from ..core.errors import CatalogMissing, ConfigError, DerlemError
 from ..core.workspace import Workspace
 from ..media.pdf import PdfOptions, resolve_renderer
 from .ingest_options import IngestOptions
@@ -75,6 +77,18 @@ def examine_options(ingest: IngestOptions, pdf: PdfOptions) -> Iterator[Finding]
         yield Finding("pdf renderer", "good", resolve_renderer(pdf))
     except DerlemError as error:
         yield Finding("pdf renderer", "wrong", str(error))
+
+
+def examine_sources(sources: Sequence[SourceOptions]) -> Iterator[Finding]:
+    """Check whether the paths of sources exist."""
+    for source in sources:
+        path = getattr(source, "path", None)
+        if not isinstance(path, str):
+            continue
+        try:
+            Tree(path)
+        except ConfigError as error:
+            yield Finding("source", "wrong", f"{source.name}: {error.message}")
 
 
 def examine_workspace(workspace: Workspace) -> Iterator[Finding]:

@@ -10,11 +10,18 @@ from ..adapters.base import SourceOptions
 from ..adapters.http.fetch_options import FetchOptions
 from ..core.config_values import ResolvedPath
 from ..core.options import StrictModel
+from ..core.suggest import did_you_mean
 from ..corpus.corpus_options import CorpusOptions
 from ..media.image_options import ImageOptions
 from ..media.pdf import PdfOptions
 from ..pipeline.ingest_options import IngestOptions
 from ..sampling.sample_options import SampleOptions
+
+SUBSYSTEMS = (
+    *("pipeline", "adapters", "files", "archive", "urls", "fetch", "huggingface", "scrape"),
+    *("sample", "build", "audit"),
+)
+"""The names of loggers below `derlem`; each has a log file."""
 
 
 class LogOptions(StrictModel):
@@ -27,6 +34,15 @@ class LogOptions(StrictModel):
         default_factory=dict, description="by subsystem, such as {fetch: DEBUG}"
     )
     format: Literal["text", "json"] = Field(default="text", description="of lines on stderr and in log files")
+
+    @field_validator("levels")
+    @classmethod
+    def _known(cls, levels: dict[str, str]) -> dict[str, str]:
+        for name in levels:
+            if name not in SUBSYSTEMS:
+                hint = did_you_mean(name, SUBSYSTEMS)
+                raise ValueError(f"no subsystem is named {name!r}{hint} (known: {', '.join(SUBSYSTEMS)})")
+        return levels
 
 
 class AuditOptions(StrictModel):

@@ -113,8 +113,13 @@ def _read(file: Path) -> Document:
         raise ConfigError(
             "there is no such file; `derlem init` writes one to begin with", file=file
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(str(error), file=file) from error
+    except IsADirectoryError:
+        raise ConfigError("this is a folder; name the file in it, such as derlem.yaml", file=file) from None
+    except OSError as error:
+        raise ConfigError(error.strerror or str(error), file=file) from error
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise ConfigError("not UTF-8 text: save the file as UTF-8", file=file, line=line) from error
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:

@@ -6,7 +6,8 @@ import hashlib
 import json
 import types
 import typing
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,12 @@ from ..core.suggest import did_you_mean
 from .config import Config
 from .documents import Document, Key, read_documents
 
+_PATTERNS = {
+    r"^[a-z0-9_-]+$": "a name has lower-case letters, digits, `_` and `-` only",
+    r"^\.[^/\s]+$": "a suffix starts with a dot and has no space and no `/`, such as .txt",
+}
+"""What the patterns of options mean, for messages."""
+
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
@@ -30,6 +37,21 @@ class Loaded:
     config: Config
     declared: tuple[Declared, ...]
     config_hash: str
+    document: Document
+
+    @contextmanager
+    def locating(self) -> Iterator[None]:
+        """Add file and line to a ConfigError of the block that names a key of a source."""
+        try:
+            yield
+        except ConfigError as error:
+            section, _, rest = error.key.partition(".")
+            name, *steps = rest.split(".")
+            places = [place for place, source in enumerate(self.declared) if source.source == name]
+            if error.file or section != "sources" or not places:
+                raise
+            file, line = self.document.where(("sources", places[0], *steps))
+            raise ConfigError(error.message, key=error.key, file=file, line=line) from error
 
 
 def load(files: Sequence[Path] = (), overrides: Iterable[str] = ()) -> Loaded:
@@ -60,7 +82,7 @@ def validated(document: Document) -> Loaded:
         )
         for options, raw in zip(config.sources, document.values["sources"], strict=True)
     )
-    return Loaded(config, declared, hashlib.sha256(text.encode()).hexdigest())
+    return Loaded(config, declared, hashlib.sha256(text.encode()).hexdigest(), document)
 
 
 def _sources(document: Document) -> list[SourceOptions]:
@@ -115,7 +137,11 @@ def _first_error(
     if first["type"] == "missing":
         return document.error(key, "this key is required")
     message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "string_pattern_mismatch":
+        message = _PATTERNS.get(first["ctx"]["pattern"], message)
     value = first.get("input")
+    if value is not None and (repr(value) in message or message.endswith(f" {value}")):
+        return document.error(key, message)
     shown = f" (it is {value!r})" if isinstance(value, (str, int, float, bool)) or value is None else ""
     return document.error(key, f"{message}{shown}")
 

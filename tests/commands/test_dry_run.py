@@ -126,3 +126,23 @@ def test_the_trial_workspace_is_examined(project: Callable[..., Any], demo: Path
     rows = mine.derlem("--test-mode", "doctor", "--format", "csv").stdout
     assert f"{mine.work}-test" in rows and "16 items" in rows
     assert "none yet" in mine.derlem("doctor", "--format", "csv").stdout
+
+
+def test_a_missing_path_is_found_before_a_run(project: Callable[..., Any], demo: Path) -> None:
+    mine = project(sources(demo / "nowhere"))
+    found = mine.derlem("doctor", "--format", "csv", code=2).stdout
+    assert "there is nothing at" in found
+    for command in (["--dry-run", "run"], ["run"]):
+        message = mine.derlem(*command, code=2).stderr
+        assert f"{mine.config}:" in message and ".path: there is nothing at" in message
+
+
+def test_doctor_and_a_wrong_configuration(project: Callable[..., Any], demo: Path) -> None:
+    mine = project(sources(demo / "clipart"), smaple={})
+    assert "did you mean 'sample'?" in mine.derlem("doctor", code=2).stdout.replace("\n", " ")
+
+
+def test_options_of_derlem_stand_before_the_command(project: Callable[..., Any], demo: Path) -> None:
+    mine = project(sources(demo / "clipart"))
+    assert "--dry-run stands before the command" in mine.derlem("run", "--dry-run", code=2).stderr
+    assert "'foo' is not NAME=LEVEL" in mine.derlem("--log-level", "foo", "status", code=2).stderr

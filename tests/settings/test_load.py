@@ -96,7 +96,9 @@ def test_set_overrides_any_key(write: Write) -> None:
         ),
         (("adapter: files", "adapter: fils"), 4, "sources.photos.adapter", "did you mean 'files'?"),
         (("    license: CC-BY-4.0\n", ""), 3, "sources.photos.license", "required"),
-        (("name: photos", "name: Photos"), 3, "sources.Photos.name", "pattern"),
+        (("name: photos", "name: Photos"), 3, "sources.Photos.name", "lower-case letters, digits"),
+        (("CC-BY-4.0", "MIT OR"), 6, "sources.photos.license", "not an SPDX expression"),
+        (("workspace: out", "log: {levels: {fech: DEBUG}}"), 1, "log.levels", "did you mean 'fetch'?"),
         (("share: 0.5", "share: 1.5"), 11, "sample.quotas.photos.share", "1.5"),
         (("workspace: out", "workspace: ${NOWHERE_SET}"), 1, "workspace", "no variable 'NOWHERE_SET'"),
         (("path: images", "path: s3://bucket/x"), 5, "sources.photos.path", "copy or mount it first"),
@@ -121,6 +123,20 @@ def test_two_sources_of_one_name(write: Write) -> None:
     twice = GOOD.replace("sample:", "  - {name: photos, adapter: files, path: q, license: MIT}\nsample:")
     with pytest.raises(ConfigError, match=r"two sources are named 'photos' \(the other: line 3\)"):
         load([write(twice)])
+
+
+def test_a_value_is_named_once(write: Write) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load([write(GOOD.replace("share: 0.5", "share: much"))])
+    assert str(caught.value).count("much") == 1
+
+
+def test_a_folder_and_a_file_of_another_encoding(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="this is a folder; name the file in it"):
+        load([tmp_path])
+    (tmp_path / "old.yaml").write_bytes("# bir\n# ği\n".encode("iso8859-9"))
+    with pytest.raises(ConfigError, match=r"old.yaml:2: not UTF-8 text"):
+        load([tmp_path / "old.yaml"])
 
 
 def test_missing_file_names_init(tmp_path: Path) -> None:
