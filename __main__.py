@@ -6,7 +6,7 @@ import signal
 
 def _end_at_once(number: int, _: object) -> None:
     """Until the command begins, nothing is written that an interrupt could leave half done."""
-    os.write(2, b"Interrupted. Nothing that was committed is lost; the same command goes on.\n")
+    os.write(2, b"Interrupted. Committed work is kept; repeat the command to continue.\n")
     os._exit(128 + number)
 
 

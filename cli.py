@@ -1,4 +1,4 @@
-"""The `derlem` command: its options, its commands by name, and errors as exit codes."""
+"""Defines the `derlem` command: options, lazily imported commands, and exit codes for errors."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ COMMANDS = {
     "withdraw": "corpora",
     "catalog": "workspace",
 }
-"""Each command's module in `commands/`, in the order in which a corpus is made."""
+"""Each command's module in `commands/`, in the order of use."""
 
 
 class DerlemGroup(click.Group):
@@ -72,7 +72,7 @@ class DerlemGroup(click.Group):
         except BaseException as error:
             if (number := signal_behind(error)) is not None:
                 _fail(
-                    "Interrupted. Nothing that was committed is lost; the same command goes on.",
+                    "Interrupted. Committed work is kept; repeat the command to continue.",
                     128 + number,
                     prefix="",
                 )
@@ -80,7 +80,7 @@ class DerlemGroup(click.Group):
                 _fail(str(disk), disk.exit_code)
             if not isinstance(error, OSError) or not (error.filename or isinstance(error, PermissionError)):
                 raise
-            # a file that the system refuses: its name and the cause are all that the user needs
+            # the name of the file and the cause of the error are sufficient for the user
             log.info("traceback", exc_info=True)
             where = f"{error.filename}: " if error.filename else ""
             _fail(f"{where}{error.strerror}", DerlemError.exit_code)
@@ -92,12 +92,12 @@ def _fail(message: str, exit_code: int, prefix: str = "Error: ") -> None:
 
 
 def _prepare_process() -> None:
-    """Adjust this process, which is the command's own. A process that imports derlem is never adjusted."""
+    """Tune this process for the command. The library alone never changes a process that imports derlem."""
     install_signal_handlers()
     tune_gc()
     skip_last_collection()
     block_pandas()
-    # nothing here does linear algebra: threads for it would only be started, and spin
+    # derlem uses no linear algebra, and idle threads of OpenBLAS would take processor time
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
@@ -116,11 +116,17 @@ def _prepare_process() -> None:
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one key, such as sample.seed=7."
 )
 @click.option("--dry-run", is_flag=True, help="Write nothing anywhere; show what would happen.")
+@click.option("--test-mode", is_flag=True, help="Process a few items per source, in a separate workspace.")
 @click.option(
-    "--test-mode", is_flag=True, help="A few items per source, end to end, in a workspace of its own."
+    "--log-level",
+    "log_levels",
+    multiple=True,
+    metavar="NAME=LEVEL",
+    help="Level of a logger, such as fetch=DEBUG.",
 )
-@click.option("--log-level", "log_levels", multiple=True, metavar="NAME=LEVEL", help="Such as fetch=DEBUG.")
-@click.option("--log-format", type=click.Choice(("text", "json")), help="Of log lines.  [default: text]")
+@click.option(
+    "--log-format", type=click.Choice(("text", "json")), help="Format of log lines.  [default: text]"
+)
 @click.option("-v", "--verbose", is_flag=True, help="Show log lines on stderr, not only warnings.")
 @click.version_option(__version__, "--version", message="derlem %(version)s")
 @click.pass_context
@@ -136,7 +142,7 @@ def main(
 ) -> None:
     """Build the training corpus of a vision-language model.
 
-    Declare sources and quotas in derlem.yaml, then let `derlem run` take everything to an audited corpus.
+    Declare sources and quotas in derlem.yaml. `derlem run` ingests the sources and builds an audited corpus.
 
     \b
     Example:

@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from .settings.load import Loaded
 
 DEDUP_INDEX_AFTER = 100_000
-"""Items of one ingest stage from which the index of duplicates is refreshed at once, not by the next draw."""
+"""Number of items in one ingest stage after which the stage refreshes the index of duplicates itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """What the stages of a project's runs share."""
+    """Shared state of a project's stages, with one method per stage."""
 
     loaded: Loaded
     workspace: Workspace
@@ -41,7 +41,7 @@ class Execution:
 
     @property
     def context(self) -> Context:
-        """What adapters see of the workspace and the configuration."""
+        """The parts of the workspace and the configuration that adapters use."""
         from .adapters.base import Context
 
         return Context(self.workspace, self.loaded.config.fetch)
@@ -62,12 +62,12 @@ class Execution:
 
     @property
     def limit(self) -> int | None:
-        """Items listed per source at most."""
+        """Maximum number of items listed per source; None for no limit."""
         return self.loaded.config.test_mode.items if self.test_mode else None
 
     @property
     def sample_options(self) -> SampleOptions | None:
-        """The `sample` section, if there is one; in test mode with a target that can be reached."""
+        """The `sample` section, or None; in test mode with a target that a few items can reach."""
         from .sampling.sample_options import for_trial
 
         options = self.loaded.config.sample
@@ -77,7 +77,7 @@ class Execution:
         return for_trial(options, min(options.target, reachable))
 
     def configured_sample(self) -> SampleOptions:
-        """The sample's options; ConfigError if there are none."""
+        """The `sample` section; ConfigError if the section is missing."""
         options = self.sample_options
         if options is None:
             raise ConfigError("no sample is configured", key="sample")
@@ -99,7 +99,7 @@ class Execution:
         return instance_lock(self.workspace, self._recorded(method))
 
     def start(self, method: str) -> AbstractContextManager[RunScope]:
-        """A run under the lock, recorded however it ends."""
+        """A run under the lock; its end is recorded in every case."""
         from .pipeline.run import start_run
 
         ingest = self.loaded.config.ingest
@@ -118,7 +118,7 @@ class Execution:
             return count_items(connection, sources, status)
 
     def listings(self, sources: Sequence[SourceOptions]) -> list[Listing]:
-        """Listings that began; ConfigError for a wrong declaration, before anything is written."""
+        """Started listings; ConfigError for a wrong declaration, before any write."""
         from .pipeline.stages import checked_listings
 
         with self.loaded.locating():
@@ -141,7 +141,7 @@ class Execution:
         )
 
     def ingest(self, scope: RunScope, sources: Sequence[SourceOptions]) -> results.IngestResult:
-        """Read and store pending items; after many, refresh the index that every draw needs."""
+        """Read and store pending items; after DEDUP_INDEX_AFTER items, refresh the index of duplicates."""
         from .catalog.connection import write_catalog
         from .pipeline.stages import run_ingest
 
@@ -162,7 +162,7 @@ class Execution:
         return requeue_due(names, scope.store, self.loaded.config.ingest, run=scope.run)
 
     def left_failed(self, sources: Sequence[SourceOptions]) -> tuple[FailedItems, ...]:
-        """Items that failed for a transient reason, and when they are read again."""
+        """Items that failed for a transient reason, with the times of their next attempts."""
         from .pipeline.ingest import left_failed
 
         return left_failed([source.name for source in sources], self.workspace, self.loaded.config.ingest)
@@ -208,7 +208,7 @@ class Execution:
         )
 
     def withdraw_from_corpora(self, scope: RunScope) -> tuple[results.CorpusChange, ...]:
-        """Take withdrawn items out of manifests and corpora."""
+        """Remove withdrawn items from manifests and corpora."""
         from .corpus.withdraw import withdraw_from_corpora
 
         workers = self.loaded.config.ingest.workers
@@ -297,7 +297,7 @@ class CatalogMaintenance:
     def repair(self, *, dry_run: bool = False) -> results.RepairResult:
         """Record lost and damaged segments, and re-queue the items whose images they held.
 
-        A catalog that is missing or unreadable is rebuilt: it does not show what the lost segments held.
+        A missing or unreadable catalog is rebuilt without the lost segments, whose contents are unknown.
         """
         from .catalog.connection import read_catalog
         from .core.errors import CatalogMissing, CatalogUnreadable

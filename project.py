@@ -1,8 +1,8 @@
-"""A project: a configuration, its workspace, and one method for everything that can be done with them.
+"""The Python interface: a `Project` is a configuration with its workspace, and has one method per command.
 
-This module and `execution` alone know all rooms. Each method imports the rooms that it needs: a query on the
-catalog loads no decoder. Nothing prints, or changes the process: signals, logging and garbage
-collection are the application's.
+Only this module and `execution` import all rooms. Each method imports the rooms that it needs, so that a
+query of the catalog loads no decoder. No function prints or changes the process: signals, logging and garbage
+collection belong to the application.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def open(
 ) -> Project:
     """Open the project of configuration files (without any, `derlem.yaml`), merged from left to right.
 
-    `overrides` are `KEY=VALUE` strings. `test_mode` takes a few items per source, in a workspace of its own.
+    `overrides` are `KEY=VALUE` strings. `test_mode` processes a few items per source in a separate workspace.
     `command` is recorded as the command of runs. `warm_up` starts the parent of the worker processes before
     the configuration is checked, for a program that ingests at once. Raises ConfigError, with file, line and
     key, for anything wrong with the configuration.
@@ -75,7 +75,7 @@ def init(path: str | PathLike[str] = DEFAULT_FILE, *, dry_run: bool = False) -> 
 def doctor(
     *files: str | PathLike[str], overrides: Iterable[str] = (), test_mode: bool = False
 ) -> list[Finding]:
-    """Check the machine, the configuration and its workspace; a wrong configuration is a finding, too."""
+    """Check the machine, the configuration and its workspace; a wrong configuration is also a finding."""
     from .pipeline.doctor import (
         Finding,
         examine_machine,
@@ -136,10 +136,11 @@ class Project:
     # -- stages ---------------------------------------------------------------------------------------------
 
     def run(self, *, refresh: bool = False, dry_run: bool = False) -> results.RunResult:
-        """Discover, ingest, sample, build and audit whatever is missing; safe to call again at any time.
+        """Discover, ingest, sample, build and audit; each stage completes the work of earlier runs.
 
         Items that failed for a transient reason are read again when they are due (`ingest.retry_after`).
-        With `refresh`, stored items are fetched again first. Without a `sample` section it ends after ingest.
+        With `refresh`, stored items are fetched again first. Without a `sample` section the run ends after
+        ingest.
         """
         from .pipeline import stages
 
@@ -170,7 +171,7 @@ class Project:
     def discover(self, *sources: str, dry_run: bool = False) -> results.DiscoverResult:
         """List sources (default: all) into the catalog.
 
-        A source whose listing fails on the way is an error of the result; the others are listed.
+        The result contains the errors of failed listings; the other sources are listed completely.
         """
         chosen = self._execution.sources(sources)
         if dry_run:
@@ -287,10 +288,10 @@ class Project:
         purge: bool = False,
         dry_run: bool = False,
     ) -> results.WithdrawResult:
-        """Take items out of use, manifests and corpora: of a source, of a sample's key or of a predicate.
+        """Withdraw the items of a source, a sample's key or a predicate, also from manifests and corpora.
 
         With `purge` the bytes and texts of all withdrawn items are erased from store and cache; `purge` alone
-        erases those of items that were withdrawn before.
+        erases the items of earlier withdrawals.
         """
         from .corpus.layout import parse_key
         from .pipeline import withdraw as withdrawal
@@ -299,7 +300,7 @@ class Project:
         from .pipeline.run import write_provenance
 
         if key is not None and (parsed := parse_key(key)):
-            key = parsed[0]  # the key of a repeat names its item, too
+            key = parsed[0]  # the key of a repeat also identifies the item
         selection = None
         if not purge or (source, key, where) != (None, None, None):
             selection = withdrawal.Selection(source, key, where)
@@ -343,7 +344,7 @@ class Project:
         return tuple(results.PausedHost(*row) for row in paused_hosts(self.workspace.ledger, longest))
 
     def clear_host(self, host: str, *, dry_run: bool = False) -> bool:
-        """End the pause of a host; whether it was paused."""
+        """End the pause of a host; return whether the host was paused."""
         if dry_run or not self.workspace.ledger.exists():
             return any(host == paused.host for paused in self.hosts())
         from .adapters.http.ledger import clear_host
@@ -352,13 +353,13 @@ class Project:
             return clear_host(self.workspace.ledger, host)
 
     def sql(self, query: str) -> pa.Table:
-        """The result of one statement as an Arrow table. It can read the catalog and nothing else."""
+        """The result of one statement as an Arrow table. The statement can read the catalog only."""
         from .catalog.user_queries import fetch_table
 
         return fetch_table(self.workspace, query)
 
     def rows(self, query: str) -> Rows:
-        """The result of one statement as column names and rows of Python values, without loading Arrow."""
+        """The result of one statement as column names and rows of Python values; does not import Arrow."""
         from .catalog.user_queries import fetch_rows
 
         return fetch_rows(self.workspace, query)

@@ -1,4 +1,4 @@
-"""Results of the methods of `Project`. All are immutable, and in a dry run hold what would happen."""
+"""Defines the results of the methods of `Project`. All are immutable; those of a dry run are forecasts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class InitResult:
-    """`derlem.init`: where the starting configuration is."""
+    """`derlem.init`: the path of the starting configuration."""
 
     dry_run: bool
     path: Path
@@ -57,8 +57,8 @@ class IngestResult:
 class RefreshResult:
     """`Project.refresh`.
 
-    `ready` counts the items to request again, by source; `new` the images that changed, `kept` the items that
-    stay as they are, by cause (`unchanged`, or a reason code).
+    `ready` counts the items to request again, by source; `new` counts the images that changed, and `kept` the
+    unchanged items by cause (`unchanged`, or a reason code).
     """
 
     dry_run: bool
@@ -80,8 +80,8 @@ class RetryResult:
 class SampleResult:
     """`Project.sample`: the plan, and the stored sample.
 
-    `fingerprint` identifies the selection (None in a dry run); `changed` is False where the same sample was
-    stored already.
+    `fingerprint` identifies the selection (None in a dry run); `changed` is False if the same sample was
+    already stored.
     """
 
     dry_run: bool
@@ -95,7 +95,7 @@ class SampleResult:
 class BuildResult:
     """`Project.build`: a corpus. `bytes` is the size of all shards, in a dry run an estimate.
 
-    `rewritten` counts the shards that were written; the others were complete.
+    `rewritten` counts the shards that were written; the other shards were complete.
     """
 
     dry_run: bool
@@ -128,9 +128,9 @@ class AuditReport:
 class RunResult:
     """`Project.run`: the results of its stages; None for a stage that did not run.
 
-    Without a `sample` section, `run` ends after ingest. In a dry run, `ingest` counts the items that the
-    catalog holds as pending, before anything is discovered. `requeued` counts failed items that were due for
-    another attempt, `left` those that failed and wait for a later run, by source and reason.
+    Without a `sample` section, `run` ends after ingest. In a dry run, `ingest` counts the items that are
+    pending before discovery. `requeued` counts failed items that were due for another attempt, and `left` the
+    failed items of later runs, by source and reason.
     """
 
     dry_run: bool
@@ -150,15 +150,15 @@ class RunResult:
 
     @property
     def ok(self) -> bool:
-        """Whether every source was listed to its end and no audit failed."""
+        """Whether every source was listed completely and no audit failed."""
         return not self.errors and not (self.audit is not None and self.audit.failed)
 
 
 @dataclass(frozen=True, slots=True)
 class CorpusChange:
-    """What a withdrawal did to one corpus.
+    """The changes of a withdrawal in one corpus.
 
-    `gone` counts the withdrawn samples; `redrawn`: whether its sample was drawn again since it was built.
+    `gone` counts the withdrawn samples; `redrawn` is True if the sample was drawn again after the build.
     `shards` and `rewritten` are None for a sample that was not built.
     """
 
@@ -173,7 +173,7 @@ class CorpusChange:
 class WithdrawResult:
     """`Project.withdraw`: items withdrawn and purged, by source, and the corpora that changed.
 
-    In a dry run `purged` counts items that were withdrawn before, under the key ''.
+    In a dry run `purged` counts items of earlier withdrawals, under the key ''.
     """
 
     dry_run: bool
@@ -187,7 +187,7 @@ class WithdrawResult:
 class RunStatus:
     """The running or last run. `state` is running, done, failed, interrupted or killed; times are UTC.
 
-    `counts` are outcomes by stage, `error` is what ended a failed run.
+    `counts` are outcomes by stage, and `error` is the error that ended a failed run.
     """
 
     run: str
@@ -204,7 +204,7 @@ class RunStatus:
 
 @dataclass(frozen=True, slots=True)
 class PausedHost:
-    """A host that no request is sent to until a time, for a reason code; times are UTC."""
+    """A paused host: the reason code, and the time of the next request; times are UTC."""
 
     host: str
     reason: str
@@ -255,9 +255,10 @@ class RebuildResult:
 
 @dataclass(frozen=True, slots=True)
 class RepairResult:
-    """`Project.catalog.repair`: lost segments, and by source the items whose images they held.
+    """`Project.catalog.repair`: lost segments, and the numbers of items with images in them, by source.
 
-    These items are re-queued. `rebuilt`: the catalog could not be read and was rebuilt without the segments.
+    These items are re-queued. `rebuilt` is True if the catalog was unreadable and was rebuilt without the
+    segments.
     """
 
     dry_run: bool

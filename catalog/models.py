@@ -59,16 +59,19 @@ def clean_text(text: str) -> str:
 class Item:
     """One item: a row of the catalog's table `items`, without the name of its segment.
 
-    An adapter sets the fields up to `reason` as far as the listing gives them. `uri` is relative to the
-    source's root (or a URL), `locator` names the part of it (member, row, page). `locator_state` is
-    how the adapter reads the item again (an offset, a row group); no other room reads it. `partition_key`
-    names what one worker reads in one pass: a compressed archive, a host; items that can be read alone leave
-    it empty. `document_sha256` is set for pages of a PDF alone: it names the document's bytes in the cache.
-    `revision` names the state of everything that `read` reads for the item (image and sidecars), as far as a
-    listing sees it cheaply: a size and time, a hash, a commit. An item with another revision than the catalog
-    has is read again. It is '' where `uri` and `locator` name the content for ever.
-    An item with a `reason` has its final status at discovery and will not be read; `meta["detail"]` explains
-    the reason to people.
+    An adapter sets the fields up to `reason` that its listing contains:
+
+    - `uri` is relative to the source's root, or a URL. `locator` identifies a part of the uri's content
+      (member, row, page).
+    - `locator_state` is the adapter's private data for reading the item again (an offset, a row group).
+    - `partition_key` groups items that one worker reads in one pass (a compressed archive, a host). Items
+      that can be read separately have ''.
+    - `document_sha256` is set for pages of a PDF only, and identifies the document's bytes in the cache.
+    - `revision` identifies the state of the content that `read` reads (image and sidecars), from cheap data
+      of the listing: a size and time, a hash, a commit. An item whose revision differs from the catalog's is
+      read again. The revision is '' if `uri` and `locator` identify immutable content.
+    - An item with a `reason` has its final status at discovery and is not read; `meta["detail"]` explains the
+      reason to users.
 
     The stages of the pipeline set the other fields; `sql/schema/` describes each column.
     """

@@ -1,4 +1,4 @@
-"""Commands on samples and corpora: `sample`, `build`, `audit`, `withdraw`."""
+"""Defines the commands on samples and corpora: `sample`, `build`, `audit`, `withdraw`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @listing
 @invocation
 def sample(call: Invocation, extend: str | None, diff: tuple[str, str] | None, form: str) -> None:
-    """Draw the configured sample; with --dry-run, show the allocation and why.
+    """Draw the configured sample; with --dry-run, show the allocation with its reasons.
 
     \b
     Example:
@@ -69,16 +69,18 @@ def audit(call: Invocation, form: str) -> None:
 
 @click.command()
 @click.option("--source", help="All items of a source.")
-@click.option("--key", help="An item (the key of its sample), and all that hold the very same image.")
+@click.option("--key", help="An item, by the key of its sample, and all items with the same image.")
 @click.option("--where", help="Items that satisfy an SQL predicate.")
-@click.option("--purge", is_flag=True, help="Erase withdrawn items, earlier ones too, from store and cache.")
+@click.option(
+    "--purge", is_flag=True, help="Erase all withdrawn items, also earlier ones, from store and cache."
+)
 @invocation
 def withdraw(call: Invocation, source: str | None, key: str | None, where: str | None, purge: bool) -> None:
-    """Take items out of use, out of manifests and out of the built corpora.
+    """Withdraw items, and remove them from manifests and built corpora.
 
-    Only the shards that held one are written again; the pages of a document go with it. With --purge
-    their bytes and texts are erased from the segments and from the cache as well, and the audit looks
-    for what is left of them; with --purge alone, those of items that were withdrawn before.
+    Only the shards with withdrawn items are rewritten. The pages of a withdrawn document are withdrawn, too.
+    With --purge the bytes and texts of the items are also erased from segments and cache, and the audit
+    searches for residue. --purge alone erases the items of earlier withdrawals.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""Named loggers per subsystem, to stderr and to `logs/<subsystem>.log`."""
+"""Configures the loggers of the subsystems, which write to stderr and to `logs/<subsystem>.log`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class _LateFile(logging.FileHandler):
-    """A log file that comes to be, with its folder, when there is a line to write."""
+    """A log file that is created, with its folder, at the first line."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, encoding="utf-8", delay=True)
@@ -43,7 +43,7 @@ class _LateFile(logging.FileHandler):
         return super()._open()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the record; opening the file may fail like writing to it."""
+        """Write the record; an error of opening the file is handled as an error of writing."""
         try:
             if self.stream is None:
                 self.stream = self._open()
@@ -53,23 +53,23 @@ class _LateFile(logging.FileHandler):
         super().emit(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
-        """A log that cannot be written ends with a word on stderr; the work goes on."""
+        """Close a log that cannot be written, with a warning on stderr; the command continues."""
         error = sys.exc_info()[1]
         if not isinstance(error, OSError):
             super().handleError(record)
             return
         self.setLevel(logging.CRITICAL + 1)
-        with suppress(OSError):  # what it holds back cannot be written, either
+        with suppress(OSError):  # buffered lines cannot be written either
             self.close()
-        print(f"WARNING {self.baseFilename} ends here: {error.strerror}", file=sys.stderr, flush=True)
+        print(f"WARNING {self.baseFilename}: logging stopped: {error.strerror}", file=sys.stderr, flush=True)
 
 
 def configure_logs(
     folder: Path | None, *, level: str, levels: Mapping[str, str], as_json: bool, verbose: bool
 ) -> None:
-    """Set up the loggers of this process; `folder` None writes no files.
+    """Configure the loggers of this process; with `folder` None no files are written.
 
-    stderr gets warnings and worse (everything that the levels let pass when `verbose`); the files get all.
+    stderr receives warnings and errors, with `verbose` all records of the levels; files receive all records.
     """
     text = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
     formatter = JsonFormatter() if as_json else logging.Formatter(text)

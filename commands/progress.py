@@ -1,4 +1,4 @@
-"""Progress on stderr: a bar on a terminal, a plain line every few seconds elsewhere."""
+"""Shows progress on stderr: a bar on a terminal, otherwise a plain line every few seconds."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class TerminalProgress:
         self._last = ""
 
     def begin(self, stage: str, total: int | None) -> None:
-        """Open a bar, or start the clock of plain lines."""
+        """Open a bar, or start the timer of plain lines."""
         self._started = self._shown = time.monotonic()
         self._last = ""
         if not sys.stderr.isatty():
@@ -48,7 +48,7 @@ class TerminalProgress:
         self._bars.start()
 
     def advance(self, stage: str, done: int, total: int | None, counts: Mapping[str, int]) -> None:
-        """Update the bar, or write a line if the last one is old enough."""
+        """Update the bar, or write a line if EVERY seconds have passed since the last line."""
         outcomes = " ".join(f"{name} {count}" for name, count in counts.items() if count)
         if self._bars is not None and self._task is not None:
             self._bars.update(self._task, completed=done, total=total, counts=outcomes)

@@ -1,4 +1,4 @@
-"""Commands that read: `status`, `hosts`, `sql`, `doctor`."""
+"""Defines the commands that query: `status`, `hosts`, `sql`, `doctor`."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def status(call: Invocation, watch: bool, form: str) -> None:
 @listing
 @invocation
 def hosts(call: Invocation, clear: str | None, form: str) -> None:
-    """List the hosts that are paused, since when, why, and when the next request is sent.
+    """List the paused hosts, with the start and reason of the pause and the time of the next request.
 
     \b
     Example:
@@ -75,7 +75,7 @@ def hosts(call: Invocation, clear: str | None, form: str) -> None:
 def sql(call: Invocation, query: str, form: str) -> None:
     """Query the catalog with one SQL statement; `-` reads it from stdin.
 
-    The statement can read the catalog and nothing else: no files, no network.
+    The statement can read the catalog only, and no files or network.
 
     \b
     Views: composition, progress, rejections, licenses, quota_report.

@@ -1,4 +1,4 @@
-"""Rows on stdout: a table for people, JSON or CSV for programs."""
+"""Renders rows on stdout as a table, JSON or CSV."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-"""Characters that steer a terminal."""
+"""Control characters, which a terminal would interpret."""
 
 Table = tuple[Sequence[str], Sequence[Sequence[Any]]]
 """Columns and rows."""
@@ -35,7 +35,7 @@ def render(columns: Sequence[str], rows: Iterable[Sequence[Any]], form: str) -> 
 
 
 def _distinct(columns: Sequence[str]) -> list[str]:
-    """The names, a repeated one with a number: an object has each name once."""
+    """The names, with a number after repeated ones, since the names in a JSON object are unique."""
     names: list[str] = []
     for column in columns:
         name, number = column, 0
@@ -47,7 +47,7 @@ def _distinct(columns: Sequence[str]) -> list[str]:
 
 
 def named(row: Mapping[str, Any]) -> str:
-    """A row on a line, with its columns' names."""
+    """A row as one line of column names and values."""
     return ", ".join(f"{name}={_shown(cell)}" for name, cell in row.items())
 
 
@@ -63,7 +63,7 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         table.add_column(column, justify="right" if numeric and listed else "left", overflow="fold")
     for row in listed:
         table.add_row(*(_shown(cell) for cell in row))
-    # A pipe has no width: give it one that keeps a row on a line.
+    # a pipe has no width, and a row must stay on one line
     console = Console(width=None if sys.stdout.isatty() else 200, markup=False, highlight=False, emoji=False)
     console.print(table)
 
@@ -81,7 +81,7 @@ def _shown(cell: Any) -> str:
 
 
 def _plain(cell: Any) -> Any:
-    """A value as JSON and CSV can hold it; a number that is none of JSON's is None."""
+    """A value in the types of JSON and CSV; NaN and infinities become None."""
     if isinstance(cell, float) and not math.isfinite(cell):
         return None
     if isinstance(cell, datetime):

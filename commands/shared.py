@@ -1,4 +1,4 @@
-"""What all commands share: the options before the command, the opened project, the `--format` option."""
+"""Shares code between commands: the global options, the opened project, the `--format` option."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FORMATS = ("table", "json", "csv")
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """The options that stand before the command."""
+    """The global options, given before the command."""
 
     files: Sequence[Path]
     overrides: Sequence[str]
@@ -29,7 +29,7 @@ class Invocation:
     def project(self, *, workers: bool = False) -> Project:
         """Open the project and configure logging.
 
-        With `workers` the parent of the worker processes starts first, and imports beside this process.
+        With `workers` the parent of the worker processes starts first, and imports modules concurrently.
         """
         from ..project import open as open_project
         from .logs import configure_logs
@@ -59,17 +59,17 @@ invocation = click.make_pass_decorator(Invocation)
 
 
 def listing(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The one `--format` option, of every command that lists rows."""
+    """Add the `--format` option to a command that lists rows."""
     return click.option(
         "--format",
         "form",
         type=click.Choice(FORMATS),
         default="table",
         show_default=True,
-        help="How rows are written to stdout.",
+        help="Format of the rows on stdout.",
     )(command)
 
 
 def echo(message: str) -> None:
-    """Write a message for people to stderr: stdout holds only data."""
+    """Write a message for the user to stderr, because stdout contains data only."""
     click.echo(message, err=True)

@@ -1,4 +1,4 @@
-"""Commands that fill the catalog: `run`, `discover`, `ingest`, `refresh`, `retry`."""
+"""Defines the commands that fill the catalog: `run`, `discover`, `ingest`, `refresh`, `retry`."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--refresh", is_flag=True, help="Fetch images again that were fetched before.")
+@click.option("--refresh", is_flag=True, help="Fetch stored images again first.")
 @invocation
 def run(call: Invocation, refresh: bool) -> None:
-    """Take all stages to the end: discover, ingest, sample, build, audit.
+    """Run all stages: discover, ingest, sample, build, audit.
 
-    Safe to call again at any time: it does what is missing. Exit code 3 when an audit has rows.
+    A repeated run completes interrupted and failed work. Exit code 3 when an error audit has rows.
 
     \b
     Example:
@@ -33,7 +33,7 @@ def run(call: Invocation, refresh: bool) -> None:
         _show_listing(result.discover)
         if result.ingest is not None:
             _show_counts(result.ingest.pending, "items wait to be read")
-        echo("dry run: what follows (ingest, sample, build, audit) depends on what is discovered")
+        echo("dry run: the later stages (ingest, sample, build, audit) depend on the discovered items")
         return
     _show_listing(result.discover)
     if result.refresh is not None:
@@ -53,7 +53,7 @@ def run(call: Invocation, refresh: bool) -> None:
 @click.argument("sources", nargs=-1)
 @invocation
 def discover(call: Invocation, sources: Sequence[str]) -> None:
-    """List sources (all, or those named) into the catalog.
+    """List sources (default: all) into the catalog.
 
     \b
     Example:
@@ -87,10 +87,10 @@ def ingest(call: Invocation, sources: Sequence[str]) -> None:
 @click.argument("sources", nargs=-1)
 @invocation
 def refresh(call: Invocation, sources: Sequence[str]) -> None:
-    """Fetch images again that were fetched by URL, and store those that changed.
+    """Fetch images from their URLs again, and store changed images.
 
-    Requests are conditional: what is unchanged is not transferred. An item keeps its image until there is a
-    new one, whatever its server answers.
+    Requests are conditional: unchanged images are not transferred. An item keeps its image until a new image
+    is stored, regardless of the server's response.
 
     \b
     Example:
@@ -122,7 +122,7 @@ def retry(call: Invocation, sources: Sequence[str], reason: str | None) -> None:
 
 
 def _show_left(result: RunResult) -> None:
-    """Failed items, why, and when they are read again."""
+    """Show failed items by reason, with the time of the next attempt."""
     for left in result.left:
         if left.next_attempt is not None:
             at = left.next_attempt.isoformat(timespec="seconds")
@@ -132,14 +132,14 @@ def _show_left(result: RunResult) -> None:
 
 
 def show_ingest(result: IngestResult) -> None:
-    """What was lost, if anything."""
+    """Show the numbers of rejected and failed items, if there are any."""
     lost = [f"{count:,} {name}" for name in ("rejected", "failed") if (count := result.statuses.get(name))]
     if lost:
         echo(f'{" and ".join(lost)}: `derlem sql "FROM rejections"` lists the reasons')
 
 
 def show_refresh(result: RefreshResult) -> None:
-    """What changed, and why the rest did not."""
+    """Show the numbers of new and unchanged images, with causes."""
     for warning in result.warnings:
         echo(f"warning: {warning}")
     unchanged = result.kept.get("unchanged", 0)
@@ -148,7 +148,7 @@ def show_refresh(result: RefreshResult) -> None:
 
 
 def show_build(result: BuildResult) -> None:
-    """The corpus and its size."""
+    """Show the corpus and its size."""
     if result.dry_run:
         echo(
             f"{result.name}: {result.samples:,} samples in {result.shards:,} shards, "
@@ -162,7 +162,7 @@ def show_build(result: BuildResult) -> None:
 
 
 def _show_listing(result: DiscoverResult) -> None:
-    """What each source holds that the catalog does not; in a dry run all of them, else those with changes."""
+    """Show the changes of each source; a dry run also shows sources without changes."""
     for source in result.sources:
         changes = source.changes
         found = {
@@ -190,7 +190,7 @@ def _show_counts(counts: Mapping[str, int], what: str) -> None:
 
 
 def _show_audits(result: RunResult) -> bool:
-    """One line per finding; whether an error audit has rows."""
+    """Show one line per finding; return whether an error audit has rows."""
     from .rendering import named
 
     if result.audit is None:
@@ -207,6 +207,6 @@ def _show_audits(result: RunResult) -> bool:
 
 
 def _raise_first(errors: Sequence[DerlemError]) -> None:
-    """The error of a source whose listing failed ends the command, after everything else is done."""
+    """Raise the error of the first failed listing, after all other work of the command."""
     if errors:
         raise errors[0]

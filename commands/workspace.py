@@ -1,4 +1,4 @@
-"""Commands that create and maintain: `init`, `catalog compact|rebuild|repair|migrate`."""
+"""Defines the commands that create and maintain: `init`, `catalog compact|rebuild|repair|migrate`."""
 
 from __future__ import annotations
 
@@ -76,8 +76,8 @@ def rebuild(call: Invocation) -> None:
 def repair(call: Invocation) -> None:
     """Record lost or damaged segments; their items are read again by the next ingest.
 
-    What is left of damaged files is kept under names that end in `.lost`. Where the catalog cannot be read
-    either, it is rebuilt without the lost segments.
+    Damaged files are kept under names that end in `.lost`. An unreadable catalog is rebuilt without the lost
+    segments.
 
     \b
     Example:
@@ -91,7 +91,7 @@ def repair(call: Invocation) -> None:
     for source, items in sorted(result.images.items()):
         echo(f"{source}: {items:,} items with lost images {would}re-queued")
     if result.rebuilt:
-        echo(f"the catalog cannot be read: it {'would be' if result.dry_run else 'was'} rebuilt without them")
+        echo(f"the catalog is unreadable and {'would be' if result.dry_run else 'was'} rebuilt without them")
     if not result.segments:
         echo("no segment is lost")
 

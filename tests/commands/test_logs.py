@@ -26,7 +26,7 @@ def test_a_log_that_cannot_be_written_ends_with_one_word(
     finally:
         configure_logs(None, level="WARNING", levels={}, as_json=False, verbose=False)
     assert capsys.readouterr().err.splitlines() == [
-        f"WARNING {tmp_path / 'fetch.log'} ends here: {why}",
+        f"WARNING {tmp_path / 'fetch.log'}: logging stopped: {why}",
         "WARNING derlem.fetch: this is seen",
     ]
     assert (tmp_path / "pipeline.log").read_text().endswith("this is kept\n")

@@ -111,4 +111,4 @@ def test_an_interrupt_during_imports_ends_with_one_line() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 128 + signal.SIGINT
-    assert done.stderr == "Interrupted. Nothing that was committed is lost; the same command goes on.\n"
+    assert done.stderr == "Interrupted. Committed work is kept; repeat the command to continue.\n"

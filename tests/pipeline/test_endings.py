@@ -73,7 +73,7 @@ def test_a_run_that_is_told_to_end(
         assert process.returncode == -number
     else:
         assert process.returncode == 128 + number, messages
-        assert messages.splitlines()[-1].startswith("Interrupted. Nothing that was committed is lost")
+        assert messages.splitlines()[-1].startswith("Interrupted. Committed work is kept")
         assert "Traceback" not in messages
     status = derlem(config, "status")
     _, messages = status.communicate(timeout=60)
@@ -89,7 +89,7 @@ def test_an_interrupt_inside_exec_ends_with_the_same_exit_code(
     config.write_text(yaml.safe_dump({"workspace": str(workspace.root), "sources": [source]}))
     process = derlem(config, "discover")
     _, messages = process.communicate(timeout=60)
-    assert messages.splitlines()[-1].startswith("Interrupted. Nothing that was committed is lost")
+    assert messages.splitlines()[-1].startswith("Interrupted. Committed work is kept")
     assert process.returncode == 128 + signal.SIGHUP, messages
 
 
