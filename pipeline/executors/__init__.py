@@ -1,1 +1,1 @@
-"""Executors: run tasks on worker processes and yield finished segments."""
+"""Runs tasks on worker processes and yields complete segments."""

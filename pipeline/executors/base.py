@@ -1,4 +1,4 @@
-"""The interface of executors, and the one place that chooses one."""
+"""Defines the interface of executors and opens the executor of a stage."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..tasks import Job, Report, Task
 
 
 class Executor(Protocol):
-    """Runs tasks in processes of any kind, each by `worker.ingest_task`."""
+    """Runs tasks through `worker.ingest_task` in other processes, local or remote."""
 
     worker_memory_peak: int
     """Largest resident set of any worker so far, in bytes."""
@@ -22,17 +22,17 @@ class Executor(Protocol):
         """Start workers for that many items ahead of their tasks."""
 
     def run(self, tasks: Iterable[Task]) -> Iterator[WrittenSegment]:
-        """Run all tasks; yields segments as they are complete, in no particular order.
+        """Run all tasks and yield complete segments, in no particular order.
 
-        A worker that is lost costs the item that it was lost on, nothing else.
+        The loss of a worker affects only the item that the worker was processing.
         """
 
     def drain(self) -> Iterator[WrittenSegment]:
-        """After an interrupt of `run`: the segments that workers have open, as far as they come in time."""
+        """After an interrupt of `run`, yield the open segments that workers complete in time."""
 
 
 def open_executor(job: Job, report: Report = lambda _: None) -> AbstractContextManager[Executor]:
-    """The executor of a stage. `report` takes the counts of items that a refresh leaves as they are."""
+    """The executor of a stage. `report` receives the numbers of items that a refresh left unchanged."""
     from .local import LocalExecutor
 
     return LocalExecutor(job, report)

@@ -1,4 +1,4 @@
-"""Prepares the process that ingest workers are forked from. Imports next to nothing: it comes first."""
+"""Prepares the process that forks ingest workers. This module imports little, as it runs at start-up."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from ...core.fork_server import start_fork_server
 
 
 def warm_up(adapters: Iterable[str]) -> None:
-    """Start the fork server, unless it runs, for sources of these adapters, by their declared names."""
+    """Start the fork server, unless running, with the modules of the adapters of these declared names."""
     start_fork_server(__name__, adapters)
 
 
 def preload(adapters: Sequence[str]) -> None:
-    """In the fork server: import what ingest tasks need, before the first worker is forked."""
+    """Import the modules of ingest tasks in the fork server, before the first worker is forked."""
     import_module("derlem.pipeline.worker")
     from ...adapters.registry import adapter_class
 
     for name in adapters:
-        with suppress(Exception):  # the coordinator reports what is wrong with an adapter
+        with suppress(Exception):  # the coordinator reports errors of an adapter
             for module in adapter_class(name).reading:
                 import_module(module)

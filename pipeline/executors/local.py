@@ -1,4 +1,4 @@
-"""Runs tasks on worker processes of this machine; a lost worker costs the item that it was lost on."""
+"""Runs tasks on worker processes of this machine, and limits the loss of a worker to one item."""
 
 from __future__ import annotations
 
@@ -27,29 +27,29 @@ POLL = 0.5
 """Seconds between checks of the workers' deadlines."""
 
 MAX_GAP = 4 * POLL
-"""Seconds that one check counts at most: a suspended machine or process group exceeds no deadline."""
+"""Maximum seconds counted per check, so that a suspended machine or process group exceeds no deadline."""
 
 STALL_FACTOR = 2
 """A read that yields nothing for this many item deadlines counts as a hang."""
 
 START_SECONDS = 120.0
-"""Seconds in which a worker that has a task must begin it."""
+"""Seconds in which a worker must start an assigned task."""
 
 SHUTDOWN_GRACE = 5.0
-"""Seconds in which workers may complete their open segments when the run is interrupted."""
+"""Seconds for workers to complete their open segments after an interrupt."""
 
 MAX_FAILED_STARTS = 4
-"""Workers that may end in a row without having begun their task."""
+"""Maximum number of consecutive workers that end before the start of their task."""
 
 MAX_CONSECUTIVE_ERRORS = 30
-"""Unexpected errors in a row, without an outcome in between, that are the code's and no item's.
+"""Number of consecutive unexpected errors, without an outcome in between, that ends the run.
 
-More than it takes to narrow a task of a million items down to one.
+The number exceeds the steps that narrow a task of a million items down to one item.
 """
 
 
 class SharedGuard:
-    """A worker's present item and since when, in memory that the coordinator reads when the worker cannot."""
+    """A worker's present step in shared memory, readable by the coordinator after the worker's end."""
 
     def __init__(self, context: WorkerContext) -> None:
         self._item = context.RawArray("c", 33)
@@ -57,43 +57,43 @@ class SharedGuard:
         self._ending = context.RawValue("b", 0)
 
     def begin(self, item_id: str) -> None:
-        """This item is being decoded."""
+        """Mark the start of decoding the item."""
         self._item.value = item_id.encode()
         self._since.value = time.monotonic()
 
     def waiting(self) -> None:
-        """The adapter is reading."""
+        """Mark that the adapter is reading."""
         self._item.value = b""
         self._since.value = time.monotonic()
 
     def idle(self) -> None:
-        """No task has begun."""
+        """Mark that no task has started."""
         self._item.value = b""
         self._since.value = 0.0
 
     def end(self) -> None:
-        """Request that the worker completes its open segment and leaves its task."""
+        """Request that the worker completes its open segment and stops its task."""
         self._ending.value = 1
 
     @property
     def ending(self) -> bool:
-        """Whether the worker is to complete its open segment and leave its task."""
+        """Whether the worker should complete its open segment and stop its task."""
         return bool(self._ending.value)
 
     @property
     def item_id(self) -> str:
-        """The item being decoded, or ''."""
+        """The id of the item being decoded, or ''."""
         return bytes(self._item.value).decode()
 
     @property
     def step(self) -> float:
-        """When the present step began, which identifies it; 0 before a task has begun."""
+        """The start time of the present step, which identifies the step; 0 before the start of a task."""
         since: float = self._since.value
         return since
 
 
 class WorkerError(DerlemError):
-    """An error of a worker that is meant for the user; it ends the run."""
+    """An error in a worker that ends the run, with a message for the user."""
 
     def __init__(self, message: str, exit_code: int = DerlemError.exit_code) -> None:
         self.exit_code = exit_code
@@ -102,10 +102,11 @@ class WorkerError(DerlemError):
 
 @dataclass(slots=True)
 class Worker:
-    """A worker process as the coordinator sees it.
+    """The coordinator's state of a worker process.
 
-    `step` and `seconds` are the step that the guard shows and how long the coordinator has watched it.
-    `verdict` is set when the coordinator gives the worker up; `gone` once its last message has arrived.
+    `step` is the step that the guard showed last, and `seconds` its duration as measured by the coordinator.
+    `verdict` is the reason for which the coordinator killed the worker. `gone` is True after the worker's
+    last message.
     """
 
     process: WorkerProcess
@@ -122,7 +123,7 @@ class Worker:
 class LocalExecutor:
     """Worker processes on this machine, as an `Executor`.
 
-    Closing the executor ends the workers, and so does the end of this process.
+    Workers end when the executor is closed or this process ends.
     """
 
     def __init__(self, job: Job, report: Report, clock: Callable[[], float] = time.monotonic) -> None:
@@ -137,7 +138,7 @@ class LocalExecutor:
         self._receiving: Connection | None = None
 
     def __enter__(self) -> LocalExecutor:
-        warm_up(())  # commands do it long before
+        warm_up(())  # without effect if the command has already started the fork server
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -146,13 +147,13 @@ class LocalExecutor:
         self._workers.clear()
 
     def start(self, items: int) -> None:
-        """Start workers for that many items ahead of their tasks: a process needs a moment to begin."""
+        """Start workers for that many items before their tasks are planned, to hide the start-up time."""
         for slot in range(min(self._job.ingest.workers, items)):
             if slot not in self._workers:
                 self._workers[slot] = self._start()
 
     def run(self, tasks: Iterable[Task]) -> Iterator[WrittenSegment]:
-        """Run all tasks; yields segments as they are complete, in no particular order."""
+        """Run all tasks and yield complete segments, in no particular order."""
         slots = range(self._job.ingest.workers)
         shared: deque[Task] = deque()
         pinned: dict[int, deque[Task]] = {slot: deque() for slot in slots}
@@ -178,8 +179,8 @@ class LocalExecutor:
                         _queue(task, shared, pinned).appendleft(task)
 
     def drain(self) -> Iterator[WrittenSegment]:
-        """After an interrupt of `run`: the segments that workers have open, as far as they come in time."""
-        # a message whose receiving was interrupted leaves its connection unreadable
+        """After an interrupt of `run`, yield the open segments that workers complete in time."""
+        # a partly received message leaves its connection unreadable
         readable = [each for each in self._workers.values() if each.connection is not self._receiving]
         for worker in readable:
             worker.guard.end()
@@ -195,9 +196,9 @@ class LocalExecutor:
             self._workers[slot] = self._start()
         worker = self._workers[slot]
         worker.task, worker.done = task, set(task.skip)
-        worker.guard.idle()  # until the task begins: the start of a process is charged to no item
+        worker.guard.idle()  # a loss during the start of a process is attributed to no item
         worker.step = worker.seconds = 0.0
-        with suppress(BrokenPipeError, ConnectionResetError):  # the worker is gone: `_receive` finds out
+        with suppress(BrokenPipeError, ConnectionResetError):  # `_receive` handles the worker's end
             worker.connection.send(task)
 
     def _start(self) -> Worker:
@@ -206,13 +207,13 @@ class LocalExecutor:
         process = self._context.Process(
             target=work, args=(theirs, guard, self._job), daemon=True, name="derlem-worker"
         )
-        with defer_signals():  # a start that is interrupted prints a traceback in the child
+        with defer_signals():  # an interrupted start prints a traceback in the child
             process.start()
         theirs.close()
         return Worker(process, ours, guard)
 
     def _receive(self, busy: list[Worker], seconds: float) -> Iterator[WrittenSegment]:
-        """Handle the messages that come within that time; a dead worker's last message precedes its end."""
+        """Handle the messages received within the time; a worker's last message is handled before its end."""
         by_connection = {worker.connection: worker for worker in busy}
         for connection in wait(list(by_connection), timeout=seconds):
             assert isinstance(connection, Connection)
@@ -256,8 +257,8 @@ class LocalExecutor:
     def check_deadlines(self, busy: Iterable[Worker]) -> None:
         """Kill workers whose present step exceeds its deadline.
 
-        The time of a step is what the coordinator has watched of it, in gaps between two checks of at most
-        MAX_GAP: while this process is suspended, or commits for long, no deadline comes nearer.
+        The duration of a step is a sum of intervals between checks, each limited to MAX_GAP, so that a
+        suspension or a long commit of this process does not exceed a deadline.
         """
         now = self._clock()
         gap, self._checked = min(now - self._checked, MAX_GAP), now
@@ -273,7 +274,7 @@ class LocalExecutor:
                 worker.process.kill()
 
     def _deadline(self, worker: Worker, task: Task) -> float:
-        """Seconds that the worker's present step may take."""
+        """The deadline of the worker's present step in seconds."""
         if not worker.step:
             return START_SECONDS
         if worker.guard.item_id:
@@ -281,11 +282,11 @@ class LocalExecutor:
         return float("inf") if task.no_read_deadline else self._job.ingest.deadline * STALL_FACTOR
 
     def remaining(self, worker: Worker, exit_code: int | None) -> list[Task]:
-        """What is left of a lost worker's task: all but the item that the worker was lost on.
+        """The tasks that replace a lost worker's task: all items except the item that caused the loss.
 
-        Where a worker was killed, or suspended beyond a deadline, the item may not be the cause: the item is
-        tried once more, alone. Where no item is known, because the worker was lost in a read, halves of the
-        task narrow the item down.
+        The item need not be the cause if the system killed the worker or suspended the worker beyond a deadline; the
+        item is then tried once more, alone. If the worker was lost in a read, the item is unknown, and halves
+        of the task narrow the item down.
         """
         task = worker.task
         if task is None:
@@ -298,7 +299,7 @@ class LocalExecutor:
                 f"(exit code {exit_code}); is `ingest.memory_limit` too small, or the system's limit?"
             )
         rest = replace(task, skip=frozenset(worker.done))
-        if exit_code == -signal.SIGTERM or not worker.guard.step:  # no decoder does this
+        if exit_code == -signal.SIGTERM or not worker.guard.step:  # no decoder ends a process this way
             log.warning("a worker was ended from outside, or before it began; its task starts again")
             return [rest]
         killed = Reason.WORKER_KILLED if exit_code == -signal.SIGKILL else Reason.DECODER_CRASH
@@ -318,7 +319,7 @@ class LocalExecutor:
 
     def _end(self, worker: Worker) -> None:
         worker.process.kill()
-        worker.process.join()  # before its connection closes: the worker would print a traceback
+        worker.process.join()  # before the connection is closed, since the worker would print a traceback
         worker.connection.close()
 
 

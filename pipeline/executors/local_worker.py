@@ -1,4 +1,4 @@
-"""The worker process of the local executor: its limits, and its loop from tasks to messages."""
+"""Runs the worker process of the local executor: sets limits, receives tasks, sends messages."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ if TYPE_CHECKING:
     from .local import SharedGuard
 
 OPEN_FILES = 65_536
-"""Files and connections that a worker may have open, as far as the system allows."""
+"""A worker's soft limit of open files and connections, bounded by the system's hard limit."""
 
 
 class MemoryTooSmall(DerlemError):
-    """The system's limit of address space leaves a worker no memory for items."""
+    """The system's limit of address space is too small for a worker."""
 
 
 def work(connection: Connection, guard: SharedGuard, job: Job) -> None:
-    """Take tasks and send segments until the coordinator is gone.
+    """Receive tasks and send segments until the coordinator ends.
 
     Messages: ("segment", WrittenSegment, item ids, peak), ("kept", counts), and at the end of each task
     ("done", peak), ("error", traceback) or ("fatal", message, exit code); peak is memory in bytes.
     """
     from ..worker import ingest_task  # with its decoders, which the coordinator does not need
 
-    exit_with_parent()  # before the limit: where memory is short, the start of a thread never returns
+    exit_with_parent()  # before the limit: without memory, the start of a thread never returns
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the coordinator handles interrupts
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _allow_open_files()
-    gc.freeze()  # imported objects stay: collections need not visit them again
+    gc.freeze()  # excludes imported objects from garbage collections
     too_small = limit_memory(int(job.ingest.memory_limit))
 
     def emit(segment: WrittenSegment, recorded: list[str]) -> None:
@@ -71,7 +71,7 @@ def work(connection: Connection, guard: SharedGuard, job: Job) -> None:
 
 
 def _allow_open_files() -> None:
-    """Raise the soft limit of open files; the usual 1024 is for programs that use select."""
+    """Raise the soft limit of open files, whose usual value of 1024 exists for programs that use select."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -79,9 +79,9 @@ def _allow_open_files() -> None:
 
 
 def limit_memory(memory: int) -> MemoryTooSmall | None:
-    """Let this process map `memory` bytes more than it has, or what the system's own limit leaves of that.
+    """Limit this process to `memory` bytes beyond its present address space, or to the system's limit.
 
-    Libraries map more than a GiB that they never touch, so that only the growth means anything.
+    The limit applies to growth only, because libraries map more than a GiB of memory without using it.
     """
     base = mapped()
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
@@ -96,7 +96,7 @@ def limit_memory(memory: int) -> MemoryTooSmall | None:
 
 
 def mapped() -> int:
-    """The size of this process's address space in bytes; 0 where the system does not show it."""
+    """The size of this process's address space in bytes; 0 if the system does not report the size."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[0])
     except OSError:
