@@ -284,9 +284,9 @@ class LocalExecutor:
     def remaining(self, worker: Worker, exit_code: int | None) -> list[Task]:
         """The tasks that replace a lost worker's task: all items except the item that caused the loss.
 
-        The item need not be the cause if the system killed the worker or suspended the worker beyond a deadline; the
-        item is then tried once more, alone. If the worker was lost in a read, the item is unknown, and halves
-        of the task narrow the item down.
+        If a worker was killed, or suspended beyond a deadline, its item need not be the cause, and is tried
+        once more, alone. If a worker was lost in a read, the item is unknown, and halves of the task narrow
+        the item down.
         """
         task = worker.task
         if task is None:
