@@ -1,4 +1,4 @@
-"""The command as a function, and configurations in folders of their own."""
+"""Provides the command as a function, and configurations in separate folders."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from derlem.cli import main
 
 @dataclass
 class Project:
-    """A configuration file and what can be done with it."""
+    """A configuration file, with methods for commands, queries and stored images."""
 
     config: Path
 
@@ -37,14 +37,14 @@ class Project:
         return found
 
     def payload(self, item: dict[str, Any]) -> bytes:
-        """The image of a row of `items`, out of its segment."""
+        """The image of a row of `items`, read from its segment."""
         tar = (self.work / "store" / f"{item['segment']}.tar").read_bytes()
         return tar[item["offset"] : item["offset"] + item["length"]]
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Callable[..., Project]:
-    """`project(sources, **sections)`: a configuration in a folder of its own."""
+    """`project(sources, **sections)`: a configuration in a separate folder."""
 
     def make(sources: list[dict[str, Any]], name: str = "project", **sections: Any) -> Project:
         folder = tmp_path / name

@@ -1,4 +1,4 @@
-"""Evaluation images stay out of a corpus, whichever way they are named."""
+"""Evaluation images are excluded from a corpus, for every form of their declaration."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def images(demo: Path) -> list[Path]:
 
 
 def left_out(mine: Any) -> set[str]:
-    """The uris of ready items that the sample would have held, had they not been excluded."""
+    """The file names of ready items that are not in the sample."""
     rows = mine.rows(
         "SELECT uri FROM items WHERE status = 'ready' AND item_id NOT IN (SELECT item_id FROM manifest)"
     )
@@ -41,12 +41,12 @@ def everything(**more: Any) -> dict[str, Any]:
     return {**SAMPLE, "target": 10_000, "allow_shortfall": True, **more}
 
 
-def test_a_folder_of_evaluation_pictures(project: MakeProject, demo: Path, tmp_path: Path) -> None:
+def test_a_folder_of_evaluation_images(project: MakeProject, demo: Path, tmp_path: Path) -> None:
     first, second, *_ = images(demo)
     evaluation = tmp_path / "evaluation" / "deep"
     evaluation.mkdir(parents=True)
     shutil.copy(first, evaluation / "copy.png")
-    with Image.open(second) as image:  # another encoding: found by what it looks like
+    with Image.open(second) as image:  # another encoding: found by its difference hash
         flat = Image.new("RGB", image.size, "white")
         flat.paste(image.convert("RGBA"), mask=image.convert("RGBA"))
         flat.save(evaluation / "again.jpg", quality=60)
@@ -66,7 +66,7 @@ def test_a_folder_of_evaluation_pictures(project: MakeProject, demo: Path, tmp_p
     assert "| excluded |" in (mine.work / "corpora" / "s" / "README.md").read_text()
 
 
-def test_a_dataset_of_evaluation_pictures(
+def test_a_dataset_of_evaluation_images(
     project: MakeProject, demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")

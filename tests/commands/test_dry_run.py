@@ -48,7 +48,7 @@ def commands(group: click.Group, prefix: str = "") -> Iterator[str]:
 
 
 def digest(*folders: Path) -> dict[str, str]:
-    """Everything below the folders: kind, mode, time of change and content."""
+    """All entries below the folders: kind, mode, time of change and content."""
     found = {}
     for folder in folders:
         for path in sorted([folder, *folder.rglob("*")]):

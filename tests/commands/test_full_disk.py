@@ -1,4 +1,4 @@
-"""What cannot be written ends the command with one line, and costs no item."""
+"""A failed write ends the command with one line and affects no item."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import pytest
 from PIL import Image
 
 LARGEST = 3 * 2**20
-"""Bytes that a file may have while the disk is "full": more than the catalog, less than the segments."""
+"""Maximum size of a file on the "full" disk: more than the catalog, less than the segments."""
 
 
-def derlem_in_little_room(project: Any, *arguments: str) -> subprocess.CompletedProcess[str]:
+def derlem_with_a_file_size_limit(project: Any, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "derlem", "-c", project.config, *arguments],
         capture_output=True,
@@ -28,7 +28,7 @@ def derlem_in_little_room(project: Any, *arguments: str) -> subprocess.Completed
 
 @pytest.fixture
 def noise(tmp_path: Path) -> dict[str, str]:
-    """A source of images that no compression makes small."""
+    """A source of incompressible images."""
     images = tmp_path / "images"
     images.mkdir()
     random_bytes = random.Random(1).randbytes
@@ -48,7 +48,7 @@ def the_only_error(done: subprocess.CompletedProcess[str]) -> str:
 
 def test_ingest(project: Callable[..., Any], noise: dict[str, str]) -> None:
     mine = project([noise], ingest={"workers": 2})
-    error = the_only_error(derlem_in_little_room(mine, "run"))
+    error = the_only_error(derlem_with_a_file_size_limit(mine, "run"))
     assert error.startswith(f"Error: cannot write in {mine.work / 'store' / 'noise'}: File too large.")
     assert not list(mine.work.rglob("*.tmp"))
     statuses = {row["status"] for row in mine.rows("SELECT DISTINCT status FROM items")}
@@ -66,7 +66,7 @@ def test_build(project: Callable[..., Any], noise: dict[str, str], form: str) ->
     mine = project([noise], sample={"name": "s", "target": 30}, corpus={"format": form})
     for stage in ("discover", "ingest", "sample"):
         mine.derlem(stage)
-    error = the_only_error(derlem_in_little_room(mine, "build"))
+    error = the_only_error(derlem_with_a_file_size_limit(mine, "build"))
     assert error.startswith(f"Error: cannot write in {mine.work / 'corpora'}")
     assert "File too large" in error
     assert not mine.rows("FROM shards")
@@ -77,7 +77,7 @@ def test_build(project: Callable[..., Any], noise: dict[str, str], form: str) ->
 @pytest.mark.parametrize(
     "place", ["/sys/derlem", "/proc/derlem", "/dev/null", "/dev/null/derlem", "/dev/full"]
 )
-def test_where_no_workspace_can_be(project: Callable[..., Any], demo: Path, place: str) -> None:
+def test_an_impossible_workspace(project: Callable[..., Any], demo: Path, place: str) -> None:
     source = {"name": "demo", "adapter": "files", "path": str(demo), "license": "CC0-1.0"}
     messages = project([source]).derlem("--set", f"workspace={place}", "run", code=1).stderr
     assert messages.startswith(f"Error: cannot write in {place}: ")

@@ -1,4 +1,4 @@
-"""What DuckDB and pyarrow would import without need."""
+"""Commands avoid the unnecessary imports of DuckDB and pyarrow."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ if __name__ == "__main__":  # workers import this file, too
 """
 
 
-def test_commands_do_without_pandas(demo: Path, tmp_path: Path) -> None:
-    """All in one process: what one command imports would be found after each later one."""
+def test_commands_do_not_import_pandas(demo: Path, tmp_path: Path) -> None:
+    """All commands run in one process: the check after each command also covers the earlier ones."""
     pytest.importorskip("pandas")
     config, program = tmp_path / "derlem.yaml", tmp_path / "program.py"
     source = {"name": "s", "adapter": "files", "path": str(demo / "clipart"), "license": "CC-PDDC"}
@@ -47,7 +47,7 @@ def test_commands_do_without_pandas(demo: Path, tmp_path: Path) -> None:
         [sys.executable, program, config, json.dumps(commands)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == "frames: 3", "pandas is there for others"
+    assert done.stdout.splitlines()[-1] == "frames: 3", "other code can import pandas"
 
 
 FILLING = """
@@ -62,8 +62,8 @@ if __name__ == "__main__":
 """
 
 
-def test_filling_the_catalog_begins_at_once(demo: Path, tmp_path: Path) -> None:
-    """DuckDB imports pyarrow.dataset for its first Arrow table; no terminal shows a bar here."""
+def test_discover_and_ingest_import_no_slow_modules(demo: Path, tmp_path: Path) -> None:
+    """DuckDB imports pyarrow.dataset for its first Arrow table; rich is for terminals only."""
     config, program = tmp_path / "derlem.yaml", tmp_path / "program.py"
     source = {"name": "s", "adapter": "files", "path": str(demo / "clipart"), "license": "CC-PDDC"}
     config.write_text(yaml.safe_dump({"workspace": "work", "sources": [source]}))
@@ -85,7 +85,7 @@ def test_workers_need_no_database() -> None:
     assert done.stdout == "False\n", done.stderr
 
 
-ASKING = """
+QUERYING = """
 import sys
 from derlem.cli import main
 
@@ -96,7 +96,7 @@ print("heavy:", [name for name in heavy if name in sys.modules])
 """
 
 
-def test_asking_the_catalog_needs_no_decoders_and_no_workers(tmp_path: Path) -> None:
+def test_queries_import_no_decoders_and_no_workers(tmp_path: Path) -> None:
     config = tmp_path / "derlem.yaml"
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "a.jpg").write_bytes(b"")
@@ -104,7 +104,7 @@ def test_asking_the_catalog_needs_no_decoders_and_no_workers(tmp_path: Path) -> 
     config.write_text(yaml.safe_dump({"workspace": "work", "sources": [source]}))
     listed = [sys.executable, "-m", "derlem", "-c", str(config), "discover"]
     subprocess.run(listed, check=True, capture_output=True, timeout=120)
-    asked = [sys.executable, "-c", ASKING, str(config)]
+    asked = [sys.executable, "-c", QUERYING, str(config)]
     done = subprocess.run(asked, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "heavy: []"

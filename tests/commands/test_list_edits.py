@@ -1,4 +1,4 @@
-"""Edits of URL lists: texts follow the list, images stay, and repeated URLs with other texts are records."""
+"""Edits of URL lists change texts and keep images; a repeated URL with another text is a separate record."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def texts(mine: Any) -> list[tuple[str, str, str]]:
     return [(row["uri"], row["caption"], row["status"]) for row in rows]
 
 
-def test_an_edited_caption_is_taken_up_without_a_request(mine: Any, server: Any, tmp_path: Path) -> None:
+def test_an_edited_caption_is_stored_without_a_request(mine: Any, server: Any, tmp_path: Path) -> None:
     urls = [f"http://127.0.0.1:{server.port}/ok/{number}" for number in range(COUNT)]
     write(tmp_path / "list.jsonl", [(url, f"text {number}") for number, url in enumerate(urls)])
     mine.derlem("run")
@@ -67,7 +67,7 @@ def test_a_url_with_several_texts_is_a_record_for_each(mine: Any, tmp_path: Path
     assert "web: 3 listed twice (dropped)" in mine.derlem("discover").stderr
     assert texts(mine) == sorted((url, text, "discovered") for url, text in rows)
     write(tmp_path / "list.jsonl", rows)
-    assert mine.derlem("discover").stderr.count("web:") == 1  # the progress line alone
+    assert mine.derlem("discover").stderr.count("web:") == 1  # the progress line only
     assert texts(mine) == sorted((url, text, "discovered") for url, text in rows)
     shuffled = rows[20:] + rows[:20]
     write(tmp_path / "list.jsonl", shuffled)

@@ -1,4 +1,4 @@
-"""Logs are written as long as they can be."""
+"""A log that cannot be written stops with a warning, and the command continues."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from derlem.commands.logs import configure_logs
 @pytest.mark.parametrize(
     ("target", "why"), [("/dev/full", "No space left on device"), ("/dev", "Is a directory")]
 )
-def test_a_log_that_cannot_be_written_ends_with_one_word(
+def test_a_log_that_cannot_be_written_gives_one_warning(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], target: str, why: str
 ) -> None:
     (tmp_path / "fetch.log").symlink_to(target)

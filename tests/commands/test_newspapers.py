@@ -1,4 +1,4 @@
-"""The whole path of a newspaper archive: crawled, drawn, sampled by title, built, audited, loaded."""
+"""A newspaper archive is crawled, rendered, sampled by title, built, audited and loaded."""
 
 from __future__ import annotations
 

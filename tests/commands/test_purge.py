@@ -1,4 +1,4 @@
-"""After `withdraw --purge` nothing of an item is left anywhere, and nothing else is touched."""
+"""`withdraw --purge` erases all residue of an item and changes no other item."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def files(*folders: Path) -> Iterator[tuple[Path, bytes]]:
 
 
 def texts(store: Path) -> set[str]:
-    """Every caption that any segment's rows hold."""
+    """All captions in the rows of all segments."""
     found: set[str] = set()
     for path in store.glob("*/*.parquet"):
         found |= {text for text in pq.read_table(path, columns=["caption"]).column(0).to_pylist() if text}
@@ -44,7 +44,7 @@ def texts(store: Path) -> set[str]:
 
 
 def intact(mine: Any) -> int:
-    """How many ready items there are; each still has its bytes."""
+    """The number of ready items; asserts that each has its bytes."""
     ready = mine.rows("FROM items WHERE status = 'ready'")
     for item in ready:
         assert hashlib.sha256(mine.payload(item)).hexdigest() == item["sha256"]
@@ -58,7 +58,7 @@ def mine(project: MakeProject, demo: Path) -> Any:
     return made
 
 
-def test_nothing_is_left(mine: Any, tmp_path: Path) -> None:
+def test_a_purge_leaves_no_residue(mine: Any, tmp_path: Path) -> None:
     item = mine.rows(
         "FROM items WHERE status = 'ready' AND source = 'clipart' AND caption IS NOT NULL"
         " AND sha256 IN (SELECT sha256 FROM items GROUP BY ALL HAVING count(*) = 1)"
@@ -82,7 +82,7 @@ def test_nothing_is_left(mine: Any, tmp_path: Path) -> None:
     ]
     assert intact(mine) == before - 1
     mine.derlem("audit")
-    assert mine.derlem("withdraw", "--purge").stderr.count("purged") == 0, "nothing to do again"
+    assert mine.derlem("withdraw", "--purge").stderr.count("purged") == 0, "a repeated purge finds no residue"
 
     held = {table: mine.rows(f"FROM {table} ORDER BY ALL") for table in TABLES}
     mine.derlem("catalog", "rebuild")
@@ -115,7 +115,9 @@ def test_earlier_withdrawals_and_documents(mine: Any) -> None:
     assert mine.rows("SELECT DISTINCT status FROM items WHERE source = 'papers'") == [{"status": "withdrawn"}]
 
 
-def test_a_document_goes_with_a_withdrawn_page_unless_others_wait(project: MakeProject, demo: Path) -> None:
+def test_a_document_of_a_withdrawn_page_is_erased_unless_pages_are_pending(
+    project: MakeProject, demo: Path
+) -> None:
     mine = project(sources(demo), pdf={"dpi": 60})
     mine.derlem("run")
     [first, *_] = mine.rows(
@@ -125,15 +127,15 @@ def test_a_document_goes_with_a_withdrawn_page_unless_others_wait(project: MakeP
     [held] = mine.rows(f"SELECT original_sha256 FROM items WHERE item_id = '{first['item_id']}'")
     workspace = Workspace(mine.work)
     document = workspace.cached(held["original_sha256"])
-    with write_catalog(workspace) as connection:  # as if the run had been cut short before this page
+    with write_catalog(workspace) as connection:  # as after an interrupt before this page
         waits = [pages[1]["item_id"]]
         connection.execute("UPDATE items SET status = 'discovered' WHERE item_id = ?", waits)
     mine.derlem("withdraw", "--key", pages[0]["item_id"], "--purge")
-    assert document.exists(), "a page of it waits"
+    assert document.exists(), "a page of the document is pending"
     mine.derlem("run")
     assert "purged_but_there" in mine.derlem("audit", code=3).stdout
     mine.derlem("withdraw", "--purge")
-    assert not document.exists(), "all its pages are drawn, and it holds one that was withdrawn"
+    assert not document.exists(), "all pages are rendered, and one is withdrawn"
     mine.derlem("audit")
 
 
@@ -142,7 +144,7 @@ def test_small_bodies_in_packs(tmp_path: Path) -> None:
     bodies = {f"https://example.org/{n}": bytes([65 + n]) * 1000 for n in range(5)}
     store, ledger = BodyStore(workspace), Ledger(workspace.ledger)
     places = {url: store.store(body) for url, body in bodies.items()}
-    superseded = store.store(b"Z" * 1000)  # no URL stands for it any more
+    superseded = store.store(b"Z" * 1000)  # no URL refers to the body any more
     store.close()
     for url, place in places.items():
         ledger.remember(url, Known(place.sha256, place.size, place.pack, place.offset))
@@ -163,7 +165,7 @@ def test_small_bodies_in_packs(tmp_path: Path) -> None:
     ledger.close()
 
 
-def test_packs_without_a_ledger_are_of_no_use_to_anybody(tmp_path: Path) -> None:
+def test_packs_without_a_ledger_are_removed(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     store = BodyStore(workspace)
     store.store(b"A" * 1000)

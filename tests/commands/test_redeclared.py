@@ -1,4 +1,4 @@
-"""A source whose declaration changes: its items follow, their bytes stay where they are."""
+"""A changed declaration of a source changes its items and leaves their bytes in place."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def redeclare(mine: Any, **changes: str) -> None:
     mine.config.write_text(yaml.safe_dump(config))
 
 
-def test_items_follow_and_their_bytes_stay(project: Callable[..., Any], demo: Path) -> None:
+def test_items_follow_the_declaration_without_new_bytes(project: Callable[..., Any], demo: Path) -> None:
     mine = project(
         [{"name": "art", "adapter": "files", "path": str(demo / "clipart"), "license": "CC0-1.0"}],
         sample={"name": "s", "seed": 1, "target": 10_000, "allow_shortfall": True},
@@ -37,7 +37,7 @@ def test_items_follow_and_their_bytes_stay(project: Callable[..., Any], demo: Pa
     assert {name: mine.rows(f"FROM {name} ORDER BY ALL") for name in TABLES} == tables
 
 
-def test_a_store_that_lost_a_tar_is_named_once(project: Callable[..., Any], demo: Path) -> None:
+def test_a_lost_tar_is_reported_once(project: Callable[..., Any], demo: Path) -> None:
     mine = project(
         [{"name": "art", "adapter": "files", "path": str(demo / "clipart"), "license": "CC0-1.0"}],
         sample={"name": "s", "seed": 1, "target": 10_000, "allow_shortfall": True},

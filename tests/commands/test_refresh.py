@@ -1,4 +1,4 @@
-"""What changed at its source is fetched again when asked for; nothing else is, and nothing is lost."""
+"""A refresh stores only the images that changed at their source, and loses none."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from derlem.catalog.maintenance import TABLES
 
 COUNT = 200
 CHANGED = {"/ok/17": 1001, "/ok/101": 1002}
-"""One of a hundred."""
+"""Changed images by path: one in a hundred."""
 LIMITS = {"per_host": {"concurrency": 8, "requests_per_second": 100_000, "burst": 1000}}
 
 
@@ -42,9 +42,7 @@ def items(mine: Any) -> dict[str, dict[str, Any]]:
     return {"/ok/" + row["uri"].rpartition("/")[2]: row for row in rows}
 
 
-def test_only_what_changed_is_transferred_and_takes_its_place(
-    mine: Any, server: Any, misbehaving: Any
-) -> None:
+def test_only_changed_images_are_transferred_and_replaced(mine: Any, server: Any, misbehaving: Any) -> None:
     mine.derlem("run")
     before, sent = items(mine), server.body_bytes()
     assert {item["status"] for item in before.values()} == {"ready"}
@@ -75,7 +73,7 @@ def test_only_what_changed_is_transferred_and_takes_its_place(
     mine.derlem("audit")
 
 
-def test_whatever_else_comes_an_item_keeps_its_picture(mine: Any, server: Any) -> None:
+def test_an_item_keeps_its_image_for_any_other_response(mine: Any, server: Any) -> None:
     mine.derlem("discover")
     mine.derlem("ingest", "web")
     before = items(mine)
@@ -90,7 +88,7 @@ def test_whatever_else_comes_an_item_keeps_its_picture(mine: Any, server: Any) -
     assert sum(int(part.split()[0]) for part in messages.partition("kept, ")[2].split(", ")) == 4
 
 
-def test_what_publishers_say_by_now_is_noted(mine: Any, server: Any) -> None:
+def test_new_opt_outs_of_publishers_are_recorded(mine: Any, server: Any) -> None:
     server.versions["/ok/17"] = 1000  # an image that no other item has
     mine.derlem("run")
     before = items(mine)["/ok/17"]
@@ -109,7 +107,7 @@ def test_what_publishers_say_by_now_is_noted(mine: Any, server: Any) -> None:
     assert mine.rows(f"FROM manifest WHERE item_id = '{before['item_id']}'")
 
 
-def test_a_takedown_takes_both_pictures(mine: Any, server: Any) -> None:
+def test_a_takedown_covers_both_images(mine: Any, server: Any) -> None:
     server.versions["/ok/17"] = 1000  # an image that no other item has
     mine.derlem("run")
     before = items(mine)["/ok/17"]
@@ -124,7 +122,7 @@ def test_a_takedown_takes_both_pictures(mine: Any, server: Any) -> None:
     mine.derlem("audit")
 
 
-def test_it_can_be_asked_what_it_would_do(mine: Any, server: Any) -> None:
+def test_a_dry_run_reports_the_requests(mine: Any, server: Any) -> None:
     mine.derlem("run")
     asked = len(server.requests)
     assert f"web: {COUNT} items would be fetched again" in mine.derlem("--dry-run", "refresh").stderr

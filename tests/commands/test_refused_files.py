@@ -1,4 +1,4 @@
-"""A file that the system does not let us have is one line that names it."""
+"""A file that cannot be opened gives an error of one line with its name."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 
-def test_a_folder_where_a_file_should_be(project: Callable[..., Any], demo: Path) -> None:
+def test_a_folder_in_place_of_a_file(project: Callable[..., Any], demo: Path) -> None:
     source = {"name": "s", "adapter": "files", "path": str(demo / "clipart"), "license": "CC-PDDC"}
     made = project([source])
     made.derlem("run")

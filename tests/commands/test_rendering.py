@@ -1,4 +1,4 @@
-"""Rows on stdout are valid JSON, and steer no terminal."""
+"""Rows on stdout are valid JSON and contain no control sequences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From declared sources to an audited corpus, on real images, through the commands."""
+"""The commands build an audited corpus from declared sources of real images."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CAPTION = {"sidecar": ".txt", "format": "stamps", "languages": ["tr", "en"]}
 def stamps(
     request: pytest.FixtureRequest, material: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """A folder of stamps: 130 made on the spot, and the 796 of Tux Paint where they are."""
+    """A folder of stamps: 130 generated ones, or the 796 of Tux Paint."""
     if request.param == "real":
         return material("stamps")
     return make_stamps(tmp_path_factory.mktemp("stamps"), 130)
@@ -43,7 +43,7 @@ def stamps_source(stamps: Path) -> dict[str, Any]:
 
 
 def turkish_captions(stamps: Path) -> dict[str, str]:
-    """By image: the sidecar's text after `tr.utf8=`, in NFC."""
+    """The sidecar's text after `tr.utf8=` in NFC, by image."""
     found = {}
     for sidecar in stamps.rglob("*.txt"):
         for line in sidecar.read_text("utf-8").splitlines():
@@ -84,7 +84,7 @@ def test_stamps_to_a_corpus_that_loads(
     selected = mine.rows(
         "SELECT item_id, m.category, caption FROM manifest m JOIN items i USING (item_id) ORDER BY position"
     )
-    assert 0.85 * count < len(selected) < count, "only duplicates are left out"
+    assert 0.85 * count < len(selected) < count, "only duplicates are excluded"
     monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
     import datasets
 
@@ -110,7 +110,7 @@ def test_stamps_to_a_corpus_that_loads(
         assert all(sample["jpg"].size[0] > 0 for sample in samples)
 
 
-def test_the_same_pictures_in_five_packagings(project: MakeProject, stamps: Path, tmp_path: Path) -> None:
+def test_the_same_images_in_five_packagings(project: MakeProject, stamps: Path, tmp_path: Path) -> None:
     images = sorted(path for path in stamps.rglob("*") if path.is_file())
     with zipfile.ZipFile(tmp_path / "stamps.zip", "w", zipfile.ZIP_DEFLATED) as packed:
         for path in images:
@@ -246,7 +246,7 @@ def test_running_again_changes_nothing(project: MakeProject, demo: Path) -> None
     assert sorted((mine.work / "store").rglob("*.parquet")) == segments
 
 
-def test_new_files_and_a_new_category_template_are_taken_up(
+def test_new_files_and_a_new_category_template_are_applied(
     project: MakeProject, demo: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "images"
@@ -322,9 +322,7 @@ def test_dry_run_of_a_new_workspace_writes_nothing(project: MakeProject, demo: P
     assert every_file(mine.config.parent) == before
 
 
-def test_test_mode_takes_a_few_items_to_the_end_in_its_own_workspace(
-    project: MakeProject, demo: Path
-) -> None:
+def test_test_mode_processes_a_few_items_in_its_own_workspace(project: MakeProject, demo: Path) -> None:
     mine = project(demo_sources(demo), sample={**SAMPLE, "target": 10_000}, test_mode={"items": 5})
     mine.derlem("--test-mode", "run")
     assert not mine.work.exists()
@@ -336,9 +334,7 @@ def test_test_mode_takes_a_few_items_to_the_end_in_its_own_workspace(
     assert {row["source"]: row["n"] for row in json.loads(result.stdout)} == {"clipart": 5, "people": 5}
 
 
-def test_a_source_that_left_the_configuration_is_caught_in_the_corpus(
-    project: MakeProject, demo: Path
-) -> None:
+def test_the_audit_finds_samples_of_a_removed_source(project: MakeProject, demo: Path) -> None:
     sources = demo_sources(demo)
     mine = project(sources, sample=SAMPLE)
     mine.derlem("run")
@@ -362,7 +358,7 @@ def test_listings_come_in_every_format(project: MakeProject, demo: Path) -> None
         assert len(lines) > 1 and "," in lines[0]
 
 
-def test_views_answer(project: MakeProject, demo: Path) -> None:
+def test_every_view_can_be_queried(project: MakeProject, demo: Path) -> None:
     mine = project(demo_sources(demo), sample=SAMPLE)
     mine.derlem("run")
     for view in ("composition", "progress", "rejections", "licenses", "quota_report"):
@@ -406,10 +402,10 @@ def test_withdrawn_items_leave_catalog_manifest_and_shards(project: MakeProject,
 
 
 @pytest.mark.parametrize("form", ["webdataset", "parquet"])
-def test_takedown_from_a_corpus_whose_sample_was_drawn_anew(
+def test_takedown_from_a_corpus_whose_sample_was_drawn_again(
     project: MakeProject, demo: Path, form: str
 ) -> None:
-    """Its shards hold an earlier draw, which no manifest contains any more."""
+    """The corpus's shards contain an earlier draw that is no longer in a manifest."""
     mine = project(demo_sources(demo), sample={**SAMPLE, "target": 60}, corpus={"format": form})
     mine.derlem("run")
     name = SAMPLE["name"]
@@ -425,7 +421,7 @@ def test_takedown_from_a_corpus_whose_sample_was_drawn_anew(
     assert "nothing is left to withdraw" in mine.derlem("withdraw", "--key", gone).stderr
 
 
-def test_takedown_of_nothing_is_no_success(project: MakeProject, demo: Path) -> None:
+def test_takedown_without_matching_items_is_an_error(project: MakeProject, demo: Path) -> None:
     mine = project(demo_sources(demo), sample={**SAMPLE, "target": 60})
     mine.derlem("run")
     for arguments in (["--key", "0" * 32], ["--source", "nobody"]):

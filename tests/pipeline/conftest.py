@@ -1,4 +1,4 @@
-"""A workspace, and an adapter that misbehaves on request, installed as a plug-in of another package."""
+"""Provides a workspace, and a plug-in of another package: an adapter with faults on request."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from derlem.core.workspace import Workspace
 
 FAULTY = '''
-"""An adapter whose items do what their uri names; decoding faults are injected into this process."""
+"""An adapter whose items perform the action in their uri; decoding faults are injected into this process."""
 import io, os, signal, time
 from PIL import Image
 from derlem.adapters.base import Adapter, SourceOptions, Partitioning
@@ -52,7 +52,7 @@ def act(name):
         bytearray(1 << 44)
     if name == "raise":
         raise RuntimeError("a bug in an adapter")
-    if name == "end" and once(".ended"):  # the sender of the signal does not know the item
+    if name == "end" and once(".ended"):  # as a signal that is unrelated to the item
         os.kill(os.getpid(), signal.SIGTERM)
 
 inner = convert.normalize
@@ -91,7 +91,7 @@ def workspace(tmp_path: Path) -> Workspace:
 
 @pytest.fixture(scope="module")
 def faulty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The name of the faulty adapter, found through its entry point like any other package's."""
+    """The name of the faulty adapter, which is installed through an entry point."""
     folder = tmp_path_factory.mktemp("plugin")
     (folder / "derlem_faulty.py").write_text(FAULTY)
     metadata = folder / "derlem_faulty-1.0.dist-info"

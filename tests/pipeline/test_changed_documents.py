@@ -1,4 +1,4 @@
-"""A document that changes: its pages are those of the present document, and follow its category."""
+"""Pages of a changed document are the pages of its present version, and get its category."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def make(folder: Path, category: str = "", **sections: Any) -> Project:
 
 
 def take_in(project: Project) -> list[tuple[Any, ...]]:
-    """Category, status and width of the pages that the catalog holds, but for those that are gone."""
+    """Ingest; return category, status and width of all pages in the catalog that are not gone."""
     project.discover()
     project.ingest()
     rows = project.sql(
@@ -38,7 +38,7 @@ def take_in(project: Project) -> list[tuple[Any, ...]]:
     return [tuple(row.values()) for row in rows]
 
 
-def test_pages_are_those_of_the_present_document(tmp_path: Path) -> None:
+def test_pages_follow_changes_of_their_document(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     path = tmp_path / "data" / "a.pdf"
     path.write_bytes(write_pdf([Page(72 + 10 * number, 72, content=MARK) for number in range(3)]))

@@ -1,4 +1,4 @@
-"""Transient failures are read again by later runs, with growing waits, up to a number of attempts."""
+"""Later runs read transient failures again, with growing waits, up to a number of attempts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MINUTE = timedelta(minutes=1)
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[timedelta]:
-    """Its sum is how far the coordinator's clock is ahead of the workers'."""
+    """Intervals whose sum is the offset of the coordinator's clock from the workers' clocks."""
     ahead: list[timedelta] = []
 
     def later() -> datetime:
@@ -25,7 +25,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[timedelta]:
     return ahead
 
 
-def test_a_run_reads_what_is_due(faulty: str, tmp_path: Path, clock: list[timedelta]) -> None:
+def test_a_run_reads_due_items(faulty: str, tmp_path: Path, clock: list[timedelta]) -> None:
     source = {"name": "s", "adapter": faulty, "license": "MIT", "acts": ["fail", "good"]}
     ingest = {"workers": 1, "attempts": 3, "retry_after": 600}
     project = derlem.Project({"sources": [source], "ingest": ingest}, base=tmp_path)

@@ -1,4 +1,4 @@
-"""A run ended by a signal records how it ended; for a killed run, the next command does."""
+"""A run records its end by a signal; the next command records the end of a killed run."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from derlem.core.workspace import Workspace
 
 
 def derlem(config: Path, command: str) -> subprocess.Popen[str]:
-    """The command as a process, which finds the same adapters as this one."""
+    """The command as a process with the import path of this process."""
     return subprocess.Popen(
         [sys.executable, "-m", "derlem", "-c", config, command],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=_heedful,
+        preexec_fn=_restore_signals,
     )
 
 
-def _heedful() -> None:
-    """As from a shell's prompt, however these tests were started."""
+def _restore_signals() -> None:
+    """Restore the default signal handlers, regardless of the start of the tests."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
 
@@ -41,7 +41,7 @@ def wait_until(so: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 60
     while not so():
         if time.monotonic() > deadline:
-            pytest.fail("it never came to that")
+            pytest.fail("the condition was not reached")
         time.sleep(0.05)
 
 
@@ -59,7 +59,7 @@ def ingesting(workspace: Workspace) -> bool:
         (signal.SIGKILL, "killed"),
     ],
 )
-def test_a_run_that_is_told_to_end(
+def test_a_signal_ends_a_run_with_a_recorded_state(
     workspace: Workspace, faulty: str, tmp_path: Path, number: signal.Signals, state: str
 ) -> None:
     config = tmp_path / "derlem.yaml"
@@ -93,7 +93,7 @@ def test_an_interrupt_inside_exec_ends_with_the_same_exit_code(
     assert process.returncode == 128 + signal.SIGHUP, messages
 
 
-def test_what_was_done_before_an_interrupt_is_kept(workspace: Workspace, faulty: str, tmp_path: Path) -> None:
+def test_outcomes_before_an_interrupt_are_kept(workspace: Workspace, faulty: str, tmp_path: Path) -> None:
     config = tmp_path / "derlem.yaml"
     source = {"name": "s", "adapter": faulty, "license": "MIT", "acts": ["read_slow"] * 600}
     ingest = {"workers": 2, "commit_seconds": 3600}
@@ -110,6 +110,6 @@ def test_what_was_done_before_an_interrupt_is_kept(workspace: Workspace, faulty:
     assert process.returncode == 128 + signal.SIGTERM, messages
     with read_catalog(workspace) as connection:
         found = dict(connection.execute("SELECT status, count(*) FROM items GROUP BY status").fetchall())
-    assert 8 <= found["ready"] < 600  # two of the ten may have been under way
+    assert 8 <= found["ready"] < 600  # two of the ten may have been in progress
     assert found["ready"] + found["discovered"] == 600
     assert not list(workspace.store.rglob("*.tmp"))

@@ -1,4 +1,4 @@
-"""The cache may be emptied at any time: documents whose pages still wait are read again."""
+"""Documents with pending pages are read again after the cache was emptied."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from derlem.catalog.connection import write_catalog
 from tests.factories.pdf import Page, write_pdf
 
 
-def test_pages_outlive_the_cache(tmp_path: Path) -> None:
+def test_pages_are_read_after_the_cache_is_removed(tmp_path: Path) -> None:
     (tmp_path / "papers").mkdir()
     for name in ("a", "b"):
         content = f"{len(name)} 0 0 rg 9 9 {30 + ord(name)} 50 re f".encode()

@@ -1,4 +1,4 @@
-"""A worker that crashes, hangs, runs out of memory or meets a bug costs the item that did it."""
+"""A crash, a hang, exhausted memory or a bug in a worker affects only the item that caused the fault."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from derlem.pipeline.run import start_run
 from derlem.pipeline.stages import Declarations, checked_listings, run_discover, run_ingest
 
 OPTIONS = IngestOptions(workers=2, segment_items=7)
-IMPATIENT = OPTIONS.model_copy(update={"deadline": 2.0, "batch": 4})
-"""For items that hang: every step that narrows a task down to one of them waits for the deadline."""
+SHORT_DEADLINE = OPTIONS.model_copy(update={"deadline": 2.0, "batch": 4})
+"""Options for hanging items: each step that narrows a task down to one item waits for the deadline."""
 
 
 def ingest(
     workspace: Workspace, adapter: str, acts: list[str], again: bool = False, limits: IngestOptions = OPTIONS
 ) -> dict[str, tuple[str, str | None]]:
-    """Run the acts as a source; (status, reason) by uri."""
+    """Ingest a source of the acts; return (status, reason) by uri."""
     declaration = {"name": "s", "adapter": adapter, "license": "MIT", "acts": acts}
     source = adapter_class(adapter).Options.model_validate(declaration)
     context = Context(workspace)
@@ -63,23 +63,23 @@ def ingest(
         ("fail", ("failed", "timeout")),
     ],
 )
-def test_a_fault_costs_its_own_item_only(
+def test_a_fault_affects_its_own_item_only(
     workspace: Workspace, faulty: str, fault: str, outcome: tuple[str, str]
 ) -> None:
     acts = ["ok"] * 20
     acts[11] = fault
-    found = ingest(workspace, faulty, acts, limits=IMPATIENT if fault.endswith("hang") else OPTIONS)
+    found = ingest(workspace, faulty, acts, limits=SHORT_DEADLINE if fault.endswith("hang") else OPTIONS)
     assert found.pop(f"11-{fault}") == outcome
     assert set(found.values()) == {("ready", None)} and len(found) == 19
 
 
-def test_a_worker_that_is_told_to_end_costs_no_item(workspace: Workspace, faulty: str) -> None:
+def test_terminating_a_worker_affects_no_item(workspace: Workspace, faulty: str) -> None:
     found = ingest(workspace, faulty, ["ok", "ok", "decode_end", "ok"])
     assert found.pop("2-decode_end") == ("rejected", "not_image")  # its bytes, the second time
     assert set(found.values()) == {("ready", None)} and len(found) == 3
 
 
-def test_many_faults_at_once_all_settle(workspace: Workspace, faulty: str) -> None:
+def test_many_simultaneous_faults_are_all_recorded(workspace: Workspace, faulty: str) -> None:
     acts = ["ok", "decode_crash", "read_raise", "fail", "decode_raise", "ok", "drop", "read_crash"] * 4
     found = ingest(workspace, faulty, acts)
     assert len(found) == len(acts)
@@ -88,9 +88,7 @@ def test_many_faults_at_once_all_settle(workspace: Workspace, faulty: str) -> No
 
 
 @pytest.mark.parametrize("fault", ["decode_raise", "read_raise"])
-def test_an_error_that_never_ends_is_not_charged_to_the_items(
-    workspace: Workspace, faulty: str, fault: str
-) -> None:
+def test_a_repeated_error_is_not_attributed_to_items(workspace: Workspace, faulty: str, fault: str) -> None:
     with pytest.raises(WorkerError, match=r"in a row .* RuntimeError: a bug in an adapter"):
         ingest(workspace, faulty, ["ok"] * 100 + [fault] * 2000)
     with read_catalog(workspace) as connection:
@@ -99,9 +97,7 @@ def test_an_error_that_never_ends_is_not_charged_to_the_items(
     assert dict(rows)["discovered"] >= 1900
 
 
-def test_failed_items_wait_again_after_retry_and_rejected_ones_do_not(
-    workspace: Workspace, faulty: str
-) -> None:
+def test_retry_requeues_failed_items_and_no_rejected_items(workspace: Workspace, faulty: str) -> None:
     acts = ["ok", "fail", "decode_crash"]
     ingest(workspace, faulty, acts)
     ingest(workspace, faulty, acts, again=True)
@@ -110,7 +106,7 @@ def test_failed_items_wait_again_after_retry_and_rejected_ones_do_not(
     assert attempts == [("0-ok", 1), ("1-fail", 2), ("2-decode_crash", 1)]
 
 
-def test_what_reading_taught_is_kept(workspace: Workspace, faulty: str) -> None:
+def test_metadata_from_reading_is_kept(workspace: Workspace, faulty: str) -> None:
     ingest(workspace, faulty, ["ok", "fail"])
     with read_catalog(workspace) as connection:
         rows = connection.execute("SELECT caption, meta, detail FROM items ORDER BY uri").fetchall()
@@ -118,13 +114,13 @@ def test_what_reading_taught_is_kept(workspace: Workspace, faulty: str) -> None:
     assert json.loads(rows[1][1])["evidence"] == 1 and rows[1][2] == "too slow"
 
 
-def test_a_worker_has_the_memory_limit_for_items_alone(workspace: Workspace, faulty: str) -> None:
-    """Mapped libraries do not count: they take more than a GiB of address space."""
+def test_the_memory_limit_applies_to_items_only(workspace: Workspace, faulty: str) -> None:
+    """The limit excludes mapped libraries, which take more than a GiB of address space."""
     limits = OPTIONS.model_copy(update={"memory_limit": MINIMUM_MEMORY})
     assert set(ingest(workspace, faulty, ["ok"] * 20, limits=limits).values()) == {("ready", None)}
 
 
-def test_a_memory_limit_below_the_least_is_refused() -> None:
+def test_a_memory_limit_below_the_minimum_is_rejected() -> None:
     with pytest.raises(ValidationError, match="greater than or equal to 268435456"):
         IngestOptions.model_validate({"memory_limit": "255MiB"})
 
@@ -145,8 +141,8 @@ print(soft <= hard == size)
 @pytest.mark.parametrize(
     ("left", "printed"), [(512, "None"), (100, r"the system limits a process to \d+ MiB .*\(ulimit -v\)")]
 )
-def test_the_system_s_limit_of_address_space_holds(left: int, printed: str) -> None:
-    """What it leaves of the memory limit is used; where that is too little, an error has the numbers."""
+def test_the_system_s_limit_of_address_space_is_respected(left: int, printed: str) -> None:
+    """A worker uses memory up to the system's limit; too small a limit gives an error with the numbers."""
     done = subprocess.run([sys.executable, "-c", LIMITED, str(left)], capture_output=True, text=True)
     first, second = done.stdout.splitlines()
     assert re.match(printed, first) and second == "True", done.stderr

@@ -1,4 +1,4 @@
-"""Hashes of evaluation images are kept as long as the images are what they were, and no longer."""
+"""Hashes of evaluation images are cached until the images change."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from derlem.pipeline.hash_cache import cached_hashes
 
 @pytest.fixture
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    """What was decoded so far."""
+    """The decoded bytes."""
     seen: list[bytes] = []
 
     def counted(data: bytes, options: Any) -> Any:
@@ -36,7 +36,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
 def images(demo: Path, tmp_path: Path) -> Path:
     folder = Path(shutil.copytree(demo / "clipart" / "food" / "fruit", tmp_path / "fruit"))
     for path in folder.iterdir():
-        os.utime(path, (2e9, 1e9))  # long enough ago
+        os.utime(path, (2e9, 1e9))  # older than the resolution of time stamps
     return folder
 
 
@@ -50,13 +50,13 @@ def kept(folder: Path) -> list[Path]:
     return sorted((folder.parent / "work" / "cache" / "hashes").glob("*"))
 
 
-def test_what_has_not_changed_is_not_decoded_again(images: Path, decoded: list[bytes]) -> None:
+def test_unchanged_images_are_not_decoded_again(images: Path, decoded: list[bytes]) -> None:
     first = hashed(images)
     count = len(decoded)
     assert count >= len(first) == 3
     assert hashed(images) == first
     assert len(decoded) == count
-    # the form of the corpus decides over the hashes, its limits do not
+    # hashes depend on the form of the corpus, and not on its limits
     assert hashed(images, min_side=5000) == first
     assert len(decoded) == count
     assert hashed(images, format="png") != first
@@ -64,7 +64,7 @@ def test_what_has_not_changed_is_not_decoded_again(images: Path, decoded: list[b
 
 
 @pytest.mark.parametrize("change", ["new", "gone", "renamed", "rewritten", "touched"])
-def test_any_change_is_noticed(change: str, images: Path, decoded: list[bytes]) -> None:
+def test_any_change_is_detected(change: str, images: Path, decoded: list[bytes]) -> None:
     first = hashed(images)
     image, other = sorted(path for path in images.rglob("*") if path.suffix in (".png", ".jpg"))[:2]
     if change == "new":
@@ -90,7 +90,7 @@ def test_any_change_is_noticed(change: str, images: Path, decoded: list[bytes]) 
     assert hashed(images) == again and not decoded
 
 
-def test_what_has_just_changed_is_not_relied_on(images: Path, decoded: list[bytes]) -> None:
+def test_recently_changed_files_are_not_cached(images: Path, decoded: list[bytes]) -> None:
     image, other = sorted(images.rglob("*.png"))[:2]
     shutil.copyfile(image, images / "new.png")
     hashed(images)
@@ -99,13 +99,13 @@ def test_what_has_just_changed_is_not_relied_on(images: Path, decoded: list[byte
     size = (images / "new.png").stat().st_size
     before = (images / "new.png").stat()
     (images / "new.png").write_bytes((content + bytes(size))[:size])
-    os.utime(images / "new.png", ns=(before.st_atime_ns, before.st_mtime_ns))  # as a coarse clock has it
+    os.utime(images / "new.png", ns=(before.st_atime_ns, before.st_mtime_ns))  # as with a coarse clock
     decoded.clear()
     hashed(images)
     assert decoded
 
 
-def test_nothing_is_kept_of_what_is_not_asked_for_or_breaks_off(images: Path, decoded: list[bytes]) -> None:
+def test_hashes_are_cached_only_on_request_and_when_complete(images: Path, decoded: list[bytes]) -> None:
     hashed(images, keep=False)
     assert not kept(images)
     source = FilesOptions(name="excluded", adapter="files", license="CC0-1.0", path=str(images))
@@ -120,7 +120,7 @@ def test_nothing_is_kept_of_what_is_not_asked_for_or_breaks_off(images: Path, de
     assert not kept(images)
 
 
-def test_a_damaged_file_is_made_anew(images: Path, decoded: list[bytes]) -> None:
+def test_a_damaged_cache_file_is_computed_again(images: Path, decoded: list[bytes]) -> None:
     first = hashed(images)
     count = len(decoded)
     (path,) = kept(images)
@@ -156,7 +156,9 @@ def test_a_dataset_on_disk(images: Path, tmp_path: Path, decoded: list[bytes]) -
         hosted(images, tmp_path / "work")
 
 
-def test_a_list_of_pictures_is_not_kept(images: Path, tmp_path: Path, decoded: list[bytes]) -> None:
+def test_hashes_of_a_list_of_images_are_not_cached(
+    images: Path, tmp_path: Path, decoded: list[bytes]
+) -> None:
     image = sorted(images.glob("*.png"))[0]
     rows = images / "rows.jsonl"
     rows.write_text(f'{{"image": "{image.name}"}}\n')

@@ -1,4 +1,4 @@
-"""A listing counts only once it is complete: what an interrupted one left out, the next one amends."""
+"""Only a complete listing is recorded; the listing after an interrupted one amends the missing items."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SOURCES = ("a", "b")
 
 
 class Killed(BaseException):
-    """Stands for the end of the process."""
+    """Simulates the end of the process."""
 
 
 def batches(source: str, end: type[BaseException] | None) -> Iterator[list[Item]]:

@@ -1,4 +1,4 @@
-"""What the local executor decides about workers, by a clock of the test's own and without processes."""
+"""Decisions of the local executor about workers, tested with a fake clock and without processes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TASK = Task(SOURCE, Path("plan.parquet"), 0, 8)
 
 
 class FakeClock:
-    """A clock that stands until it is moved."""
+    """A clock that advances only when set."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -54,14 +54,14 @@ class FakeProcess:
 
 @dataclass
 class Watched:
-    """An executor and one worker of it, at work on TASK."""
+    """An executor and one of its workers, which processes TASK."""
 
     executor: LocalExecutor
     clock: FakeClock
     worker: Worker
 
     def pass_time(self, seconds: float, step: float = 0.5) -> None:
-        """Let time pass with a check of the deadlines after every step."""
+        """Advance the clock in steps, with a check of the deadlines after each step."""
         for _ in range(round(seconds / step)):
             self.clock.now += step
             self.executor.check_deadlines([self.worker])
@@ -111,7 +111,7 @@ def test_a_suspended_machine_exceeds_no_deadline(watched: Watched) -> None:
     assert watched.worker.verdict is None
 
 
-def test_a_worker_that_never_begins_its_task_is_given_up(watched: Watched) -> None:
+def test_a_worker_that_never_starts_its_task_is_killed(watched: Watched) -> None:
     watched.worker.guard.idle()
     watched.pass_time(START_SECONDS)
     assert watched.worker.verdict is None
@@ -124,7 +124,7 @@ def test_a_worker_that_never_begins_its_task_is_given_up(watched: Watched) -> No
         watched.executor.remaining(watched.worker, -signal.SIGKILL)
 
 
-def test_a_crash_is_charged_to_its_item_at_once(watched: Watched) -> None:
+def test_a_crash_is_attributed_to_its_item_at_once(watched: Watched) -> None:
     watched.worker.guard.begin(ITEM)
     watched.worker.done = {OTHER}
     [rest] = watched.executor.remaining(watched.worker, -signal.SIGSEGV)
@@ -160,6 +160,6 @@ def test_a_loss_in_a_read_is_narrowed_down_to_one_item(watched: Watched) -> None
     assert last.task_failure is Reason.DECODER_CRASH
 
 
-def test_a_worker_that_was_ended_from_outside_costs_nothing(watched: Watched) -> None:
+def test_a_worker_ended_by_another_process_affects_no_item(watched: Watched) -> None:
     watched.worker.guard.begin(ITEM)
     assert watched.executor.remaining(watched.worker, -signal.SIGTERM) == [TASK]

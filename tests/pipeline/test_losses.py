@@ -1,4 +1,4 @@
-"""Segments that the store lost: a rebuild refuses to forget them, a repair reads their items again."""
+"""A rebuild stops at lost segments, and a repair reads their items again."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def project(demo: Path, tmp_path: Path) -> derlem.Project:
 
 
 def segment(project: derlem.Project, kind: str) -> Path:
-    """The rows of the first segment of this kind."""
+    """The Parquet file of the first segment of this kind."""
     _, [(name,)] = project.rows(f"SELECT min(segment) FROM segments WHERE kind = '{kind}'")
     return project.workspace.segment_rows(name)
 
@@ -42,7 +42,7 @@ def items(project: derlem.Project) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.parametrize("kind", ["discover", "ingest", "withdraw"])
-def test_a_rebuild_refuses_what_the_catalog_knows_to_be_lost(project: derlem.Project, kind: str) -> None:
+def test_a_rebuild_rejects_losses_of_segments_in_the_catalog(project: derlem.Project, kind: str) -> None:
     before = items(project)
     segment(project, kind).unlink()
     with pytest.raises(SegmentsLost, match="derlem catalog repair"):
@@ -50,7 +50,7 @@ def test_a_rebuild_refuses_what_the_catalog_knows_to_be_lost(project: derlem.Pro
     assert items(project) == before
 
 
-def test_a_rebuild_without_a_catalog_refuses_a_gap(project: derlem.Project) -> None:
+def test_a_rebuild_without_a_catalog_rejects_a_gap(project: derlem.Project) -> None:
     segment(project, "ingest").unlink()
     project.workspace.catalog.unlink()
     with pytest.raises(SegmentsLost):
@@ -59,7 +59,7 @@ def test_a_rebuild_without_a_catalog_refuses_a_gap(project: derlem.Project) -> N
         project.catalog.rebuild(dry_run=True)
 
 
-def test_a_rebuild_refuses_an_empty_store(project: derlem.Project) -> None:
+def test_a_rebuild_rejects_an_empty_store(project: derlem.Project) -> None:
     project.workspace.store.rename(project.workspace.root / "elsewhere")
     content = project.workspace.catalog.read_bytes()
     with pytest.raises(StoreEmpty, match="mounted"):
@@ -69,7 +69,7 @@ def test_a_rebuild_refuses_an_empty_store(project: derlem.Project) -> None:
 
 @pytest.mark.parametrize("kind", ["discover", "ingest", "withdraw"])
 @pytest.mark.parametrize("damage", ["rows", "missing", "tar"])
-def test_a_repair_brings_the_items_back(project: derlem.Project, kind: str, damage: str) -> None:
+def test_a_repair_restores_the_items(project: derlem.Project, kind: str, damage: str) -> None:
     before = items(project)
     rows = segment(project, kind)
     tar = rows.with_suffix(".tar")

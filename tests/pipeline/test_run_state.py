@@ -1,4 +1,4 @@
-"""The records of a run agree, at whichever moment it was killed."""
+"""The state files and the catalog agree on a run's end, regardless of the moment of a kill."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def recorded(workspace: Workspace, run: str) -> str:
     return state
 
 
-def test_killed_while_it_ran(workspace: Workspace) -> None:
+def test_a_run_killed_while_running(workspace: Workspace) -> None:
     first = one_run(workspace)
     with write_catalog(workspace) as connection:
         connection.execute("UPDATE runs SET state = 'running', finished_at = NULL")
@@ -46,7 +46,7 @@ def test_killed_while_it_ran(workspace: Workspace) -> None:
 @pytest.mark.parametrize(
     "lag", ["UPDATE runs SET state = 'running', finished_at = NULL", "DELETE FROM runs"], ids=["old", "none"]
 )
-def test_killed_between_its_word_to_the_file_and_to_the_catalog(workspace: Workspace, lag: str) -> None:
+def test_a_run_killed_between_the_writes_of_file_and_catalog(workspace: Workspace, lag: str) -> None:
     first = one_run(workspace)
     with write_catalog(workspace) as connection:
         connection.execute(lag)
@@ -60,7 +60,7 @@ DAMAGE = [b"", b"\xff\xfe", b"{}", b"[1]", b'{"run": null, "state": 5}']
 
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_damaged_state_stops_no_run(workspace: Workspace, damage: bytes) -> None:
-    """The run's own file records the same state; the catalog takes it from there, even after a kill."""
+    """The catalog takes the state from the run's own file, even after a kill."""
     first = one_run(workspace)
     own = workspace.state / f"{first}.json"
     own.write_text(json.dumps({**json.loads(own.read_text()), "state": "running", "finished_at": None}))
@@ -88,7 +88,7 @@ def test_an_error_ends_a_run_as_failed(workspace: Workspace) -> None:
 
 
 def test_a_killed_run_is_recognized_by_its_lock(workspace: Workspace) -> None:
-    """Neither a process with its pid nor another host name makes it a running one."""
+    """A process with the run's pid, or another host name, does not make a killed run a running one."""
     first = one_run(workspace)
     path = workspace.state / "current.json"
     text = json.loads(path.read_text()) | {"state": "running"}

@@ -1,4 +1,4 @@
-"""Random edits of sources and options between runs: every ready item comes from one record of the source."""
+"""Every ready item matches a record of its source after random edits of sources and options between runs."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Record:
 
 
 class InlineExecutor:
-    """Runs tasks in this process: no fault is injected here, and many short runs are."""
+    """Runs tasks in this process, which is faster for many short runs without faults."""
 
     worker_memory_peak = workers_lost = 0
     ending = False
@@ -124,7 +124,7 @@ def write_parquet(folder: Path, records: list[Record]) -> None:
 
 
 def local(adapter: str, path: str, **options: Any) -> Callable[[Path, bool], dict[str, Any]]:
-    """A declaration of files or archives; captions are taken or not."""
+    """A declaration of files or archives, with or without captions."""
 
     def declare(folder: Path, captions: bool) -> dict[str, Any]:
         caption = {"caption": {"sidecar": ".txt" if captions else ".none"}}
@@ -158,7 +158,7 @@ captions = st.sampled_from(["one", "two", "three", ""])
 
 
 class Edits(RuleBasedStateMachine):
-    """A source of one kind, edited at random; each run is compared with the records as they are."""
+    """A source of one kind with random edits; the result of each run is compared with its records."""
 
     kind = ""
 
@@ -286,7 +286,7 @@ class Edits(RuleBasedStateMachine):
         self._write()
 
     def _write(self) -> None:
-        """Write the source anew; each time that files are written is a second of its own."""
+        """Write the source again; each write of files has a distinct second as its time stamp."""
         stamps = {path: (path.read_bytes(), path.stat().st_mtime) for path in self.data.iterdir()}
         write, _ = KINDS[self.kind]
         write(self.data, self.records)
@@ -302,7 +302,7 @@ def counts(changes: Changes) -> tuple[int, ...]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_run_takes_up_the_present_source(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_run_follows_the_present_source(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stages, "open_executor", InlineExecutor)
     machine = type("Edited", (Edits,), {"kind": kind})
     run_state_machine_as_test(

@@ -1,4 +1,4 @@
-"""What a run finds in the store when it begins: halves of segments, lost files, files of other people."""
+"""A starting run handles incomplete segments, lost files and foreign files in the store."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from derlem.pipeline.segment_store import SegmentStore
 
 
 def opened(workspace: Workspace) -> SegmentStore:
-    """The store as a new run finds it."""
+    """The store of a new run."""
     store = SegmentStore(workspace, IngestOptions())
     with write_catalog(workspace) as connection:
         store.recover(connection)
@@ -47,7 +47,7 @@ def three(workspace: Workspace) -> Workspace:
     return workspace
 
 
-def test_the_half_that_a_kill_left_goes(three: Workspace) -> None:
+def test_the_half_segment_of_a_killed_run_is_removed(three: Workspace) -> None:
     before = files(three)
     (three.store / "s" / "000004.tar").write_bytes(b"its rows were about to be renamed")
     opened(three)
@@ -55,7 +55,7 @@ def test_the_half_that_a_kill_left_goes(three: Workspace) -> None:
 
 
 @pytest.mark.parametrize(("number", "forgotten"), [("000001", False), ("000003", False), ("000001", True)])
-def test_pictures_stay_when_somebody_loses_their_rows(
+def test_images_are_kept_when_their_rows_are_lost(
     three: Workspace,
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
@@ -63,7 +63,7 @@ def test_pictures_stay_when_somebody_loses_their_rows(
     forgotten: bool,
 ) -> None:
     (three.store / "s" / f"{number}.parquet").unlink()
-    if forgotten:  # the catalog was made anew meanwhile
+    if forgotten:  # the catalog was created again meanwhile
         with write_catalog(three) as connection:
             connection.execute("DELETE FROM segments WHERE segment = 's/000001'")
     before = files(three)
@@ -74,7 +74,7 @@ def test_pictures_stay_when_somebody_loses_their_rows(
 
 
 def test_no_number_is_given_twice(three: Workspace) -> None:
-    """The catalog passes over a segment whose name it knows: the new one's items would be lost."""
+    """A merge skips segments whose names are in the catalog, so that a reused number would lose items."""
     for name in ("000003.parquet", "000003.tar"):
         (three.store / "s" / name).unlink()
     add(opened(three), "d")
@@ -85,7 +85,7 @@ def test_no_number_is_given_twice(three: Workspace) -> None:
 
 
 @pytest.mark.parametrize("name", ["2024-backup.tar", "7z.tar", "000009.tar.gz", "12a.parquet", "٣.tar"])
-def test_other_files_are_left_alone(three: Workspace, name: str) -> None:
+def test_foreign_files_are_not_changed(three: Workspace, name: str) -> None:
     path = three.store / "s" / name
     path.write_bytes(b"mine")
     add(opened(three), "d")

@@ -1,4 +1,4 @@
-"""What is taken down stays down: copies in other sources, before and after, and what links to them."""
+"""A withdrawal is permanent and covers earlier and later copies in other sources, and linked pages."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def take_in(project: Project) -> dict[str, str]:
     return statuses(project)
 
 
-def test_copies_follow_before_and_after(declared: Callable[..., Project], tmp_path: Path) -> None:
+def test_earlier_and_later_copies_are_withdrawn(declared: Callable[..., Project], tmp_path: Path) -> None:
     project = declared("a", "b")
     for name in ("a/x.png", "b/copy.png"):
         (tmp_path / name).write_bytes(image(1))

@@ -1,4 +1,4 @@
-"""Cutting work into tasks: every waiting item lies in exactly one, keys stay whole, hosts stay together."""
+"""Every pending item is in exactly one task, and the items of a key or a host are in the same task."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def planned(tasks: list[Task]) -> list[list[str]]:
     batch=st.integers(1, 9),
     partitioning=st.sampled_from(list(Partitioning)),
 )
-def test_every_waiting_item_is_in_exactly_one_task(
+def test_every_pending_item_is_in_exactly_one_task(
     tmp_path_factory: pytest.TempPathFactory,
     keys: list[str],
     workers: int,
@@ -56,7 +56,7 @@ def test_every_waiting_item_is_in_exactly_one_task(
     assert all(found), "no task is empty"
     if partitioning is not Partitioning.BY_WORKER:
         size = min(-(-batch // 4), -(-len(items) // (workers * 4)))
-        assert all(len(task) >= size for task in found[:-1]), "tasks are not smaller than they need be"
+        assert all(len(task) >= size for task in found[:-1]), "tasks have the required size"
 
     key_of = {item.uri: item.partition_key for item in items}
     tasks_of_key = Counter(key for task in found for key in {key_of[uri] for uri in task} if key)
@@ -103,7 +103,7 @@ def test_cuts_cover_all_rows_and_get_smaller(sizes: list[int], workers: int, bat
     assert all(start < stop for start, stop in pairwise(limits))
 
 
-def test_what_is_done_is_skipped(tmp_path: Path) -> None:
+def test_completed_items_are_skipped(tmp_path: Path) -> None:
     items = [Item(source="s", uri=str(n)) for n in range(3)]
     first, *_ = plan_items(catalog_with(items), SOURCE, Partitioning.FREE, tmp_path, "i", workers=1, batch=1)
     rest = Task(SOURCE, first.plan, 0, 3, skip=frozenset({items[1].item_id}))
