@@ -67,7 +67,7 @@ class DerlemGroup(click.Group):
             name = error.option_name
             if not any(name in parameter.opts for parameter in self.params):
                 raise
-            message = f"{name} stands before the command: derlem {name} ..."
+            message = f"place {name} before the command: derlem {name} ..."
             raise click.UsageError(message, error.ctx) from error
         except BaseException as error:
             if (number := signal_behind(error)) is not None:

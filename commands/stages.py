@@ -32,7 +32,7 @@ def run(call: Invocation, refresh: bool) -> None:
     if result.dry_run:
         _show_listing(result.discover)
         if result.ingest is not None:
-            _show_counts(result.ingest.pending, "items wait to be read")
+            _show_counts(result.ingest.pending, "pending items")
         echo("dry run: the later stages (ingest, sample, build, audit) depend on the discovered items")
         return
     _show_listing(result.discover)
@@ -78,7 +78,7 @@ def ingest(call: Invocation, sources: Sequence[str]) -> None:
     """
     result = call.project(workers=True).ingest(*sources, dry_run=call.dry_run)
     if result.dry_run:
-        _show_counts(result.pending, "items wait to be read")
+        _show_counts(result.pending, "pending items")
     else:
         show_ingest(result)
 

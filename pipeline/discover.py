@@ -104,8 +104,8 @@ class Target:
         if self.store is not None:
             schema = row_schema()
             # listed rows already have this schema, and pyarrow's first cast imports many modules
-            fitting = rows if rows.schema.equals(schema) else rows.cast(schema)
-            self.store.write_rows(source, kind, self.run, fitting)
+            conforming = rows if rows.schema.equals(schema) else rows.cast(schema)
+            self.store.write_rows(source, kind, self.run, conforming)
         elif kind == "relist":
             self.decided += rows.column("item_id").chunks
         return int(rows.num_rows)
@@ -275,16 +275,16 @@ def _write_batch(
     return int(counts.get("new", 0))
 
 
-def _why_incomplete(listing: Listing, options: OptionHashes, damaged: Sequence[str]) -> str:
+def _incomplete_reason(listing: Listing, options: OptionHashes, damaged: Sequence[str]) -> str:
     """Why unlisted items may still exist; '' if all unlisted items outside of `damaged` are gone."""
     if not options.adapter.complete:
-        return "a crawl need not list all"
+        return "a crawl may be incomplete"
     if listing.partial:
-        return "only a part was listed"
+        return "only a part of the source was listed"
     if listing.empty:
-        return "the source lists nothing"
+        return "the listing is empty"
     if damaged and options.adapter.partitioning is Partitioning.BY_WORKER:
-        return f"{damaged[0]} could not be read to its end"
+        return f"{damaged[0]} could not be read completely"
     return ""
 
 
@@ -294,7 +294,7 @@ def _write_gone(
     """Reject the items that the source no longer lists; items that may still exist are only counted."""
     import pyarrow.compute as pc  # a first listing does not need the module and starts sooner without it
 
-    why = _why_incomplete(listing, options, changes.damaged)
+    why = _incomplete_reason(listing, options, changes.damaged)
     parameters = {"source": listing.source.name, "run": target.run, "at": now(), "damaged": changes.damaged}
     kept = 0
     with read_catalog(target.workspace) as connection:
@@ -307,7 +307,7 @@ def _write_gone(
     target.commit()
     if kept:
         why = why or "files or folders could not be read"
-        changes.unlisted = f"{kept:,} items are not listed and stay as they are: {why}"
+        changes.unlisted = f"{kept:,} items are not listed and keep their status: {why}"
 
 
 def _write_outdated(listing: Listing, target: Target, changes: Changes, options: OptionHashes) -> None:

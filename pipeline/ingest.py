@@ -31,7 +31,7 @@ def ingest(
     """Read every pending item of the sources: documents first, then their pages."""
     expanded = True
 
-    def note(segment: WrittenSegment) -> None:
+    def record(segment: WrittenSegment) -> None:
         nonlocal expanded
         expanded = expanded or Status.DISCOVERED in segment.statuses
         progress(segment)
@@ -39,14 +39,14 @@ def ingest(
     if _reread_uncached(sources, store, job.run):
         with read_catalog(store.workspace) as connection:
             tasks = plan_ingest(connection, sources, job, pages=False)
-        run_tasks(tasks, store, executor, note)
+        run_tasks(tasks, store, executor, record)
     while expanded:
         with read_catalog(store.workspace) as connection:
             tasks = plan_ingest(connection, sources, job)
         if not tasks:
             return
         expanded = False
-        run_tasks(tasks, store, executor, note)
+        run_tasks(tasks, store, executor, record)
 
 
 def _reread_uncached(sources: Sequence[SourceOptions], store: SegmentStore, run: str) -> int:

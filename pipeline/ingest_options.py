@@ -18,7 +18,7 @@ class IngestOptions(StrictModel):
     workers: int = Field(
         default_factory=lambda: len(os.sched_getaffinity(0)),
         ge=1,
-        description="processes; default: all cores",
+        description="worker processes; default: all cores",
     )
     memory_limit: ByteSize = Field(
         default=ByteSize(4 * 1024**3),
@@ -27,17 +27,23 @@ class IngestOptions(StrictModel):
     )
     deadline: float = Field(default=60.0, gt=0, description="seconds that one item may take to decode")
     attempts: int = Field(
-        default=10, ge=1, description="times that `run` reads an item that fails for a transient reason"
+        default=10,
+        ge=1,
+        description="maximum times that `run` reads an item that fails for a transient reason",
     )
     retry_after: float = Field(
         default=300.0,
         ge=0,
         description="seconds before `run` reads a failed item again; doubled with each attempt, up to a day",
     )
-    batch: int = Field(default=1000, ge=1, description="items per task, at most")
-    segment_items: int = Field(default=2000, ge=1, description="a segment is closed at this many items,")
-    segment_bytes: ByteSize = Field(default=ByteSize(512 * 1024**2), description="this many bytes")
-    commit_seconds: float = Field(
-        default=15.0, gt=0, description="or this many seconds; commits come as often"
+    batch: int = Field(default=1000, ge=1, description="maximum items per task")
+    segment_items: int = Field(default=2000, ge=1, description="items after which a segment is closed")
+    segment_bytes: ByteSize = Field(
+        default=ByteSize(512 * 1024**2), description="bytes of images after which a segment is closed"
     )
-    commit_items: int = Field(default=50_000, ge=1, description="or when this many outcomes wait")
+    commit_seconds: float = Field(
+        default=15.0, gt=0, description="seconds after which a segment is closed, and between commits"
+    )
+    commit_items: int = Field(
+        default=50_000, ge=1, description="uncommitted outcomes after which a commit is made earlier"
+    )

@@ -70,15 +70,15 @@ def purge(store: SegmentStore, run: str) -> dict[str, int]:
         ).to_arrow_table()
     if not withdrawn.num_rows:
         return {}
-    for source, mine in _by_source(withdrawn):
+    for source, own_rows in _by_source(withdrawn):
         for path in stored(workspace, source):
-            _purge_segment(path, mine.column("item_id"))
+            _purge_segment(path, own_rows.column("item_id"))
     with BodyCache(workspace) as bodies:
         bodies.erase(_bodies_of_withdrawn(workspace))
     counts = {}
-    for source, mine in _by_source(find_purgeable(workspace, run)):
-        store.write_rows(source, "amend", run, mine)
-        counts[source] = mine.num_rows
+    for source, own_rows in _by_source(find_purgeable(workspace, run)):
+        store.write_rows(source, "amend", run, own_rows)
+        counts[source] = own_rows.num_rows
     store.commit()
     return counts
 
@@ -93,9 +93,9 @@ def purge_residue(workspace: Workspace) -> pa.Table:
     with read_catalog(workspace) as connection:
         purged = connection.execute(query("segments/purged")).to_arrow_table()
     found: list[dict[str, Any]] = []
-    for source, mine in _by_source(purged):
+    for source, own_rows in _by_source(purged):
         for path in stored(workspace, source):
-            for item_id, file, what in _left_in_segment(path, mine.column("item_id")):
+            for item_id, file, what in _left_in_segment(path, own_rows.column("item_id")):
                 place = file.relative_to(workspace.root).as_posix()
                 found.append({"item_id": item_id, "path": place, "what": what})
     if purged.num_rows:
@@ -103,9 +103,10 @@ def purge_residue(workspace: Workspace) -> pa.Table:
         with BodyCache(workspace) as bodies:
             places = bodies.find(wanted)
         for item in purged.select(["item_id", "original_sha256", "document_sha256"]).to_pylist():
-            there = {item["original_sha256"], item["document_sha256"]} & places.keys()
+            present = {item["original_sha256"], item["document_sha256"]} & places.keys()
             found += [
-                {"item_id": item["item_id"], "path": places[digest], "what": "as fetched"} for digest in there
+                {"item_id": item["item_id"], "path": places[digest], "what": "as fetched"}
+                for digest in present
             ]
     return pa.Table.from_pylist(found, schema=PURGE_RESIDUE)
 

@@ -52,7 +52,7 @@ def start_run(
     for leftover in workspace.state.glob("plan-*.parquet"):
         leftover.unlink()
     state = StateFile(workspace, RunState(run=new_run_id(), command=command, config_hash=config_hash))
-    log.info("run %s: begins (%s)", state.state.run, command)
+    log.info("run %s: started (%s)", state.state.run, command)
     store = SegmentStore(workspace, ingest)
     try:
         with write_catalog(workspace) as connection:

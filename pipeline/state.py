@@ -65,9 +65,9 @@ class StateFile:
 
     def count(self, stage: str, counts: dict[str, int]) -> None:
         """Add to a stage's counts; writes the file if EVERY seconds have passed since the last write."""
-        mine = self.state.counts.setdefault(stage, {})
+        stage_counts = self.state.counts.setdefault(stage, {})
         for key, number in counts.items():
-            mine[key] = mine.get(key, 0) + number
+            stage_counts[key] = stage_counts.get(key, 0) + number
         if time.monotonic() - self._written >= EVERY:
             self.write()
 

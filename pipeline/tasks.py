@@ -207,8 +207,8 @@ def _plan_partitions(
         # lists, not an Arrow table (see catalog/segments.py); in parts: binding takes 400 bytes per key
         connection.execute("CREATE OR REPLACE TEMP TABLE partition_keys (partition_key VARCHAR)")
         for start in range(0, len(names), KEYS_AT_ONCE):
-            some = {"keys": names[start : start + KEYS_AT_ONCE]}
-            connection.execute("INSERT INTO partition_keys SELECT unnest(CAST($keys AS VARCHAR[]))", some)
+            chunk = {"keys": names[start : start + KEYS_AT_ONCE]}
+            connection.execute("INSERT INTO partition_keys SELECT unnest(CAST($keys AS VARCHAR[]))", chunk)
         rows, _ = _write_plan(connection, query("segments/partition"), parameters, plan)
         tasks.append(Task(source, plan, 0, rows, partition=partition, no_read_deadline=True))
     return tasks

@@ -66,9 +66,9 @@ def withdraw(store: SegmentStore, selection: Selection, run: str) -> dict[str, i
     rows = find(store.workspace, selection, run)
     counts: dict[str, int] = {}
     for source in pc.unique(rows.column("source")).to_pylist():
-        mine = rows.filter(pc.equal(rows.column("source"), source))
-        store.write_rows(source, "withdraw", run, mine)
-        counts[source] = mine.num_rows
+        own_rows = rows.filter(pc.equal(rows.column("source"), source))
+        store.write_rows(source, "withdraw", run, own_rows)
+        counts[source] = own_rows.num_rows
     store.commit()
     return counts
 

@@ -251,8 +251,8 @@ class _Refresher(_Recorder):
         item.run, item.updated_at = self._job.run, now()
         self._amend(item)
 
-    def _keep(self, why: str) -> None:
-        self._kept[why] += 1
+    def _keep(self, cause: str) -> None:
+        self._kept[cause] += 1
         if time.monotonic() - self._reported >= REPORT_SECONDS:
             self._report_kept()
 

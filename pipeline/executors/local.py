@@ -163,9 +163,9 @@ class LocalExecutor:
             for slot in slots:
                 worker = self._workers.get(slot)
                 if worker is None or worker.task is None:
-                    mine = pinned[slot] or shared
-                    if mine:
-                        self._give(slot, mine.popleft())
+                    queue = pinned[slot] or shared
+                    if queue:
+                        self._give(slot, queue.popleft())
             busy = [worker for worker in self._workers.values() if worker.task is not None]
             if not busy:
                 return

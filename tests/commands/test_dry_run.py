@@ -142,7 +142,7 @@ def test_doctor_and_a_wrong_configuration(project: Callable[..., Any], demo: Pat
     assert "did you mean 'sample'?" in mine.derlem("doctor", code=2).stdout.replace("\n", " ")
 
 
-def test_options_of_derlem_stand_before_the_command(project: Callable[..., Any], demo: Path) -> None:
+def test_options_of_derlem_precede_the_command(project: Callable[..., Any], demo: Path) -> None:
     mine = project(sources(demo / "clipart"))
-    assert "--dry-run stands before the command" in mine.derlem("run", "--dry-run", code=2).stderr
+    assert "place --dry-run before the command" in mine.derlem("run", "--dry-run", code=2).stderr
     assert "'foo' is not NAME=LEVEL" in mine.derlem("--log-level", "foo", "status", code=2).stderr

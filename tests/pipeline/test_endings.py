@@ -37,9 +37,9 @@ def _restore_signals() -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
-def wait_until(so: Callable[[], bool]) -> None:
+def wait_until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 60
-    while not so():
+    while not condition():
         if time.monotonic() > deadline:
             pytest.fail("the condition was not reached")
         time.sleep(0.05)

@@ -109,9 +109,9 @@ def test_hashes_are_cached_only_on_request_and_when_complete(images: Path, decod
     hashed(images, keep=False)
     assert not kept(images)
     source = FilesOptions(name="excluded", adapter="files", license="CC0-1.0", path=str(images))
-    begun = cached_hashes(source, Context(Workspace(images.parent / "work")), ImageOptions(), keep=True)
-    next(begun)
-    begun.close()  # type: ignore[attr-defined]  # a generator
+    partial = cached_hashes(source, Context(Workspace(images.parent / "work")), ImageOptions(), keep=True)
+    next(partial)
+    partial.close()  # type: ignore[attr-defined]  # a generator
     assert not kept(images)
     empty = images.parent / "empty"
     empty.mkdir()
