@@ -15,6 +15,7 @@ from derlem.adapters.base import Context
 from derlem.catalog.models import Item, Payload
 from derlem.catalog.status import Reason
 from derlem.core.workspace import Workspace
+from tests.factories.archives import Entry
 
 
 @dataclass
@@ -84,3 +85,10 @@ def ingest(
         return {(one.item.uri, one.item.locator): one for one in outcomes.values()}
 
     return run
+
+
+@pytest.fixture(scope="session")
+def images(clipart: Path) -> tuple[Path, list[Entry]]:
+    """Sixty images with their texts, by path in a folder."""
+    paths = [path for path in sorted(clipart.rglob("*")) if path.suffix in (".png", ".txt")][:120]
+    return clipart, [(path.relative_to(clipart).as_posix(), path.read_bytes()) for path in paths]
