@@ -7,13 +7,11 @@ from typing import Any
 
 import pytest
 
-from derlem.catalog.audit import load_audits, run_audits
 from derlem.catalog.connection import read_catalog
 from derlem.corpus.build import build_corpus
 from derlem.corpus.corpus_options import CorpusOptions
-from derlem.corpus.shard_scan import scan_shards
 from derlem.corpus.withdraw import Withdrawn, find_withdrawn, withdraw_from_corpora
-from derlem.pipeline.purge import purge_residue
+from tests.factories.audited import firing
 from tests.factories.filled_workspace import FilledWorkspace, MakeFilled
 
 TAKEDOWN = "UPDATE items SET status = 'withdrawn', reason = 'takedown' WHERE "
@@ -21,12 +19,6 @@ TAKEDOWN = "UPDATE items SET status = 'withdrawn', reason = 'takedown' WHERE "
 
 def hashes(filled: FilledWorkspace) -> dict[int, str]:
     return dict(filled.ask("SELECT shard, sha256 FROM shards"))
-
-
-def firing(filled: FilledWorkspace) -> set[str]:
-    found = scan_shards(filled.workspace, purge_residue(filled.workspace), 1)
-    with read_catalog(filled.workspace) as connection:
-        return {r.audit.name for r in run_audits(connection, load_audits(), found) if r.count}
 
 
 def withdraw(filled: FilledWorkspace) -> list[tuple[Withdrawn, Any]]:
