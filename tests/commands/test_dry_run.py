@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from derlem.cli import main
+from tests.factories.demo_sources import SAMPLE, demo_sources
 
 EVERY: dict[str, list[list[str]]] = {
     "init": [["new.yaml"]],
@@ -146,3 +147,29 @@ def test_options_of_derlem_precede_the_command(project: Callable[..., Any], demo
     mine = project(sources(demo / "clipart"))
     assert "place --dry-run before the command" in mine.derlem("run", "--dry-run", code=2).stderr
     assert "'foo' is not NAME=LEVEL" in mine.derlem("--log-level", "foo", "status", code=2).stderr
+
+
+def test_a_complete_workspace_stays_as_it_is(project: Callable[..., Any], demo: Path) -> None:
+    mine = project(demo_sources(demo), sample=SAMPLE)
+    mine.derlem("run")
+    before = digest(mine.config.parent)
+    for command in (
+        "run",
+        "discover",
+        "ingest",
+        "sample",
+        "build",
+        "retry",
+        "catalog compact",
+        "catalog rebuild",
+    ):
+        mine.derlem("--dry-run", *command.split())
+        assert digest(mine.config.parent) == before, command
+
+
+def test_a_new_workspace_is_not_created(project: Callable[..., Any], demo: Path) -> None:
+    mine = project(demo_sources(demo), sample=SAMPLE)
+    before = digest(mine.config.parent)
+    result = mine.derlem("--dry-run", "run")
+    assert "clipart: 61 items" in result.stderr
+    assert digest(mine.config.parent) == before

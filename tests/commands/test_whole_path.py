@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from derlem.catalog.maintenance import TABLES
+from tests.factories.demo_sources import SAMPLE, demo_sources
 from tests.factories.stamps import make_stamps
 
 MakeProject = Callable[..., Any]
@@ -51,10 +52,6 @@ def turkish_captions(stamps: Path) -> dict[str, str]:
                 image = sidecar.with_suffix(".png").relative_to(stamps).as_posix()
                 found[image] = unicodedata.normalize("NFC", line.removeprefix("tr.utf8="))
     return found
-
-
-def every_file(root: Path) -> dict[str, tuple[int, int]]:
-    return {str(path): (path.stat().st_size, path.stat().st_mtime_ns) for path in root.rglob("*")}
 
 
 @pytest.mark.parametrize("form", ["webdataset", "parquet"])
@@ -147,17 +144,6 @@ def test_the_same_images_in_five_packagings(project: MakeProject, stamps: Path, 
     assert len(loose) == len(list(stamps.rglob("*.png"))) and set(sets) == set(names)
     for name, found in sets.items():
         assert sorted(found) == loose, name
-
-
-def demo_sources(demo: Path) -> list[dict[str, Any]]:
-    common = {"license": "CC-PDDC", "caption": {"sidecar": ".txt"}, "category": "art/{dir}"}
-    return [
-        {"name": "clipart", "adapter": "files", "path": str(demo / "clipart"), **common},
-        {"name": "people", "adapter": "archive", "path": str(demo / "people.tar.gz"), **common},
-    ]
-
-
-SAMPLE: dict[str, Any] = {"name": "s", "seed": 1, "target": 40, "balance": "equal"}
 
 
 def test_a_catalog_rebuilt_from_segments_is_equal(project: MakeProject, demo: Path) -> None:
@@ -271,84 +257,6 @@ def test_new_files_and_a_new_category_template_are_applied(
         assert kept[row["item_id"]] == {**row, "category": row["category"].replace("a", "b", 1)}
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"pth": "x"}, "did you mean 'path'?"),
-        ({"path": "nowhere"}, "nowhere"),
-        ({"path": "empty"}, "no items"),
-        ({"category": "{dri}"}, "did you mean {dir}?"),
-        ({"adapter": "filse"}, "did you mean 'files'?"),
-        ({"license": ""}, "license"),
-    ],
-)
-def test_a_wrong_declaration_is_one_error_and_nothing_is_written(
-    project: MakeProject, demo: Path, change: dict[str, str], message: str
-) -> None:
-    good, _ = demo_sources(demo)
-    bad = {**good, "name": "second", **change}
-    if bad["path"] in ("nowhere", "empty"):
-        bad["path"] = f"../{bad['path']}"
-    mine = project([good, bad])
-    (mine.config.parent.parent / "empty").mkdir()
-    result = mine.derlem("run", code=2)
-    assert message in result.stderr and len(result.stderr.strip().splitlines()) == 1
-    assert not mine.work.exists()
-
-
-def test_dry_run_writes_nothing(project: MakeProject, demo: Path) -> None:
-    mine = project(demo_sources(demo), sample=SAMPLE)
-    mine.derlem("run")
-    before = every_file(mine.config.parent)
-    for command in (
-        "run",
-        "discover",
-        "ingest",
-        "sample",
-        "build",
-        "retry",
-        "catalog compact",
-        "catalog rebuild",
-    ):
-        mine.derlem("--dry-run", *command.split())
-        assert every_file(mine.config.parent) == before, command
-
-
-def test_dry_run_of_a_new_workspace_writes_nothing(project: MakeProject, demo: Path) -> None:
-    mine = project(demo_sources(demo), sample=SAMPLE)
-    before = every_file(mine.config.parent)
-    result = mine.derlem("--dry-run", "run")
-    assert "clipart: 61 items" in result.stderr
-    assert every_file(mine.config.parent) == before
-
-
-def test_test_mode_processes_a_few_items_in_its_own_workspace(project: MakeProject, demo: Path) -> None:
-    mine = project(demo_sources(demo), sample={**SAMPLE, "target": 10_000}, test_mode={"items": 5})
-    mine.derlem("--test-mode", "run")
-    assert not mine.work.exists()
-    trial = mine.config.parent / "work-test"
-    assert json.loads((trial / "corpora" / "s" / "stats.json").read_text())
-    result = mine.derlem(
-        "--test-mode", "sql", "SELECT source, count(*) AS n FROM items GROUP BY ALL", "--format", "json"
-    )
-    assert {row["source"]: row["n"] for row in json.loads(result.stdout)} == {"clipart": 5, "people": 5}
-
-
-def test_the_audit_finds_samples_of_a_removed_source(project: MakeProject, demo: Path) -> None:
-    sources = demo_sources(demo)
-    mine = project(sources, sample=SAMPLE)
-    mine.derlem("run")
-    fewer = project(sources[:1], name="fewer", sample=SAMPLE)
-    shutil.move(mine.work, fewer.work)
-    fewer.derlem("discover")
-    result = fewer.derlem("audit", "--format", "json", code=3)
-    failed = [row for row in json.loads(result.stdout) if row["severity"] == "error" and row["rows"]]
-    assert failed and all(row["first rows"] for row in failed)
-    fewer.derlem("sample")
-    fewer.derlem("build")
-    fewer.derlem("audit")
-
-
 def test_listings_come_in_every_format(project: MakeProject, demo: Path) -> None:
     mine = project(demo_sources(demo), sample=SAMPLE)
     mine.derlem("run")
@@ -364,70 +272,3 @@ def test_every_view_can_be_queried(project: MakeProject, demo: Path) -> None:
     for view in ("composition", "progress", "rejections", "licenses", "quota_report"):
         assert mine.rows(f"FROM {view}"), view
     assert mine.derlem("sql", "SELEC 1", code=2).stderr.startswith("Error: Parser Error")
-
-
-def test_init_writes_a_configuration_that_loads(tmp_path: Path, demo: Path) -> None:
-    from click.testing import CliRunner
-
-    from derlem.cli import main
-    from derlem.settings.load import load
-
-    path = tmp_path / "new" / "derlem.yaml"
-    assert CliRunner().invoke(main, ["init", str(path)]).exit_code == 0
-    assert load([path]).config.sample is not None
-    before = path.read_text()
-    assert CliRunner().invoke(main, ["init", str(path)]).exit_code == 2
-    assert path.read_text() == before
-    assert list(path.parent.iterdir()) == [path]
-
-
-def test_withdrawn_items_leave_catalog_manifest_and_shards(project: MakeProject, demo: Path) -> None:
-    mine = project(demo_sources(demo), sample={**SAMPLE, "target": 60}, corpus={"shard_size": "200kB"})
-    mine.derlem("run")
-    before = {row["shard"]: row["sha256"] for row in mine.rows("FROM shards")}
-    held = mine.rows(
-        "SELECT item_id FROM manifest m JOIN items i USING (item_id) WHERE i.uri LIKE '%beverages%'"
-    )
-    assert held and len(before) > 3
-    result = mine.derlem("--dry-run", "withdraw", "--where", "uri LIKE '%beverages%'")
-    assert "would be withdrawn" in result.stderr and mine.rows("FROM items WHERE status = 'withdrawn'") == []
-    mine.derlem("withdraw", "--where", "uri LIKE '%beverages%'")
-    mine.derlem("audit")
-    after = {row["shard"]: row["sha256"] for row in mine.rows("FROM shards")}
-    assert set(after) == set(before) and after != before
-    assert [shard for shard in after if after[shard] == before[shard]], "untouched shards stay"
-    mine.derlem("withdraw", "--where", "nonsense(", code=2)
-    mine.derlem("withdraw", code=2)
-    assert mine.rows("SELECT count(*) AS n FROM manifest") == [{"n": 60 - len(held)}]
-
-
-@pytest.mark.parametrize("form", ["webdataset", "parquet"])
-def test_takedown_from_a_corpus_whose_sample_was_drawn_again(
-    project: MakeProject, demo: Path, form: str
-) -> None:
-    """The corpus's shards contain an earlier draw that is no longer in a manifest."""
-    mine = project(demo_sources(demo), sample={**SAMPLE, "target": 60}, corpus={"format": form})
-    mine.derlem("run")
-    name = SAMPLE["name"]
-    earlier = {row["item_id"] for row in mine.rows(f"FROM manifest WHERE corpus = '{name}'")}
-    mine.derlem("--set", f"sample.seed={SAMPLE['seed'] + 1}", "sample")
-    drawn = {row["item_id"] for row in mine.rows(f"FROM manifest WHERE corpus = '{name}'")}
-    gone = min(earlier - drawn)
-    messages = mine.derlem("withdraw", "--key", gone).stderr
-    assert "drawn again since it was built" in messages
-    held = {row["item_id"] for row in mine.rows(f"FROM manifest WHERE corpus = '{name}'")}
-    assert held == drawn
-    mine.derlem("audit")
-    assert "nothing is left to withdraw" in mine.derlem("withdraw", "--key", gone).stderr
-
-
-def test_takedown_without_matching_items_is_an_error(project: MakeProject, demo: Path) -> None:
-    mine = project(demo_sources(demo), sample={**SAMPLE, "target": 60})
-    mine.derlem("run")
-    for arguments in (["--key", "0" * 32], ["--source", "nobody"]):
-        for dry in ([], ["--dry-run"]):
-            assert "holds no such item" in mine.derlem(*dry, "withdraw", *arguments, code=2).stderr
-    assert "nothing is left" in mine.derlem("withdraw", "--where", "uri = 'nowhere'").stderr
-    item = mine.rows("FROM manifest LIMIT 1")[0]["item_id"]
-    assert "1 items withdrawn" in mine.derlem("withdraw", "--key", f"{item}-r2").stderr
-    mine.derlem("audit")
