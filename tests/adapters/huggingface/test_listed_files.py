@@ -88,7 +88,7 @@ def test_captions_of_bytes_are_rejected(
     )
     pq.write_table(table, tmp_path / "data" / "train.parquet")
     for key, name in (("caption", "text"), ("category", "label")):
-        with pytest.raises(ConfigError, match=f"'{name}' holds bytes") as error:
+        with pytest.raises(ConfigError, match=f"'{name}' contains bytes") as error:
             use(dataset=tmp_path / "data", columns={key: name}).items()
         assert error.value.key == f"columns.{key}"
 
