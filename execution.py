@@ -1,4 +1,4 @@
-"""Runs the stages of a project across rooms: the lock, the record of the run, and each stage within it."""
+"""Runs the stages of a project across rooms, within the lock and the record of a run."""
 
 from __future__ import annotations
 

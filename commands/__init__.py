@@ -1,1 +1,1 @@
-"""The commands: each parses its arguments, calls one method of `Project` and renders the result."""
+"""Defines the commands: each parses its arguments, calls one method of `Project` and renders the result."""

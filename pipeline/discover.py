@@ -1,4 +1,4 @@
-"""The discover stage: lists sources and updates the catalog with the differences.
+"""Lists sources and updates the catalog with the differences: the discover stage.
 
 New items are announced. Items are re-queued if their content or the options behind their outcomes changed,
 amended if only listed columns changed, and rejected as gone if their source no longer lists them.

@@ -1,4 +1,4 @@
-"""The single-instance lock: one command at a time may change a workspace."""
+"""Holds the single-instance lock: one command at a time may change a workspace."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run from start to end: its state file, recovery of a killed predecessor, its row in the catalog."""
+"""Starts and ends a run: its state file, recovery of a killed predecessor, its row in the catalog."""
 
 from __future__ import annotations
 
