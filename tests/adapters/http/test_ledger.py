@@ -122,12 +122,12 @@ def test_a_pause_is_bounded_whatever_was_recorded(tmp_path: Path) -> None:
 def test_a_clock_that_goes_back_moves_pauses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     present = time.time()
     with closing(Ledger(tmp_path / "ledger.sqlite")) as memory:
-        monkeypatch.setattr(ledger.time, "time", lambda: present + 10 * 365 * 86_400)
+        monkeypatch.setattr(time, "time", lambda: present + 10 * 365 * 86_400)
         memory.pause_host("a", present + 10 * 365 * 86_400 + 60, "http_429")
         memory.pause_host("b", present + 10 * 365 * 86_400 + 60, "http_429")
-        monkeypatch.setattr(ledger.time, "time", lambda: present)
+        monkeypatch.setattr(time, "time", lambda: present)
         memory.pause_host("b", present + 30, "http_5xx")
         assert memory.paused("a", 86_400) == (present + 60, "http_429")
         assert memory.paused("b", 86_400) == (present + 30, "http_5xx")
-        monkeypatch.setattr(ledger.time, "time", lambda: present + 61)
+        monkeypatch.setattr(time, "time", lambda: present + 61)
         assert memory.paused("a", 86_400) is None
