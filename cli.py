@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from . import __version__
-from .commands.shared import Invocation
+from .commands.shared import Invocation, echo
 from .core.durable import disk_error
 from .core.errors import DerlemError
 from .core.signals import install_signal_handlers, signal_behind
@@ -87,7 +87,7 @@ class DerlemGroup(click.Group):
 
 
 def _fail(message: str, exit_code: int, prefix: str = "Error: ") -> None:
-    click.echo(f"{prefix}{message}", err=True)
+    echo(f"{prefix}{message}")
     sys.exit(exit_code)
 
 

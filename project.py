@@ -306,16 +306,16 @@ class Project:
             selection = withdrawal.Selection(source, key, where)
         label = None if selection is None else str(selection)
         if dry_run:
-            chosen = withdrawal.count_by_source(self.workspace, selection) if selection else {}
+            chosen, copies = withdrawal.count(self.workspace, selection) if selection else ({}, 0)
             before = {"": find_purgeable(self.workspace, "").num_rows} if purge else {}
-            return results.WithdrawResult(True, label, chosen, before)
+            return results.WithdrawResult(True, label, chosen, before, copies=copies)
         with self._execution.lock("withdraw"), self._execution.start("withdraw") as scope:
             scope.state.enter("withdraw")
-            counts = withdrawal.withdraw(scope.store, selection, scope.run) if selection else {}
+            counts, copies = withdrawal.withdraw(scope.store, selection, scope.run) if selection else ({}, 0)
             changes = self._execution.withdraw_from_corpora(scope)
             purged = erase(scope.store, scope.run) if purge else {}
             write_provenance(self.workspace)
-        return results.WithdrawResult(False, label, counts, purged, changes)
+        return results.WithdrawResult(False, label, counts, purged, changes, copies)
 
     # -- questions ------------------------------------------------------------------------------------------
 

@@ -173,6 +173,7 @@ class CorpusChange:
 class WithdrawResult:
     """`Project.withdraw`: items withdrawn and purged, by source, and the corpora that changed.
 
+    `copies` counts those of `withdrawn` outside the selection that have the same bytes as an item in it.
     In a dry run `purged` counts items of earlier withdrawals, under the key ''.
     """
 
@@ -181,6 +182,7 @@ class WithdrawResult:
     withdrawn: Mapping[str, int]
     purged: Mapping[str, int]
     corpora: tuple[CorpusChange, ...] = ()
+    copies: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,7 +82,7 @@ class Reason(StrEnum):
     READ_ERROR = "read_error"
     """the adapter raised an error on this item; the log has the traceback"""
     BAD_SIDECAR = "bad_sidecar"
-    """the caption file does not parse"""
+    """the sidecar does not decode or parse; the item is stored without its texts, with this code in `meta`"""
     # archives
     BAD_ARCHIVE = "bad_archive"
     """the archive is damaged or of an unknown kind"""

@@ -93,7 +93,9 @@ def withdraw(call: Invocation, source: str | None, key: str | None, where: str |
     result = project.withdraw(source=source, key=key, where=where, purge=purge, dry_run=call.dry_run)
     if result.dry_run:
         if result.selection is not None:
-            echo(f"{result.selection}: {sum(result.withdrawn.values()):,} items would be withdrawn")
+            items = sum(result.withdrawn.values())
+            parts = f": {items - result.copies:,} selected, {result.copies:,} identical copies"
+            echo(f"{result.selection}: {items:,} items would be withdrawn{parts if result.copies else ''}")
         if purge:
             purged = sum(result.purged.values())
             echo(f"{purged:,} items that are withdrawn already would be purged")
@@ -104,6 +106,8 @@ def withdraw(call: Invocation, source: str | None, key: str | None, where: str |
 def _show_withdrawal(result: WithdrawResult) -> None:
     for name, count in result.withdrawn.items():
         echo(f"{name}: {count:,} items withdrawn")
+    if result.copies:
+        echo(f"{result.copies:,} of these are identical copies of the selected items")
     if result.selection is not None and not result.withdrawn:
         echo(f"{result.selection}: nothing is left to withdraw")
     for name, count in result.purged.items():

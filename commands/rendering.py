@@ -5,15 +5,13 @@ from __future__ import annotations
 import csv
 import json
 import math
-import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-"""Control characters, which a terminal would interpret."""
+from .shared import printable
 
 Table = tuple[Sequence[str], Sequence[Sequence[Any]]]
 """Columns and rows."""
@@ -60,7 +58,9 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     table = Grid(box=box.SIMPLE_HEAD, pad_edge=False)
     for place, column in enumerate(columns):
         numeric = all(isinstance(row[place], (int, float, Decimal)) or row[place] is None for row in listed)
-        table.add_column(column, justify="right" if numeric and listed else "left", overflow="fold")
+        table.add_column(
+            printable(column), justify="right" if numeric and listed else "left", overflow="fold"
+        )
     for row in listed:
         table.add_row(*(_shown(cell) for cell in row))
     # a pipe has no width, and a row must stay on one line
@@ -77,7 +77,7 @@ def _shown(cell: Any) -> str:
         return f"{cell:,}"
     if isinstance(cell, datetime):
         return cell.isoformat(sep=" ", timespec="seconds")
-    return _CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", str(_plain(cell)))
+    return printable(str(_plain(cell)))
 
 
 def _plain(cell: Any) -> Any:
@@ -92,6 +92,8 @@ def _plain(cell: Any) -> Any:
         return [_plain(part) for part in cell]
     if isinstance(cell, dict):
         return {str(key): _plain(value) for key, value in cell.items()}
+    if isinstance(cell, (bytes, bytearray)):
+        return cell.hex()
     if cell is None or isinstance(cell, (bool, int, float, str)):
         return cell
     return str(cell)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,10 @@ import click
 
 if TYPE_CHECKING:
     from ..project import Project
+
+_CONTROLS = re.compile(
+    "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]"
+)
 
 FORMATS = ("table", "json", "csv")
 
@@ -72,4 +77,14 @@ def listing(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def echo(message: str) -> None:
     """Write a message for the user to stderr, because stdout contains data only."""
-    click.echo(message, err=True)
+    click.echo(printable(message), err=True)
+
+
+def printable(text: str) -> str:
+    """Return text with escapes in place of characters that control a terminal or the direction of text."""
+    return _CONTROLS.sub(_escaped, text)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"

@@ -39,7 +39,7 @@ def run(call: Invocation, refresh: bool) -> None:
     if result.refresh is not None:
         show_refresh(result.refresh)
     if result.ingest is not None:
-        show_ingest(result.ingest)
+        show_ingest(result.ingest, sum(source.changes.rejected for source in result.discover.sources))
     if result.build is not None:
         show_build(result.build)
     failed = _show_audits(result)
@@ -131,9 +131,11 @@ def _show_left(result: RunResult) -> None:
             echo(f"{left.source}: {left.given_up:,} {left.reason}: given up, `derlem retry` re-queues them")
 
 
-def show_ingest(result: IngestResult) -> None:
+def show_ingest(result: IngestResult, rejected_when_listed: int = 0) -> None:
     """Show the numbers of rejected and failed items, if there are any."""
-    lost = [f"{count:,} {name}" for name in ("rejected", "failed") if (count := result.statuses.get(name))]
+    rejected = result.statuses.get("rejected", 0) + rejected_when_listed
+    counts = {"rejected": rejected, "failed": result.statuses.get("failed", 0)}
+    lost = [f"{count:,} {name}" for name, count in counts.items() if count]
     if lost:
         echo(f'{" and ".join(lost)}: `derlem sql "FROM rejections"` lists the reasons')
 
@@ -171,6 +173,7 @@ def _show_listing(result: DiscoverResult) -> None:
             "re-queued by changed options": changes.outdated,
             "with other texts or category": changes.amended,
             "gone": changes.gone,
+            "rejected when listed": changes.rejected,
             "listed twice (dropped)": changes.repeated,
             "changed, but withdrawn": changes.withdrawn,
         }

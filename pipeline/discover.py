@@ -70,7 +70,8 @@ class Changes:
 
     `changed` items are read again because their content changed, `outdated` items because options changed.
     `amended` items have new columns only. `gone` items are no longer listed. `repeated` records are listed
-    twice and dropped. `withdrawn` items changed and stay withdrawn. `unlisted` is the reason, if any, why
+    twice and dropped. `withdrawn` items changed and stay withdrawn. `rejected` items are new, and rejected by
+    their listing. `unlisted` is the reason, if any, why
     unlisted items keep their outcomes. `damaged` contains the uris of files and folders that could not be
     listed completely.
     """
@@ -83,6 +84,7 @@ class Changes:
     gone: int = 0
     repeated: int = 0
     withdrawn: int = 0
+    rejected: int = 0
     unlisted: str = ""
     damaged: list[str] = field(default_factory=list)
 
@@ -242,6 +244,7 @@ def _write_batch(
     if not known:
         new = target.write(name, "discover", table)
         changes.new += new
+        changes.rejected += _rejected(table)
         return new
     source = {"source": name}
     at = {**source, "run": target.run, "at": now()}
@@ -268,11 +271,17 @@ def _write_batch(
         ]
     for kind, rows in found:
         target.write(name, kind, rows)
+        if kind == "discover":
+            changes.rejected += _rejected(rows)
     changes.new += counts.get("new", 0)
     changes.changed += counts.get("relist", 0)
     changes.amended += counts.get("amend", 0)
     changes.withdrawn += counts.get("withdrawn", 0)
     return int(counts.get("new", 0))
+
+
+def _rejected(rows: pa.Table) -> int:
+    return int(rows.column("status").to_pylist().count(Status.REJECTED))
 
 
 def _incomplete_reason(listing: Listing, options: OptionHashes, damaged: Sequence[str]) -> str:

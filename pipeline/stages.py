@@ -18,7 +18,7 @@ from ..catalog.connection import read_catalog, write_catalog
 from ..catalog.queries import query
 from ..catalog.segments import row_schema
 from ..catalog.sources import Declared
-from ..catalog.status import Status
+from ..catalog.status import Reason, Status
 from ..core.errors import CatalogMissing, DerlemError
 from ..core.progress import Progress, meter
 from ..core.workspace import Workspace
@@ -197,6 +197,8 @@ def run_ingest(
         scope.state.state.worker_memory_peak = executor.worker_memory_peak
         scope.state.state.worker_deaths = executor.workers_lost
     write_provenance(scope.workspace)
+    if items:
+        warn_of_bad_sidecars(scope.workspace, scope.run)
     return pending, dict(scope.state.state.counts.get("ingest", {}))
 
 
@@ -266,6 +268,21 @@ def warn_of_mixed_renderers(connection: duckdb.DuckDBPyConnection, pdf: PdfOptio
                 renderer,
                 chosen,
             )
+
+
+def warn_of_bad_sidecars(workspace: Workspace, run: str) -> None:
+    """Log a warning for each source with sidecars that this run could not decode or parse."""
+    with read_catalog(workspace) as connection:
+        found = connection.execute(
+            query("segments/bad_sidecars"), {"run": run, "reason": Reason.BAD_SIDECAR}
+        ).fetchall()
+    for source, items in found:
+        log.warning(
+            "%s: the sidecars of %s items do not decode or parse; the items are stored without these texts "
+            "(`meta` has the cause)",
+            source,
+            f"{items:,}",
+        )
 
 
 def count_items(

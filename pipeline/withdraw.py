@@ -35,10 +35,11 @@ class Selection:
         return f"key {self.key}" if self.key is not None else f"where {self.where}"
 
 
-def find(workspace: Workspace, selection: Selection, run: str) -> pa.Table:
+def find(workspace: Workspace, selection: Selection, run: str) -> tuple[pa.Table, int]:
     """The rows that a withdrawal of the selection would write, in the schema of segments; writes nothing.
 
-    The rows include copies in all sources: items with the same normalized or original bytes.
+    The rows include copies in all sources: items with the same normalized or original bytes. The second value
+    is the number of these copies and their pages.
 
     QueryError for a predicate that the database rejects. ConfigError for a source or key without items in
     the catalog, because a mistyped selection must not succeed as an empty one.
@@ -48,29 +49,38 @@ def find(workspace: Workspace, selection: Selection, run: str) -> pa.Table:
         chosen = connection.execute("SELECT count(*) FROM chosen_items").fetchall()
         if selection.where is None and chosen == [(0,)]:
             raise ConfigError(f"{selection}: the catalog holds no such item")
-        while connection.execute(query("segments/chosen_identical")).fetchall():
-            pass  # copies of copies
+        copies: set[str] = set()
+        while found := connection.execute(query("segments/chosen_identical")).fetchall():
+            copies.update(item for (item,) in found)  # and copies of copies
         parameters = {"run": run, "at": now(), "detail": str(selection)}
         rows = connection.execute(query("segments/withdrawable"), parameters).to_arrow_table()
-    return rows.cast(row_schema())
+    number = 0
+    if copies:
+        pairs = zip(rows.column("item_id").to_pylist(), rows.column("parent_id").to_pylist(), strict=True)
+        number = sum(not copies.isdisjoint(pair) for pair in pairs)
+    return rows.cast(row_schema()), number
 
 
-def count_by_source(workspace: Workspace, selection: Selection) -> dict[str, int]:
-    """The number of items to withdraw, by source; writes nothing. Raises the exceptions of `find`."""
-    sources = find(workspace, selection, "").column("source").value_counts().to_pylist()
-    return {counted["values"]: counted["counts"] for counted in sources}
+def count(workspace: Workspace, selection: Selection) -> tuple[dict[str, int], int]:
+    """The number of items to withdraw by source, and of copies among them; writes nothing.
+
+    Raises the exceptions of `find`.
+    """
+    rows, copies = find(workspace, selection, "")
+    sources = rows.column("source").value_counts().to_pylist()
+    return {counted["values"]: counted["counts"] for counted in sources}, copies
 
 
-def withdraw(store: SegmentStore, selection: Selection, run: str) -> dict[str, int]:
-    """Mark the items as withdrawn and return their number by source."""
-    rows = find(store.workspace, selection, run)
+def withdraw(store: SegmentStore, selection: Selection, run: str) -> tuple[dict[str, int], int]:
+    """Mark the items as withdrawn; return their number by source, and the number of copies among them."""
+    rows, copies = find(store.workspace, selection, run)
     counts: dict[str, int] = {}
     for source in pc.unique(rows.column("source")).to_pylist():
         own_rows = rows.filter(pc.equal(rows.column("source"), source))
         store.write_rows(source, "withdraw", run, own_rows)
         counts[source] = own_rows.num_rows
     store.commit()
-    return counts
+    return counts, copies
 
 
 def _choose(connection: duckdb.DuckDBPyConnection, selection: Selection) -> None:

@@ -15,7 +15,7 @@ from math import lcm
 from .errors import InfeasibleQuotas, Problem
 from .numbers import Share
 from .sample_options import Balance, SampleOptions, Temperature
-from .tree import Tree
+from .tree import Tree, nearest_sibling
 
 ROOT_BITS = 32
 """Fractional bits of a temperature weight: cap^a is taken as floor(2^32 * cap^a) / 2^32."""
@@ -105,7 +105,8 @@ def _holds(tree: Tree, node: int, held: int, options: SampleOptions) -> str:
     available = tree.available[node]
     if held == available * options.max_repeats:
         repeats = f" times {options.max_repeats} repeats" if options.max_repeats > 1 else ""
-        return f"the {available} available{repeats}"
+        hint = "" if available or not node else nearest_sibling(tree, node)
+        return f"the {available} available{repeats}{hint}"
     return f"the {held} that the caps below it allow ({available} available)"
 
 

@@ -31,14 +31,15 @@ class InfeasibleQuotas(DerlemError):
 
 
 class Shortfall(DerlemError):
-    """The target is over what the candidates and caps allow, and `allow_shortfall` is off."""
+    """The target is over what candidates and caps allow; `allow_shortfall` is off, or they allow nothing."""
 
     exit_code = 2
 
     def __init__(self, target: int, possible: int, limits: Sequence[str]) -> None:
         self.target, self.possible, self.limits = target, possible, tuple(limits)
         lines = "".join(f"\n  {limit}" for limit in self.limits)
+        advice = "; set `allow_shortfall: true` to take what there is" if possible else ""
         super().__init__(
-            f"the target is {target}, but candidates and caps allow {possible} "
-            f"({target - possible} short); set `allow_shortfall: true` to take what there is:{lines}"
+            f"the target is {target}, but candidates and caps allow {possible or 'none'} "
+            f"({target - possible} short){advice}{':' if lines else ''}{lines}"
         )

@@ -97,8 +97,11 @@ def make_plan(counts: CandidateCounts, options: SampleOptions, extend: str | Non
     tree = build_tree(options, counts.strata)
     warnings = idle_quotas(tree)
     limit = bounds(tree, options, extending=extend is not None)
-    if limit.total < options.target and not options.allow_shortfall:
-        raise Shortfall(options.target, limit.total, limits(tree, limit, options))
+    allowed = options.allow_shortfall and (limit.total or extend is not None)
+    if limit.total < options.target and not allowed:
+        excluded = [f"{count} items are no candidates: {reason}" for reason, count in counts.excluded.items()]
+        causes = [*limits(tree, limit, options), *warnings, *(excluded if not limit.total else ())]
+        raise Shortfall(options.target, limit.total, causes)
     seats = allocate(tree, limit)
     why = explain(tree, limit, seats, options)
     nodes = [

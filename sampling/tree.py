@@ -104,14 +104,19 @@ def idle_quotas(tree: Tree) -> list[str]:
     for node in range(1, len(tree)):
         if tree.quota[node] is None or tree.available[node] or not tree.available[tree.parent[node]]:
             continue
-        others = [
-            tree.name(other)
-            for other in tree.children(tree.parent[node])
-            if tree.available[other] and bool(tree.source[other]) is bool(tree.source[node])
-        ]
-        hint = did_you_mean(tree.name(node), others)
-        warnings.append(f"a quota is declared for {tree.label(node)}, which has no candidates{hint}")
+        text = f"a quota is declared for {tree.label(node)}, which has no candidates"
+        warnings.append(text + nearest_sibling(tree, node))
     return warnings
+
+
+def nearest_sibling(tree: Tree, node: int) -> str:
+    """The clause `; did you mean 'x'?` for a node without candidates; empty without a similar sibling."""
+    others = [
+        tree.name(other)
+        for other in tree.children(tree.parent[node])
+        if tree.available[other] and bool(tree.source[other]) is bool(tree.source[node])
+    ]
+    return did_you_mean(tree.name(node), others)
 
 
 def _declared(options: SampleOptions) -> Mapping[str, Quota]:

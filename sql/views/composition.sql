@@ -5,7 +5,7 @@ SELECT
     source,
     count(*)                                   AS items,
     count(*) FILTER (WHERE status = 'ready')   AS ready,
-    sum(bytes) FILTER (WHERE status = 'ready') AS bytes,
+    CAST(sum(bytes) FILTER (WHERE status = 'ready') AS BIGINT) AS bytes,
     count(caption) FILTER (WHERE status = 'ready') AS captioned
 FROM items
 WHERE status <> 'expanded'

@@ -4,7 +4,7 @@ SELECT
     coalesce(license, '(none)') AS license,
     source,
     count(*)                    AS ready,
-    sum(bytes)                  AS bytes
+    CAST(sum(bytes) AS BIGINT)  AS bytes
 FROM items
 WHERE status = 'ready'
 GROUP BY ALL

@@ -272,3 +272,48 @@ def test_every_view_can_be_queried(project: MakeProject, demo: Path) -> None:
     for view in ("composition", "progress", "rejections", "licenses", "quota_report"):
         assert mine.rows(f"FROM {view}"), view
     assert mine.derlem("sql", "SELEC 1", code=2).stderr.startswith("Error: Parser Error")
+
+
+def test_sidecars_that_do_not_decode_are_one_warning(
+    project: MakeProject, demo: Path, tmp_path: Path
+) -> None:
+    images = tmp_path / "images"
+    shutil.copytree(demo / "clipart" / "food", images)
+    first, second, *_ = sorted(images.rglob("*.txt"))
+    for sidecar in (first, second):
+        sidecar.write_bytes("ağaç".encode("cp1254"))
+    source = {"name": "s", "adapter": "files", "path": str(images), "caption": {}, "license": "CC0-1.0"}
+    result = project([source]).derlem("run")
+    warnings = [line for line in result.stderr.splitlines() if "do not decode or parse" in line]
+    assert len(warnings) == 1 and "s: the sidecars of 2 items" in warnings[0]
+
+
+def test_rejections_of_a_listing_are_counted(project: MakeProject, demo: Path, tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    shutil.copytree(demo / "clipart" / "food", images)
+    (images / "link.png").symlink_to(tmp_path / "elsewhere.png")
+    (images / "text.png").write_text("not an image")
+    source = {"name": "s", "adapter": "files", "path": str(images), "caption": {}, "license": "CC0-1.0"}
+    messages = project([source]).derlem("run").stderr
+    assert "s: 1 rejected when listed" in messages and "2 rejected: `derlem sql" in messages
+
+
+def test_identical_copies_of_a_takedown_are_named(project: MakeProject, demo: Path, tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    shutil.copytree(demo / "clipart" / "food", images)
+    image = min(images.rglob("*.png"))
+    shutil.copy(image, images / "copy.png")
+    source = {"name": "s", "adapter": "files", "path": str(images), "license": "CC0-1.0"}
+    mine = project([source])
+    mine.derlem("run")
+    where = ("withdraw", "--where", "uri = 'copy.png'")
+    planned = mine.derlem("--dry-run", *where).stderr
+    assert "2 items would be withdrawn: 1 selected, 1 identical copies" in planned
+    assert "1 of these are identical copies" in mine.derlem(*where).stderr
+
+
+def test_sums_of_views_are_plain_integers(project: MakeProject, demo: Path) -> None:
+    mine = project(demo_sources(demo))
+    mine.derlem("discover")
+    types = mine.rows("SELECT DISTINCT data_type FROM duckdb_columns() WHERE NOT internal")
+    assert "HUGEINT" not in {row["data_type"] for row in types}

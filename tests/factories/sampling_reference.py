@@ -176,9 +176,11 @@ class _Allocation:
         root = ("", "")
         if self.kept is None and self.floor[root] > self.target:
             raise Infeasible(root)
-        if self.cap[root] < self.target and not self.options.get("allow_shortfall"):
+        total = max(min(self.target, self.cap[root]), self.floor[root])
+        allowed = self.options.get("allow_shortfall") and (total or self.kept is not None)
+        if self.cap[root] < self.target and not allowed:
             raise Short(self.cap[root])
-        given = {root: max(min(self.target, self.cap[root]), self.floor[root])}
+        given = {root: total}
         pending = [root]
         while pending:
             node = pending.pop()

@@ -99,7 +99,7 @@ def test_a_draw_is_the_contract_in_any_order_of_rows(
         try:
             smaller = {**raw, "target": data.draw(st.integers(1, raw["target"])), "allow_shortfall": True}
             small = reference.sample(smaller, rows, sources)
-        except reference.Infeasible:
+        except (reference.Infeasible, reference.Short):
             return
         assert [row for row in drawn if row in set(small)] == small, "not nested, or in another order"
 

@@ -140,8 +140,8 @@ def test_a_plan_writes_nothing_and_works_read_only(tmp_path: Path) -> None:
         insert_source(connection, "s")
     before = workspace.catalog.read_bytes()
     with read_catalog(workspace) as connection:
-        made = plan_sample(connection, SampleOptions(name="x", target=1, allow_shortfall=True))
-        assert made.total == 0
+        with pytest.raises(Shortfall):
+            plan_sample(connection, SampleOptions(name="x", target=1))
         with pytest.raises(duckdb.Error, match="read-only"):
             connection.execute("DELETE FROM manifests")
     assert workspace.catalog.read_bytes() == before
@@ -193,3 +193,19 @@ def test_the_quota_report_holds_what_the_manifest_holds(small_catalog: SmallCata
         "SELECT node, source FROM quota_report WHERE allocated <> selected ORDER BY ALL"
     ).fetchall()
     assert off == [("", ""), ("a", ""), ("a/b", ""), ("a/b", "t")]
+
+
+def test_no_candidate_is_an_error_in_any_case(small_catalog: SmallCatalog) -> None:
+    fill(small_catalog, a__s=3)
+    with pytest.raises(Shortfall) as error:
+        plan(small_catalog, target=2, allow_shortfall=True, where="width > 1000000")
+    assert error.value.possible == 0 and "allow_shortfall" not in str(error.value)
+    assert "3 items are no candidates" in str(error.value)
+
+
+def test_a_mistyped_category_with_a_floor_names_the_nearest(small_catalog: SmallCatalog) -> None:
+    fill(small_catalog, photos__s=30)
+    with pytest.raises(InfeasibleQuotas, match="did you mean 'photos'"):
+        plan(small_catalog, target=20, quotas={"fotos": {"min": 10}})
+    with pytest.raises(Shortfall, match="did you mean 'photos'"):
+        plan(small_catalog, target=40, quotas={"fotos": {"max": 10}})
