@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +20,8 @@ from .errors import DerlemError, chain
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _REFUSED = {*_FULL, errno.EROFS, errno.EFBIG}
+_SQLITE_FULL = 13
+"""sqlite3.SQLITE_FULL; every command imports this module, few import sqlite3."""
 _WORDS = {os.strerror(number): number for number in _REFUSED}
 
 
@@ -69,7 +69,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
     An OSError in the block becomes a DiskError.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
     with creating(temporary) as file:
         yield file
     try:
@@ -113,7 +113,7 @@ def disk_error(error: BaseException) -> DiskError | None:
             return seen
         if isinstance(seen, OSError) and seen.errno in _REFUSED:
             return DiskError(seen.errno, seen.filename)
-        if getattr(seen, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+        if getattr(seen, "sqlite_errorcode", None) == _SQLITE_FULL:
             return DiskError(errno.ENOSPC)
         if type(seen).__module__.endswith("duckdb"):
             for words, number in _WORDS.items():
