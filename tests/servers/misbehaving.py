@@ -55,6 +55,10 @@ class _Host:
     closed_until: float = 0.0
 
 
+HEARTBEAT = 0.01
+"""Seconds between two looks at the clock of the server's loop."""
+
+
 @dataclass
 class MisbehavingServer:
     """Context manager that runs the server in its own thread.
@@ -74,6 +78,8 @@ class MisbehavingServer:
         self._times: Counter[str] = Counter()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self.lag = 0.0
+        """The longest time in seconds for which the server's loop was held up."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     def __enter__(self) -> MisbehavingServer:
@@ -93,6 +99,7 @@ class MisbehavingServer:
             ]
 
         self._servers = asyncio.run_coroutine_threadsafe(start(), self._loop).result()
+        self._heartbeat = asyncio.run_coroutine_threadsafe(self._measure_lag(), self._loop)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -103,6 +110,7 @@ class MisbehavingServer:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
+        self._heartbeat.cancel()
         asyncio.run_coroutine_threadsafe(stop(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
@@ -129,19 +137,29 @@ class MisbehavingServer:
         return self._hosts[host].busiest
 
     def excess(self, host: str, rate: float, burst: int) -> float:
-        """The maximum number of requests to a host in excess of burst + rate * seconds."""
+        """The minimum number of requests that were sent to a host in excess of burst + rate * seconds.
+
+        A request that arrives while the server's loop is held up is dated late, and seems nearer to the next
+        one by as much; `lag` bounds that error.
+        """
         worst, level, last = 0.0, 0.0, 0.0
         for seen in self.of(host):  # a leaky bucket finds the worst window in one pass
             level = max(0.0, level - (seen.began - last) * rate) + 1
             last = seen.began
             worst = max(worst, level - burst)
-        return worst
+        return worst - rate * self.lag
 
     def body_bytes(self) -> int:
         """Sent bytes of bodies, without robots.txt and TDMRep."""
         return sum(seen.body for seen in self.requests if not is_site_file(seen.path))
 
     # --- serving ---
+
+    async def _measure_lag(self) -> None:
+        while True:
+            expected = time.monotonic() + HEARTBEAT
+            await asyncio.sleep(HEARTBEAT)
+            self.lag = max(self.lag, time.monotonic() - expected)
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
