@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from io import TextIOWrapper
 from pathlib import Path
 
-from ..settings.config import SUBSYSTEMS
+from ..core.subsystems import SUBSYSTEMS
 
 ROOT = "derlem"
 

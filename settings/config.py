@@ -10,18 +10,13 @@ from ..adapters.base import SourceOptions
 from ..adapters.http.fetch_options import FetchOptions
 from ..core.config_values import ResolvedPath
 from ..core.options import StrictModel
+from ..core.subsystems import SUBSYSTEMS
 from ..core.suggest import did_you_mean
 from ..corpus.corpus_options import CorpusOptions
 from ..media.image_options import ImageOptions
 from ..media.pdf import PdfOptions
 from ..pipeline.ingest_options import IngestOptions
 from ..sampling.sample_options import SampleOptions
-
-SUBSYSTEMS = (
-    *("pipeline", "adapters", "files", "archive", "urls", "fetch", "huggingface", "scrape"),
-    *("sample", "build", "audit"),
-)
-"""The names of loggers below `derlem`; each has a log file."""
 
 
 class LogOptions(StrictModel):
