@@ -99,5 +99,6 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: derlem-faulty\nVersion: 1.0\n")
     (metadata / "entry_points.txt").write_text("[derlem.adapters]\nfaulty = derlem_faulty:FaultyAdapter\n")
     sys.path.insert(0, str(folder))
+    sys.modules.pop("derlem_faulty", None)  # from the folder of another module's tests
     yield "faulty"
     sys.path.remove(str(folder))
