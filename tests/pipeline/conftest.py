@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from derlem.adapters.registry import adapter_class
 from derlem.core.workspace import Workspace
 
 FAULTY = '''
@@ -99,6 +100,7 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: derlem-faulty\nVersion: 1.0\n")
     (metadata / "entry_points.txt").write_text("[derlem.adapters]\nfaulty = derlem_faulty:FaultyAdapter\n")
     sys.path.insert(0, str(folder))
-    sys.modules.pop("derlem_faulty", None)  # from the folder of another module's tests
+    sys.modules.pop("derlem_faulty", None)  # from the folder of another module's tests,
+    adapter_class.cache_clear()  # as is its class
     yield "faulty"
     sys.path.remove(str(folder))
