@@ -103,7 +103,7 @@ REFUSED = {
     "-- nothing": "one SQL statement",
     "SELECT 1; SELECT 2": "one SQL statement",
     "COPY items TO '{file}'": "disabled",
-    "COPY (SELECT 1) TO '{catalog}'": "disabled",
+    "COPY (SELECT 1) TO '{catalog}'": "disabled|belongs to an attached database",
     "FROM read_csv('{config}')": "disabled",
     "FROM '{config}'": "disabled|does not exist",
     "ATTACH '{file}' AS other": "disabled",
