@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from ..adapters.base import SourceOptions
 from ..catalog.connection import read_catalog
@@ -110,25 +111,20 @@ def run_tasks(tasks: Sequence[Task], store: SegmentStore, executor: Executor, pr
 
 def retry(sources: Sequence[str], store: SegmentStore, *, run: str, reason: Reason | None = None) -> int:
     """Re-queue the sources' failed items, of one reason if given, and return their number."""
-    taken = 0
-    for source in sources:
-        with read_catalog(store.workspace) as connection:
-            parameters = {"source": source, "run": run, "at": now(), "reason": reason}
-            rows = connection.execute(query("segments/retryable"), parameters).to_arrow_table()
-        if rows.num_rows:
-            store.write_rows(source, "retry", run, rows.cast(row_schema()))
-            taken += rows.num_rows
-    store.commit()
-    return taken
+    return _requeue(sources, store, run, {"reason": reason, "attempts": None, "wait": None})
 
 
 def requeue_due(sources: Sequence[str], store: SegmentStore, options: IngestOptions, *, run: str) -> int:
     """Re-queue the failed items that are due for another attempt and return their number."""
+    return _requeue(sources, store, run, {"reason": None, **_backoff(options)})
+
+
+def _requeue(sources: Sequence[str], store: SegmentStore, run: str, which: Mapping[str, Any]) -> int:
     taken = 0
     for source in sources:
         with read_catalog(store.workspace) as connection:
-            parameters = {"source": source, "run": run, "at": now(), **_backoff(options)}
-            rows = connection.execute(query("segments/due"), parameters).to_arrow_table()
+            parameters = {"source": source, "run": run, "at": now(), **which}
+            rows = connection.execute(query("segments/retryable"), parameters).to_arrow_table()
         if rows.num_rows:
             store.write_rows(source, "retry", run, rows.cast(row_schema()))
             taken += rows.num_rows

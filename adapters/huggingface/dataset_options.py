@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field
 from ...core.config_values import ConfigStr
 from ...core.options import StrictModel
 from ..base import SourceOptions
+from ..urls.delimited import DelimiterOption
 
 _HUB = "hf://datasets/"
 _REPOSITORY = re.compile(r"(?:[\w.-]{1,96}/)?[\w.-]{1,96}", re.ASCII)
@@ -89,12 +90,7 @@ class HuggingfaceOptions(SourceOptions):
     data_files: str | list[str] | dict[str, str | list[str]] | None = Field(
         default=None, description="patterns of data files in the dataset, or such patterns by split"
     )
-    delimiter: str | None = Field(
-        default=None,
-        min_length=1,
-        max_length=1,
-        description="of csv; default: the one of , ; tab | that splits the header into the names of columns",
-    )
+    delimiter: DelimiterOption = None
     columns: ColumnOptions = Field(default_factory=ColumnOptions)
     streaming: bool = Field(
         default=False,

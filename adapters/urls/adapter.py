@@ -25,6 +25,7 @@ from ..http.urls import UrlError, host_of
 from ..names import escape
 from ..templates import Template
 from ..tree import Tree
+from .delimited import DelimiterOption
 from .lists import UNREADABLE, Format, Rows, UrlList, format_of
 
 BLOCK = 1_000
@@ -70,12 +71,7 @@ class UrlsOptions(SourceOptions):
         min_length=1, description="a list, a folder of lists, or a glob; may be .gz, .bz2, .xz or .zst"
     )
     format: Format | None = Field(default=None, description="default: derived from the names of the lists")
-    delimiter: str | None = Field(
-        default=None,
-        min_length=1,
-        max_length=1,
-        description="of csv; default: the one of , ; tab | that splits the header into the names of columns",
-    )
+    delimiter: DelimiterOption = None
     columns: ColumnOptions = Field(default_factory=ColumnOptions)
     limits: SourceLimits = Field(
         default_factory=SourceLimits,

@@ -11,9 +11,22 @@ import csv
 import re
 from collections import deque
 from collections.abc import Iterator, Sequence
+from typing import Annotated
+
+from pydantic import Field
 
 DELIMITERS = (",", ";", "\t", "|")
 """Candidates for a guessed delimiter, the most common first."""
+
+DelimiterOption = Annotated[
+    str | None,
+    Field(
+        min_length=1,
+        max_length=1,
+        description="of csv; default: the one of , ; tab | that splits the header into the names of columns",
+    ),
+]
+"""The option `delimiter` of a source; None: `guess_delimiter` chooses."""
 
 MAX_RECORD = 2**18
 """Maximum characters of a record; a longer record has an unclosed quote."""

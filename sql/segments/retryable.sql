@@ -1,4 +1,6 @@
--- Failed items of the sources, as re-queued rows. The number of attempts is kept.
+-- Failed items of a source, as re-queued rows: of one reason, unless $reason is NULL, and, unless $attempts is
+-- NULL, only those that are due. The wait doubles with every attempt, up to a day; after $attempts attempts no
+-- item is due. The number of attempts is kept.
 SELECT items.* EXCLUDE (segment) REPLACE (
     'discovered' AS status,
     NULL AS reason,
@@ -10,4 +12,10 @@ FROM items
 WHERE items.status = 'failed'
   AND items.source = $source
   AND ($reason IS NULL OR items.reason = $reason)
+  AND (
+      $attempts IS NULL
+      OR items.attempts < CAST($attempts AS INTEGER)
+      AND items.updated_at
+          + to_seconds(least(CAST($wait AS DOUBLE) * pow(2, greatest(items.attempts - 1, 0)), 86400)) <= $at
+  )
 ORDER BY items.ordinal, items.item_id;

@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+import pytest
 from PIL import Image
 
-from derlem.catalog.models import Item, Payload
+from derlem.catalog.models import Failure, Item, Payload
+from derlem.catalog.status import Reason
+
+POPPLER = shutil.which("pdftocairo") is not None and shutil.which("pdfinfo") is not None
+needs_poppler = pytest.mark.skipif(not POPPLER, reason="poppler (pdftocairo, pdfinfo) is not installed")
+Renderer = Literal["pdf2image", "pdfium"]
+RENDERERS = [pytest.param("pdf2image", marks=needs_poppler), "pdfium"]
+
+GRAY_TEXT = b"BT /F 12 Tf 20 100 Td (Ikdam 1908) Tj ET 0.5 g 10 10 50 5 re f"
+RED_TEXT = b"1 0 0 rg BT /F 12 Tf 20 100 Td (Ikdam 1908) Tj ET"
+
+
+def sha256(result: Payload | Failure) -> str:
+    assert isinstance(result, Payload), result
+    return hashlib.sha256(result.data).hexdigest()
+
+
+def reason_of(result: Payload | Failure) -> Reason:
+    assert isinstance(result, Failure), result
+    return result.reason
 
 
 def stream(entries: bytes, data: bytes) -> bytes:

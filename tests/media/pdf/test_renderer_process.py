@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import signal
@@ -11,7 +10,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Literal
 
 import psutil
 import pytest
@@ -21,26 +19,17 @@ from derlem.catalog.status import Reason
 from derlem.core.workspace import Workspace
 from derlem.media.pdf import PdfOptions, expand, pages, read_pages
 from derlem.storage.cache import keep
-from tests.factories.pdf import Page, ReadPdf, write_pdf
-
-POPPLER = shutil.which("pdftocairo") is not None and shutil.which("pdfinfo") is not None
-needs_poppler = pytest.mark.skipif(not POPPLER, reason="poppler (pdftocairo, pdfinfo) is not installed")
-Renderer = Literal["pdf2image", "pdfium"]
-RENDERERS = [pytest.param("pdf2image", marks=needs_poppler), "pdfium"]
-
-GRAY_TEXT = b"BT /F 12 Tf 20 100 Td (Ikdam 1908) Tj ET 0.5 g 10 10 50 5 re f"
-RED_TEXT = b"1 0 0 rg BT /F 12 Tf 20 100 Td (Ikdam 1908) Tj ET"
-
-
-def sha256(result: Payload | Failure) -> str:
-    assert isinstance(result, Payload), result
-    return hashlib.sha256(result.data).hexdigest()
-
-
-def reason_of(result: Payload | Failure) -> Reason:
-    assert isinstance(result, Failure), result
-    return result.reason
-
+from tests.factories.pdf import (
+    GRAY_TEXT,
+    RED_TEXT,
+    RENDERERS,
+    Page,
+    ReadPdf,
+    Renderer,
+    needs_poppler,
+    sha256,
+    write_pdf,
+)
 
 # --- hangs, crashes, orphans ----------------------------------------------------------------------
 

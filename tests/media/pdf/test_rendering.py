@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,25 +22,19 @@ from derlem.core.workspace import Workspace
 from derlem.media.image import normalize
 from derlem.media.pdf import PdfOptions, expand, read_pages, resolve_renderer
 from derlem.storage.cache import keep
-from tests.factories.pdf import Page, ReadPdf, scan_jpeg, write_pdf
-
-POPPLER = shutil.which("pdftocairo") is not None and shutil.which("pdfinfo") is not None
-needs_poppler = pytest.mark.skipif(not POPPLER, reason="poppler (pdftocairo, pdfinfo) is not installed")
-Renderer = Literal["pdf2image", "pdfium"]
-RENDERERS = [pytest.param("pdf2image", marks=needs_poppler), "pdfium"]
-
-GRAY_TEXT = b"BT /F 12 Tf 20 100 Td (Ikdam 1908) Tj ET 0.5 g 10 10 50 5 re f"
-RED_TEXT = b"1 0 0 rg BT /F 12 Tf 20 100 Td (Ikdam 1908) Tj ET"
-
-
-def sha256(result: Payload | Failure) -> str:
-    assert isinstance(result, Payload), result
-    return hashlib.sha256(result.data).hexdigest()
-
-
-def reason_of(result: Payload | Failure) -> Reason:
-    assert isinstance(result, Failure), result
-    return result.reason
+from tests.factories.pdf import (
+    GRAY_TEXT,
+    RED_TEXT,
+    RENDERERS,
+    Page,
+    ReadPdf,
+    Renderer,
+    needs_poppler,
+    reason_of,
+    scan_jpeg,
+    sha256,
+    write_pdf,
+)
 
 
 @pytest.mark.parametrize("renderer", RENDERERS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import shutil
 import subprocess
 import zlib
 from pathlib import Path
@@ -21,11 +20,8 @@ from derlem.media.pdf import PdfOptions, expand, read_pages
 from derlem.storage.cache import keep
 from tests.factories.image_files import icc_profile
 from tests.factories.images import pixel
-from tests.factories.pdf import Page, ReadPdf, scan_jpeg, stream, write_pdf
+from tests.factories.pdf import RENDERERS, Page, ReadPdf, needs_poppler, scan_jpeg, stream, write_pdf
 
-POPPLER = shutil.which("pdftocairo") is not None and shutil.which("pdfinfo") is not None
-needs_poppler = pytest.mark.skipif(not POPPLER, reason="poppler (pdftocairo, pdfinfo) is not installed")
-RENDERERS = [pytest.param("pdf2image", marks=needs_poppler), "pdfium"]
 TOLERANCE = 6
 
 
