@@ -4,8 +4,8 @@
 
 derlem runs the whole command, from opening the catalog: deduplication, allocation, draw, order, storage and
 fingerprint. The catalog contains a deduplication index of its items; "ours, no index" computes the index
-first, and "definition" runs sql/sampling/draw.sql unchanged. The thresholds of garbage collection are those
-of derlem's commands.
+first, and "definition" runs sql/sampling/draw.sql unchanged. Garbage collection and the import of pandas
+are set as in derlem's commands.
 pandas and polars read the same items from Parquet (the three necessary columns) and select the same numbers
 per stratum at random, without deduplication, reproducible order and storage. Each runs in a separate process,
 in turns; the best of three is reported, without the start of the interpreter. Then derlem runs alone at
@@ -27,7 +27,7 @@ from pathlib import Path
 import duckdb
 
 from derlem.catalog.connection import read_catalog, write_catalog
-from derlem.core.startup import tune_gc
+from derlem.core.startup import block_pandas, tune_gc
 from derlem.core.workspace import Workspace
 from derlem.sampling import fast_draw
 from derlem.sampling.draw import draw_sample
@@ -74,6 +74,7 @@ def export(folder: Path, rows: int) -> None:
 
 
 def ours(folder: Path) -> int:
+    block_pandas()
     tune_gc()
     rows = json.loads((folder / "done.json").read_text())
     with write_catalog(Workspace(folder)) as connection:

@@ -55,8 +55,18 @@ Digits: TypeAlias = npt.NDArray[np.uint8]
 """Characters 0-9 and a-f, a row for each number."""
 Ids: TypeAlias = npt.NDArray[np.bytes_]
 """Item ids, 32 bytes each."""
-RANKED = np.dtype([("key", np.uint64), ("prefix", np.uint64), ("slot", np.int32), ("item", f"S{ID_DIGITS}")])
-"""A row that may be selected: the first 16 digits of its rank key, the first 8 of its order key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """Rows that may be selected, in columns of one length."""
+
+    keys: Words
+    """The first 16 digits of the rank keys."""
+    prefixes: Words
+    """The first 8 digits of the order keys."""
+    slots: Integers
+    items: Ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +111,7 @@ def fast_draw(
     )
     temp.view("draw_remaining", query("sampling/remaining") if kept else "SELECT * FROM draw_candidates")
     rows = OrderedRows(total, seed)
-    ranked = _Ranked()
+    ranked: list[Ranked] = []
     pieces = 1 + (total + int(band.sum())) // ITEMS_AT_ONCE
     edges = [BELOW, *(f"{2**32 * piece // pieces:08x}" for piece in range(1, pieces)), ABOVE]
     for first, last in pairwise(edges):
@@ -110,8 +120,8 @@ def fast_draw(
         )
         if rows.count + found.column("key").null_count > total:  # more than all seats
             return None
-        _take(found, rows, ranked)
-    if not ranked.select_into(rows, slots):
+        ranked.append(_take(found, rows))
+    if not _select(_join(ranked), rows, slots):
         log.debug("a key bound failed: the draw is ranked in full")
         return None
     rows.add_kept(temp, slots)
@@ -206,50 +216,62 @@ def _ids(column: pa.Array) -> Ids:
     return digits(column, ID_DIGITS).view(f"S{ID_DIGITS}")[:, 0]
 
 
-def _take(found: pa.Table, rows: OrderedRows, ranked: _Ranked) -> None:
-    """Put the fetched rows that need no rank into `rows` and the others into `ranked`, in two threads."""
+def _take(found: pa.Table, rows: OrderedRows) -> Ranked:
+    """Put the fetched rows that need no rank into `rows` and return the others, in two threads."""
     batches = found.to_batches(_BATCH)
-    starts = accumulate((batch.column("key").null_count for batch in batches), initial=rows.count)
+    unranked = [batch.column("key").null_count for batch in batches]
+    counts = [len(batch) - count for batch, count in zip(batches, unranked, strict=True)]
+    ranked = _empty(sum(counts))
 
-    def take(batch: pa.RecordBatch, start: int) -> tuple[npt.NDArray[np.void], int]:
-        unranked = batch.column("key").is_null().to_numpy(zero_copy_only=False)
+    def take(batch: pa.RecordBatch, row: int, start: int) -> None:
+        certain = batch.column("key").is_null().to_numpy(zero_copy_only=False)
         items, slots = _ids(batch.column("item_id")), batch.column("slot").to_numpy()
         prefixes = hex_keys(digits(batch.column("order_prefix"), 8))
-        rows.put(start, items[unranked], slots[unranked], prefixes[unranked])
-        chosen = np.flatnonzero(~unranked)
-        kept = np.empty(len(chosen), RANKED)
-        keys = digits(batch.column("key").drop_null(), 16)
-        kept["item"], kept["slot"], kept["prefix"] = items[chosen], slots[chosen], prefixes[chosen]
-        kept["key"] = hex_keys(keys[:, :8]) << np.uint64(32) | hex_keys(keys[:, 8:])
-        return kept, len(batch) - len(chosen)
+        rows.put(row, items[certain], slots[certain], prefixes[certain])
+        written = digits(batch.column("key").drop_null(), 16)
+        place, rest = slice(start, start + len(written)), np.flatnonzero(~certain)
+        ranked.keys[place] = hex_keys(written[:, :8]) << np.uint64(32) | hex_keys(written[:, 8:])
+        ranked.prefixes[place], ranked.slots[place] = prefixes[rest], slots[rest]
+        ranked.items[place] = items[rest]
 
     with ThreadPoolExecutor(2) as threads:
-        for kept, count in threads.map(take, batches, starts):
-            ranked.parts.append(kept)
-            rows.count += count
+        for _ in threads.map(
+            take, batches, accumulate(unranked, initial=rows.count), accumulate(counts, initial=0)
+        ):
+            pass
+    rows.count += sum(unranked)
+    return ranked
 
 
-class _Ranked:
-    """Candidates whose rank decides whether they are selected."""
-
-    def __init__(self) -> None:
-        self.parts: list[npt.NDArray[np.void]] = [np.empty(0, RANKED)]
-
-    def select_into(self, rows: OrderedRows, slots: Slots) -> bool:
-        """Add the candidates with the smallest keys of each slot to `rows`; False where a bound failed."""
-        known = np.bincount(rows.slots[: rows.count], minlength=len(slots.seats))
-        free = slots.seats - known
-        held = np.concatenate(self.parts)
-        self.parts.clear()
-        if np.any(free < 0) or np.any(np.bincount(held["slot"], minlength=len(free)) < free):
-            return False
-        chosen = held[smallest(held, free, rows.seed)]
-        rows.put(rows.count, chosen["item"], chosen["slot"], chosen["prefix"])
-        rows.count += len(chosen)
-        return True
+def _empty(rows: int) -> Ranked:
+    return Ranked(
+        np.empty(rows, np.uint64),
+        np.empty(rows, np.uint64),
+        np.empty(rows, np.int32),
+        np.empty(rows, f"S{ID_DIGITS}"),
+    )
 
 
-def smallest(held: npt.NDArray[np.void], free: Ints, seed: int) -> npt.NDArray[np.bool_]:
+def _join(parts: Sequence[Ranked]) -> Ranked:
+    if len(parts) == 1:
+        return parts[0]
+    columns = zip(*((part.keys, part.prefixes, part.slots, part.items) for part in parts), strict=True)
+    return Ranked(*map(np.concatenate, columns))
+
+
+def _select(ranked: Ranked, rows: OrderedRows, slots: Slots) -> bool:
+    """Add the candidates with the smallest keys of each slot to `rows`; False where a bound failed."""
+    known = np.bincount(rows.slots[: rows.count], minlength=len(slots.seats))
+    free = slots.seats - known
+    if np.any(free < 0) or np.any(np.bincount(ranked.slots, minlength=len(free)) < free):
+        return False
+    chosen = np.flatnonzero(smallest(ranked, free, rows.seed))
+    rows.put(rows.count, ranked.items[chosen], ranked.slots[chosen], ranked.prefixes[chosen])
+    rows.count += len(chosen)
+    return True
+
+
+def smallest(ranked: Ranked, free: Ints, seed: int) -> npt.NDArray[np.bool_]:
     """Which rows are among the first `free` of their slot, by key and item_id.
 
     Slot and the leading bits of the key make one integer. The sorted integers give the last one that is
@@ -257,18 +279,18 @@ def smallest(held: npt.NDArray[np.void], free: Ints, seed: int) -> npt.NDArray[n
     """
     bits = np.uint64(max(1, int(len(free) - 1).bit_length()))
     shift = np.uint64(64) - bits
-    combined = held["slot"].astype(np.uint64) << shift | held["key"] >> bits
+    combined = ranked.slots.astype(np.uint64) << shift | ranked.keys >> bits
     order = np.sort(combined)
     taking = np.flatnonzero(free)
     starts = np.searchsorted(order, taking.astype(np.uint64) << shift)
     last = np.zeros(len(free), np.uint64)
     last[taking] = order[starts + free[taking] - 1]
-    chosen: npt.NDArray[np.bool_] = (combined <= last[held["slot"]]) & (free[held["slot"]] > 0)
-    over = np.bincount(held["slot"][chosen], minlength=len(free)) - free
-    tied = np.flatnonzero(chosen & (over[held["slot"]] > 0) & (combined == last[held["slot"]]))
-    keys = {row: _md5(b"%d:%s" % (seed, held["item"][row])) for row in tied.tolist()}
-    for row in sorted(keys, key=lambda row: (keys[row], held["item"][row]), reverse=True):
-        slot = held["slot"][row]
+    chosen: npt.NDArray[np.bool_] = (combined <= last[ranked.slots]) & (free[ranked.slots] > 0)
+    over = np.bincount(ranked.slots[chosen], minlength=len(free)) - free
+    tied = np.flatnonzero(chosen & (over[ranked.slots] > 0) & (combined == last[ranked.slots]))
+    keys = {row: _md5(b"%d:%s" % (seed, ranked.items[row])) for row in tied.tolist()}
+    for row in sorted(keys, key=lambda row: (keys[row], ranked.items[row]), reverse=True):
+        slot = ranked.slots[row]
         if over[slot]:
             chosen[row] = False
             over[slot] -= 1

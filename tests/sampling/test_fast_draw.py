@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from derlem.sampling.fast_draw import ABOVE, BELOW, MISSED, RANKED, digits, hex_keys, key_bounds, smallest
+from derlem.sampling.fast_draw import ABOVE, BELOW, MISSED, Ranked, digits, hex_keys, key_bounds, smallest
 
 
 def part(key: str) -> float:
@@ -63,9 +63,13 @@ def test_the_smallest_keys_of_each_slot_are_selected(data: st.DataObject) -> Non
     for item in ids:
         full = hashlib.md5(b"7:" + item).hexdigest()
         keys.append(data.draw(near) if data.draw(st.booleans()) else int(full[:16], 16))
-    held = np.zeros(len(slots), RANKED)
-    held["slot"], held["key"], held["item"] = slots, np.array(keys, np.uint64), ids
-    counts = np.bincount(held["slot"], minlength=5)
+    ranked = Ranked(
+        keys=np.array(keys, np.uint64),
+        prefixes=np.zeros(len(slots), np.uint64),
+        slots=np.array(slots, np.int32),
+        items=np.array(ids, "S32"),
+    )
+    counts = np.bincount(ranked.slots, minlength=5)
     free = np.array([data.draw(st.integers(0, count)) for count in counts.tolist()], np.int64)
 
     def order(row: int) -> tuple[int, str, bytes]:
@@ -77,4 +81,4 @@ def test_the_smallest_keys_of_each_slot_are_selected(data: st.DataObject) -> Non
         for slot in range(5)
         for row in sorted((row for row in range(len(slots)) if slots[row] == slot), key=order)[: free[slot]]
     }
-    assert set(np.flatnonzero(smallest(held, free, 7)).tolist()) == expected
+    assert set(np.flatnonzero(smallest(ranked, free, 7)).tolist()) == expected
