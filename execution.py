@@ -76,12 +76,12 @@ class Execution:
         reachable = self.loaded.config.test_mode.items * len(self.loaded.config.sources)
         return for_trial(options, min(options.target, reachable))
 
-    def configured_sample(self) -> SampleOptions:
-        """The `sample` section; ConfigError if the section is missing."""
+    def configured_sample(self, extend: str | None = None) -> SampleOptions:
+        """The `sample` section, with another `extend` if one is given; ConfigError if it is missing."""
         options = self.sample_options
         if options is None:
             raise ConfigError("no sample is configured", key="sample")
-        return options
+        return options if extend is None else options.model_copy(update={"extend": extend})
 
     def sources(self, names: Sequence[str]) -> list[SourceOptions]:
         """The named sources, or all; ConfigError for a name that is not declared."""
@@ -177,17 +177,23 @@ class Execution:
             warnings.append("with `fetch.cache: false` no validators are kept: every image was transferred")
         return results.RefreshResult(False, ready, new, kept, tuple(warnings))
 
-    def sample(self, scope: RunScope, options: SampleOptions, extend: str | None) -> results.SampleResult:
-        """Draw and store a sample."""
+    def sample(
+        self, scope: RunScope, options: SampleOptions, *, keep_extension: bool = False
+    ) -> results.SampleResult:
+        """Draw and store a sample; `keep_extension`: as an extension if the stored one is an extension."""
         from .catalog.connection import write_catalog
+        from .sampling import redraw
         from .sampling.draw import draw_sample
 
         scope.state.enter("sample")
         with write_catalog(self.workspace) as connection:
-            prints = self.fingerprinter(keep=True)
-            drawn = draw_sample(connection, options, scope.run, extend=extend, fingerprints=prints)
+            if keep_extension:
+                options = redraw.keep_extension(connection, options)
+            drawn = draw_sample(connection, options, scope.run, fingerprints=self.fingerprinter(keep=True))
         scope.state.count("sample", {"selected": drawn.selected})
-        return results.SampleResult(False, drawn.plan, drawn.selected, drawn.fingerprint, drawn.changed)
+        return results.SampleResult(
+            False, drawn.plan, drawn.selected, drawn.fingerprint, drawn.changed, drawn.why
+        )
 
     def build(self, scope: RunScope, name: str) -> results.BuildResult:
         """Write a stored sample's shards."""

@@ -162,7 +162,7 @@ class Project:
                 ingested = self._execution.ingest(scope, sources)
                 left = self._execution.left_failed(sources)
                 if options is not None:
-                    sample = self._execution.sample(scope, options, None)
+                    sample = self._execution.sample(scope, options, keep_extension=True)
                     build = self._execution.build(scope, options.name)
         if options is not None:
             audit = self.audit()
@@ -224,23 +224,25 @@ class Project:
     # -- samples and corpora --------------------------------------------------------------------------------
 
     def plan(self, *, extend: str | None = None) -> Plan:
-        """The allocation of the configured sample, or of the one that extends the stored sample `extend`."""
+        """The allocation of the configured sample; `extend` replaces `sample.extend`."""
         from .catalog.connection import read_catalog
         from .sampling.plan import plan_sample
 
-        options = self._execution.configured_sample()
+        options = self._execution.configured_sample(extend)
         with read_catalog(self.workspace) as connection:
-            prints = self._execution.fingerprinter(keep=False)
-            return plan_sample(connection, options, extend=extend, fingerprints=prints)
+            return plan_sample(connection, options, fingerprints=self._execution.fingerprinter(keep=False))
 
     def sample(self, *, extend: str | None = None, dry_run: bool = False) -> results.SampleResult:
-        """Draw and store the configured sample; with `extend`, keep the selection of a stored one."""
-        options = self._execution.configured_sample()
+        """Draw and store the configured sample; `extend` replaces `sample.extend`.
+
+        With either, the valid part of a stored sample's selection stays.
+        """
+        options = self._execution.configured_sample(extend)
         if dry_run:
             plan = self.plan(extend=extend)
             return results.SampleResult(True, plan, plan.total, None, True)
         with self._execution.lock("sample"), self._execution.start("sample") as scope:
-            return self._execution.sample(scope, options, extend)
+            return self._execution.sample(scope, options)
 
     def diff(self, a: str, b: str) -> ManifestDiff:
         """Compare two stored manifests."""

@@ -81,7 +81,7 @@ class SampleResult:
     """`Project.sample`: the plan, and the stored sample.
 
     `fingerprint` identifies the selection (None in a dry run); `changed` is False if the same sample was
-    already stored.
+    already stored. `why` is the difference to the earlier sample that it replaced, '' if there was none.
     """
 
     dry_run: bool
@@ -89,6 +89,7 @@ class SampleResult:
     selected: int
     fingerprint: str | None
     changed: bool
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)

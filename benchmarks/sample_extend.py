@@ -37,12 +37,12 @@ def main() -> None:
             before, after = int(rows * 1.1 ** (step - 1)), int(rows * 1.1**step)
             synthetic_catalog.grow(workspace, before, after)
             earlier = f"grown-{step - 1}"
-            options = SampleOptions(name=f"grown-{step}", seed=42, target=after // 2)
+            options = SampleOptions(name=f"grown-{step}", seed=42, target=after // 2, extend=earlier)
             with write_catalog(workspace) as connection:
                 started = time.perf_counter()
-                draw_sample(connection, options, "bench", extend=earlier)
+                draw_sample(connection, options, "bench")
                 seconds = time.perf_counter() - started
-                draw_sample(connection, options.model_copy(update={"name": "anew"}), "bench")
+                draw_sample(connection, options.model_copy(update={"name": "anew", "extend": None}), "bench")
                 for name, label in ((options.name, "extended"), ("anew", "drawn anew")):
                     root = diff_manifests(connection, earlier, name).nodes[0]
                     kept = 100 * root.stayed / (root.stayed + root.went)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .shared import Invocation, echo, invocation, listing
-from .stages import show_build
+from .stages import show_build, show_redraw
 
 if TYPE_CHECKING:
     from ..results import AuditReport, ManifestDiff, Plan, WithdrawResult
@@ -34,7 +34,9 @@ def sample(call: Invocation, extend: str | None, diff: tuple[str, str] | None, f
     if diff is not None:
         render(*_diff_table(project.diff(*diff)), form)
     else:
-        render(*_plan_table(project.sample(extend=extend, dry_run=call.dry_run).plan), form)
+        drawn = project.sample(extend=extend, dry_run=call.dry_run)
+        show_redraw(drawn)
+        render(*_plan_table(drawn.plan), form)
 
 
 @click.command()

@@ -12,7 +12,7 @@ from .shared import Invocation, echo, invocation
 
 if TYPE_CHECKING:
     from ..core.errors import DerlemError
-    from ..results import BuildResult, DiscoverResult, IngestResult, RefreshResult, RunResult
+    from ..results import BuildResult, DiscoverResult, IngestResult, RefreshResult, RunResult, SampleResult
 
 
 @click.command()
@@ -40,6 +40,8 @@ def run(call: Invocation, refresh: bool) -> None:
         show_refresh(result.refresh)
     if result.ingest is not None:
         show_ingest(result.ingest, sum(source.changes.rejected for source in result.discover.sources))
+    if result.sample is not None:
+        show_redraw(result.sample)
     if result.build is not None:
         show_build(result.build)
     failed = _show_audits(result)
@@ -147,6 +149,12 @@ def show_refresh(result: RefreshResult) -> None:
     unchanged = result.kept.get("unchanged", 0)
     others = "".join(f", {count:,} {why}" for why, count in sorted(result.kept.items()) if why != "unchanged")
     echo(f"refresh: {result.new:,} new, {unchanged:,} unchanged" + (others and f"; kept{others}"))
+
+
+def show_redraw(result: SampleResult) -> None:
+    """Show why a sample replaced an earlier one."""
+    if result.why:
+        echo(f"sample {result.plan.options.name}: drawn again, {result.why}")
 
 
 def show_build(result: BuildResult) -> None:

@@ -188,10 +188,8 @@ def _fields(stats: Mapping[str, Any]) -> str:
 def _rebuilding(stats: Mapping[str, Any]) -> str:
     draw, build = stats["draw"], stats["build"]
     drawn = json.loads(draw["config"])
-    earlier = drawn.pop("extends", None)
-    commands = "derlem -c derlem.yaml run"
-    if earlier:
-        commands = f"derlem -c derlem.yaml sample --extend {earlier}\nderlem -c derlem.yaml build"
+    earlier = drawn.get("extend")
+    held = f", with the earlier manifest `{earlier}`," if earlier else ""
     declared = {
         "sample": drawn,
         "corpus": {k: build[k] for k in ("format", "shard_size")},
@@ -201,8 +199,8 @@ def _rebuilding(stats: Mapping[str, Any]) -> str:
         f"## Rebuilding\n\nBuilt with derlem {stats['derlem']}, seed {draw['seed']}, target "
         f"{draw['target']:,}. With the sources above declared in `derlem.yaml`, and\n\n"
         f"```yaml\n{config}```\n\n"
-        "the same catalog gives the same shards, byte for byte (`stats.json` has their sha256):\n\n"
-        f"```sh\n{commands}\n```\n"
+        f"the same catalog{held} gives the same shards, byte for byte (`stats.json` has their sha256):\n\n"
+        "```sh\nderlem -c derlem.yaml run\n```\n"
     )
 
 

@@ -33,6 +33,9 @@ def describe(
     rename(manifest.path, folder.manifest)
     stats = statistics(connection, folder, plan, shards, run)
     stats["manifest"] = {"file": folder.manifest.name, "bytes": manifest.bytes, "sha256": manifest.sha256}
+    earlier = folder.build().get("run")
+    if earlier is not None and folder.described(stats, run=earlier):
+        stats["build"]["run"] = earlier  # a build that changes nothing leaves every file as it is
     replace_file(folder.card, card(stats))
     replace_file(folder.croissant, _json(croissant(stats, summary(stats))))
     replace_file(folder.stats, _json(stats))

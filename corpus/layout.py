@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -61,6 +62,14 @@ class CorpusFolder:
         """The `build` section of `stats.json`; empty if no build wrote the file."""
         facts = self._stats("build")
         return facts if isinstance(facts, dict) else {}
+
+    def described(self, stats: Mapping[str, Any], run: str) -> bool:
+        """Whether `stats.json` holds these statistics, as of a build in the given run."""
+        wanted = {**stats, "build": {**stats["build"], "run": run}}
+        try:
+            return bool(json.loads(self.stats.read_bytes()) == wanted)
+        except (FileNotFoundError, ValueError):
+            return False
 
     def limits(self) -> list[int] | None:
         """The boundaries of the shards in `stats.json`, from the first position; None without gapless ones.

@@ -23,24 +23,25 @@ from .tree import Stratum
 class CandidateCounts:
     """The candidates by stratum, and the items that are none by reason.
 
-    `kept_items` counts the items per (category, source) that an extended manifest holds; a stratum's `kept`
-    counts their rows. `lost` rows of the extended manifest are no candidates any more.
+    `extending` is True if a stored manifest is extended: `kept_items` counts the items per (category, source)
+    that it holds, and a stratum's `kept` their rows. `lost` of its rows are no candidates any more.
     """
 
     strata: list[Stratum]
     excluded: dict[str, int]
     kept_items: dict[tuple[str, str], int] = field(default_factory=dict)
     lost: int = 0
+    extending: bool = False
 
 
 def find_candidates(
-    temp: TempTables, options: SampleOptions, extend: str | None, fingerprints: Fingerprinter = read_hashes
+    temp: TempTables, options: SampleOptions, fingerprints: Fingerprinter = read_hashes
 ) -> CandidateCounts:
     """Make `draw_candidates` and count it.
 
     An item is eligible by its own row (status, source, license). The rules then exclude eligible items, in
     this order: the predicate, opt-outs, exclusion lists, exact duplicates, near duplicates. Of duplicates an
-    item of the manifest `extend` stays. Raises ConfigError for a predicate or an exclusion list that cannot
+    item of the extended manifest stays. Raises ConfigError for a predicate or an exclusion list that cannot
     be used, and UnknownManifest.
     """
     connection = temp.connection
@@ -50,6 +51,9 @@ def find_candidates(
     temp.view("draw_eligibility", query("sampling/eligibility"))
     temp.view("draw_candidates", query("sampling/candidates"))
     temp.view("draw_duplicate_candidates", query("sampling/duplicate_candidates"))
+    extend = options.extend
+    if extend == options.name and not is_stored(connection, extend):
+        extend = None  # the first draw of a sample that grows in place
     if extend is not None:
         require_manifest(connection, extend)
         values = {"corpus": extend, "max_repeats": options.max_repeats}
@@ -69,6 +73,11 @@ def find_candidates(
         fill_clusters(temp, options.near_duplicates)
         temp.add("draw_excluded", query("sampling/near_duplicates"))
     return _count(temp, extend)
+
+
+def is_stored(connection: duckdb.DuckDBPyConnection, name: str) -> bool:
+    """Whether a manifest of this name is stored."""
+    return bool(connection.execute("SELECT 1 FROM manifests WHERE corpus = ?", [name]).fetchall())
 
 
 def require_manifest(connection: duckdb.DuckDBPyConnection, name: str) -> None:
@@ -107,4 +116,4 @@ def _count(temp: TempTables, extend: str | None) -> CandidateCounts:
             excluded[reason] += items
         elif items:
             strata.append(Stratum(category, source, items, kept_rows.get((category, source), 0)))
-    return CandidateCounts(strata, dict(sorted(excluded.items())), kept_items, lost)
+    return CandidateCounts(strata, dict(sorted(excluded.items())), kept_items, lost, extend is not None)

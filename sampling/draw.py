@@ -10,7 +10,7 @@ import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import duckdb
@@ -26,6 +26,7 @@ from .dedup_index import save as save_dedup_index
 from .exclusion import Fingerprinter, read_hashes
 from .fast_draw import ID_DIGITS, Ids, Integers, OrderedRows, digits, fast_draw
 from .plan import NodePlan, Plan, make_plan
+from .redraw import stored_manifest, why_redrawn
 from .sample_options import SampleOptions
 from .temp_tables import TempTables, temp_tables
 
@@ -42,12 +43,16 @@ Part: TypeAlias = tuple[Ids, Integers, Integers]
 
 @dataclass(frozen=True, slots=True)
 class SampleResult:
-    """A stored manifest; `changed` is False where the same manifest was stored before."""
+    """A stored manifest; `changed` is False where the same manifest was stored before.
+
+    `why` is the difference to an earlier manifest of the name, '' if there was none or if it stays.
+    """
 
     plan: Plan
     selected: int
     fingerprint: str
     changed: bool
+    why: str = ""
 
 
 def draw_sample(
@@ -55,23 +60,33 @@ def draw_sample(
     options: SampleOptions,
     run: str,
     *,
-    extend: str | None = None,
     fingerprints: Fingerprinter = read_hashes,
 ) -> SampleResult:
     """Draw a manifest and store it under its name, in place of an earlier one of that name.
 
-    The same catalog, seed and options give the same manifest and fingerprint. With `extend` every row of
-    that stored manifest whose item is still a candidate stays. Raises what `plan_sample` does, before
-    anything is written; a failure while writing leaves the earlier manifest.
+    The same catalog, seed and options give the same manifest and fingerprint; the stored rows then stay as
+    they are. With `options.extend` every row of that stored manifest whose item is still a candidate stays.
+    Raises what `plan_sample` does, before anything is written; a failure while writing leaves the earlier
+    manifest.
     """
     with temp_tables(connection) as temp:
-        counts = find_candidates(temp, options, extend, fingerprints)
+        counts = find_candidates(temp, options, fingerprints)
         save_dedup_index(temp)
-        plan = make_plan(counts, options, extend)
+        plan = make_plan(counts, options)
         # the strata that have seats; their places in this list are their numbers
         strata = [node for node in plan.nodes if node.source and node.allocated]
         rows = select_rows(temp, strata, counts, options)
-        return _store(connection, plan, strata, rows, run)
+        earlier = stored_manifest(connection, options.name)
+        if earlier is None:
+            return _store(connection, plan, strata, rows, run)
+        if earlier.selected == plan.total and earlier.fingerprint == _fingerprint(
+            connection, options, strata, rows
+        ):
+            _store_counts(connection, plan, strata)
+            return SampleResult(plan, plan.total, earlier.fingerprint, False)
+        why = why_redrawn(earlier, plan)
+        log.info("manifest %s is drawn again: %s", options.name, why)
+        return replace(_store(connection, plan, strata, rows, run), why=why)
 
 
 def select_rows(
@@ -128,11 +143,9 @@ def _store(
     options = plan.options
     name, selected = options.name, sum(node.allocated for node in strata)
     with transaction(connection):
-        earlier = connection.execute("SELECT fingerprint FROM manifests WHERE corpus = ?", [name]).fetchall()
         number = manifest_number(connection, name)
         connection.execute("DELETE FROM manifest_rows WHERE manifest = ?", [number])
-        for table in ("manifests", "allocations", "exclusions"):
-            connection.execute(f"DELETE FROM {quoted(table)} WHERE corpus = ?", [name])
+        connection.execute("DELETE FROM manifests WHERE corpus = ?", [name])
         connection.execute("SET preserve_insertion_order = true")  # so that positions lie in order
         digest = _Digest(options, strata)
         if rows is None:
@@ -151,11 +164,44 @@ def _store(
             "drawn_at": now(),
         }
         _insert(connection, "manifests", name, {key: [value] for key, value in manifest.items()})
-        _insert(connection, "allocations", name, _allocations(plan, strata))
-        excluded: dict[str, Any] = {"reason": list(plan.excluded), "items": list(plan.excluded.values())}
-        _insert(connection, "exclusions", name, excluded)
+        _insert_counts(connection, plan, strata)
     log.info("manifest %s: %d of %d, fingerprint %s", name, selected, options.target, fingerprint[:12])
-    return SampleResult(plan, selected, fingerprint, [(fingerprint,)] != earlier)
+    return SampleResult(plan, selected, fingerprint, True)
+
+
+def _store_counts(connection: duckdb.DuckDBPyConnection, plan: Plan, strata: Sequence[NodePlan]) -> None:
+    """Store options and numbers of candidates beside the rows of an earlier draw, which stay."""
+    with transaction(connection):
+        values = {"corpus": plan.options.name, "config": _config(plan)}
+        connection.execute("UPDATE manifests SET config = $config WHERE corpus = $corpus", values)
+        _insert_counts(connection, plan, strata)
+
+
+def _insert_counts(connection: duckdb.DuckDBPyConnection, plan: Plan, strata: Sequence[NodePlan]) -> None:
+    """Replace the allocations and exclusions of a manifest."""
+    name = plan.options.name
+    for table in ("allocations", "exclusions"):
+        connection.execute(f"DELETE FROM {quoted(table)} WHERE corpus = ?", [name])
+    _insert(connection, "allocations", name, _allocations(plan, strata))
+    excluded: dict[str, Any] = {"reason": list(plan.excluded), "items": list(plan.excluded.values())}
+    _insert(connection, "exclusions", name, excluded)
+
+
+def _fingerprint(
+    connection: duckdb.DuckDBPyConnection,
+    options: SampleOptions,
+    strata: Sequence[NodePlan],
+    rows: OrderedRows | None,
+) -> str:
+    """The fingerprint of selected rows that are not stored; of `draw_rows` if they are None."""
+    digest = _Digest(options, strata)
+    if rows is None:
+        drawn = connection.execute("SELECT item_id, repeat, stratum FROM draw_rows ORDER BY position")
+        _digest_rows(drawn, digest)
+    else:
+        for start in range(0, len(rows), ROW_GROUP):
+            digest.update(rows.part(start, min(start + ROW_GROUP, len(rows))))
+    return digest.hexdigest()
 
 
 class _Digest:
@@ -186,7 +232,12 @@ def _store_defined(connection: duckdb.DuckDBPyConnection, number: int, digest: _
     stored = connection.execute(
         "SELECT item_id, repeat, stratum FROM manifest_rows WHERE manifest = ? ORDER BY position", [number]
     )
-    for batch in stored.to_arrow_reader(ROW_GROUP):
+    _digest_rows(stored, digest)
+
+
+def _digest_rows(result: duckdb.DuckDBPyConnection, digest: _Digest) -> None:
+    """Add the rows of a result (item_id, repeat, stratum), in order."""
+    for batch in result.to_arrow_reader(ROW_GROUP):
         ids = np.ascontiguousarray(digits(batch.column("item_id"), ID_DIGITS)).reshape(-1)
         repeats, strata = (batch.column(name).to_numpy() for name in ("repeat", "stratum"))
         digest.update((ids.view(f"S{ID_DIGITS}"), repeats, strata))
@@ -240,9 +291,8 @@ def _batch(start: int, number: int, part: Part) -> pa.RecordBatch:
 
 
 def _config(plan: Plan) -> str:
-    """The options as JSON, and the manifest that they extend."""
-    config = plan.options.model_dump(mode="json")
-    return json.dumps({**config, "extends": plan.extends} if plan.extends else config, ensure_ascii=False)
+    """The options as JSON."""
+    return json.dumps(plan.options.model_dump(mode="json"), ensure_ascii=False)
 
 
 def _allocations(plan: Plan, strata: Sequence[NodePlan]) -> dict[str, Any]:

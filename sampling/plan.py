@@ -55,11 +55,10 @@ class Plan:
     """The allocation of a manifest. `nodes` come depth first, the root first.
 
     `excluded` counts the items that are no candidates by reason. `lost` counts the rows of the extended
-    manifest `extends` that are no candidates any more.
+    manifest (`options.extend`) that are no candidates any more.
     """
 
     options: SampleOptions
-    extends: str | None
     nodes: tuple[NodePlan, ...]
     excluded: dict[str, int]
     lost: int
@@ -80,24 +79,23 @@ def plan_sample(
     connection: duckdb.DuckDBPyConnection,
     options: SampleOptions,
     *,
-    extend: str | None = None,
     fingerprints: Fingerprinter = read_hashes,
 ) -> Plan:
-    """The plan of the configured draw, or of one that extends the stored manifest `extend`.
+    """The plan of a draw; with `options.extend` of one that extends a stored manifest.
 
     The connection may be read-only. `fingerprints` reads excluded folders and datasets. Raises
     InfeasibleQuotas, Shortfall, ConfigError, UnknownManifest.
     """
     with temp_tables(connection) as temp:
-        return make_plan(find_candidates(temp, options, extend, fingerprints), options, extend)
+        return make_plan(find_candidates(temp, options, fingerprints), options)
 
 
-def make_plan(counts: CandidateCounts, options: SampleOptions, extend: str | None) -> Plan:
+def make_plan(counts: CandidateCounts, options: SampleOptions) -> Plan:
     """Allocate the seats to the counted candidates."""
     tree = build_tree(options, counts.strata)
     warnings = idle_quotas(tree)
-    limit = bounds(tree, options, extending=extend is not None)
-    allowed = options.allow_shortfall and (limit.total or extend is not None)
+    limit = bounds(tree, options, extending=counts.extending)
+    allowed = options.allow_shortfall and (limit.total or counts.extending)
     if limit.total < options.target and not allowed:
         excluded = [f"{count} items are no candidates: {reason}" for reason, count in counts.excluded.items()]
         causes = [*limits(tree, limit, options), *warnings, *(excluded if not limit.total else ())]
@@ -123,7 +121,7 @@ def make_plan(counts: CandidateCounts, options: SampleOptions, extend: str | Non
         warnings.append(f"the target is {options.target}, but only {limit.total} can be had")
     for warning in warnings:
         log.warning("%s", warning)
-    return Plan(options, extend, tuple(nodes), counts.excluded, counts.lost, tuple(warnings))
+    return Plan(options, tuple(nodes), counts.excluded, counts.lost, tuple(warnings))
 
 
 def _depth_first(first: Sequence[int], last: Sequence[int]) -> list[int]:

@@ -169,6 +169,11 @@ class SampleOptions(StrictModel):
     sources: dict[str, SourceQuota] = Field(
         default_factory=dict, description="sources whose items have no category, by name"
     )
+    extend: str | None = Field(
+        default=None,
+        pattern=r"^[a-z0-9_-]+$",
+        description="a stored manifest whose valid rows stay; its own name lets a sample grow in place",
+    )
     min_per_source: Annotated[int, BeforeValidator(_whole), Field(ge=0)] = Field(
         default=1, description="floor of every source in every category where it has items"
     )
@@ -204,9 +209,9 @@ class SampleOptions(StrictModel):
     def canonical(self) -> str:
         """The options as JSON that is equal for equal samples, on any machine and with later versions.
 
-        It contains no path, and no option with its default value.
+        It contains no path, no name of another manifest, and no option with its default value.
         """
-        return self.model_dump_json(exclude={"exclude"}, exclude_defaults=True)
+        return self.model_dump_json(exclude={"exclude", "extend"}, exclude_defaults=True)
 
 
 def for_trial(options: SampleOptions, target: int) -> SampleOptions:
@@ -234,6 +239,7 @@ def for_trial(options: SampleOptions, target: int) -> SampleOptions:
         update={
             "target": target,
             "allow_shortfall": True,
+            "extend": None,  # the workspace of trial runs has no earlier manifest
             "min_per_source": min(options.min_per_source, 1),
             "quotas": {name: scale(quota) for name, quota in options.quotas.items()},
             "sources": {name: scale(quota) for name, quota in options.sources.items()},

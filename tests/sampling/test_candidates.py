@@ -275,4 +275,4 @@ def test_an_unknown_sample_to_extend_is_named_with_those_there_are(ten: Ten) -> 
     catalog, _ = ten
     drawn(catalog)
     with pytest.raises(UnknownManifest, match=r"'y'.*known: x"):
-        plan_sample(catalog.connection, SampleOptions(name="x", target=5), extend="y")
+        plan_sample(catalog.connection, SampleOptions(name="x", target=5, extend="y"))

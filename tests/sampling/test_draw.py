@@ -25,10 +25,10 @@ def sampled(
     catalog: SmallCatalog, raw: Mapping[str, Any], extend: str | None = None, *, memory: int = 10**9
 ) -> list[tuple[str, int, str, str]]:
     """Draw and return the manifest. A draw that takes more memory outside DuckDB uses the definition."""
-    options = SampleOptions.model_validate({"name": "x", **raw})
+    options = SampleOptions.model_validate({"name": "x", "extend": extend, **raw})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fast_draw, "MEMORY", memory)
-        draw_sample(catalog.connection, options, "r", extend=extend)
+        draw_sample(catalog.connection, options, "r")
     return catalog.manifest("x")
 
 

@@ -93,8 +93,8 @@ def test_what_was_selected_earlier_stays_and_its_lookalikes_go(small_catalog: Sm
     small_catalog.fill(rows, ["s"], dhash=dhash)
     earlier = max(row.item_id for row in rows[:3])
     small_catalog.hold("before", [(earlier, 0)])
-    options = SampleOptions(name="x", target=100, allow_shortfall=True, near_duplicates=1)
-    draw_sample(small_catalog.connection, options, "r", extend="before")
+    options = SampleOptions(name="x", target=100, allow_shortfall=True, near_duplicates=1, extend="before")
+    draw_sample(small_catalog.connection, options, "r")
     assert {item for item, *_ in small_catalog.manifest("x")} == {earlier, rows[3].item_id}
 
 

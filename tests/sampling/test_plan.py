@@ -34,7 +34,8 @@ def fill(catalog: SmallCatalog, **strata: int) -> list[Row]:
 
 
 def plan(catalog: SmallCatalog, extend: str | None = None, **raw: Any) -> Plan:
-    return plan_sample(catalog.connection, SampleOptions.model_validate({"name": "x", **raw}), extend=extend)
+    options = SampleOptions.model_validate({"name": "x", "extend": extend, **raw})
+    return plan_sample(catalog.connection, options)
 
 
 def why(made: Plan) -> dict[str, str]:
