@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import duckdb
@@ -149,9 +151,14 @@ def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def create_views(connection: duckdb.DuckDBPyConnection) -> None:
-    """Create or replace the views."""
-    for name in names("views"):
-        connection.execute(query(name))
+    """Create or replace the views, each after the views that it reads."""
+    texts = {name.rpartition("/")[2]: query(name) for name in names("views")}
+    reads = {
+        name: sorted(texts.keys() & set(re.findall(r"(?:FROM|JOIN)\s+(\w+)", text)))
+        for name, text in texts.items()
+    }
+    for name in TopologicalSorter(reads).static_order():
+        connection.execute(texts[name])
 
 
 def schema_steps() -> list[tuple[int, str]]:

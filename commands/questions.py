@@ -78,7 +78,8 @@ def sql(call: Invocation, query: str, form: str) -> None:
     The statement can read the catalog only, and no files or network.
 
     \b
-    Views: composition, progress, rejections, licenses, quota_report.
+    Views: composition, duplicates, funnel, hosts, licenses, progress, quota_gaps,
+    quota_report, rejections, run_history.
 
     \b
     Example:

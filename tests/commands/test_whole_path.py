@@ -269,7 +269,15 @@ def test_listings_come_in_every_format(project: MakeProject, demo: Path) -> None
 def test_every_view_can_be_queried(project: MakeProject, demo: Path) -> None:
     mine = project(demo_sources(demo), sample=SAMPLE)
     mine.derlem("run")
-    for view in ("composition", "progress", "rejections", "licenses", "quota_report"):
+    for view in (
+        "composition",
+        "funnel",
+        "licenses",
+        "progress",
+        "quota_report",
+        "rejections",
+        "run_history",
+    ):
         assert mine.rows(f"FROM {view}"), view
     assert mine.derlem("sql", "SELEC 1", code=2).stderr.startswith("Error: Parser Error")
 
