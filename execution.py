@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from . import results
 from .core.errors import ConfigError
+from .core.log_context import log_context
+from .core.masking import mask_command
 from .core.progress import Progress, meter
 from .core.suggest import did_you_mean
 from .core.workspace import Workspace
@@ -92,11 +94,17 @@ class Execution:
                 raise ConfigError(f"no source is named {name!r}{hint}")
         return [declared[name] for name in names] if names else list(declared.values())
 
-    def lock(self, method: str) -> AbstractContextManager[None]:
-        """The workspace's lock; InstanceRunning if another process holds it."""
+    @contextmanager
+    def lock(self, method: str) -> Iterator[None]:
+        """The workspace's lock, with a run id for log records; InstanceRunning if another process has it."""
         from .pipeline.lock import instance_lock
+        from .pipeline.run import logging_errors
+        from .pipeline.state import new_run_id
 
-        return instance_lock(self.workspace, self._recorded(method))
+        with log_context(run=new_run_id()), ExitStack() as stack:
+            with logging_errors():
+                stack.enter_context(instance_lock(self.workspace, self._recorded(method)))
+            yield
 
     def start(self, method: str) -> AbstractContextManager[RunScope]:
         """A run under the lock; its end is recorded in every case."""
@@ -104,10 +112,19 @@ class Execution:
 
         ingest = self.loaded.config.ingest
         command = self._recorded(method)
-        return start_run(self.workspace, command, self.loaded.config_hash, ingest, self.progress)
+        log = self.loaded.config.log
+        return start_run(
+            self.workspace,
+            command,
+            self.loaded.config_hash,
+            ingest,
+            self.progress,
+            keep=log.runs,
+            days=log.days,
+        )
 
     def _recorded(self, method: str) -> str:
-        return self.command or f"Project.{method}()"
+        return mask_command(self.command or f"Project.{method}()")
 
     def count(self, sources: Sequence[SourceOptions], status: Status) -> dict[str, int]:
         """Items of a status, by source."""
@@ -119,9 +136,10 @@ class Execution:
 
     def listings(self, sources: Sequence[SourceOptions]) -> list[Listing]:
         """Started listings; ConfigError for a wrong declaration, before any write."""
+        from .pipeline.run import logging_errors
         from .pipeline.stages import checked_listings
 
-        with self.loaded.locating():
+        with logging_errors(), self.loaded.locating():
             return checked_listings(sources, self.context, self.limit)
 
     def check(self, sources: Sequence[SourceOptions]) -> results.DiscoverResult:

@@ -17,7 +17,7 @@ def record_run(connection: duckdb.DuckDBPyConnection, state: Mapping[str, Any]) 
     with transaction(connection):
         connection.execute("DELETE FROM runs WHERE run = ?", [state["run"]])
         connection.execute(
-            "INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 state["run"],
                 state["command"],
@@ -27,5 +27,7 @@ def record_run(connection: duckdb.DuckDBPyConnection, state: Mapping[str, Any]) 
                 datetime.fromisoformat(state["started_at"]),
                 datetime.fromisoformat(finished) if finished else None,
                 state["state"],
+                state["stage"],
+                state["error"],
             ],
         )

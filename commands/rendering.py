@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from .shared import printable
+import click
+
+from .shared import printable, to_json
 
 Table = tuple[Sequence[str], Sequence[Sequence[Any]]]
 """Columns and rows."""
@@ -22,12 +23,12 @@ def render(columns: Sequence[str], rows: Iterable[Sequence[Any]], form: str) -> 
     if form == "json":
         names = _distinct(columns)
         objects = [dict(zip(names, map(_plain, row), strict=True)) for row in rows]
-        json.dump(objects, sys.stdout, ensure_ascii=False, indent=2, allow_nan=False)
-        print()
+        click.echo(to_json(objects, indent=2))
     elif form == "csv":
         writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows([["" if cell is None else _plain(cell) for cell in row] for row in rows])
+        shown = printable if sys.stdout.isatty() else str
+        writer.writerow(map(shown, columns))
+        writer.writerows([["" if cell is None else _csv(cell, shown) for cell in row] for row in rows])
     else:
         _table(columns, rows)
 
@@ -78,6 +79,17 @@ def _shown(cell: Any) -> str:
     if isinstance(cell, datetime):
         return cell.isoformat(sep=" ", timespec="seconds")
     return printable(str(_plain(cell)))
+
+
+def _csv(cell: Any, shown: Callable[[str], str]) -> Any:
+    plain = _plain(cell)
+    return (
+        shown(plain)
+        if isinstance(plain, str)
+        else shown(str(plain))
+        if isinstance(plain, list | dict)
+        else plain
+    )
 
 
 def _plain(cell: Any) -> Any:

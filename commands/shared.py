@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -37,7 +38,7 @@ class Invocation:
         With `workers` the parent of the worker processes starts first, and imports modules concurrently.
         """
         from ..project import open as open_project
-        from .logs import configure_logs
+        from .logs import Retention, configure_logs
         from .progress import TerminalProgress
 
         project = open_project(
@@ -55,6 +56,7 @@ class Invocation:
             levels=log.levels,
             as_json=log.format == "json",
             verbose=self.verbose,
+            retention=Retention(int(log.max_bytes), log.files, log.days),
         )
         return project
 
@@ -83,6 +85,12 @@ def echo(message: str) -> None:
 def printable(text: str) -> str:
     """Return text with escapes in place of characters that control a terminal or the direction of text."""
     return _CONTROLS.sub(_escaped, text)
+
+
+def to_json(value: object, indent: int | None = None) -> str:
+    """Return JSON in which characters that control a terminal are escaped; NaN is an error."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
+    return _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _escaped(found: re.Match[str]) -> str:

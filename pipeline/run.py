@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -15,14 +16,19 @@ from ..catalog.models import now
 from ..catalog.runs import record_run
 from ..catalog.sources import Declared, declare_sources, mark_listed, provenance
 from ..core.durable import replace_file
-from ..core.errors import CatalogMissing
+from ..core.errors import CatalogMissing, DerlemError
+from ..core.log_context import current_run, log_context
+from ..core.masking import mask, mask_command
 from ..core.progress import Progress, Silent
 from ..core.workspace import Workspace
 from .ingest_options import IngestOptions
 from .segment_store import SegmentStore
-from .state import RunState, StateFile, last_state, new_run_id
+from .state import RunState, StateFile, last_state, new_run_id, prune_states
 
 log = logging.getLogger("derlem.pipeline")
+
+_SHOWN = {"shown": True}
+"""Marks log records of errors that the command shows itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,41 +43,78 @@ class RunScope:
 
 
 @contextmanager
+def logging_errors() -> Iterator[None]:
+    """Log an error of the block, which ends the command before its run has begun."""
+    try:
+        yield
+    except Exception as error:
+        log.error("%s: %s", type(error).__name__, error, extra={**_SHOWN, "before_run": True})
+        raise
+
+
+@contextmanager
 def start_run(
     workspace: Workspace,
     command: str,
     config_hash: str,
     ingest: IngestOptions,
     progress: Progress | None = None,
+    *,
+    keep: int = 1000,
+    days: float = 90.0,
 ) -> Iterator[RunScope]:
     """Start a run that ends with the block as done, failed or interrupted.
 
-    Complete segments of a killed run are merged first. The caller holds the workspace's lock.
+    Complete segments of a killed run are merged first. State files of `keep` runs are kept, for `days` days.
+    The caller holds the workspace's lock.
     """
-    _close_killed_run(workspace)
-    for leftover in workspace.state.glob("plan-*.parquet"):
-        leftover.unlink()
-    state = StateFile(workspace, RunState(run=new_run_id(), command=command, config_hash=config_hash))
-    log.info("run %s: started (%s)", state.state.run, command)
+    run = current_run() or new_run_id()
+    with log_context(run=run), logging_errors():
+        _close_killed_run(workspace)
+        for leftover in (*workspace.state.glob("plan-*.parquet"), *workspace.state.glob(".*.tmp")):
+            leftover.unlink()
+        command = mask_command(command)
+        state = StateFile(workspace, RunState(run=run, command=command, config_hash=config_hash))
+        prune_states(workspace, keep, days)
+    with log_context(run=run):
+        yield from _recorded(workspace, state, ingest, progress or Silent())
+
+
+def _recorded(
+    workspace: Workspace, state: StateFile, ingest: IngestOptions, progress: Progress
+) -> Iterator[RunScope]:
+    """Yield the scope of a run, once, and record the end of the run."""
+    log.info("run %s: started (%s)", state.state.run, state.state.command)
     store = SegmentStore(workspace, ingest)
     try:
         with write_catalog(workspace) as connection:
             store.recover(connection)
             record_run(connection, asdict(state.state))
-        yield RunScope(workspace, state.state.run, store, state, progress or Silent())
+        yield RunScope(workspace, state.state.run, store, state, progress)
     except BaseException as error:
         store.tidy()  # on a full disk, the following writes need the space
         ended = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-        if ended == "failed":
-            state.state.error = f"{type(error).__name__}: {error}"
-        why = state.state.error or "by a signal"  # for the log: the caller shows it
-        log.info("run %s: %s in stage %r: %s", state.state.run, ended, state.state.stage, why)
+        why = f"by {_signal_name(error)}" if ended == "interrupted" else f"{type(error).__name__}: {error}"
+        state.state.error = mask(why)
+        log.log(
+            logging.ERROR if ended == "failed" else logging.WARNING,
+            "run %s: %s in stage %r: %s",
+            *(state.state.run, ended, state.state.stage, state.state.error),
+            exc_info=None if ended == "interrupted" or isinstance(error, DerlemError) else error,
+            extra=_SHOWN,
+        )
         state.finish(ended)
         _record(workspace, state)
         raise
     state.finish("done")
     log.info("run %s: done", state.state.run)
     _record(workspace, state)
+
+
+def _signal_name(error: BaseException) -> str:
+    """The name of the signal whose handler raised a KeyboardInterrupt."""
+    number = error.args[0] if error.args else signal.SIGINT
+    return signal.Signals(number).name
 
 
 def declare(
@@ -135,6 +178,7 @@ def _close_killed_run(workspace: Workspace) -> None:
     killed = last.state == "running"
     if killed:
         last.state, last.finished_at = "interrupted", now().isoformat()
+        last.error = "the process was killed"
     else:
         try:
             if _recorded_state(workspace, last.run) == last.state:
@@ -145,4 +189,4 @@ def _close_killed_run(workspace: Workspace) -> None:
         record_run(connection, asdict(last))
     if killed:  # otherwise the kill came between the writes of the last state and the row in the catalog
         StateFile(workspace, last)
-        log.info("run %s had been killed", last.run)
+        log.warning("run %s was killed in stage %r", last.run, last.stage)

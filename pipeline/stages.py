@@ -20,6 +20,7 @@ from ..catalog.segments import row_schema
 from ..catalog.sources import Declared
 from ..catalog.status import Reason, Status
 from ..core.errors import CatalogMissing, DerlemError
+from ..core.log_context import log_context
 from ..core.progress import Progress, meter
 from ..core.workspace import Workspace
 from ..media.media_options import MediaOptions
@@ -143,7 +144,7 @@ def _complete(
     before = known.get(name)
     failure: DerlemError | None = None
     changes = Changes()
-    with meter(progress, f"discover {name}") as shown:
+    with log_context(source=name), meter(progress, f"discover {name}") as shown:
 
         def advance(listed: int, new: int) -> None:
             shown.advance(listed, new=new)

@@ -9,7 +9,7 @@ import secrets
 import socket
 import time
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -97,6 +97,18 @@ def read_state(path: Path) -> RunState | None:
     except ValidationError as error:
         log.warning("%s is damaged, and passed over: %s", path, first_problem(error))
         return None
+
+
+def prune_states(workspace: Workspace, keep: int, days: float) -> None:
+    """Remove the state files of runs beyond the last `keep`, or older than `days` days.
+
+    The catalog keeps the rows of these runs.
+    """
+    oldest = f"{datetime.now(UTC) - timedelta(days=days):%Y%m%dT%H%M%SZ}"
+    paths = sorted(workspace.state.glob("[0-9]*.json"))
+    for place, path in enumerate(paths, 1):
+        if place <= len(paths) - keep or path.name < oldest:
+            path.unlink()
 
 
 def read_states(workspace: Workspace) -> list[RunState]:

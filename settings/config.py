@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, SerializeAsAny, field_validator
+from pydantic import ByteSize, Field, SerializeAsAny, field_validator
 
 from ..adapters.base import SourceOptions
 from ..adapters.http.fetch_options import FetchOptions
@@ -20,7 +20,7 @@ from ..sampling.sample_options import SampleOptions
 
 
 class LogOptions(StrictModel):
-    """Destinations and levels of log messages."""
+    """Levels, format and retention of log files, and retention of state files."""
 
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="of every subsystem that `levels` does not name"
@@ -29,6 +29,14 @@ class LogOptions(StrictModel):
         default_factory=dict, description="by subsystem, such as {fetch: DEBUG}"
     )
     format: Literal["text", "json"] = Field(default="text", description="of lines on stderr and in log files")
+    max_bytes: ByteSize = Field(
+        default=ByteSize(16 * 2**20), gt=0, description="size at which a log file is renamed to `NAME.log.1`"
+    )
+    files: int = Field(default=5, ge=0, description="renamed files kept per subsystem")
+    days: float = Field(
+        default=90.0, gt=0, description="age at which renamed log files and state files of runs are removed"
+    )
+    runs: int = Field(default=1000, ge=1, description="state files of runs that are kept")
 
     @field_validator("levels")
     @classmethod

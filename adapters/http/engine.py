@@ -136,12 +136,14 @@ class Engine:
 
     def _recall(self, host: Host[Job]) -> None:
         """Apply the ledger's pause of a host whose first slot was acquired."""
-        found = self._ledger.paused(host.name, self._policy.max_pause)
-        if found is not None:
-            until, reason = found
+        found = self._ledger.pause_of(host.name, self._policy.max_pause)
+        if found is None:
+            return
+        host.recorded, host.failing_since = True, found.since
+        if found.until > time.time():
             now = time.monotonic()
-            host.paused_until = max(host.paused_until, now + until - time.time())
-            self._why[host.name] = Reason(reason)
+            host.paused_until = max(host.paused_until, now + found.until - time.time())
+            self._why[host.name] = Reason(found.reason)
             if not self._policy.waits_for(host.paused_until - now):
                 self._loop.call_soon(self._leave, host, self._paused(host, now))
 
@@ -209,18 +211,19 @@ class Engine:
             self._pause_after(host, result)
             if result.status in REDIRECTS:
                 self._redirect(job, result.headers)
-                host.failures = host.pauses = 0
+                self._answered(host)
                 return
             if result.status not in (200, 203, 206) and not (result.status == 304 and job.known):
                 result = status_failure(result.status)
         if isinstance(result, Answer):
-            host.failures = host.pauses = 0
+            self._answered(host)
             job.resolve(job, result)
             return
+        log.debug("%s: %s %s", job.target.url, result.reason, result.detail, extra=_place(host))
         if result.reason in HOST_LEVEL:
             self._count_failure(host, result)
         elif result.reason is not Reason.HTTP_429:
-            host.failures = host.pauses = 0
+            self._answered(host)
         if result.reason.transient and job.tries < self._options.retries:
             job.tries += 1
             if job.begun is not None and job.begun.size < RESUMABLE:
@@ -228,6 +231,21 @@ class Engine:
             self._enqueue(job, self._policy.backoff_after(job.tries))
         else:
             job.resolve(job, result)
+
+    def _answered(self, host: Host[Job]) -> None:
+        """Reset the failures of a host that answered, also in the ledger, unless its pause still lasts."""
+        if host.recorded and host.paused_until <= time.monotonic():
+            self._ledger.answered(host.name)
+            host.recorded = False
+            log.info(
+                "%s answers again; it failed since %s",
+                host.name,
+                _utc(host.failing_since),
+                extra=_place(host),
+            )
+        host.failures = host.pauses = 0
+        if not host.recorded:
+            host.failing_since = None
 
     def _pause_after(self, host: Host[Job], answer: Answer) -> None:
         """Pause a host if its response requests a pause."""
@@ -266,6 +284,7 @@ class Engine:
         breaker = self._options.breaker
         now = time.monotonic()
         host.failures += 1
+        host.failing_since = host.failing_since or time.time()
         if host.failures < breaker.failures or host.paused_until > now:
             return
         host.pauses += 1
@@ -275,15 +294,25 @@ class Engine:
             self._leave(host, self._down[host.name])
         else:
             seconds = breaker.pause * 2 ** (host.pauses - 1) * random.uniform(1.0, 1.2)
-            self._pause(host, seconds, Reason.HOST_DOWN)
+            why = f"{host.failures} failures in a row, the last: {failure.reason} {failure.detail}"
+            self._pause(host, seconds, Reason.HOST_DOWN, why.rstrip())
 
-    def _pause(self, host: Host[Job], seconds: float, reason: Reason) -> None:
+    def _pause(self, host: Host[Job], seconds: float, reason: Reason, why: str = "") -> None:
         """Pause a host and store the pause; leave the host for another run if it exceeds max_wait."""
         now = time.monotonic()
         seconds = min(seconds, LONGEST_PAUSE)
         if now + seconds <= host.paused_until:
             return
-        self._ledger.pause_host(host.name, time.time() + seconds, reason)
+        until = time.time() + seconds
+        host.failing_since = host.failing_since or time.time()
+        self._ledger.pause_host(host.name, until, reason, host.failing_since)
+        host.recorded = True
+        log.log(
+            logging.WARNING if reason is Reason.HOST_DOWN else logging.INFO,
+            "%s: paused for %.0f s, until %s: %s; failing since %s, %d requests wait in this process",
+            *(host.name, seconds, _utc(until), why or reason, _utc(host.failing_since), host.waiting),
+            extra=_place(host),
+        )
         self._why[host.name] = reason
         self._schedule.pause(host, now + seconds, now)
         if not self._policy.waits_for(seconds):
@@ -298,9 +327,24 @@ class Engine:
 
     def _leave(self, host: Host[Job], failure: Failure) -> None:
         """Leave a host for another run, and log a warning."""
-        log.warning("%s: left for another run: %s", host.name, failure.detail)
+        log.warning(
+            "%s: left for another run: %s: %s; failing since %s, %d requests given up in this process",
+            *(host.name, failure.reason, failure.detail, _utc(host.failing_since), host.waiting),
+            extra=_place(host),
+        )
         self._give_up(host, failure)
 
     def _give_up(self, host: Host[Job], failure: Failure) -> None:
         for job in self._schedule.drain(host, time.monotonic()):
             job.resolve(job, failure)
+
+
+def _place(host: Host[Job]) -> dict[str, str]:
+    """Return the fields of a log record about the host."""
+    return {"host": host.name, "rate": f"{host.share.rate:g}/s"}
+
+
+def _utc(seconds: float | None) -> str:
+    """Return a time (seconds since the epoch) as text; the present time for None."""
+    at = datetime.fromtimestamp(time.time() if seconds is None else seconds, UTC)
+    return at.isoformat(timespec="seconds")

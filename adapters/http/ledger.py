@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import Engine, Table, bindparam, event
+from sqlalchemy import Engine, Table, bindparam, event, func
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.schema import CreateTable
@@ -48,13 +48,25 @@ class UrlRow(SQLModel, table=True):
 
 
 class HostRow(SQLModel, table=True):
-    """A pause of a host: its end and its cause."""
+    """A pause of a host: its end and its cause.
+
+    `at` is the time of its recording, `since` that of the first failure after the host's last answer.
+    """
 
     __tablename__ = "hosts"
     host: str = Field(primary_key=True)
     until: float
     reason: str
     at: float
+    since: float
+
+
+class Pause(NamedTuple):
+    """A pause of a host, which may have ended. Times are seconds since the epoch."""
+
+    until: float
+    reason: str
+    since: float
 
 
 class OriginRow(SQLModel, table=True):
@@ -159,11 +171,17 @@ class Ledger:
             with _reporting(self._path), self.engine.begin() as connection:
                 connection.execute(table.delete().where(table.c.sha256 == bindparam("gone")), rows)
 
-    def pause_host(self, host: str, until: float, reason: str) -> None:
-        """Pause a host until `until`, for all present and later processes; never shortens a pause."""
-        table = _table(HostRow)
-        statement = insert(table).values(host=host, until=until, reason=reason, at=time.time())
-        later = {name: statement.excluded[name] for name in ("until", "reason", "at")}
+    def pause_host(self, host: str, until: float, reason: str, since: float | None = None) -> None:
+        """Pause a host until `until`, for all present and later processes; never shortens a pause.
+
+        `since` is the time of the first failure (default: now); an earlier one in the ledger stays, until
+        `answered`.
+        """
+        table, now = _table(HostRow), time.time()
+        values = {"host": host, "until": until, "reason": reason, "at": now, "since": since or now}
+        statement = insert(table).values(values)
+        later: dict[str, Any] = {name: statement.excluded[name] for name in ("until", "reason", "at")}
+        later["since"] = func.min(table.c.since, statement.excluded["since"])
         # also a pause from the future: the clock was ahead
         replaced = (table.c.until < statement.excluded["until"]) | (table.c.at > statement.excluded["at"])
         with _reporting(self._path), self.engine.begin() as connection:
@@ -171,8 +189,15 @@ class Ledger:
                 statement.on_conflict_do_update(index_elements=["host"], set_=later, where=replaced)
             )
 
-    def paused(self, host: str, longest: float) -> tuple[float, str] | None:
-        """Return the end and cause of a host's pause; None without a pause."""
+    def answered(self, host: str) -> None:
+        """Remove a host's pause, after an answer, unless the pause still lasts."""
+        table = _table(HostRow)
+        ended = (table.c.host == host) & (table.c.until <= time.time())
+        with _reporting(self._path), self.engine.begin() as connection:
+            connection.execute(table.delete().where(ended))
+
+    def pause_of(self, host: str, longest: float) -> Pause | None:
+        """Return a host's last pause, which may have ended; None if the host answered after it."""
         with _reporting(self._path), Session(self.engine) as session:
             row = session.get(HostRow, host)
             if row is None:
@@ -182,8 +207,7 @@ class Ledger:
                 row.until, row.at = now + row.until - row.at, now
                 session.add(row)
                 session.commit()
-            until = min(row.until, row.at + longest)
-            return (until, row.reason) if until > now else None
+            return Pause(min(row.until, row.at + longest), row.reason, min(row.since, row.at))
 
     def remember_origin(self, row: OriginRow) -> None:
         """Store the content of an origin's files."""
@@ -244,22 +268,25 @@ class Ledger:
 def paused_hosts(path: Path, longest: float) -> list[tuple[str, str, datetime, datetime]]:
     """Host, reason, beginning and end (UTC) of every pause in the ledger at `path`; writes nothing.
 
-    LedgerError where it cannot be read.
+    The beginning is the first failure after the host's last answer. LedgerError where it cannot be read.
     """
     unwritten = "" if Path(f"{path}-wal").exists() else "&immutable=1"  # else SQLite makes files beside it
     try:
         with closing(
             sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro{unwritten}", uri=True)
         ) as connection:
-            rows = connection.execute("SELECT host, reason, at, until FROM hosts ORDER BY host").fetchall()
+            rows = connection.execute(
+                "SELECT host, reason, at, until, since FROM hosts ORDER BY host"
+            ).fetchall()
     except sqlite3.Error as error:
         raise LedgerError(path, str(error)) from error
     now = time.time()
     found = []
-    for host, reason, recorded, end in rows:
-        since = min(recorded, now)
-        until = min(end - recorded + since, since + longest)
+    for host, reason, recorded, end, began in rows:
+        start = min(recorded, now)
+        until = min(end - recorded + start, start + longest)
         if until > now:
+            since = min(began, start)
             found.append(
                 (host, reason, datetime.fromtimestamp(since, UTC), datetime.fromtimestamp(until, UTC))
             )

@@ -91,6 +91,12 @@ class Share:
         return slot
 
     @property
+    def rate(self) -> float:
+        """The requests per second that the host's limits and its crawl delay allow to all processes."""
+        assert self._limits.requests_per_second
+        return 1 / max(1 / self._limits.requests_per_second, self._slowest)
+
+    @property
     def reserve(self) -> int:
         """The concurrency after the loss of a slot."""
         assert self._limits.concurrency
@@ -127,7 +133,11 @@ def _part(amount: int, slots: int, slot: int) -> int:
 
 @dataclass(slots=True, eq=False)
 class Host(Generic[T]):
-    """A host's queue and limits. Times are seconds of the caller's clock."""
+    """A host's queue and limits. Times are seconds of the caller's clock.
+
+    `failing_since` is the time of the first failure after the last answer (seconds since the epoch);
+    `recorded` is whether the ledger has a pause of the host.
+    """
 
     name: str
     share: Share
@@ -135,6 +145,8 @@ class Host(Generic[T]):
     failures: int = 0
     pauses: int = 0
     paused_until: float = 0.0
+    failing_since: float | None = None
+    recorded: bool = False
     queue: deque[T] = field(default_factory=deque)
     _later: list[tuple[float, int, T]] = field(default_factory=list)
     _place: _Place = _Place.NOWHERE
@@ -143,6 +155,11 @@ class Host(Generic[T]):
     _since: float = 0.0
     _yielding: bool = False
     _idle_since: float | None = None
+
+    @property
+    def waiting(self) -> int:
+        """Number of requests that are not sent yet."""
+        return len(self.queue) + len(self._later)
 
     @property
     def idle(self) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 
 from ...catalog.status import Reason, Status
 from ...core.errors import DerlemError
+from ...core.log_context import log_forwarded, log_levels
 from ...core.processes import WorkerContext, WorkerProcess
 from ...core.signals import defer_signals
 from ..segment_writer import WrittenSegment
@@ -205,7 +206,7 @@ class LocalExecutor:
         ours, theirs = self._context.Pipe()
         guard = SharedGuard(self._context)
         process = self._context.Process(
-            target=work, args=(theirs, guard, self._job), daemon=True, name="derlem-worker"
+            target=work, args=(theirs, guard, self._job, log_levels()), daemon=True, name="derlem-worker"
         )
         with defer_signals():  # an interrupted start prints a traceback in the child
             process.start()
@@ -232,6 +233,8 @@ class LocalExecutor:
                         self._errors = 0
                     self.worker_memory_peak = max(self.worker_memory_peak, peak)
                     yield segment
+                case ("log", record):
+                    log_forwarded(record)
                 case ("kept", counts):
                     self._report(counts)
                 case ("done", peak):
@@ -244,14 +247,16 @@ class LocalExecutor:
                     raise WorkerError(text, exit_code)
 
     def _count_error(self, worker: Worker, trace: str) -> None:
-        log.error("reading %s failed:\n%s", worker.task and worker.task.source.name, trace)
+        source = worker.task and worker.task.source.name
+        last = trace.splitlines()[-1]
+        log.error("reading %s failed: %s", source, last, extra={"source": source, "trace": trace})
         worker.verdict = Reason.READ_ERROR
         worker.process.kill()
         self._errors += 1
         if self._errors >= MAX_CONSECUTIVE_ERRORS:
             raise WorkerError(
                 f"{MAX_CONSECUTIVE_ERRORS} unexpected errors in a row without an outcome in between; "
-                f"the last: {trace.splitlines()[-1]} (logs/pipeline.log has them all)"
+                f"the last: {last} (logs/pipeline.log has them all)"
             )
 
     def check_deadlines(self, busy: Iterable[Worker]) -> None:
@@ -300,13 +305,22 @@ class LocalExecutor:
             )
         rest = replace(task, skip=frozenset(worker.done))
         if exit_code == -signal.SIGTERM or not worker.guard.step:  # no decoder ends a process this way
-            log.warning("a worker was ended from outside, or before it began; its task starts again")
+            log.warning(
+                "a worker was ended from outside, or before it began; its task starts again",
+                extra={"source": task.source.name},
+            )
             return [rest]
         killed = Reason.WORKER_KILLED if exit_code == -signal.SIGKILL else Reason.DECODER_CRASH
         reason = worker.verdict or killed
         culprit = worker.guard.item_id
-        where = culprit or f"a read of {task.source.name}"
-        log.warning("lost a worker (exit code %s) on %s: %s", exit_code, where, reason)
+        where = f"item {culprit}" if culprit else f"a read of {task.source.name}"
+        log.warning(
+            "lost a worker (exit code %s) on %s: %s",
+            exit_code,
+            where,
+            reason,
+            extra={"source": task.source.name},
+        )
         if culprit and task.only is None and reason in (Reason.WORKER_KILLED, Reason.DEADLINE):
             alone = replace(task, only=culprit)
             return [replace(rest, skip=rest.skip | {culprit}), alone]

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import gc
+import logging
 import resource
 import signal
+import threading
 import traceback
 from collections import Counter
+from collections.abc import Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...core.durable import disk_error
 from ...core.errors import DerlemError
+from ...core.log_context import forward_logs, log_context
 from ...core.processes import exit_with_parent
 from ..ingest_options import MINIMUM_MEMORY
 from ..segment_writer import WrittenSegment
@@ -29,11 +33,26 @@ class MemoryTooSmall(DerlemError):
     """The system's limit of address space is too small for a worker."""
 
 
-def work(connection: Connection, guard: SharedGuard, job: Job) -> None:
+class Channel:
+    """The connection to the coordinator, for messages of several threads."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._sending = threading.Lock()
+
+    def send(self, *message: object) -> None:
+        """Send a message; its first part is the kind."""
+        with self._sending:
+            self._connection.send(message)
+
+
+def work(connection: Connection, guard: SharedGuard, job: Job, levels: Mapping[str, int]) -> None:
     """Receive tasks and send segments until the coordinator ends.
 
-    Messages: ("segment", WrittenSegment, item ids, peak), ("kept", counts), and at the end of each task
-    ("done", peak), ("error", traceback) or ("fatal", message, exit code); peak is memory in bytes.
+    Messages: ("segment", WrittenSegment, item ids, peak), ("kept", counts), ("log", record), and at the end
+    of each task ("done", peak), ("error", traceback) or ("fatal", message, exit code); peak is memory in
+    bytes.
+    `levels` are the levels of loggers.
     """
     from ..worker import ingest_task  # with its decoders, which the coordinator does not need
 
@@ -44,11 +63,18 @@ def work(connection: Connection, guard: SharedGuard, job: Job) -> None:
     gc.freeze()  # excludes imported objects from garbage collections
     too_small = limit_memory(int(job.ingest.memory_limit))
 
+    channel = Channel(connection)
+
+    def forward(record: logging.LogRecord) -> None:
+        channel.send("log", record)
+
     def emit(segment: WrittenSegment, recorded: list[str]) -> None:
-        connection.send(("segment", segment, recorded, _peak_memory()))
+        channel.send("segment", segment, recorded, _peak_memory())
 
     def report(kept: Counter[str]) -> None:
-        connection.send(("kept", kept))
+        channel.send("kept", kept)
+
+    forward_logs(levels, {"run": job.run}, forward)
 
     while True:
         try:
@@ -58,16 +84,17 @@ def work(connection: Connection, guard: SharedGuard, job: Job) -> None:
         try:
             if too_small is not None:
                 raise too_small
-            ingest_task(task, job, guard, emit, report)
+            with log_context(source=task.source.name):
+                ingest_task(task, job, guard, emit, report)
         except DerlemError as error:
-            connection.send(("fatal", str(error), error.exit_code))
+            channel.send("fatal", str(error), error.exit_code)
         except Exception as error:
             if disk := disk_error(error):
-                connection.send(("fatal", str(disk), disk.exit_code))
+                channel.send("fatal", str(disk), disk.exit_code)
             else:
-                connection.send(("error", traceback.format_exc()))
+                channel.send("error", traceback.format_exc())
         else:
-            connection.send(("done", _peak_memory()))
+            channel.send("done", _peak_memory())
 
 
 def _allow_open_files() -> None:

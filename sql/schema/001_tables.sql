@@ -70,7 +70,9 @@ CREATE TABLE runs (
     host          VARCHAR NOT NULL,
     started_at    TIMESTAMP NOT NULL,
     finished_at   TIMESTAMP,
-    state         VARCHAR NOT NULL       -- running, done, failed, interrupted
+    state         VARCHAR NOT NULL,      -- running, done, failed, interrupted
+    stage         VARCHAR NOT NULL,      -- the last stage that began; '' for none
+    error         VARCHAR                -- the error that ended a failed run
 );
 
 CREATE TABLE segments (

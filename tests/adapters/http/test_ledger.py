@@ -62,7 +62,7 @@ def use(path: Path) -> None:
             url = f"http://example.org/{number}"
             for ask in (
                 lambda url=url: memory.known([url]),
-                lambda number=number: memory.paused(f"host-{number}", 1e9),
+                lambda number=number: memory.pause_of(f"host-{number}", 1e9),
                 lambda number=number: memory.origin(f"http://host-{number}"),
                 lambda url=url: memory.remember(url, HERE._replace(etag=url, pack="p")),
                 lambda number=number: memory.pause_host(f"host-{number}", time.time() + 60, "http_429"),
@@ -111,12 +111,12 @@ def test_a_pause_is_bounded_whatever_was_recorded(tmp_path: Path) -> None:
     with closing(Ledger(tmp_path / "ledger.sqlite")) as memory:
         now = time.time()
         memory.pause_host("a", now + 999_999_999, "http_429")
-        until, _ = memory.paused("a", 3600) or (0.0, "")
+        until, *_ = memory.pause_of("a", 3600) or (0.0, "", 0.0)
         assert now + 3590 < until < now + 3610
         [(host, reason, since, end)] = paused_hosts(tmp_path / "ledger.sqlite", 3600)
         assert (host, reason, (end - since).total_seconds()) == ("a", "http_429", 3600)
         assert clear_host(tmp_path / "ledger.sqlite", "a") and not clear_host(tmp_path / "ledger.sqlite", "a")
-        assert memory.paused("a", 3600) is None
+        assert memory.pause_of("a", 3600) is None
 
 
 def test_a_clock_that_goes_back_moves_pauses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,7 +127,23 @@ def test_a_clock_that_goes_back_moves_pauses(tmp_path: Path, monkeypatch: pytest
         memory.pause_host("b", present + 10 * 365 * 86_400 + 60, "http_429")
         monkeypatch.setattr(time, "time", lambda: present)
         memory.pause_host("b", present + 30, "http_5xx")
-        assert memory.paused("a", 86_400) == (present + 60, "http_429")
-        assert memory.paused("b", 86_400) == (present + 30, "http_5xx")
+        assert memory.pause_of("a", 86_400) == (present + 60, "http_429", present)
+        assert memory.pause_of("b", 86_400) == (present + 30, "http_5xx", present)
         monkeypatch.setattr(time, "time", lambda: present + 61)
-        assert memory.paused("a", 86_400) is None
+        ended = memory.pause_of("a", 86_400)
+        assert ended is not None and ended.until < time.time()
+
+
+def test_the_first_failure_is_kept_until_an_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "ledger.sqlite"
+    with closing(Ledger(path)) as memory:
+        now = time.time()
+        memory.pause_host("a", now + 10, "host_down", now - 60)
+        memory.answered("a")  # of a request sent before the pause
+        monkeypatch.setattr(time, "time", lambda: now + 20)
+        memory.pause_host("a", now + 40, "host_down")
+        [(_, _, since, until)] = paused_hosts(path, 3600)
+        assert (since.timestamp(), until.timestamp()) == pytest.approx((now - 60, now + 40))
+        monkeypatch.setattr(time, "time", lambda: now + 41)
+        memory.answered("a")
+        assert memory.pause_of("a", 3600) is None
