@@ -258,7 +258,7 @@ class RebuildResult:
 
 @dataclass(frozen=True, slots=True)
 class RepairResult:
-    """`Project.catalog.repair`: lost segments, and the numbers of items with images in them, by source.
+    """`Project.catalog.repair`: lost segments, and the numbers of items with lost images, by source.
 
     These items are re-queued. `rebuilt` is True if the catalog was unreadable and was rebuilt without the
     segments.

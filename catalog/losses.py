@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -58,12 +58,18 @@ def missing(workspace: Workspace, known: Iterable[str]) -> list[str]:
     return sorted(((numbered - marked(workspace)) | set(known)) - there)
 
 
-def damaged(workspace: Workspace) -> dict[str, BadSegment]:
-    """Stored segments that cannot be read to their end, by name. Raises OtherVersion."""
+def damaged(workspace: Workspace, rows: Mapping[str, int]) -> dict[str, BadSegment]:
+    """Stored segments that cannot be read to their end, by name. Raises OtherVersion.
+
+    `rows` are the numbers of rows that the catalog has for its segments; any other number is damage.
+    """
     found = {}
     for path in stored(workspace):
         try:
-            inspect(workspace, path)
+            segment = inspect(workspace, path)
+            wanted = rows.get(segment.name, segment.items)
+            if segment.items != wanted:
+                raise BadSegment(path, f"it has {segment.items:,} rows instead of {wanted:,}")
             for _ in pq.ParquetFile(path).iter_batches():
                 pass
         except OtherVersion:

@@ -74,10 +74,11 @@ def rebuild(call: Invocation) -> None:
 @catalog.command()
 @invocation
 def repair(call: Invocation) -> None:
-    """Record lost or damaged segments; their items are read again by the next ingest.
+    """Record lost segments and damaged images; their items are read again by the next ingest.
 
-    Damaged files are kept under names that end in `.lost`. An unreadable catalog is rebuilt without the lost
-    segments.
+    Every image in the store is compared with its hash. Damaged files are kept under names that end in
+    `.lost`, but a segment in which only images are damaged stays. An unreadable catalog is rebuilt without
+    the lost segments.
 
     \b
     Example:
@@ -92,8 +93,8 @@ def repair(call: Invocation) -> None:
         echo(f"{source}: {items:,} items with lost images {would}re-queued")
     if result.rebuilt:
         echo(f"the catalog is unreadable and {'would be' if result.dry_run else 'was'} rebuilt without them")
-    if not result.segments:
-        echo("no segment is lost")
+    if not result.segments and not result.images:
+        echo("no segment is lost, and no image is damaged")
 
 
 @catalog.command()

@@ -69,7 +69,7 @@ def build_corpus(
     """Write the corpus of the manifest `name` to `corpora/<name>/`, with `workers` processes.
 
     The caller holds the workspace's lock. Raises UnknownManifest, UnbuildableSample, MixedMediaTypes,
-    NotEnoughSpace, or MissingBytes when the store differs from the catalog.
+    NotEnoughSpace, or MissingBytes or DamagedImage when the store differs from the catalog.
     """
     if workers > 1:
         start_fork_server("derlem.corpus.shard")  # it imports beside the planning

@@ -45,6 +45,22 @@ class MissingBytes(DerlemError):
         return type(self), (self.path, self.offset, self.length)
 
 
+class DamagedImage(DerlemError):
+    """A stored image whose bytes do not have the sha256 that the catalog has for them."""
+
+    def __init__(self, segment: str, offset: int, sha256: str) -> None:
+        self.segment, self.offset, self.sha256 = segment, offset, sha256
+        super().__init__(
+            f"segment {segment} is damaged: the image at byte {offset:,} of store/{segment}.tar does not "
+            f"have the sha256 {sha256[:12]}... of the catalog. Bring the file back from a backup, or let "
+            "`derlem catalog repair` re-queue its damaged images and `derlem run` read them again"
+        )
+
+    def __reduce__(self) -> tuple[type[DamagedImage], tuple[str, int, str]]:
+        """Workers send it to their parent."""
+        return type(self), (self.segment, self.offset, self.sha256)
+
+
 class NotEnoughSpace(DerlemError):
     """The file system of the corpora has less room than the build needs (bytes)."""
 

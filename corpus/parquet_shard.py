@@ -86,11 +86,11 @@ def _leaves(columns: pa.Schema) -> list[str]:
 
 def _images(window: Window, places: list[Place]) -> pa.BinaryArray:
     """Images as one Arrow array whose buffer is the window itself: valid until the next call."""
-    ends = np.cumsum([0, *(length for _, _, length in places)])
+    ends = np.cumsum([0, *(length for _, _, length, _ in places)])
     window.clear()
     window.has_room(int(ends[-1]))
     for place in places:
-        window.reserve(*place)
+        window.reserve(place)
     offsets = pa.py_buffer(ends.astype(np.int32))
     return pa.BinaryArray.from_buffers(
         pa.binary(), len(places), [None, offsets, pa.py_buffer(window.filled())]

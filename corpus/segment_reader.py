@@ -1,4 +1,4 @@
-"""Copies byte ranges out of segments: no decoding, each segment read in order within a budget of memory.
+"""Copies images out of segments and checks their hashes: no decoding, in order, within a budget of memory.
 
 A drawn sample's order is random over all segments. So the ranges of the next some ten megabytes are announced
 to the kernel ahead of time, sorted by segment and offset: the disk sees forward sweeps with many requests at
@@ -7,6 +7,7 @@ once. The copy itself goes through a window that stays in the processor's cache.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from operator import itemgetter
@@ -15,7 +16,7 @@ from types import TracebackType
 import pyarrow as pa
 
 from ..core.workspace import Workspace
-from .errors import MissingBytes
+from .errors import DamagedImage, MissingBytes
 
 WINDOW = 2 * 1024 * 1024
 """Bytes of a shard that are laid out at once. Measured: at 32 MB hashing and writing cost twice as much."""
@@ -25,8 +26,11 @@ READ_AHEAD = 64 * 1024 * 1024
 _OPEN_FILES = 256
 """Segments that are kept open, far below the usual limit of a process."""
 
-Place = tuple[str, int, int]
-"""Segment, offset in its tar, length."""
+Place = tuple[str, int, int, str]
+"""Segment, offset in its tar, length, and the sha256 (hex) that the bytes must have."""
+
+_COLUMNS = ("segment", "offset", "length", "sha256")
+"""The columns of a plan that make a Place."""
 
 
 class Segments:
@@ -46,21 +50,26 @@ class Segments:
             os.close(descriptor)
         self._open.clear()
 
-    def fill(self, ranges: list[tuple[str, int, memoryview]]) -> None:
-        """Read each range (segment, offset) into its place; MissingBytes if a segment lacks it."""
+    def fill(self, ranges: list[tuple[str, int, str, memoryview]]) -> None:
+        """Read each range (segment, offset, sha256) into its place, and check its hash.
+
+        Raises MissingBytes if a segment lacks the range, DamagedImage if the bytes have another hash.
+        """
         ranges.sort(key=itemgetter(0, 1))
-        for segment, offset, place in ranges:
+        for segment, offset, sha256, place in ranges:
             descriptor, done = self._descriptor(segment), 0
             while done < len(place):  # a read may be cut short at 2 GiB, or by a signal
                 more = os.preadv(descriptor, [place[done:] if done else place], offset + done)
                 if more == 0:
                     raise MissingBytes(self._workspace.segment_tar(segment), offset, len(place))
                 done += more
+            if hashlib.sha256(place).hexdigest() != sha256:  # the bytes are in the processor's cache
+                raise DamagedImage(segment, offset, sha256)
 
     def announce(self, places: list[Place]) -> None:
         """Announce to the kernel that these will be read soon; a no-op where that is not supported."""
         if hasattr(os, "posix_fadvise"):
-            for segment, offset, length in sorted(places):
+            for segment, offset, length, _ in sorted(places):
                 os.posix_fadvise(self._descriptor(segment), offset, length, os.POSIX_FADV_WILLNEED)
 
     def _descriptor(self, segment: str) -> int:
@@ -98,7 +107,7 @@ def groups(segments: Segments, plan: pa.Table, size: int) -> Iterator[list[Place
 
 
 def _groups(plan: pa.Table, size: int) -> Iterator[list[Place]]:
-    columns = (plan.column(name).to_pylist() for name in ("segment", "offset", "length"))
+    columns = (plan.column(name).to_pylist() for name in _COLUMNS)
     group: list[Place] = []
     held = 0
     for place in zip(*columns, strict=True):
@@ -121,7 +130,7 @@ class Window:
         self._segments = segments
         self._view = memoryview(bytearray(capacity))
         self._size = 0
-        self._ranges: list[tuple[str, int, memoryview]] = []
+        self._ranges: list[tuple[str, int, str, memoryview]] = []
 
     def has_room(self, size: int) -> bool:
         """Whether `size` more bytes fit; an empty window grows until they do."""
@@ -134,13 +143,14 @@ class Window:
         self._view[self._size : self._size + len(data)] = data
         self._size += len(data)
 
-    def reserve(self, segment: str, offset: int, length: int) -> None:
-        """Append the `length` bytes at `offset` of a segment's tar."""
-        self._ranges.append((segment, offset, self._view[self._size : self._size + length]))
+    def reserve(self, place: Place) -> None:
+        """Append the bytes of an image in a segment's tar."""
+        segment, offset, length, sha256 = place
+        self._ranges.append((segment, offset, sha256, self._view[self._size : self._size + length]))
         self._size += length
 
     def filled(self) -> memoryview:
-        """The window's bytes, the reserved ones read; valid until `clear`."""
+        """The window's bytes, the reserved ones read and checked; valid until `clear`."""
         self._segments.fill(self._ranges)
         return self._view[: self._size]
 

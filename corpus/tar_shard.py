@@ -26,7 +26,8 @@ def write_tar(file: RawIOBase, segments: Segments, plan: pa.Table, extension: st
     """
     plan = typed_first(plan)
     window = Window(segments)
-    for (key, text), (segment, offset, length) in zip(sidecars(plan), ahead(segments, plan), strict=True):
+    for (key, text), place in zip(sidecars(plan), ahead(segments, plan), strict=True):
+        length = place[2]
         head = header(f"{key}.{extension}", length)
         tail = b"".join((padding(length), header(f"{key}.json", len(text)), text, padding(len(text))))
         if not window.has_room(BLOCK + length + len(tail)):
@@ -34,7 +35,7 @@ def write_tar(file: RawIOBase, segments: Segments, plan: pa.Table, extension: st
             window.clear()
             window.has_room(BLOCK + length + len(tail))
         window.put(head)
-        window.reserve(segment, offset, length)
+        window.reserve(place)
         window.put(tail)
     file.write(window.filled())
     file.write(END_OF_ARCHIVE)

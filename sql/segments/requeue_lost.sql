@@ -1,4 +1,4 @@
--- Items of a source whose images are in lost segments, as re-queued rows.
+-- Items of a source whose images are in lost segments, and $items, whose images are damaged, as re-queued rows.
 SELECT items.* EXCLUDE (segment) REPLACE (
     'discovered' AS status,
     NULL AS reason,
@@ -19,5 +19,5 @@ FROM items
 WHERE items.source = $source
   AND items."offset" IS NOT NULL
   AND items.status <> 'withdrawn'
-  AND list_contains($lost, items.segment)
+  AND (list_contains($lost, items.segment) OR items.item_id IN (SELECT unnest($items)))
 ORDER BY items.ordinal, items.item_id;

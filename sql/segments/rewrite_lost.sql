@@ -8,6 +8,8 @@ WHERE items.source = $source
     OR items.run IN (SELECT run FROM segments WHERE source = $source AND list_contains($lost, segment))
   )
   AND NOT (
-    items."offset" IS NOT NULL AND items.status <> 'withdrawn' AND list_contains($lost, items.segment)
+    items."offset" IS NOT NULL
+    AND items.status <> 'withdrawn'
+    AND (list_contains($lost, items.segment) OR items.item_id IN (SELECT unnest($items)))
   )
 ORDER BY items.ordinal, items.item_id;

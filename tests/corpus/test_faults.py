@@ -19,7 +19,13 @@ from derlem.catalog.connection import read_catalog
 from derlem.core.errors import UnknownManifest
 from derlem.corpus.build import BuildResult, build_corpus
 from derlem.corpus.corpus_options import CorpusOptions
-from derlem.corpus.errors import MissingBytes, MixedMediaTypes, NotEnoughSpace, UnbuildableSample
+from derlem.corpus.errors import (
+    DamagedImage,
+    MissingBytes,
+    MixedMediaTypes,
+    NotEnoughSpace,
+    UnbuildableSample,
+)
 from derlem.corpus.layout import CorpusFolder
 from derlem.corpus.plan import plan_build
 from tests.factories.filled_workspace import FilledWorkspace
@@ -142,6 +148,27 @@ def test_short_segment(filled: FilledWorkspace) -> None:
     path.write_bytes(path.read_bytes()[:2000])
     with pytest.raises(MissingBytes, match="lacks"):
         build(filled)
+    assert filled.ask("SELECT count(*) FROM shards") == [(0,)]
+
+
+@pytest.mark.parametrize("format", ["webdataset", "parquet"])
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("damage", ["flipped", "zeroed"])
+def test_damaged_segment(filled: FilledWorkspace, format: str, workers: int, damage: str) -> None:
+    """The tar has its size; the error names the segment and what to do."""
+    path = filled.workspace.segment_tar("chats/000000")
+    data = bytearray(path.read_bytes())
+    [(offset, length)] = filled.ask(
+        """SELECT "offset", "length" FROM items WHERE segment = 'chats/000000' ORDER BY ALL LIMIT 1"""
+    )
+    if damage == "flipped":
+        data[offset + length // 2] ^= 1
+    else:
+        data[offset : offset + length] = bytes(length)
+    path.write_bytes(data)
+    with pytest.raises(DamagedImage, match=r"chats/000000 is damaged.*derlem catalog repair") as caught:
+        build(filled, workers, format=format)
+    assert (caught.value.segment, caught.value.offset) == ("chats/000000", offset)
     assert filled.ask("SELECT count(*) FROM shards") == [(0,)]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 import derlem
@@ -68,13 +69,15 @@ def test_a_rebuild_rejects_an_empty_store(project: derlem.Project) -> None:
 
 
 @pytest.mark.parametrize("kind", ["discover", "ingest", "withdraw"])
-@pytest.mark.parametrize("damage", ["rows", "missing", "tar"])
+@pytest.mark.parametrize("damage", ["rows", "emptied", "missing", "tar"])
 def test_a_repair_restores_the_items(project: derlem.Project, kind: str, damage: str) -> None:
     before = items(project)
     rows = segment(project, kind)
     tar = rows.with_suffix(".tar")
     if damage == "rows":
         rows.write_bytes(rows.read_bytes()[:-40])
+    elif damage == "emptied":
+        pq.write_table(pq.read_table(rows).slice(0, 0), rows)
     elif damage == "missing":
         rows.unlink()
     elif tar.exists():
@@ -88,6 +91,34 @@ def test_a_repair_restores_the_items(project: derlem.Project, kind: str, damage:
     assert would.images == done.images
     assert bool(done.images) == (kind == "ingest")
     assert project.catalog.repair().segments == ()
+    project.ingest()
+    assert items(project) == before
+    project.catalog.rebuild()
+    assert items(project) == before
+    assert not [result.audit.name for result in project.audit().results if result.failed]
+
+
+@pytest.mark.parametrize("damage", ["flipped", "zeroed"])
+def test_a_repair_reads_damaged_images_again(project: derlem.Project, damage: str) -> None:
+    """The segment has its size, and its other images stay where they are."""
+    before = items(project)
+    [first, second, *_] = project.rows(
+        """SELECT segment, "offset", "length" FROM items
+        WHERE status = 'ready' QUALIFY count(*) OVER (PARTITION BY segment) > 1
+        ORDER BY segment, "offset" """
+    )[1]
+    with project.workspace.segment_tar(first[0]).open("r+b") as tar:
+        for _, offset, length in (first, second)[: 1 if damage == "flipped" else 2]:
+            tar.seek(offset)
+            content = tar.read(length)
+            tar.seek(offset)
+            tar.write(bytes(length) if damage == "zeroed" else bytes([content[0] ^ 1]))
+    would = project.catalog.repair(dry_run=True)
+    assert items(project) == before
+    done = project.catalog.repair()
+    assert (would.segments, would.images) == (done.segments, done.images)
+    assert (done.segments, done.images) == ((), {"food": 1 if damage == "flipped" else 2})
+    assert project.catalog.repair().images == {}
     project.ingest()
     assert items(project) == before
     project.catalog.rebuild()
