@@ -34,7 +34,7 @@ COMMANDS = {
     "audit": "corpora",
     "status": "questions",
     "hosts": "questions",
-    "sql": "questions",
+    "sql": "sql",
     "withdraw": "corpora",
     "catalog": "workspace",
 }

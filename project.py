@@ -366,6 +366,12 @@ class Project:
 
         return fetch_rows(self.workspace, query)
 
+    def write_parquet(self, query: str, path: str | PathLike[str]) -> int:
+        """Write the result of one statement as a Parquet file, replacing `path`; the number of rows."""
+        from .catalog.user_queries import write_parquet
+
+        return write_parquet(self.workspace, query, Path(path))
+
     def items(
         self,
         *,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 
+from ..core.durable import replacing
 from ..core.errors import QueryError
 from ..core.workspace import Workspace
 from .connection import read_catalog
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
 
 Rows = tuple[list[str], list[tuple[Any, ...]]]
 """Column names, and rows of Python values."""
+
+PARQUET_ROWS = 100_000
+"""Rows per row group of a Parquet file that a query writes."""
 
 _RESTRICTIONS = (
     "SET enable_external_access = false",  # no files, no network, no extensions
@@ -51,6 +56,23 @@ def fetch_table(workspace: Workspace, text: str) -> pa.Table:
     """Return the result of one statement as an Arrow table."""
     with user_connection(workspace) as connection:
         return connection.execute(_single(connection, text)).to_arrow_table()
+
+
+def write_parquet(workspace: Workspace, text: str, path: Path) -> int:
+    """Write the result of one statement as a Parquet file, replacing `path`; return the number of rows.
+
+    The result is written in batches and never held as a whole. The file replaces `path` when it is complete.
+    """
+    import pyarrow.parquet as pq
+
+    rows = 0
+    with user_connection(workspace) as connection, replacing(path) as file:
+        batches = connection.execute(_single(connection, text)).to_arrow_reader(PARQUET_ROWS)
+        with pq.ParquetWriter(file, batches.schema, compression="zstd") as writer:
+            for batch in batches:
+                writer.write_batch(batch)
+                rows += batch.num_rows
+    return rows
 
 
 def _single(connection: duckdb.DuckDBPyConnection, text: str) -> duckdb.Statement:

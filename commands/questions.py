@@ -1,4 +1,4 @@
-"""Defines the commands that query: `status`, `hosts`, `sql`, `doctor`."""
+"""Defines the commands that query: `status`, `hosts`, `doctor`."""
 
 from __future__ import annotations
 
@@ -66,29 +66,6 @@ def hosts(call: Invocation, clear: str | None, form: str) -> None:
         echo(f"{clear} is not paused")
     else:
         echo(f"the pause of {clear} {'would be' if call.dry_run else 'is'} ended")
-
-
-@click.command()
-@click.argument("query")
-@listing
-@invocation
-def sql(call: Invocation, query: str, form: str) -> None:
-    """Query the catalog with one SQL statement; `-` reads it from stdin.
-
-    The statement can read the catalog only, and no files or network.
-
-    \b
-    Views: composition, duplicates, funnel, hosts, licenses, progress, quota_gaps,
-    quota_report, rejections, run_history.
-
-    \b
-    Example:
-      derlem sql "FROM composition"
-      derlem sql "SELECT reason, count(*) FROM items GROUP BY ALL" --format csv
-    """
-    from .rendering import render
-
-    render(*call.project().rows(sys.stdin.read() if query == "-" else query), form)
 
 
 @click.command()

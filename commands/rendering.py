@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -18,19 +18,25 @@ Table = tuple[Sequence[str], Sequence[Sequence[Any]]]
 """Columns and rows."""
 
 
-def render(columns: Sequence[str], rows: Iterable[Sequence[Any]], form: str) -> None:
-    """Write rows as `table`, `json` (an array of objects) or `csv` (with a header); NULL is null or empty."""
+def render(
+    columns: Sequence[str], rows: Iterable[Sequence[Any]], form: str, out: TextIO | None = None
+) -> None:
+    """Write rows as `table`, `json` (an array of objects) or `csv` (with a header); NULL is null or empty.
+
+    `out` is a file in place of stdout.
+    """
+    out = out or sys.stdout
     if form == "json":
         names = _distinct(columns)
         objects = [dict(zip(names, map(_plain, row), strict=True)) for row in rows]
-        click.echo(to_json(objects, indent=2))
+        click.echo(to_json(objects, indent=2), file=out)
     elif form == "csv":
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        shown = printable if sys.stdout.isatty() else str
+        writer = csv.writer(out, lineterminator="\n")
+        shown = printable if out.isatty() else str
         writer.writerow(map(shown, columns))
         writer.writerows([["" if cell is None else _csv(cell, shown) for cell in row] for row in rows])
     else:
-        _table(columns, rows)
+        _table(columns, rows, out)
 
 
 def _distinct(columns: Sequence[str]) -> list[str]:
@@ -50,7 +56,7 @@ def named(row: Mapping[str, Any]) -> str:
     return ", ".join(f"{name}={_shown(cell)}" for name, cell in row.items())
 
 
-def _table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+def _table(columns: Sequence[str], rows: Iterable[Sequence[Any]], out: TextIO) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table as Grid
@@ -65,7 +71,8 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     for row in listed:
         table.add_row(*(_shown(cell) for cell in row))
     # a pipe has no width, and a row must stay on one line
-    console = Console(width=None if sys.stdout.isatty() else 200, markup=False, highlight=False, emoji=False)
+    width = None if out.isatty() else 200
+    console = Console(file=out, width=width, markup=False, highlight=False, emoji=False)
     console.print(table)
 
 
