@@ -16,6 +16,8 @@ from .core.suggest import did_you_mean
 from .core.workspace import Workspace
 
 if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
     from .adapters.base import Context, SourceOptions
     from .catalog.status import Status
     from .media.media_options import MediaOptions
@@ -230,6 +232,13 @@ class Execution:
         return results.BuildResult(
             False, name, built.folder, built.samples, len(built.shards), built.rewritten, built.bytes
         )
+
+    def refused_licenses(self, connection: DuckDBPyConnection) -> list[str]:
+        """The licenses of items that the configured sample does not allow."""
+        from .sampling.candidates import refused_licenses
+
+        options = self.sample_options
+        return [] if options is None else refused_licenses(connection, options.licenses)
 
     def withdraw_from_corpora(self, scope: RunScope) -> tuple[results.CorpusChange, ...]:
         """Remove withdrawn items from manifests and corpora."""

@@ -279,7 +279,8 @@ class Project:
         audits = load_audits([Path(folder) for folder in self.config.audit.paths])
         found = scan_shards(self.workspace, purge_residue(self.workspace), self.config.ingest.workers)
         with read_catalog(self.workspace) as connection:
-            return results.AuditReport(tuple(run_audits(connection, audits, found)))
+            refused = self._execution.refused_licenses(connection)
+            return results.AuditReport(tuple(run_audits(connection, audits, found, refused)))
 
     def withdraw(
         self,

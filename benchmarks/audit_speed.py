@@ -33,7 +33,8 @@ BUILT = (
     """
     INSERT INTO shards
     SELECT 'bench', n, 'corpora/bench/bench-' || lpad(CAST(n AS VARCHAR), 6, '0') || '.tar',
-        min(position), max(position) + 1, count(*), 1000000000, sha256('s' || n), now()
+        min(position), max(position) + 1, count(*), 1000000000, sha256('s' || n), now(),
+        (SELECT fingerprint FROM manifests WHERE corpus = 'bench')
     FROM (SELECT *, position // 28000 AS n FROM manifest) AS numbered
     GROUP BY n
     """,

@@ -12,6 +12,7 @@ Besides the catalog's tables, an audit can read
   record_source, record_category, record_license, record_sha256): every sample in a shard file;
 - `shard_files` (corpus, shard, path, samples, bytes, sha256, error): every shard file;
 - `store_files` (path, bytes): every file of a segment;
+- `refused_licenses` (license): licenses of items that the configured sample does not allow;
 - `purge_residue` (item_id, path, what): remaining bytes and texts of purged items in store and cache;
 - `known_statuses` (status), `known_reasons` (reason, status): the vocabulary;
 - `category_forms` (category, normal): every category in use, and its normal form.
@@ -135,7 +136,10 @@ def parse(text: str, origin: str) -> Audit:
 
 
 def run_audits(
-    connection: duckdb.DuckDBPyConnection, audits: Sequence[Audit], scan: ShardScan
+    connection: duckdb.DuckDBPyConnection,
+    audits: Sequence[Audit],
+    scan: ShardScan,
+    refused_licenses: Sequence[str] = (),
 ) -> list[AuditResult]:
     """Run audits one after the other; return a result for each, in order.
 
@@ -143,7 +147,7 @@ def run_audits(
     """
     if not audits:
         raise NoAudits("no audit ran: there was none to run")
-    _register(connection, scan)
+    _register(connection, scan, refused_licenses)
     return [_run(connection, audit) for audit in audits]
 
 
@@ -161,7 +165,9 @@ def _run(connection: duckdb.DuckDBPyConnection, audit: Audit) -> AuditResult:
     return AuditResult(audit, count, first, time.perf_counter() - begun)
 
 
-def _register(connection: duckdb.DuckDBPyConnection, scan: ShardScan) -> None:
+def _register(
+    connection: duckdb.DuckDBPyConnection, scan: ShardScan, refused_licenses: Sequence[str]
+) -> None:
     """Create temporary tables of the scan and the vocabulary. The catalog is not changed."""
     probe_pandas()
     connection.execute(
@@ -178,6 +184,7 @@ def _register(connection: duckdb.DuckDBPyConnection, scan: ShardScan) -> None:
         "shard_files": scan.shard_files,
         "store_files": scan.store_files,
         "purge_residue": scan.purge_residue,
+        "refused_licenses": pa.table({"license": pa.array(refused_licenses, pa.string())}),
         "known_statuses": pa.table({"status": [str(status) for status in Status]}),
         "known_reasons": pa.table(
             {

@@ -77,7 +77,7 @@ def build_corpus(
         plan = plan_build(connection, workspace, name, options)
     shards = write_corpus(workspace, plan, run, workers, progress)
     with write_catalog(workspace) as connection, transaction(connection):
-        record_shards(connection, workspace, name, shards)
+        record_shards(connection, workspace, plan, shards)
     return BuildResult(name, CorpusFolder(workspace, name).root, tuple(shards))
 
 
@@ -188,9 +188,10 @@ def _remove_strays(folder: CorpusFolder, plan: BuildPlan) -> None:
 
 
 def record_shards(
-    connection: duckdb.DuckDBPyConnection, workspace: Workspace, name: str, shards: Iterable[Shard]
+    connection: duckdb.DuckDBPyConnection, workspace: Workspace, plan: BuildPlan, shards: Iterable[Shard]
 ) -> None:
     """Write the rows of table `shards` for a corpus, in place of what was there. The caller commits."""
+    name = plan.name
     rows = [
         (
             name,
@@ -202,9 +203,10 @@ def record_shards(
             shard.bytes,
             shard.sha256,
             shard.built_at,
+            plan.fingerprint,
         )
         for shard in shards
     ]
     connection.execute("DELETE FROM shards WHERE corpus = ?", [name])
     if rows:
-        connection.executemany("INSERT INTO shards VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        connection.executemany("INSERT INTO shards VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)

@@ -136,7 +136,10 @@ def _sources(stats: Mapping[str, Any]) -> str:
 
 def _exclusions(stats: Mapping[str, Any]) -> str:
     """What was there and could not be drawn."""
-    rows = [(row["reason"].replace("_", " "), f"{row['items']:,}") for row in stats["exclusions"]]
+    counts: dict[str, int] = {}
+    for row in stats["exclusions"]:
+        counts[row["reason"]] = counts.get(row["reason"], 0) + row["items"]
+    rows = [(reason.replace("_", " "), f"{items:,}") for reason, items in sorted(counts.items())]
     text = "## Left out\n\nItems that were known and no candidates for this corpus, by reason.\n\n"
     return text + _table(("reason", "items"), rows or [("(none)", "0")])
 

@@ -97,7 +97,7 @@ def statistics(
             connection, "SELECT * FROM allocations WHERE corpus = $corpus ORDER BY node, source", values
         ),
         "exclusions": _rows(
-            connection, "SELECT * FROM exclusions WHERE corpus = $corpus ORDER BY reason", values
+            connection, "SELECT * FROM exclusions WHERE corpus = $corpus ORDER BY ALL", values
         ),
     }
 

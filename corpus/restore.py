@@ -34,7 +34,7 @@ def restore_corpora(connection: duckdb.DuckDBPyConnection, workspace: Workspace)
         _insert(connection, "manifests", [{**stats["draw"], "number": number}])
         _insert(connection, "allocations", stats["allocations"])
         _insert(connection, "exclusions", stats["exclusions"])
-        _insert(connection, "shards", [_shard_row(folder, shard) for shard in stats["shards"]])
+        _insert(connection, "shards", [_shard_row(folder, stats, shard) for shard in stats["shards"]])
         try:
             values = {"manifest": str(folder.manifest), "number": number}
             connection.execute(query("corpus/restore_rows"), values)
@@ -59,10 +59,11 @@ def _read(folder: CorpusFolder) -> dict[str, Any]:
     return stats
 
 
-def _shard_row(folder: CorpusFolder, shard: dict[str, Any]) -> dict[str, Any]:
+def _shard_row(folder: CorpusFolder, stats: dict[str, Any], shard: dict[str, Any]) -> dict[str, Any]:
     path = (folder.root / shard["file"]).relative_to(folder.workspace.root).as_posix()
     row = {name: value for name, value in shard.items() if name != "file"}
-    return {"corpus": folder.name, "path": path, **row}
+    fingerprint = stats["build"]["manifest_fingerprint"]
+    return {"corpus": folder.name, "path": path, "manifest_fingerprint": fingerprint, **row}
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, table: str, rows: list[dict[str, Any]]) -> None:

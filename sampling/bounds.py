@@ -45,8 +45,10 @@ def bounds(tree: Tree, options: SampleOptions, *, extending: bool = False) -> Bo
     """
     result = Bounds([0] * len(tree), [0] * len(tree), [0] * len(tree))
     problems: list[Problem] = []
+    barred = _barred(tree)
     for node in range(len(tree) - 1, -1, -1):
-        _bound(tree, node, options, result, problems, extending=extending)
+        least = 0 if barred[node] else options.min_per_source
+        _bound(tree, node, options, least, result, problems, extending=extending)
     for node in range(len(tree)):
         if tree.first[node] < tree.last[node]:
             _weigh(tree, node, result, problems)
@@ -62,17 +64,35 @@ def bounds(tree: Tree, options: SampleOptions, *, extending: bool = False) -> Bo
     return result
 
 
+def _barred(tree: Tree) -> list[bool]:
+    """By node: whether `max: 0` is declared for it or above it. Such strata have no `min_per_source`."""
+    barred = [False] * len(tree)
+    for node in range(len(tree)):
+        quota = tree.quota[node]
+        own = quota is not None and quota.max is not None and quota.max.value == 0
+        barred[node] = own or (node > 0 and barred[tree.parent[node]])
+    return barred
+
+
 def _bound(
-    tree: Tree, node: int, options: SampleOptions, result: Bounds, problems: list[Problem], *, extending: bool
+    tree: Tree,
+    node: int,
+    options: SampleOptions,
+    least: int,
+    result: Bounds,
+    problems: list[Problem],
+    *,
+    extending: bool,
 ) -> None:
+    """Set floor and cap of a node; a stratum with items has the floor `least` at least."""
     quota = tree.quota[node]
     maximum = quota.max.of(options.target) if quota and quota.max else None
     minimum = quota.min.of(options.target) if quota and quota.min else 0
     wanted = f"min {quota.min}" if quota and quota.min else ""
     if tree.source[node]:
         held, below = tree.available[node] * options.max_repeats, 0
-        if tree.available[node] and options.min_per_source > minimum:
-            minimum, wanted = options.min_per_source, f"min_per_source {options.min_per_source}"
+        if tree.available[node] and least > minimum:
+            minimum, wanted = least, f"min_per_source {least}"
     else:
         children = tree.children(node)
         held = sum(result.cap[child] for child in children)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
 
 import duckdb
@@ -14,21 +13,31 @@ from .exclusion import Fingerprinter, fill_exclusions, read_hashes
 from .licensing import permitted
 from .near_duplicates import fill_clusters
 from .predicate import evaluate_predicate
-from .sample_options import SampleOptions
+from .sample_options import LicenseRules, SampleOptions
 from .temp_tables import TempTables
 from .tree import Stratum
 
 
 @dataclass(frozen=True, slots=True)
+class Excluded:
+    """Items of one stratum that are no candidates, by reason: a rule, or the status of the items."""
+
+    category: str
+    source: str
+    reason: str
+    items: int
+
+
+@dataclass(frozen=True, slots=True)
 class CandidateCounts:
-    """The candidates by stratum, and the items that are none by reason.
+    """The candidates by stratum, and the items that are none by stratum and reason.
 
     `extending` is True if a stored manifest is extended: `kept_items` counts the items per (category, source)
     that it holds, and a stratum's `kept` their rows. `lost` of its rows are no candidates any more.
     """
 
     strata: list[Stratum]
-    excluded: dict[str, int]
+    exclusions: tuple[Excluded, ...]
     kept_items: dict[tuple[str, str], int] = field(default_factory=dict)
     lost: int = 0
     extending: bool = False
@@ -92,9 +101,13 @@ def _list_refused_licenses(temp: TempTables, options: SampleOptions) -> None:
     """Put the licenses of ready items that the rules refuse into `draw_refused_licenses`."""
     if options.licenses.allow is None and not options.licenses.deny:
         return
-    found = temp.connection.execute("SELECT DISTINCT license FROM items WHERE status = 'ready'").fetchall()
-    refused = [name or "" for (name,) in found if not permitted(name, options.licenses)]
-    temp.fill("draw_refused_licenses", {"license": refused})
+    temp.fill("draw_refused_licenses", {"license": refused_licenses(temp.connection, options.licenses)})
+
+
+def refused_licenses(connection: duckdb.DuckDBPyConnection, rules: LicenseRules) -> list[str]:
+    """The licenses of ready items that the rules refuse; '' for items without a license."""
+    found = connection.execute("SELECT DISTINCT license FROM items WHERE status = 'ready'").fetchall()
+    return sorted(name or "" for (name,) in found if not permitted(name, rules))
 
 
 def _count(temp: TempTables, extend: str | None) -> CandidateCounts:
@@ -109,11 +122,12 @@ def _count(temp: TempTables, extend: str | None) -> CandidateCounts:
             "SELECT count(*) FROM manifest_items WHERE corpus = ?", [extend]
         ).fetchall()
         lost = before - sum(kept_rows.values())
-    excluded: Counter[str] = Counter()
+    exclusions = []
     strata = []
     for category, source, reason, items in connection.execute(query("sampling/strata")).fetchall():
         if reason is not None:
-            excluded[reason] += items
+            exclusions.append(Excluded(category, source, reason, items))
         elif items:
             strata.append(Stratum(category, source, items, kept_rows.get((category, source), 0)))
-    return CandidateCounts(strata, dict(sorted(excluded.items())), kept_items, lost, extend is not None)
+    exclusions.sort(key=lambda found: (found.category, found.source, found.reason))
+    return CandidateCounts(strata, tuple(exclusions), kept_items, lost, extend is not None)

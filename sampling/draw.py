@@ -183,8 +183,9 @@ def _insert_counts(connection: duckdb.DuckDBPyConnection, plan: Plan, strata: Se
     for table in ("allocations", "exclusions"):
         connection.execute(f"DELETE FROM {quoted(table)} WHERE corpus = ?", [name])
     _insert(connection, "allocations", name, _allocations(plan, strata))
-    excluded: dict[str, Any] = {"reason": list(plan.excluded), "items": list(plan.excluded.values())}
-    _insert(connection, "exclusions", name, excluded)
+    names = ("category", "source", "reason", "items")
+    excluded = {name: [getattr(found, name) for found in plan.exclusions] for name in names}
+    _insert(connection, "exclusions", plan.options.name, excluded)
 
 
 def _fingerprint(

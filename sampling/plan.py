@@ -7,14 +7,15 @@ the leaves up, and the allocation gives every node its seats.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import duckdb
 
 from .allocation import allocate
 from .bounds import bounds
-from .candidates import CandidateCounts, find_candidates
+from .candidates import CandidateCounts, Excluded, find_candidates
 from .errors import Shortfall
 from .exclusion import Fingerprinter, read_hashes
 from .explain import explain, limits
@@ -54,15 +55,20 @@ class NodePlan:
 class Plan:
     """The allocation of a manifest. `nodes` come depth first, the root first.
 
-    `excluded` counts the items that are no candidates by reason. `lost` counts the rows of the extended
-    manifest (`options.extend`) that are no candidates any more.
+    `exclusions` counts the items that are no candidates by stratum and reason. `lost` counts the rows of the
+    extended manifest (`options.extend`) that are no candidates any more.
     """
 
     options: SampleOptions
     nodes: tuple[NodePlan, ...]
-    excluded: dict[str, int]
+    exclusions: tuple[Excluded, ...]
     lost: int
     warnings: tuple[str, ...]
+
+    @property
+    def excluded(self) -> dict[str, int]:
+        """The items that are no candidates by reason."""
+        return count_reasons(self.exclusions)
 
     @property
     def total(self) -> int:
@@ -97,7 +103,8 @@ def make_plan(counts: CandidateCounts, options: SampleOptions) -> Plan:
     limit = bounds(tree, options, extending=counts.extending)
     allowed = options.allow_shortfall and (limit.total or counts.extending)
     if limit.total < options.target and not allowed:
-        excluded = [f"{count} items are no candidates: {reason}" for reason, count in counts.excluded.items()]
+        reasons = count_reasons(counts.exclusions)
+        excluded = [f"{count} items are no candidates: {reason}" for reason, count in reasons.items()]
         causes = [*limits(tree, limit, options), *warnings, *(excluded if not limit.total else ())]
         raise Shortfall(options.target, limit.total, causes)
     seats = allocate(tree, limit)
@@ -121,7 +128,15 @@ def make_plan(counts: CandidateCounts, options: SampleOptions) -> Plan:
         warnings.append(f"the target is {options.target}, but only {limit.total} can be had")
     for warning in warnings:
         log.warning("%s", warning)
-    return Plan(options, tuple(nodes), counts.excluded, counts.lost, tuple(warnings))
+    return Plan(options, tuple(nodes), counts.exclusions, counts.lost, tuple(warnings))
+
+
+def count_reasons(exclusions: Iterable[Excluded]) -> dict[str, int]:
+    """The sums of excluded items by reason, in the order of reasons."""
+    counts: Counter[str] = Counter()
+    for found in exclusions:
+        counts[found.reason] += found.items
+    return dict(sorted(counts.items()))
 
 
 def _depth_first(first: Sequence[int], last: Sequence[int]) -> list[int]:

@@ -5,6 +5,8 @@ WITH built AS (
     SELECT corpus FROM shards
     UNION
     SELECT corpus FROM shard_files
+    EXCEPT
+    SELECT corpus FROM corpora WHERE state = 'outdated'
 )
 SELECT m.corpus, m.position, m.item_id, m.repeat, m.source
 FROM manifest AS m

@@ -1,7 +1,7 @@
 -- name: opted_out_in_corpus
 -- severity: error
 -- meaning: A sample in a corpus whose publisher opts out (meta.opt_outs of the item or of its document),
---   although the corpus respects opt-outs.
+--   although the corpus respects opt-outs and is not released.
 WITH objecting AS (
     SELECT item_id, json_extract_string(meta, '$.opt_outs[0]') AS signal
     FROM items
@@ -22,5 +22,6 @@ SELECT f.corpus, f.shard, f.key, r.signal
 FROM found AS f
 INNER JOIN reserved AS r ON r.item_id = f.item_id
 LEFT JOIN manifests AS d ON d.corpus = f.corpus
-WHERE coalesce(json_extract_string(d.config, '$.respect_opt_outs'), 'true') <> 'false'
+WHERE d.released_at IS NULL
+  AND coalesce(json_extract_string(d.config, '$.respect_opt_outs'), 'true') <> 'false'
 ORDER BY f.corpus, f.shard, f.key

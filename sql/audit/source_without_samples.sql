@@ -1,8 +1,8 @@
 -- name: source_without_samples
 -- severity: error
--- meaning: A declared source without a sample in a built corpus, although every source has a floor
---   (min_per_source). Sources whose images are all duplicates of earlier sources, or all withdrawn, are
---   exempt.
+-- meaning: A source without a sample in a corpus that was drawn after its declaration, although every source
+--   has a floor (min_per_source). Exempt are sources whose images are all duplicates of earlier sources or all
+--   withdrawn, and sources that the rules of the manifest exclude (`source_excluded`).
 WITH built AS (
     SELECT corpus FROM shards
     UNION
@@ -13,7 +13,10 @@ wanted AS (
     FROM built AS b
     INNER JOIN manifests AS d ON d.corpus = b.corpus
     CROSS JOIN sources AS s
+    LEFT JOIN corpora AS c ON c.corpus = b.corpus
     WHERE s.withdrawn_at IS NULL
+      AND s.declared_at <= d.drawn_at
+      AND coalesce(c.state, '') NOT IN ('outdated', 'released')
       AND coalesce(json_extract_string(d.config, '$.min_per_source'), '1') <> '0'
 ),
 held AS (  -- record_differs_from_catalog compares records with the catalog
@@ -63,7 +66,9 @@ duplicated AS (
 )
 SELECT l.corpus, l.source
 FROM lacking AS l
+LEFT JOIN (SELECT DISTINCT corpus, source FROM excluded_sources) AS e
+    ON e.corpus = l.corpus AND e.source = l.source
 LEFT JOIN duplicated AS d ON d.source = l.source
 LEFT JOIN taken_down AS t ON t.source = l.source
-WHERE d.source IS NULL AND t.source IS NULL
+WHERE e.source IS NULL AND d.source IS NULL AND t.source IS NULL
 ORDER BY l.corpus, l.source

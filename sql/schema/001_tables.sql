@@ -95,7 +95,8 @@ CREATE TABLE manifests (                 -- one row per drawn manifest
     config       VARCHAR NOT NULL,       -- as configured, JSON
     fingerprint  VARCHAR NOT NULL,       -- sha256 over seed, config and the ordered selection
     run          VARCHAR NOT NULL,
-    drawn_at     TIMESTAMP NOT NULL
+    drawn_at     TIMESTAMP NOT NULL,
+    released_at  TIMESTAMP               -- time of `derlem release`; NULL: not released
 );
 
 -- The rows name their manifest and stratum by number: with names, a draw of five million rows writes a fifth
@@ -121,10 +122,12 @@ CREATE TABLE allocations (               -- one row per node of a manifest's cat
     stratum     INTEGER                  -- number of the stratum in its manifest; NULL for a category
 );
 
-CREATE TABLE exclusions (                -- numbers of items that are not candidates, by reason
-    corpus  VARCHAR NOT NULL,
-    reason  VARCHAR NOT NULL,            -- the rule that excludes the items, or their status
-    items   BIGINT NOT NULL
+CREATE TABLE exclusions (                -- numbers of items that are not candidates, by stratum and reason
+    corpus    VARCHAR NOT NULL,
+    category  VARCHAR NOT NULL,
+    source    VARCHAR NOT NULL,
+    reason    VARCHAR NOT NULL,          -- the rule that excludes the items, or their status
+    items     BIGINT NOT NULL
 );
 
 CREATE TABLE shards (
@@ -136,7 +139,8 @@ CREATE TABLE shards (
     samples    BIGINT NOT NULL,          -- fewer than last - first after a withdrawal
     bytes      BIGINT NOT NULL,
     sha256     VARCHAR NOT NULL,
-    built_at   TIMESTAMP NOT NULL
+    built_at   TIMESTAMP NOT NULL,
+    manifest_fingerprint VARCHAR NOT NULL -- of the manifest that the shard was last built from
 );
 
 -- The deduplication index is derived from `items` and saves each draw a scan of all hashes. The index is valid

@@ -128,3 +128,18 @@ def test_a_dry_run_reports_the_requests(mine: Any, server: Any) -> None:
     assert f"web: {COUNT} items would be fetched again" in mine.derlem("--dry-run", "refresh").stderr
     assert "it cannot be refreshed" in mine.derlem("refresh", "art", code=2).stderr
     assert len(server.requests) == asked
+
+
+def test_an_earlier_corpus_beside_refreshed_images_is_a_warning(mine: Any, server: Any) -> None:
+    server.versions["/ok/17"] = 1000  # an image that no other item has
+    mine.derlem("run")
+    server.versions |= CHANGED
+    mine.derlem("refresh")
+    messages = mine.derlem("audit").stdout
+    assert "corpus_behind_catalog (warn)" in messages
+    mine.derlem("sample")
+    assert "corpus_not_rebuilt (warn)" in mine.derlem("audit").stdout
+    messages = mine.derlem("--set", "sample.name=other", "run").stderr
+    assert "corpus_behind_catalog (warn)" in messages and "corpus_not_rebuilt (warn)" in messages
+    mine.derlem("build")
+    assert "(warn)" not in mine.derlem("audit").stdout

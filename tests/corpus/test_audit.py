@@ -31,7 +31,12 @@ CHANGES = {
         INSERT INTO sources
         SELECT 'empty', 9, adapter, license, NULL, config, config_hash, declared_at, NULL, config_hash
         FROM sources LIMIT 1""",
-    "source_gone_but_in_corpus": "UPDATE sources SET withdrawn_at = now() WHERE source = 'chats'",
+    "source_gone_but_in_corpus": """
+        UPDATE sources SET withdrawn_at = TIMESTAMP '2025-01-01' WHERE source = 'chats'""",
+    "corpus_behind_catalog": "UPDATE sources SET withdrawn_at = now() WHERE source = 'chats'",
+    "corpus_not_rebuilt": "UPDATE manifests SET fingerprint = repeat('0', 64)",
+    "source_excluded": """
+        UPDATE exclusions SET source = 'chats'; UPDATE allocations SET cap = 0 WHERE node IN ('', 'chats')""",
     "items_of_gone_source": "UPDATE sources SET withdrawn_at = now() WHERE source = 'chats'",
     "listed_under_other_declaration": "UPDATE sources SET listed_hash = NULL WHERE source = 'chats'",
     "items_of_undeclared_source": "DELETE FROM sources WHERE source = 'chats'",

@@ -90,7 +90,7 @@ class FilledWorkspace:
             rows = [(item, 0) for (item,) in ready] + [(item, 1) for item in repeats]
             rows.sort(key=lambda row: hashlib.md5(f"7:order:{row[0]}:{row[1]}".encode()).hexdigest())
             store_manifest(connection, name, rows, seed=7)
-            connection.execute("INSERT INTO exclusions VALUES (?, 'duplicate', 3)", [name])
+            connection.execute("INSERT INTO exclusions VALUES (?, 'clips', 'clips', 'duplicate', 3)", [name])
         return len(rows)
 
     def change(self, sql: str, *values: object) -> None:

@@ -28,7 +28,7 @@ def _quota(draw: st.DrawFn, percentages: bool) -> dict[str, Any]:
         if percentages and draw(st.integers(0, 3)) == 0:
             quota["min"] = draw(st.sampled_from(["1%", "5%", "2.5%"]))
     if draw(st.integers(0, 2)) == 0:
-        quota["max"] = draw(st.sampled_from([4, 6, 9, 15, 30]))
+        quota["max"] = draw(st.sampled_from([0, 4, 6, 9, 15, 30]))
         if percentages and draw(st.integers(0, 2)) == 0:
             quota["max"] = draw(st.sampled_from(["50%", "33.3%", "20%"]))
     if type(quota.get("min")) is type(quota.get("max")) is int and quota["min"] > quota["max"]:

@@ -122,16 +122,17 @@ class _Allocation:
         text = str(value)
         return int(Fraction(text[:-1]) * self.target / 100) if text.endswith("%") else int(value)
 
-    def _bound(self, node: Place) -> None:
+    def _bound(self, node: Place, barred: bool = False) -> None:
         quota = self._of(node) if node != ("", "") else {}
+        barred = barred or str(quota.get("max")) in ("0", "0%")
         least, below = self._amount(quota.get("min") or 0), 0
         if node[1]:
             most = self.counts.get(node, 0) * self.options.get("max_repeats", 1)
-            if self.counts.get(node, 0):
+            if self.counts.get(node, 0) and not barred:
                 least = max(least, self.options.get("min_per_source", 1))
         else:
             for child in self.children[node]:
-                self._bound(child)
+                self._bound(child, barred)
             most = sum(self.cap[child] for child in self.children[node])
             below = sum(self.floor[child] for child in self.children[node])
         cap = most if quota.get("max") is None else min(most, self._amount(quota["max"]))

@@ -141,9 +141,10 @@ def test_what_is_infeasible_says_so_with_its_numbers(data: st.DataObject) -> Non
         numbers = (str(wanted), str(counts[place]), place[1])
     elif kind == "cap":
         raw["target"] = 10_000
-        assume(counts[place] >= 1)
-        node["sources"] = {place[1]: {"max": 0}}
-        numbers = ("min_per_source 1", "max 0", place[1])
+        assume(counts[place] >= 2)
+        raw["min_per_source"] = 2
+        node["sources"] = {place[1]: {"max": 1}}
+        numbers = ("min_per_source 2", "max 1", place[1])
     elif kind == "target":
         floors = sum(1 for available in counts.values() if available)
         assume(floors > 1)
