@@ -183,17 +183,20 @@ def power(base: int, numerator: int, denominator: int) -> int:
     """floor(2^32 * base^(numerator/denominator)), exactly.
 
     The result is defined by integers alone: it is the largest r with
-    r^denominator <= base^numerator * 2^(32 * denominator). A decimal estimate only selects where to look.
+    r^denominator <= base^numerator * 2^(32 * denominator). A decimal estimate gives it where no integer lies
+    within the error of the estimate; otherwise, such as for a square and the exponent 1/2, integers decide.
     """
-    if denominator == 1:
+    if denominator == 1 or base == 1:
         return int(base**numerator) << ROOT_BITS
-    bound = int(base**numerator) << (ROOT_BITS * denominator)
+    digits = len(str(base)) * numerator // denominator + len(str(base)) + 10
     with localcontext() as context:
-        context.prec = 60
+        context.prec = digits + 20
         exponent = Decimal(numerator) / Decimal(denominator)
-        estimate = int((Decimal(base).ln() * exponent).exp() * (1 << ROOT_BITS))
-    while estimate**denominator > bound:
-        estimate -= 1
-    while (estimate + 1) ** denominator <= bound:
-        estimate += 1
-    return estimate
+        estimate = (Decimal(base).ln() * exponent).exp() * (1 << ROOT_BITS)
+        # each step is rounded to the precision; the exponential multiplies the error by the logarithm
+        error = estimate.scaleb(5 - context.prec)
+        low, high = int(estimate - error), int(estimate + error)
+    if low == high:
+        return low
+    bound = int(base**numerator) << (ROOT_BITS * denominator)
+    return high if high**denominator <= bound else low

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..catalog.queries import query
 from ..core.errors import ConfigError
-from .near_duplicates import masks
+from .dhash_clusters import TooManyComparisons, masks
 from .sample_options import Exclusion, SampleOptions
 from .temp_tables import TempTables
 
@@ -90,6 +90,10 @@ def fill_exclusions(temp: TempTables, options: SampleOptions, fingerprints: Fing
     temp.table("draw_dhashes", query("sampling/dhashes"))
     hashes = temp.count("draw_dhashes") + len(dhashes)
     for bits in sorted(set(distance)):
-        for mask_high, mask_low in masks(bits, hashes):
-            values = {"high": mask_high, "low": mask_low, "distance": bits}
+        try:
+            chosen = masks(bits, hashes)
+        except TooManyComparisons as error:
+            raise ConfigError(str(error), key="sample.exclude") from error
+        for mask in chosen:
+            values = {"high": mask >> 32, "low": mask & 0xFFFF_FFFF, "distance": bits}
             temp.add("draw_similar_dhashes", query("sampling/similar_dhashes"), values)

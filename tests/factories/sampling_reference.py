@@ -10,6 +10,7 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
+from itertools import combinations
 from typing import Any
 
 from .small_catalog import Place, Row
@@ -228,3 +229,13 @@ def _weight(cap: int, balance: Any) -> Fraction:
 
 def _md5(text: str) -> str:
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def components(hashes: Sequence[int], distance: int) -> list[int]:
+    """The component of every hash, as the index of its first member: all pairs are compared."""
+    labels = list(range(len(hashes)))
+    for one, other in combinations(range(len(hashes)), 2):
+        if (hashes[one] ^ hashes[other]).bit_count() <= distance and labels[one] != labels[other]:
+            low, high = sorted((labels[one], labels[other]))
+            labels = [low if label == high else label for label in labels]
+    return labels

@@ -118,7 +118,7 @@ def test_a_scaled_sample_keeps_its_proportions_and_stays_feasible() -> None:
 
 
 @given(
-    base=st.integers(1, 10**12),
+    base=st.one_of(st.integers(1, 10**12), st.builds(pow, st.integers(1, 30), st.sampled_from([2, 4, 5, 8]))),
     exponent=st.fractions(0, 4, max_denominator=1000).filter(lambda a: 1000 % a.denominator == 0),
 )
 def test_a_temperature_weight_is_the_rounded_down_root(base: int, exponent: Fraction) -> None:
