@@ -13,6 +13,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..core.masking import mask
+
 _TEXT = pa.string()
 _COUNT = pa.int64()
 _TURN = pa.struct([("role", _TEXT), ("content", _TEXT)])
@@ -65,6 +67,8 @@ def _json(name: str, column: pa.ChunkedArray) -> list[str]:
         return [_encode(turns) if turns else "[]" for turns in _turns(column).to_pylist()]
     if FIELDS[name] == _COUNT:
         return list(map(str, column.to_pylist()))
+    if name == "uri":
+        return list(map(_quote, map(mask, column.to_pylist())))
     return list(map(_quote, column.to_pylist()))
 
 
@@ -77,6 +81,8 @@ def arrays(plan: pa.Table) -> list[pa.Array]:
             column = pa.array(_each(column, _steps), kind)
         elif name == "conversations":
             column = _turns(column)
+        elif name == "uri":
+            column = pa.array(map(mask, column.to_pylist()), kind)
         found.append(column.cast(kind))
     return found
 
