@@ -54,6 +54,7 @@ SELECT
     'image/jpeg' AS media_type,
     'ready' AS status,
     1 AS attempts,
+    1 AS images,
     sha256('b' || content) AS sha256,
     sha256('o' || content) AS original_sha256,
     substr(md5('h' || content), 1, 16) AS dhash,

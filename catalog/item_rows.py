@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from operator import attrgetter
 from typing import Any
 
 import pyarrow as pa
 
-from .models import Item
+from .models import Item, MoreImage
 from .status import Reason, Status
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=str)
@@ -30,6 +31,8 @@ def to_table(items: Sequence[Item], schema: pa.Schema) -> pa.Table:
             column = [dump(value) for value in column]
         elif name == "conversations":
             column = [dump(value) if value else None for value in column]
+        elif name == "more_images":
+            column = [images and list(map(asdict, images)) for images in column]
         columns.append(column)
     return pa.table(columns, schema=schema)
 
@@ -48,6 +51,8 @@ def from_row(row: Mapping[str, Any]) -> Item:
         fields[name] = {} if fields[name] == "{}" else json.loads(fields[name])  # most are empty
     if fields["conversations"] is not None:
         fields["conversations"] = json.loads(fields["conversations"])
+    if fields["more_images"] is not None:
+        fields["more_images"] = [MoreImage(**image) for image in fields["more_images"]]
     fields["status"] = Status(fields["status"])
     if fields["reason"] is not None:
         fields["reason"] = Reason(fields["reason"])

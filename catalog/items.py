@@ -18,7 +18,7 @@ from duckdb import ConstantExpression as Value
 from ..core.errors import DerlemError
 from ..core.workspace import Workspace
 from .connection import read_catalog
-from .models import Message
+from .models import Message, MoreImage
 from .queries import query
 from .status import Reason, Status
 from .user_queries import user_connection
@@ -60,7 +60,11 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True)
 class CatalogItem:
-    """A row of the catalog's table `items`. Times are UTC; `width` and `height` are pixels."""
+    """A row of the catalog's table `items`. Times are UTC; `width` and `height` are pixels.
+
+    `images` counts the record's images. The image columns describe the first, `more_images` the others;
+    `sha256` identifies all of them (`images_sha256`).
+    """
 
     workspace: Workspace = field(repr=False)
     item_id: str
@@ -75,13 +79,16 @@ class CatalogItem:
     reason: Reason | None
     detail: str | None
     attempts: int
+    images: int
     sha256: str | None
+    first_sha256: str | None
     original_sha256: str | None
     dhash: str | None
     width: int | None
     height: int | None
     bytes: int | None
     caption: str | None
+    captions: list[str] | None
     conversations: list[Message] | None
     language: str | None
     license: str | None
@@ -92,27 +99,33 @@ class CatalogItem:
     segment: str
     offset: int | None = field(repr=False)
     length: int | None = field(repr=False)
+    more_images: list[MoreImage] | None = field(repr=False)
 
-    def payload(self) -> builtins.bytes:
-        """Return the stored bytes of the image. Raises NoImage."""
+    def payload(self, number: int = 0) -> builtins.bytes:
+        """Return the stored bytes of an image: of the first (0), or of another `number`. Raises NoImage."""
         if self.offset is None or self.length is None:
             raise NoImage(self.item_id, f"its status is {self.status}")
+        first = (self.offset, self.length, self.first_sha256 or self.sha256)
+        places = [first, *((image.offset, image.length, image.sha256) for image in self.more_images or ())]
+        if not 0 <= number < len(places):
+            raise NoImage(self.item_id, f"it has {len(places)} images, and none with the number {number}")
+        offset, length, digest = places[number]
         path = self.workspace.segment_tar(self.segment)
         try:
             with path.open("rb") as file:
-                file.seek(self.offset)
-                data = file.read(self.length)
+                file.seek(offset)
+                data = file.read(length)
         except FileNotFoundError:
             raise NoImage(self.item_id, f"{path} is missing") from None
-        if hashlib.sha256(data).hexdigest() != self.sha256:
-            raise NoImage(self.item_id, f"{path} contains other bytes at {self.offset}")
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise NoImage(self.item_id, f"{path} contains other bytes at {offset}")
         return data
 
-    def image(self) -> Image:
-        """Return the stored image, decoded. Raises NoImage."""
+    def image(self, number: int = 0) -> Image:
+        """Return a stored image, decoded: the first (0), or another `number`. Raises NoImage."""
         from PIL import Image
 
-        image = Image.open(io.BytesIO(self.payload()))
+        image = Image.open(io.BytesIO(self.payload(number)))
         image.load()
         return image
 
@@ -203,4 +216,6 @@ def _item(workspace: Workspace, row: tuple[Any, ...]) -> CatalogItem:
     values["meta"] = json.loads(values["meta"])
     if values["conversations"] is not None:
         values["conversations"] = json.loads(values["conversations"])
+    if values["more_images"] is not None:
+        values["more_images"] = [MoreImage(**image) for image in values["more_images"]]
     return CatalogItem(workspace=workspace, **values)

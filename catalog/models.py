@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -55,6 +55,29 @@ def clean_text(text: str) -> str:
     return text if text.strip() else ""
 
 
+def images_sha256(digests: Sequence[str]) -> str:
+    """Return the hash (64 hex digits) of a record's images from the hashes of each, in order.
+
+    The hash of one image is the image's own; that of several is the sha256 of their hashes, joined.
+    """
+    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+@dataclass(slots=True)
+class MoreImage:
+    """An image of a record after its first: the image columns of `items`."""
+
+    media_type: str
+    sha256: str
+    original_sha256: str
+    dhash: str
+    width: int
+    height: int
+    bytes: int
+    offset: int
+    length: int
+
+
 @dataclass(slots=True)
 class Item:
     """One item: a row of the catalog's table `items`, without the name of its segment.
@@ -70,6 +93,8 @@ class Item:
     - `revision` identifies the state of the content that `read` reads (image and sidecars), from cheap data
       of the listing: a size and time, a hash, a commit. An item whose revision differs from the catalog's is
       read again. The revision is '' if `uri` and `locator` identify immutable content.
+    - `images` is the number of images of the record. `captions` has all captions if there are several, and
+      `caption` is the first.
     - An item with a `reason` has its final status at discovery and is not read; `meta["detail"]` explains the
       reason to users.
 
@@ -83,6 +108,8 @@ class Item:
     media_type: str | None = None
     bytes: int | None = None
     caption: str | None = None
+    captions: list[str] | None = None
+    images: int = 1
     conversations: list[Message] | None = None
     language: str | None = None
     license: str | None = None
@@ -103,12 +130,14 @@ class Item:
     detail: str | None = None
     attempts: int = 0
     sha256: str | None = None
+    first_sha256: str | None = None
     original_sha256: str | None = None
     dhash: str | None = None
     width: int | None = None
     height: int | None = None
     offset: int | None = None
     length: int | None = None
+    more_images: list[MoreImage] | None = None
     run: str = ""
     discovered_at: datetime | None = None
     updated_at: datetime | None = None
@@ -122,6 +151,7 @@ class Item:
 class Payload:
     """The bytes of an item in its source, and data from reading them.
 
+    `more` are the bytes of the record's images after the first, in order.
     `updates` are columns of the item (caption, conversations, language, license, category); `meta` is
     merged into the item's own (evidence: final URL, validators, opt-out signals with their time).
     `revision` is that of what was read, from an adapter that reads all texts of an item with its image.
@@ -131,6 +161,7 @@ class Payload:
     updates: Mapping[str, Any] = field(default_factory=dict)
     meta: Mapping[str, Any] = field(default_factory=dict)
     revision: str | None = None
+    more: Sequence[bytes] = ()
 
 
 @dataclass(slots=True)

@@ -102,7 +102,7 @@ def write_corpus(
         progress(shard.samples, shard.bytes)
 
     with (
-        ManifestWriter(folder.staging / "manifest.tmp", plan.name) as manifest,
+        ManifestWriter(folder.staging / "manifest.tmp", plan.name, plan.shape) as manifest,
         # an interrupt leaves the generator suspended, with an open connection that no writer may meet
         closing(_unfinished(folder, plan, manifest, take)) as tasks,
     ):
@@ -154,8 +154,8 @@ def _unfinished(
                 first=span.first,
                 last=span.last,
                 format=plan.options.format,
-                extension=plan.extension,
-                fingerprint=fingerprint(rows, plan.options.format, plan.extension),
+                shape=plan.shape,
+                fingerprint=fingerprint(rows, plan.options.format, plan.shape),
                 plan=folder.staging / f"{span.number:06d}.arrow",
                 target=target,
                 marker=folder.staging / f"{target.name}.json",

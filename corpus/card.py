@@ -9,8 +9,8 @@ from typing import Any
 import pyarrow as pa
 import yaml
 
-from .layout import SHARD_SUFFIXES
-from .record import FIELDS
+from .layout import SHARD_SUFFIXES, Shape, shape_of
+from .record import record_fields
 
 ROWS = 100
 """Categories that the card lists; `stats.json` has them all."""
@@ -78,14 +78,22 @@ def _front_matter(stats: Mapping[str, Any]) -> dict[str, Any]:
     languages = sorted({row["language"].partition("-")[0] for row in stats["languages"] if row["language"]})
     if languages:
         front["language"] = languages
-    fields = [_feature(name, kind) for name, kind in FIELDS.items()]
+    shape = shape_of(build)
+    fields = [_feature(name, kind) for name, kind in record_fields(shape, build["format"]).items()]
     if build["format"] == "webdataset":
         texts = [{"name": name, "dtype": "string"} for name in ("__key__", "__url__")]
-        image = {"name": build["extension"], "dtype": "image"}
-        front["dataset_info"] = {"features": [image, {"name": "json", "struct": fields}, *texts]}
+        images = [{"name": name, "dtype": "image"} for name in _image_columns(shape)]
+        front["dataset_info"] = {"features": [*images, {"name": "json", "struct": fields}, *texts]}
     else:
-        front["dataset_info"] = {"features": [{"name": "image", "dtype": "image"}, *fields]}
+        image = {"name": "images", "list": "image"} if shape.several else {"name": "image", "dtype": "image"}
+        front["dataset_info"] = {"features": [image, *fields]}
     return front
+
+
+def _image_columns(shape: Shape) -> list[str]:
+    """The columns of a loader of tars: `jpg`, and `0.jpg`, `1.jpg`... where samples have several images."""
+    several = range(shape.images if shape.several else 0)
+    return [shape.extension, *(f"{number}.{shape.extension}" for number in several)]
 
 
 def _feature(name: str, kind: pa.DataType) -> dict[str, Any]:
@@ -161,13 +169,21 @@ def _loading(stats: Mapping[str, Any]) -> str:
             "",
             f'shards = "path/to/this/folder/{name}-{{000000..{last:06d}}}.tar"',
             'for sample in webdataset.WebDataset(shards, shardshuffle=False).decode("pil"):',
-            f'    image, record = sample["{extension}"], sample["json"]',
+            *(
+                [
+                    '    record = sample["json"]',
+                    '    images = [sample[name.partition(".")[2]] for name in record["images"]]',
+                ]
+                if build["images"] > 1
+                else [f'    image, record = sample["{extension}"], sample["json"]']
+            ),
         ]
     return "## Loading\n\n```python\n" + "\n".join(code) + "\n```\n"
 
 
 def _fields(stats: Mapping[str, Any]) -> str:
-    where = "`json` of a sample" if stats["build"]["format"] == "webdataset" else "columns beside `image`"
+    build = stats["build"]
+    where = "`json` of a sample" if build["format"] == "webdataset" else "columns beside `image`"
     rows = [
         ("`key`", "unique in the corpus; the id, with `-r1`, `-r2`... behind it for a repeat"),
         ("`id`", "the item in the catalog it was built from"),
@@ -183,6 +199,11 @@ def _fields(stats: Mapping[str, Any]) -> str:
         ("`repeat`", "0 for the first occurrence of an item"),
         ("`meta`", "a JSON object: whatever else is known"),
     ]
+    if build["captions"]:
+        rows.append(("`captions`", "all captions; `caption` is the first"))
+    if build["images"] > 1:
+        where = where.replace("`image`", "`images`")
+        rows.append(("`images`", "the images in order; `width` and `height` are those of the first"))
     return f"## Fields\n\nThe {where}. A text that is not known is empty.\n\n" + _table(
         ("field", "what"), rows
     )

@@ -6,13 +6,14 @@ Croissant 1.1: https://docs.mlcommons.org/croissant/docs/croissant-spec-1.1.html
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pyarrow as pa
 
-from .manifest import MANIFEST_FIELDS
-from .record import FIELDS
+from .layout import Shape, shape_of
+from .manifest import manifest_columns
+from .record import record_fields
 
 _CONTEXT: dict[str, Any] = {
     "@language": "en",
@@ -69,10 +70,10 @@ def croissant(stats: Mapping[str, Any], description: str) -> dict[str, Any]:
         "sha256": stats["manifest"]["sha256"],
     }
     if build["format"] == "webdataset":
-        sets, fields = _tar_parts(stats["name"], build["extension"])
+        sets, fields = _tar_parts(shape_of(build))
         sets = [{**part, "containedIn": [{"@id": shard["@id"]} for shard in shards]} for part in sets]
     else:  # plain files of the folder: mlcroissant reads file sets within archives only
-        sets, fields = _parquet_parts(stats["name"], build["extension"])
+        sets, fields = _parquet_parts(stats["name"], shape_of(build))
     return {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
@@ -105,25 +106,29 @@ def license_url(license: str) -> str:
     return f"https://spdx.org/licenses/{license}.html"
 
 
-def _tar_parts(name: str, extension: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def _tar_parts(shape: Shape) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """The images in the tars, and fields that join each, by its key, with its row of the manifest.
 
-    The sidecars hold the same texts, but mlcroissant cannot parse JSON members of an archive.
+    A sample of several images gives a record for each. The sidecars hold the same texts, but mlcroissant
+    cannot parse JSON members of an archive.
     """
+    fields_of_records = record_fields(shape, "parquet")
+    columns = manifest_columns(shape)
     images = {
         "@type": "cr:FileSet",
         "@id": "images",
         "name": "images",
-        "includes": f"*.{extension}",
-        "encodingFormat": _IMAGES[extension],
+        "includes": f"*.{shape.extension}",
+        "encodingFormat": _IMAGES[shape.extension],
     }
     image = _field("image", "sc:ImageObject", _of("fileSet", "images", {"fileProperty": "content"}))
     key = _field("key", "sc:Text", _of("fileSet", "images", {"fileProperty": "filename"}))
-    key["source"]["transform"] = {"regex": rf"^([^.]+)\.{extension}$"}
+    number = r"(?:\.[0-9]+)?" if shape.several else ""
+    key["source"]["transform"] = {"regex": rf"^([^.]+){number}\.{shape.extension}$"}
     key["references"] = _of("fileObject", "manifest.parquet", {"column": "key"})
     fields = _record_fields(
-        [name for name in FIELDS if name in MANIFEST_FIELDS and name != "key"],
-        lambda name: _of("fileObject", "manifest.parquet", {"column": MANIFEST_FIELDS[name]}),
+        {name: kind for name, kind in fields_of_records.items() if name in columns and name != "key"},
+        lambda name: _of("fileObject", "manifest.parquet", {"column": columns[name]}),
     )
     for field in fields:
         if field["name"] == "category":
@@ -131,7 +136,7 @@ def _tar_parts(name: str, extension: str) -> tuple[list[dict[str, Any]], list[di
     return [images], [image, key, *fields]
 
 
-def _parquet_parts(name: str, _: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def _parquet_parts(name: str, shape: Shape) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """The file set of the shards, and fields from their columns."""
     shards = {
         "@type": "cr:FileSet",
@@ -140,15 +145,20 @@ def _parquet_parts(name: str, _: str) -> tuple[list[dict[str, Any]], list[dict[s
         "includes": f"{name}-*.parquet",
         "encodingFormat": _ENCODINGS["parquet"],
     }
-    image = _field("image", "sc:ImageObject", _of("fileSet", "shards", {"column": "image"}))
-    image["source"]["transform"] = {"jsonPath": "$.bytes"}
-    return [shards], [image, *_record_fields(FIELDS, lambda name: _of("fileSet", "shards", {"column": name}))]
+    column = "images" if shape.several else "image"
+    image = _field(column, "sc:ImageObject", _of("fileSet", "shards", {"column": column}))
+    if shape.several:
+        image |= {"isArray": True, "arrayShape": "-1"}
+    image["source"]["transform"] = {"jsonPath": "$[*].bytes" if shape.several else "$.bytes"}
+    fields = record_fields(shape, "parquet")
+    return [shards], [image, *_record_fields(fields, lambda name: _of("fileSet", "shards", {"column": name}))]
 
 
-def _record_fields(names: Iterable[str], source: Callable[[str], dict[str, Any]]) -> list[dict[str, Any]]:
+def _record_fields(
+    kinds: Mapping[str, pa.DataType], source: Callable[[str], dict[str, Any]]
+) -> list[dict[str, Any]]:
     fields = []
-    for name in names:
-        kind = FIELDS[name]
+    for name, kind in kinds.items():
         inner = kind.value_type if pa.types.is_list(kind) else kind
         if pa.types.is_struct(inner):
             field = _field(name, None, None)

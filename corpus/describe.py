@@ -63,7 +63,9 @@ def statistics(
             "layout": LAYOUT,
             "format": plan.options.format,
             "shard_size": int(plan.options.shard_size),
-            "extension": plan.extension,
+            "extension": plan.shape.extension,
+            "images": plan.shape.images,
+            "captions": plan.shape.captions,
             "manifest_fingerprint": plan.fingerprint,
         },
         "totals": {

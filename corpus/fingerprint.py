@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from .record import PLAN_COLUMNS
+from .layout import Shape
+from .record import plan_column, record_fields
 
 LAYOUT = 1
 """Raised whenever the same plan would give other bytes."""
 
 
-def fingerprint(plan: pa.Table, format: str, extension: str) -> str:
+def fingerprint(plan: pa.Table, format: str, shape: Shape) -> str:
     """The sha256 (hex) of everything that decides a shard's bytes: equal fingerprints, equal bytes.
 
     It covers the layout and the samples in order, each with its record and its image's sha256, but not
@@ -23,8 +24,10 @@ def fingerprint(plan: pa.Table, format: str, extension: str) -> str:
     """
     digest = hashlib.sha256()
     writer = f"pyarrow {pa.__version__}" if format == "parquet" else "ustar"
-    digest.update(json.dumps([LAYOUT, format, extension, writer, plan.num_rows]).encode())
-    for name in PLAN_COLUMNS:
+    digest.update(json.dumps([LAYOUT, format, shape.extension, writer, plan.num_rows]).encode())
+    # whether there are fields of several images and captions decides the bytes, whatever their values
+    names = [plan_column(name) for name in record_fields(shape, format)]
+    for name in [*names, "images"] if shape.several and "images" not in names else names:
         digest.update(name.encode())
         column = plan.column(name).combine_chunks()
         _add(digest, column)

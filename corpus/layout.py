@@ -22,6 +22,39 @@ _KEY = re.compile(r"([0-9a-f]{32})(?:-r([1-9][0-9]*))?")
 _SHARD = re.compile(r"(?P<name>[a-z0-9_-]+)-(?P<number>[0-9]{6,})\.(?P<suffix>tar|parquet)")
 
 
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What all samples of a corpus have in common.
+
+    `extension` is that of the images. `images` is the highest number of images of a sample, and `captions`
+    is whether a sample has several captions: only such corpora have the fields `images` and `captions`.
+    """
+
+    extension: str
+    images: int = 1
+    captions: bool = False
+
+    @property
+    def several(self) -> bool:
+        """Whether a sample has several images."""
+        return self.images > 1
+
+    def image_names(self, key: str, images: int) -> list[str]:
+        """The names of a sample's images: `<key>.jpg` for one, `<key>.0.jpg` and so on for several."""
+        if images == 1:
+            return [f"{key}.{self.extension}"]
+        return [f"{key}.{number}.{self.extension}" for number in range(images)]
+
+    def covering(self, other: Shape) -> Shape:
+        """The shape of a corpus that has the samples of both."""
+        return Shape(self.extension, max(self.images, other.images), self.captions or other.captions)
+
+
+def shape_of(build: Mapping[str, Any]) -> Shape:
+    """The shape of a corpus from the `build` section of its statistics."""
+    return Shape(build["extension"], build["images"], build["captions"])
+
+
 def parse_key(key: str) -> tuple[str, int] | None:
     """The item id and repeat of a sample's key (`sql/corpus/rows.sql`).
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .files import HashingFile
+from .layout import Shape
 
 MANIFEST_FIELDS = {
     "key": "key",
@@ -31,6 +32,12 @@ MANIFEST_FIELDS = {
 """Fields of a record that the manifest holds, and the columns in which it holds them."""
 
 
+def manifest_columns(shape: Shape) -> dict[str, str]:
+    """Fields and columns of a corpus's manifest: MANIFEST_FIELDS, `captions`, and the count of `images`."""
+    captions = {"captions": "captions"} if shape.captions else {}
+    return MANIFEST_FIELDS | captions | ({"images": "images"} if shape.several else {})
+
+
 @dataclass(frozen=True, slots=True)
 class ManifestFile:
     """A finished manifest, perhaps still under a temporary name."""
@@ -43,11 +50,12 @@ class ManifestFile:
 class ManifestWriter:
     """Writes the manifest's rows to `path` as plans of shards come by.
 
-    Columns: `corpus`, `position`, `shard`, then those of MANIFEST_FIELDS; `category` is a path here.
+    Columns: `corpus`, `position`, `shard`, then those of `manifest_columns`; `category` is a path here.
     """
 
-    def __init__(self, path: Path, corpus: str) -> None:
+    def __init__(self, path: Path, corpus: str, shape: Shape) -> None:
         self._path, self._corpus = path, corpus
+        self._columns = manifest_columns(shape).values()
         self._file = io.FileIO(path, "w")
         self._sink = HashingFile(self._file)
         self._writer: pq.ParquetWriter | None = None
@@ -61,7 +69,7 @@ class ManifestWriter:
             "corpus": pa.array([self._corpus] * plan.num_rows, pa.string()),
             "position": plan.column("position"),
             "shard": pa.array([shard] * plan.num_rows, pa.int32()),
-        } | {column: plan.column(column) for column in MANIFEST_FIELDS.values()}
+        } | {column: plan.column(column) for column in self._columns}
         table = pa.table(rows)
         if self._writer is None:
             self._writer = pq.ParquetWriter(self._sink, table.schema, compression="zstd")

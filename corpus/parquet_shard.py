@@ -1,4 +1,4 @@
-"""Writes a shard as Parquet: an `image` column of bytes and path, and the fields of the record beside it."""
+"""Writes a shard as Parquet: images as bytes and path, and the fields of the record beside them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from .record import FIELDS, arrays
+from .layout import Shape
+from .record import arrays, image_names, record_fields
 from .segment_reader import Place, Segments, Window, groups
 
 ROW_GROUP = 100_000_000
@@ -24,12 +25,14 @@ IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 """How Hugging Face keeps an image; its feature in the schema's metadata makes it one."""
 
 
-def features() -> dict[str, Any]:
+def features(shape: Shape) -> dict[str, Any]:
     """The Hugging Face features of a Parquet corpus, as the schema's metadata holds them.
 
     Lists are written in the bare form `[feature]`, which every version of `datasets` reads.
     """
-    return {"image": {"_type": "Image"}} | {name: _feature(kind) for name, kind in FIELDS.items()}
+    image = {"_type": "Image"}
+    images: dict[str, Any] = {"images": [image]} if shape.several else {"image": image}
+    return images | {name: _feature(kind) for name, kind in record_fields(shape, "parquet").items()}
 
 
 def _feature(kind: pa.DataType) -> Any:
@@ -40,33 +43,34 @@ def _feature(kind: pa.DataType) -> Any:
     return {"dtype": str(kind), "_type": "Value"}
 
 
-def schema() -> pa.Schema:
-    """The Arrow schema of a shard."""
-    columns = [pa.field("image", IMAGE), *(pa.field(name, kind) for name, kind in FIELDS.items())]
-    info = json.dumps({"info": {"features": features()}})
+def schema(shape: Shape) -> pa.Schema:
+    """The Arrow schema of a shard: a column `image`, or `images` where samples have several."""
+    image = pa.field("images", pa.list_(IMAGE)) if shape.several else pa.field("image", IMAGE)
+    columns = [image, *(pa.field(name, kind) for name, kind in record_fields(shape, "parquet").items())]
+    info = json.dumps({"info": {"features": features(shape)}})
     return pa.schema(columns, metadata={"huggingface": info})
 
 
-def write_parquet(file: RawIOBase, segments: Segments, plan: pa.Table, extension: str) -> None:
+def write_parquet(file: RawIOBase, segments: Segments, plan: pa.Table, shape: Shape) -> None:
     """Write the samples of a plan, in order, a row group at a time; reproducible byte for byte."""
-    columns = schema()
-    leaves = [leaf for leaf in _leaves(columns) if leaf != "image.bytes"]
+    columns = schema(shape)
+    payload = "images.list.element.bytes" if shape.several else "image.bytes"
+    leaves = [leaf for leaf in _leaves(columns) if leaf != payload]
     window, start = Window(segments, 0), 0
     with pq.ParquetWriter(
         file,
         columns,
-        compression={"image.bytes": "NONE"} | dict.fromkeys(leaves, "ZSTD"),
+        compression={payload: "NONE"} | dict.fromkeys(leaves, "ZSTD"),
         use_dictionary=["source", "language", "license", "category.list.element"],
         write_statistics=["key", "id", "source", "sha256"],
         write_batch_size=_PAGE_VALUES,
     ) as writer:
-        for places in groups(segments, plan, ROW_GROUP):
-            rows = plan.slice(start, len(places))
-            names = pc.binary_join_element_wise(rows.column("key"), extension, ".").combine_chunks()
-            image = pa.StructArray.from_arrays([_images(window, places), names], fields=list(IMAGE))
-            table = pa.Table.from_arrays([image, *arrays(rows)], schema=columns)
-            writer.write_table(table, row_group_size=len(places))
-            start += len(places)
+        for count, places in groups(segments, plan, ROW_GROUP):
+            rows = plan.slice(start, count)
+            image = _images(window, places, rows, shape)
+            table = pa.Table.from_arrays([image, *arrays(rows, shape)], schema=columns)
+            writer.write_table(table, row_group_size=count)
+            start += count
         if plan.num_rows == 0:
             writer.write_table(columns.empty_table())
 
@@ -84,7 +88,19 @@ def _leaves(columns: pa.Schema) -> list[str]:
     return [leaf for field in columns for leaf in walk(field.name, field.type)]
 
 
-def _images(window: Window, places: list[Place]) -> pa.BinaryArray:
+def _images(window: Window, places: list[Place], rows: pa.Table, shape: Shape) -> pa.Array:
+    """The images of rows: structs of bytes and path, or lists of them where samples have several."""
+    contents = _contents(window, places)
+    if not shape.several:
+        names = pc.binary_join_element_wise(rows.column("key"), shape.extension, ".").combine_chunks()
+        return pa.StructArray.from_arrays([contents, names], fields=list(IMAGE))
+    names = [name for sample in image_names(rows, shape) for name in sample]
+    images = pa.StructArray.from_arrays([contents, pa.array(names, pa.string())], fields=list(IMAGE))
+    ends = np.cumsum([0, *rows.column("images").to_pylist()])
+    return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), images)
+
+
+def _contents(window: Window, places: list[Place]) -> pa.BinaryArray:
     """Images as one Arrow array whose buffer is the window itself: valid until the next call."""
     ends = np.cumsum([0, *(length for _, _, length, _ in places)])
     window.clear()

@@ -20,7 +20,7 @@ from ..core.errors import UnknownManifest
 from ..core.workspace import Workspace
 from .corpus_options import CorpusOptions
 from .errors import MixedMediaTypes, UnbuildableSample
-from .layout import EXTENSIONS, CorpusFolder
+from .layout import EXTENSIONS, CorpusFolder, Shape, shape_of
 
 CHUNK = 500_000
 """Samples whose rows are fetched at once: bounds the coordinator's memory to about 500 MB."""
@@ -46,7 +46,7 @@ class BuildPlan:
     name: str
     options: CorpusOptions
     fingerprint: str
-    extension: str
+    shape: Shape
     spans: tuple[Span, ...]
 
     @property
@@ -76,12 +76,15 @@ def plan_build(
     Raises UnknownManifest, UnbuildableSample or MixedMediaTypes.
     """
     fingerprint = manifest_fingerprint(connection, name)
-    extension = _checked_extension(connection, name)
+    folder = CorpusFolder(workspace, name)
+    shape = _checked_shape(connection, name)
+    if (built := _built_shape(folder, fingerprint)) is not None:
+        shape = shape.covering(built)  # a withdrawal leaves the bytes of other shards
     positions, sizes = _sizes(connection, name)
-    limits = _kept_limits(CorpusFolder(workspace, name), fingerprint, options)
+    limits = _kept_limits(folder, fingerprint, options)
     if limits is None or (len(positions) and positions[-1] >= limits[-1]):
         limits = shard_limits(positions, sizes, int(options.shard_size))
-    return BuildPlan(name, options, fingerprint, extension, tuple(shard_spans(limits, positions, sizes)))
+    return BuildPlan(name, options, fingerprint, shape, tuple(shard_spans(limits, positions, sizes)))
 
 
 def manifest_fingerprint(connection: duckdb.DuckDBPyConnection, name: str) -> str:
@@ -93,18 +96,29 @@ def manifest_fingerprint(connection: duckdb.DuckDBPyConnection, name: str) -> st
     return known[name]
 
 
-def _checked_extension(connection: duckdb.DuckDBPyConnection, name: str) -> str:
+def _checked_shape(connection: duckdb.DuckDBPyConnection, name: str) -> Shape:
     rows = connection.execute(query("corpus/check"), {"corpus": name}).fetchall()
-    troubles = [(trouble, samples, example) for trouble, _, samples, example in rows if trouble]
+    troubles = [(trouble, samples, example) for trouble, _, samples, example, _, _ in rows if trouble]
     if troubles:
         counts: dict[str, int] = {}
         for trouble, samples, _ in troubles:
             counts[trouble] = counts.get(trouble, 0) + samples
         raise UnbuildableSample(name, counts, [example for _, _, example in troubles[:3]])
-    kinds = {media_type or "unknown": samples for _, media_type, samples, _ in rows}
+    kinds = {media_type or "unknown": samples for _, media_type, samples, *_ in rows}
     if len(kinds) > 1 or not kinds.keys() <= EXTENSIONS.keys():
         raise MixedMediaTypes(name, kinds)
-    return EXTENSIONS[next(iter(kinds))] if kinds else "jpg"
+    if not kinds:
+        return Shape("jpg")
+    *_, images, captions = rows[0]
+    return Shape(EXTENSIONS[next(iter(kinds))], images, captions)
+
+
+def _built_shape(folder: CorpusFolder, fingerprint: str) -> Shape | None:
+    """The shape of the corpus that was built from this very manifest, if any."""
+    built = folder.build()
+    if built.get("manifest_fingerprint") != fingerprint:
+        return None
+    return shape_of(built)
 
 
 def _sizes(connection: duckdb.DuckDBPyConnection, name: str) -> tuple[Integers, Integers]:

@@ -1,4 +1,4 @@
-"""The record of a sample: one fixed schema for sidecars and Parquet columns, without nulls.
+"""The record of a sample: one schema per corpus for sidecars and Parquet columns, without nulls.
 
 A text that the catalog does not have is '', a list that it does not have is empty. Records are made
 column by column from the rows of a plan (`sql/corpus/rows.sql`): a corpus has millions of them.
@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..core.masking import mask
+from .layout import Shape
 
 _TEXT = pa.string()
 _COUNT = pa.int64()
@@ -40,51 +40,83 @@ FIELDS: dict[str, pa.DataType] = {
 }
 """Name and Arrow type of every field of a record, in order."""
 
-PLAN_COLUMNS = tuple("item_id" if name == "id" else name for name in FIELDS)
-"""The columns of a plan from which the fields are made, in the same order."""
+CAPTIONS = {"captions": pa.list_(_TEXT)}
+"""The field of all captions, in corpora with several captions of a sample."""
+IMAGES = {"images": pa.list_(_TEXT)}
+"""The field of the names of the images in order, in tars with several images of a sample."""
+
+
+def record_fields(shape: Shape, format: str) -> dict[str, pa.DataType]:
+    """Name and type of the fields of a corpus's records: FIELDS, and those that its shape adds."""
+    images = IMAGES if shape.several and format == "webdataset" else {}
+    return FIELDS | (CAPTIONS if shape.captions else {}) | images
+
+
+def plan_column(field: str) -> str:
+    """The column of a plan from which a field is made."""
+    return "item_id" if field == "id" else field
+
 
 _BATCH = 4096
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _quote: Callable[[str], str] = json.encoder.encode_basestring
-_LINE = "{" + ",".join(f'"{name}":%s' for name in FIELDS) + "}"
 
 
-def sidecars(plan: pa.Table) -> Iterator[tuple[str, bytes]]:
+def sidecars(plan: pa.Table, shape: Shape) -> Iterator[tuple[str, bytes]]:
     """Key and sidecar of each row of a plan, in order: a JSON object in UTF-8, keys in the schema's order."""
+    fields = record_fields(shape, "webdataset")
+    line = "{" + ",".join(f'"{name}":%s' for name in fields) + "}"
     for start in range(0, plan.num_rows, _BATCH):
         batch = plan.slice(start, _BATCH)
-        columns = [_json(name, batch.column(place)) for name, place in zip(FIELDS, PLAN_COLUMNS, strict=True)]
+        columns = [_json(name, fields[name], batch, shape) for name in fields]
         keys = batch.column("key").to_pylist()
         for key, values in zip(keys, zip(*columns, strict=True), strict=True):
-            yield key, (_LINE % values).encode()
+            yield key, (line % values).encode()
 
 
-def _json(name: str, column: pa.ChunkedArray) -> list[str]:
+def _json(name: str, kind: pa.DataType, batch: pa.Table, shape: Shape) -> list[str]:
     """The values of a field as JSON."""
+    if name == "images":
+        return [_encode(names) for names in image_names(batch, shape)]
+    if name == "captions":
+        return [_encode(captions) for captions in _captions(batch)]
+    column = batch.column(plan_column(name))
     if name == "category":
         return _each(column, lambda path: _encode(_steps(path)))
     if name == "conversations":
         return [_encode(turns) if turns else "[]" for turns in _turns(column).to_pylist()]
-    if FIELDS[name] == _COUNT:
+    if kind == _COUNT:
         return list(map(str, column.to_pylist()))
-    if name == "uri":
-        return list(map(_quote, map(mask, column.to_pylist())))
     return list(map(_quote, column.to_pylist()))
 
 
-def arrays(plan: pa.Table) -> list[pa.Array]:
+def arrays(plan: pa.Table, shape: Shape) -> list[pa.Array]:
     """The fields of a plan's rows as Arrow arrays, in order."""
     found = []
-    for (name, kind), place in zip(FIELDS.items(), PLAN_COLUMNS, strict=True):
-        column = plan.column(place)
+    for name, kind in record_fields(shape, "parquet").items():
+        column = plan.column(plan_column(name))
         if name == "category":
             column = pa.array(_each(column, _steps), kind)
         elif name == "conversations":
             column = _turns(column)
-        elif name == "uri":
-            column = pa.array(map(mask, column.to_pylist()), kind)
+        elif name == "captions":
+            column = pa.array(_captions(plan), kind)
         found.append(column.cast(kind))
     return found
+
+
+def image_names(plan: pa.Table, shape: Shape) -> list[list[str]]:
+    """The names of the images of each row of a plan."""
+    keys, counts = (plan.column(name).to_pylist() for name in ("key", "images"))
+    return [shape.image_names(key, count) for key, count in zip(keys, counts, strict=True)]
+
+
+def _captions(plan: pa.Table) -> list[list[str]]:
+    """All captions of each row: where there are not several, the caption alone, if any."""
+    several, first = (plan.column(name).to_pylist() for name in ("captions", "caption"))
+    return [
+        captions or ([caption] if caption else []) for captions, caption in zip(several, first, strict=True)
+    ]
 
 
 def _steps(path: str) -> list[str]:

@@ -29,8 +29,8 @@ _OPEN_FILES = 256
 Place = tuple[str, int, int, str]
 """Segment, offset in its tar, length, and the sha256 (hex) that the bytes must have."""
 
-_COLUMNS = ("segment", "offset", "length", "sha256")
-"""The columns of a plan that make a Place."""
+_COLUMNS = ("segment", "offset", "length", "image_sha256", "more_images")
+"""The columns of a plan that make the Places of its images."""
 
 
 class Segments:
@@ -87,37 +87,42 @@ class Segments:
 
 def ahead(segments: Segments, plan: pa.Table) -> Iterator[Place]:
     """The place of each image of a plan, in order; the following ones are announced meanwhile."""
-    for places in groups(segments, plan, READ_AHEAD):
+    for _, places in groups(segments, plan, READ_AHEAD):
         yield from places
 
 
-def groups(segments: Segments, plan: pa.Table, size: int) -> Iterator[list[Place]]:
-    """The places of a plan's images, in order, in groups of at most `size` bytes or one image.
+def groups(segments: Segments, plan: pa.Table, size: int) -> Iterator[tuple[int, list[Place]]]:
+    """A plan in groups of at most `size` bytes or one row: the number of rows, and the places of all images.
 
     When a group is given, the one after it has been announced.
     """
-    pending: list[Place] | None = None
-    for places in _groups(plan, size):
-        segments.announce(places)
+    pending: tuple[int, list[Place]] | None = None
+    for group in _groups(plan, size):
+        segments.announce(group[1])
         if pending is not None:
             yield pending
-        pending = places
+        pending = group
     if pending is not None:
         yield pending
 
 
-def _groups(plan: pa.Table, size: int) -> Iterator[list[Place]]:
+def _groups(plan: pa.Table, size: int) -> Iterator[tuple[int, list[Place]]]:
     columns = (plan.column(name).to_pylist() for name in _COLUMNS)
     group: list[Place] = []
-    held = 0
-    for place in zip(*columns, strict=True):
-        if group and held + place[2] > size:
-            yield group
-            group, held = [], 0
-        group.append(place)
-        held += place[2]
+    rows = held = 0
+    for segment, offset, length, sha256, more in zip(*columns, strict=True):
+        places = [(segment, offset, length, sha256)]
+        if more:
+            places += [(segment, image["offset"], image["length"], image["sha256"]) for image in more]
+        total = sum(place[2] for place in places) if more else length
+        if group and held + total > size:
+            yield rows, group
+            group, rows, held = [], 0, 0
+        group += places
+        rows += 1
+        held += total
     if group:
-        yield group
+        yield rows, group
 
 
 class Window:

@@ -20,6 +20,7 @@ from ..catalog.models import now
 from ..core.durable import rename, replace_file
 from ..core.workspace import Workspace
 from .files import HashingFile
+from .layout import Shape
 from .parquet_shard import write_parquet
 from .segment_reader import Segments
 from .tar_shard import write_tar
@@ -36,7 +37,7 @@ class ShardTask:
     first: int
     last: int
     format: str
-    extension: str
+    shape: Shape
     fingerprint: str
     plan: Path
     target: Path
@@ -87,7 +88,7 @@ def write_shard(task: ShardTask) -> Shard:
         plan = pa.ipc.open_file(source).read_all()
     temporary = task.marker.with_name(f"{task.target.name}.{os.getpid()}.tmp")
     with Segments(task.workspace) as segments, io.FileIO(temporary, "w") as file, HashingFile(file) as sink:
-        _WRITERS[task.format](sink, segments, plan, task.extension)
+        _WRITERS[task.format](sink, segments, plan, task.shape)
         sink.make_durable()
     rename(temporary, task.target)
     shard = Shard(

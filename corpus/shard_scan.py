@@ -11,16 +11,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..catalog.audit import ShardScan
+from ..catalog.models import images_sha256
 from ..core.tar import BLOCK
 from ..core.workers import map_in_workers
 from ..core.workspace import Workspace
 from .layout import EXTENSIONS, corpora, parse_key
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 SAMPLES = pa.schema(
     [
@@ -29,8 +33,9 @@ SAMPLES = pa.schema(
         ("key", pa.string()),
         ("item_id", pa.string()),  # null: no build writes such a key
         ("repeat", pa.int32()),
-        ("bytes", pa.int64()),
-        ("sha256", pa.string()),  # of the image in the shard; null: no image
+        ("images", pa.int32()),  # the number of images in the shard
+        ("bytes", pa.int64()),  # of all images
+        ("sha256", pa.string()),  # of the images in the shard, as in the catalog; null: no image
         ("record_source", pa.string()),
         ("record_category", pa.string()),
         ("record_license", pa.string()),
@@ -156,22 +161,45 @@ class _Batches:
 
 def _tar_samples(path: Path) -> Iterator[Row]:
     """The samples of a tar, in order: members that share a key are one."""
-    images = set(EXTENSIONS.values())
-    key, row = None, Row()
+    key, row, images = None, Row(), _Images()
     for name, content in _members(path):
         stem, _, suffix = name.partition(".")
         if stem != key:
             if key is not None:
-                yield row
-            key, row = stem, {"key": stem, "bytes": 0}
-        if suffix in images:
-            row |= {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-        elif suffix == "json":
+                yield row | images.columns()
+            key, row, images = stem, {"key": stem}, _Images()
+        if suffix == "json":
             row |= _parse_record(json.loads(bytes(content)))
-        else:
+        elif not images.add(suffix, content):
             raise _Broken(f"a member that no build writes: {name!r}")
     if key is not None:
-        yield row
+        yield row | images.columns()
+
+
+class _Images:
+    """The images of one sample."""
+
+    def __init__(self) -> None:
+        self._digests: list[str] = []
+        self._bytes = 0
+
+    def add(self, suffix: str, content: Buffer) -> bool:
+        """Add the member `<key>.<suffix>`; False unless it is an image, and the next one in order."""
+        number, dot, extension = suffix.rpartition(".")
+        if extension not in EXTENSIONS.values() or number != (str(len(self._digests)) if dot else ""):
+            return False
+        self.append(content)
+        return True
+
+    def append(self, content: Buffer) -> None:
+        """Add the next image."""
+        self._digests.append(hashlib.sha256(content).hexdigest())
+        self._bytes += memoryview(content).nbytes
+
+    def columns(self) -> Row:
+        """The columns of SAMPLES about images."""
+        digest = images_sha256(self._digests) if self._digests else None
+        return {"images": len(self._digests), "bytes": self._bytes, "sha256": digest}
 
 
 def _members(path: Path) -> Iterator[tuple[str, memoryview]]:
@@ -208,18 +236,19 @@ def _header(head: bytes, place: int) -> tuple[str, int]:
 
 def _parquet_samples(path: Path) -> Iterator[Row]:
     """The samples of a Parquet shard, in order, a row group at a time."""
-    columns = ["image", "key", "source", "category", "license", "sha256"]
+    columns = ["key", "source", "category", "license", "sha256"]
     with pq.ParquetFile(path) as file:
+        image = "images" if "images" in file.schema_arrow.names else "image"
         for group in range(file.num_row_groups):
-            table = file.read_row_group(group, columns)
-            images = [chunk.field("bytes") for chunk in table.column("image").chunks]
-            contents = (value for chunk in images for value in chunk)
-            for content, record in zip(contents, table.drop_columns("image").to_pylist(), strict=True):
-                data = content.as_buffer()
-                row: Row = {"key": record["key"], "bytes": 0} | _parse_record(record)
-                if data is not None:
-                    row |= {"bytes": data.size, "sha256": hashlib.sha256(data).hexdigest()}
-                yield row
+            table = file.read_row_group(group, [image, *columns])
+            contents = (value for chunk in table.column(image).chunks for value in chunk)
+            for content, record in zip(contents, table.drop_columns(image).to_pylist(), strict=True):
+                images = _Images()
+                for part in content.values if image == "images" else [content]:
+                    data = part["bytes"].as_buffer() if part.is_valid else None
+                    if data is not None:
+                        images.append(data)
+                yield {"key": record["key"]} | _parse_record(record) | images.columns()
 
 
 def _parse_record(record: Row) -> Row:

@@ -1,4 +1,4 @@
-"""Writes a shard as a WebDataset tar: per sample `<key>.<extension>`, then `<key>.json`."""
+"""Writes a shard as a WebDataset tar: per sample its images, then `<key>.json`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..core.tar import BLOCK, END_OF_ARCHIVE, header, padding
-from .record import sidecars
-from .segment_reader import Segments, Window, ahead
+from ..core.tar import END_OF_ARCHIVE, header, padding
+from .layout import Shape
+from .record import image_names, sidecars
+from .segment_reader import Place, Segments, Window, ahead
 
 _INFERRED_FROM = 5
 """Samples of the first shard from which `datasets` infers types when it is given the tars alone."""
@@ -18,7 +19,7 @@ _LISTS = ("conversations", "category")
 """Columns of a plan that become lists. Where all lists are empty, there is no type to infer."""
 
 
-def write_tar(file: RawIOBase, segments: Segments, plan: pa.Table, extension: str) -> None:
+def write_tar(file: RawIOBase, segments: Segments, plan: pa.Table, shape: Shape) -> None:
     """Write the samples of a plan; the bytes depend on nothing but their content.
 
     They keep their order, but for a sample that `typed_first` moves to the front. Members are plain
@@ -26,17 +27,24 @@ def write_tar(file: RawIOBase, segments: Segments, plan: pa.Table, extension: st
     """
     plan = typed_first(plan)
     window = Window(segments)
-    for (key, text), place in zip(sidecars(plan), ahead(segments, plan), strict=True):
-        length = place[2]
-        head = header(f"{key}.{extension}", length)
-        tail = b"".join((padding(length), header(f"{key}.json", len(text)), text, padding(len(text))))
-        if not window.has_room(BLOCK + length + len(tail)):
+    places = ahead(segments, plan)
+
+    def put(head: bytes, place: Place | None, tail: bytes) -> None:
+        size = len(head) + (place[2] if place else 0) + len(tail)
+        if not window.has_room(size):
             file.write(window.filled())
             window.clear()
-            window.has_room(BLOCK + length + len(tail))
+            window.has_room(size)
         window.put(head)
-        window.reserve(place)
+        if place:
+            window.reserve(place)
         window.put(tail)
+
+    for names, (key, text) in zip(image_names(plan, shape), sidecars(plan, shape), strict=True):
+        for name in names:
+            place = next(places)
+            put(header(name, place[2]), place, padding(place[2]))
+        put(header(f"{key}.json", len(text)), None, text + padding(len(text)))
     file.write(window.filled())
     file.write(END_OF_ARCHIVE)
 

@@ -19,7 +19,7 @@ import pyarrow as pa
 from ..adapters.base import Adapter, Context, Partitioning, SourceOptions
 from ..adapters.registry import adapter_class
 from ..catalog.connection import read_catalog
-from ..catalog.item_rows import to_table
+from ..catalog.item_rows import dump, to_table
 from ..catalog.models import Item, now
 from ..catalog.queries import query
 from ..catalog.segments import row_schema
@@ -213,12 +213,22 @@ def _with_record_hashes(items: Sequence[Item]) -> pa.Table:
     """
     listed = to_table(items, row_schema())
     columns = [listed.column(name).to_pylist() for name in _RECORD]
+    several = (_several(item) for item in items)
     hashes = [
-        hashlib.md5(_BETWEEN.join(_NULL if value is None else value for value in values).encode()).hexdigest()
-        for values in zip(*columns, strict=True)
+        hashlib.md5(
+            _BETWEEN.join(_NULL if value is None else value for value in (*values, *more)).encode()
+        ).hexdigest()
+        for values, more in zip(zip(*columns, strict=True), several, strict=True)
     ]
     place = listed.schema.get_field_index("record_hash")
     return listed.set_column(place, "record_hash", pa.array([digest[:16] for digest in hashes], pa.string()))
+
+
+def _several(item: Item) -> tuple[str, ...]:
+    """The hashed columns of a record of several images or captions; none for other records."""
+    if item.images == 1 and not item.captions:
+        return ()
+    return (dump([item.images, item.captions]),)
 
 
 def _is_damage(item: Item) -> bool:

@@ -34,7 +34,13 @@ log = logging.getLogger("derlem.pipeline")
 PURGE_RESIDUE = pa.schema([("item_id", pa.string()), ("path", pa.string()), ("what", pa.string())])
 """The residue of purged items: the item, the path relative to the workspace, and the kind of residue."""
 
-_BLANK: dict[str, str | None] = {"caption": None, "conversations": None, "meta": "{}", "locator_state": "{}"}
+_BLANK: dict[str, str | None] = {
+    "caption": None,
+    "captions": None,
+    "conversations": None,
+    "meta": "{}",
+    "locator_state": "{}",
+}
 """Columns with content, and their values in a purged row."""
 
 _MARK = '{"purged":true'
@@ -43,7 +49,7 @@ _MARK = '{"purged":true'
 
 @dataclass(frozen=True, slots=True)
 class _Image:
-    """The place of an item's image in a segment's tar."""
+    """The place of one of an item's images in a segment's tar."""
 
     item_id: str
     offset: int
@@ -102,8 +108,8 @@ def purge_residue(workspace: Workspace) -> pa.Table:
         wanted = _bodies_of_withdrawn(workspace)
         with BodyCache(workspace) as bodies:
             places = bodies.find(wanted)
-        for item in purged.select(["item_id", "original_sha256", "document_sha256"]).to_pylist():
-            present = {item["original_sha256"], item["document_sha256"]} & places.keys()
+        for item in purged.select(["item_id", "bodies"]).to_pylist():
+            present = set(item["bodies"]) & places.keys()
             found += [
                 {"item_id": item["item_id"], "path": places[digest], "what": "as fetched"}
                 for digest in present
@@ -150,12 +156,13 @@ def _images(path: Path, items: pa.ChunkedArray) -> Iterator[_Image]:
     """The places of the items' images in the segment's tar; none if the segment has no tar."""
     if not path.with_suffix(".tar").exists():
         return
-    places = pq.read_table(path, columns=["item_id", "offset", "length", "status"])
+    places = pq.read_table(path, columns=["item_id", "offset", "length", "more_images", "status"])
     chosen = pc.and_(_is_in(places.column("item_id"), items), pc.is_valid(places.column("length")))
     # only where the item became ready is the place one in this segment's own tar
     chosen = pc.and_(chosen, pc.equal(places.column("status"), "ready"))
     for row in places.filter(chosen).to_pylist():
-        yield _Image(row["item_id"], row["offset"], row["length"])
+        for place in (row, *(row["more_images"] or ())):
+            yield _Image(row["item_id"], place["offset"], place["length"])
 
 
 def _erase(handle: int, path: Path, image: _Image) -> None:
@@ -176,7 +183,8 @@ def _left_in_segment(path: Path, items: pa.ChunkedArray) -> Iterator[tuple[str, 
     table = pq.read_table(path, columns=["item_id", *_BLANK])
     table = table.filter(_is_in(table.column("item_id"), items))
     for row in table.to_pylist():
-        if (row["caption"], row["conversations"], row["locator_state"]) != (None, None, "{}"):
+        texts = row["caption"], row["captions"], row["conversations"], row["locator_state"]
+        if texts != (None, None, None, "{}"):
             yield row["item_id"], path, "texts"
     tar = path.with_suffix(".tar")
     if not tar.exists():

@@ -7,6 +7,7 @@ import secrets
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -16,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..catalog.item_rows import to_table
-from ..catalog.models import Item, now
+from ..catalog.models import Item, MoreImage, now
 from ..catalog.segment_files import describe
 from ..core.durable import creating, writing
 from ..core.tar import BLOCK, END_OF_ARCHIVE, header, padding
@@ -76,14 +77,21 @@ class SegmentWriter:
         """Bytes written to the tar."""
         return self._size
 
-    def add_image(self, item: Item, data: bytes, extension: str) -> None:
-        """Write an item's image, a member `<item_id>.<extension>`, and its row; sets the item's place."""
+    def add_images(self, item: Item, images: Sequence[tuple[bytes, str]]) -> None:
+        """Write an item's images (bytes and extension) and its row; sets the images' places in the item.
+
+        The member of a single image is `<item_id>.<extension>`, those of several are
+        `<item_id>.0.<extension>` and so on.
+        """
         if self._tar is None:
             with writing(self._tar_path.parent):
                 self._tar = self._tar_path.open("wb", buffering=0)
-        item.offset, item.length = self._size + BLOCK, len(data)
-        self._append(header(f"{item.item_id}.{extension}", len(data)), data, padding(len(data)))
-        self._payload_bytes += len(data)
+        places: Sequence[Item | MoreImage] = (item, *(item.more_images or ()))
+        for number, ((data, extension), place) in enumerate(zip(images, places, strict=True)):
+            name = f"{item.item_id}.{number}" if len(images) > 1 else item.item_id
+            place.offset, place.length = self._size + BLOCK, len(data)
+            self._append(header(f"{name}.{extension}", len(data)), data, padding(len(data)))
+            self._payload_bytes += len(data)
         self.add(item)
 
     def add(self, item: Item) -> None:

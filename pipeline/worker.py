@@ -5,7 +5,6 @@ The result depends on the task and the job only. A worker has no access to the c
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 from collections import Counter
@@ -17,7 +16,6 @@ from ..catalog.models import Failure, Item, Payload, now
 from ..catalog.status import Reason
 from ..core.errors import DerlemError
 from ..media.convert import convert
-from ..media.image import NormalizedImage
 from ..media.pdf import Document, read_pages
 from ..storage.cache import keep
 from .outcomes import (
@@ -26,6 +24,7 @@ from .outcomes import (
     apply_updates,
     drop_image,
     is_stored,
+    is_unchanged,
     keep_image,
     make_expanded,
     make_failed,
@@ -117,7 +116,7 @@ class _Recorder:
             item.meta = {**item.meta, **result.meta}
             if result.revision is not None:
                 item.revision = result.revision
-            if is_stored(item, result.data):
+            if is_stored(item, result):
                 keep_image(item, run)
                 self._set_options_hash(item)
                 self._amended.append(item.item_id)
@@ -126,15 +125,15 @@ class _Recorder:
         drop_image(item)
         writer = self._open()
         if isinstance(result, Payload):
-            outcome = convert(result.data, item, self._job.media)
-            if isinstance(outcome, NormalizedImage):
+            outcome = convert(result, item, self._job.media)
+            if isinstance(outcome, Document):
+                self._add_document(writer, item, result.data, outcome)
+            elif isinstance(outcome, Failure):
+                result = outcome
+            else:
                 make_ready(item, outcome, run)
                 self._set_options_hash(item)
-                writer.add_image(item, outcome.data, outcome.extension)
-            elif isinstance(outcome, Document):
-                self._add_document(writer, item, result.data, outcome)
-            else:
-                result = outcome
+                writer.add_images(item, [(image.data, image.extension) for image in outcome])
         if isinstance(result, Failure):
             make_failed(item, result, run)
             self._set_options_hash(item)
@@ -221,20 +220,20 @@ class _Refresher(_Recorder):
                 self._add_evidence(item, result.meta)
             self._keep(result.reason)
             return
-        if hashlib.sha256(result.data).hexdigest() == item.original_sha256:
+        if is_unchanged(item, result):
             evidence = {"opt_outs": [], **result.meta}
             if evidence["opt_outs"] != item.meta.get("opt_outs", []):
                 self._add_evidence(item, evidence)
             self._keep("unchanged")
             return
-        outcome = convert(result.data, item, self._job.media)
-        if isinstance(outcome, NormalizedImage):
+        outcome = convert(result, item, self._job.media)
+        if not isinstance(outcome, Document | Failure):
             apply_updates(item, result.updates)
             item.meta = {**item.meta, **result.meta}
             make_ready(item, outcome, self._job.run)
             self._set_options_hash(item)
             writer = self._open()
-            writer.add_image(item, outcome.data, outcome.extension)
+            writer.add_images(item, [(image.data, image.extension) for image in outcome])
             self._recorded.append(item.item_id)
             self._flush_if_due(writer)
         else:

@@ -74,6 +74,8 @@ def find_candidates(
         temp.table("draw_objecting", query("sampling/objecting"))
         if temp.count("draw_objecting"):
             temp.add("draw_excluded", query("sampling/opted_out"))
+    if options.exclude or options.near_duplicates is not None:
+        temp.add("draw_more_images", query("duckdb/more_images"))
     if options.exclude:
         fill_exclusions(temp, options, fingerprints)
         temp.add("draw_excluded", query("sampling/excluded_images"))

@@ -110,11 +110,11 @@ def _join_small(hashes: Hashes, labels: Labels, order: Labels, keys: Hashes, dis
     if not pairs:
         return labels
     one, other = (np.concatenate(side) for side in zip(*pairs, strict=True))
-    return _join(labels, one, other)
+    return join(labels, one, other)
 
 
-def _join(labels: Labels, one: Labels, other: Labels) -> Labels:
-    """Join the components of each pair of hashes; the labels are flat before and after."""
+def join(labels: Labels, one: Labels, other: Labels) -> Labels:
+    """Join the components of each pair of hashes; labels are those of `components`, before and after."""
     while True:
         low, high = np.minimum(labels[one], labels[other]), np.maximum(labels[one], labels[other])
         apart = low != high

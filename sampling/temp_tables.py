@@ -33,6 +33,12 @@ SCHEMAS = {
     "draw_excluded_sha256": {"sha256": "VARCHAR"},
     "draw_excluded_dhashes": {"high": "BIGINT", "low": "BIGINT", "distance": "INTEGER"},
     "draw_similar_dhashes": {"dhash": "VARCHAR"},
+    "draw_more_images": {
+        "item_id": "VARCHAR",
+        "sha256": "VARCHAR",
+        "original_sha256": "VARCHAR",
+        "dhash": "VARCHAR",
+    },
     "draw_buckets": {"bucket": "UINTEGER"},
     "draw_clusters": {"dhash": "VARCHAR", "cluster": "VARCHAR"},
     "draw_earlier": {"item_id": "VARCHAR", "copies": "BIGINT"},

@@ -91,7 +91,7 @@ def leaves(schema: pa.Schema, features: Mapping[str, Feature], wanted: Sequence[
 
 
 def references(row: Mapping[str, Any], places: Sequence[Leaf]) -> Iterator[Reference]:
-    """Yield the images of a row; empty places are skipped."""
+    """Yield the images of a row; empty columns are skipped, an empty element of a list has the value None."""
     for leaf in places:
         for index, value in _walk(row.get(leaf.column), leaf.steps[1:], ()):
             yield Reference(leaf, index, value)
@@ -122,7 +122,10 @@ def _walk(
         yield index, value
     elif steps[0] is LIST:
         for place, element in enumerate(value):
-            yield from _walk(element, steps[1:], (*index, place))
+            if element is None:
+                yield (*index, place), None
+            else:
+                yield from _walk(element, steps[1:], (*index, place))
     else:
         yield from _walk(value.get(steps[0]), steps[1:], index)
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import posixpath
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import Any
 
@@ -15,14 +13,17 @@ from pyarrow import types
 from ...catalog.models import Item, item_id
 from ...catalog.status import Reason
 from ...core.errors import ConfigError
+from ..archive.members import Member
 from ..archive.webdataset import PairingCounts
+from ..records import numbered
 from . import layout as layouts
 from .columnar import ArrowRows, ColumnarFile, ParquetRows
-from .dataset_files import Files, FileTrouble, LocalFiles, inside
+from .dataset_files import Files, FileTrouble
 from .dataset_options import HuggingfaceOptions
-from .fields import BadRow, Fields, names_in, value_at
+from .fields import BadRow, Fields, names_in
 from .image_columns import Feature, Kind, Leaf, Reference, is_bytes, leaves, references
 from .layout import Layout
+from .row_places import RowNames, candidates, content_name, place_of
 from .tars import TarFile, TarRow, keyless
 
 PROBED = 32
@@ -70,7 +71,7 @@ class Listing:
             features = {**layouts.features_of(file.schema), **self._layout.features}
             places = leaves(file.schema, features, self._wanted)
             fields = self._fields(file.schema, features, places)
-            uri, place = self._files.uri(path), _place(path, split)
+            uri, place = self._files.uri(path), place_of(path, split)
             revision, names = self._files.revision(path), RowNames(self._source)
             divisible = file.divisible and not self._files.whole
             for row in file.rows(places):
@@ -96,7 +97,7 @@ class Listing:
                     self._tar_names.update(names_in(own))
             features: dict[str, Feature] = {name: {"_type": "Json"} for name in ("json", "jsn")}
             fields = Fields(self._source, {**features, **self._layout.features}, self._tar_names, ())
-            uri, place = self._files.uri(path), _place(path, split)
+            uri, place = self._files.uri(path), place_of(path, split)
             partition_key = "" if tar.plain and not self._files.whole else uri
             revision = self._files.revision(path)
             for row in chain(probed, rest):
@@ -115,16 +116,25 @@ class Listing:
         place: Mapping[str, str],
         partition_key: str,
     ) -> Iterator[Item]:
-        """Yield the items of a sample: its images, named by member, and rejected members."""
-        for member in row.rejected:
-            refused = keyless(member)
-            locator = f"{split}/{member.name}"
-            yield self._item(uri, locator, reason=refused.reason, detail=refused.detail)
+        """Yield the items of a sample: a record of its images, and rejected members.
+
+        A sample whose images have texts of their own (`left.txt` for `left.jpg`) gives an item per image.
+        """
         images = {
             name: member
             for name, member in row.images.items()
             if self._wanted is None or name in self._wanted or name.rpartition(".")[2] in self._wanted
         }
+        whole = len(images) > 1 and not any(row.own[name] for name in images)
+        for member in row.rejected:
+            if whole and member.reason is not Reason.DUPLICATE_NAME:
+                continue  # the record is rejected
+            refused = keyless(member)
+            locator = f"{split}/{member.name}"
+            yield self._item(uri, locator, reason=refused.reason, detail=refused.detail)
+        if whole:
+            yield self._tar_record(fields, row, list(images.values()), uri, split, place, partition_key)
+            return
         parent = item_id(self._source.name, uri, f"{split}/{row.key}") if len(images) > 1 else None
         if not images and not row.rejected:
             reason, detail = Reason.NO_IMAGE, "the sample has no image"
@@ -147,6 +157,37 @@ class Listing:
                 partition_key=partition_key,
             )
 
+    def _tar_record(
+        self,
+        fields: Fields,
+        row: TarRow,
+        members: Sequence[Member],
+        uri: str,
+        split: str,
+        place: Mapping[str, str],
+        partition_key: str,
+    ) -> Item:
+        """Return the item of a sample of several images; a refused image refuses the sample."""
+        locator, count = f"{split}/{row.key}", len(members)
+        try:
+            texts = fields.of({"__key__": row.key, **row.values}, place)
+        except BadRow as problem:
+            return self._item(uri, locator, images=count, reason=Reason.BAD_ROW, detail=str(problem))
+        texts["meta"] |= row.notes
+        for member in row.rejected:
+            if member.reason is not Reason.DUPLICATE_NAME:
+                detail = f"{member.name}: {member.detail}"
+                return self._item(uri, locator, texts, images=count, reason=member.reason, detail=detail)
+        first, *more = [{"at": list(member.place)} for member in members]
+        return self._item(
+            uri,
+            locator,
+            texts,
+            images=count,
+            locator_state={"format": "webdataset", **first, "more": more},
+            partition_key=partition_key,
+        )
+
     def _named(self, split: str) -> Iterator[Item]:
         """Yield items of JSON or CSV files whose rows name images by path."""
         listed = layouts.Listed(self._layout, split, self._files)
@@ -156,7 +197,7 @@ class Listing:
         for path, number, row in listed.rows():
             if not number:
                 names = RowNames(self._source)
-            uri, place = self._files.uri(path), _place(path, split)
+            uri, place = self._files.uri(path), place_of(path, split)
             locator = f"{split}/{names.of(row)}"
             yield from self._row(fields, places, uri, locator, row, place, {}, "")
 
@@ -165,41 +206,41 @@ class Listing:
         listed = layouts.Listed(self._layout, split, self._files)
         places = leaves(listed.schema, listed.features, self._wanted)
         fields = self._fields(listed.schema, listed.features, places)
-        several = len(places) > 1 or places[0].listed
         seen: dict[int, int] = {}  # an image may have several rows with different texts
         names = RowNames(self._source)
         for _, _, row in listed.rows():
             name = f"{split}/{names.of(row)}"
-            row_id = item_id(self._source.name, "", name)
-            found = list(references(row, places))
+            found = [str(reference.value["path"]) for reference in references(row, places)]
             if not found:
                 yield self._item("", name, reason=Reason.NO_VALUE, detail="the row has no image")
-            for reference in found:
-                path, locator_state = self._folder_place(str(reference.value["path"]))
-                uri = self._files.uri(locator_state.get("zip", path))
-                locator = f"{split}/{path}" if "zip" in locator_state else split
-                key = int(item_id(self._source.name, uri, locator)[:16], 16)
-                seen[key] = count = seen.get(key, 0) + 1
-                if count > 1:
-                    locator = f"{locator}/{count}"
-                try:
-                    texts = fields.of(row, _place(path, split))
-                except BadRow as problem:
-                    yield self._item(uri, locator, reason=Reason.BAD_ROW, detail=str(problem))
-                    continue
-                parent = row_id if several else None
-                zipped = "zip" in locator_state
-                yield self._item(
-                    uri,
-                    locator,
-                    texts,
-                    parent_id=parent,
-                    locator_state=locator_state,
-                    partition_key=uri if zipped else "",
-                    revision=self._files.revision(locator_state["zip"])
-                    if zipped
-                    else self._files.image_revision(path) or "",
-                )
+                continue
+            (path, locator_state), *more = map(self._folder_place, found)
+            paths = [path, *(place for place, _ in more)]
+            zipped = locator_state.get("zip")
+            uri = self._files.uri(zipped or path)
+            locator = f"{split}/{content_name(paths)}" if more else f"{split}/{path}" if zipped else split
+            key = int(item_id(self._source.name, uri, locator)[:16], 16)
+            seen[key] = count = seen.get(key, 0) + 1
+            if count > 1:
+                locator = f"{locator}/{count}"
+            own = {**locator_state, "more": [state for _, state in more]} if more else locator_state
+            try:
+                if any(state.get("zip") != zipped for _, state in more):
+                    raise BadRow("the images of a row are in several zip files")
+                texts = fields.of(row, place_of(path, split))
+            except BadRow as problem:
+                yield self._item(uri, locator, images=len(found), reason=Reason.BAD_ROW, detail=str(problem))
+                continue
+            revisions = (self._files.image_revision(path) or "" for path in paths)
+            yield self._item(
+                uri,
+                locator,
+                texts,
+                images=len(found),
+                locator_state=own,
+                partition_key=uri if zipped else "",
+                revision=self._files.revision(zipped) if zipped else " ".join(revisions),
+            )
 
     def _folder_place(self, path: str) -> tuple[str, dict[str, Any]]:
         """Return the path of an imagefolder's image named by `datasets`, and its locator state."""
@@ -227,53 +268,62 @@ class Listing:
         locator_state: dict[str, Any],
         partition_key: str,
     ) -> Iterator[Item]:
-        """Yield the items of a row: one, or one per image if columns or lists can contain several."""
+        """Yield the item of a row, a record of all of its images."""
         try:
             texts = fields.of(values, place)
         except BadRow as problem:
             yield self._item(uri, locator, reason=Reason.BAD_ROW, detail=str(problem))
             return
-        several = len(places) > 1 or places[0].listed
-        parent = item_id(self._source.name, uri, locator) if several else None
-        empty = True
-        for reference in references(values, places):
-            empty = False
-            where = f"{locator}/{reference.spot}" if several else locator
-            if reference.leaf.kind is Kind.PATH or not locator_state:
-                yield self._path_item(uri, where, texts, parent, reference, place)
-                continue
-            own = {**locator_state, "column": list(reference.leaf.names)}
+        found = list(references(values, places))
+        if not found:
+            yield self._item(uri, locator, texts, reason=Reason.NO_VALUE, detail="the row has no image")
+            return
+        states: list[dict[str, Any]] = []
+        revisions: list[str] = []
+        for number, reference in enumerate(found, start=1):
+            try:
+                state, revision = self._image_state(reference, place, listed=bool(locator_state))
+            except BadImage as problem:
+                detail = numbered(number, len(found), str(problem))
+                yield self._item(uri, locator, texts, images=len(found), reason=problem.reason, detail=detail)
+                return
+            states.append(state)
+            revisions += [revision] if revision else []
+        files_alone = all("paths" in state for state in states)
+        own = states[0] if files_alone else {**locator_state, **states[0]}
+        if len(states) > 1:
+            own = {**own, "more": states[1:]}
+        item = self._item(uri, locator, texts, images=len(states), locator_state=own)
+        if files_alone:
+            item.revision = " ".join(revisions)
+        else:
+            item.partition_key = partition_key
+        yield item
+
+    def _image_state(
+        self, reference: Reference, place: Mapping[str, str], *, listed: bool
+    ) -> tuple[dict[str, Any], str]:
+        """Return the state by which an image of a row is read, and the revision of its own file; BadImage.
+
+        The state is a column of the row, or candidate paths relative to the row's data file or the root.
+        """
+        if reference.value is None:
+            raise BadImage(Reason.NO_VALUE, "the list has no image here")
+        if reference.leaf.kind is not Kind.PATH and listed:
+            own: dict[str, Any] = {"column": list(reference.leaf.names)}
             if reference.index:
                 own["index"] = list(reference.index)
-            yield self._item(
-                uri, where, texts, parent_id=parent, locator_state=own, partition_key=partition_key
-            )
-        if empty:
-            yield self._item(uri, locator, texts, reason=Reason.NO_VALUE, detail="the row has no image")
-
-    def _path_item(
-        self,
-        uri: str,
-        locator: str,
-        texts: Mapping[str, Any],
-        parent: str | None,
-        reference: Reference,
-        place: Mapping[str, str],
-    ) -> Item:
-        """Return the item of an image that a row names by path, relative to its data file or the root."""
+            return own, ""
         value = reference.value
         named = str(value.get("path") if isinstance(value, Mapping) else value)
         if named.startswith(("http://", "https://")):
-            detail = "the image is a URL; the `urls` adapter fetches such lists"
-            return self._item(uri, locator, texts, parent_id=parent, reason=Reason.BAD_ROW, detail=detail)
+            raise BadImage(Reason.BAD_ROW, "the image is a URL; the `urls` adapter fetches such lists")
         paths = candidates(named, place["dir"], self._files)
         if not paths:
-            detail = f"{named[:200]} leads out of the dataset"
-            return self._item(uri, locator, texts, parent_id=parent, reason=Reason.UNSAFE_PATH, detail=detail)
-        item = self._item(uri, locator, texts, parent_id=parent, locator_state={"paths": paths})
+            raise BadImage(Reason.UNSAFE_PATH, f"{named[:200]} leads out of the dataset")
         found = ((path, self._files.image_revision(path)) for path in paths)
-        item.revision = next((f"{path}@{revision}" for path, revision in found if revision is not None), "")
-        return item
+        revision = next((f"{path}@{revision}" for path, revision in found if revision is not None), "")
+        return {"paths": paths}, revision
 
     def _item(
         self,
@@ -303,26 +353,12 @@ class Listing:
         return [image] if isinstance(image, str) else image
 
 
-class RowNames:
-    """Names the rows of a data file: by the declared key column, else by content.
+class BadImage(ValueError):
+    """An image of a row that cannot be read."""
 
-    The content is every column except the bytes of images. Rows with the same name are numbered.
-    """
-
-    def __init__(self, source: HuggingfaceOptions) -> None:
-        self._key = source.columns.key
-        self._seen: dict[str, int] = {}
-
-    def of(self, values: Mapping[str, Any]) -> str:
-        """Return the name of the next row."""
-        key = None if self._key is None else value_at(values, self._key)
-        if key is None:
-            content = repr(sorted(values.items())).encode("utf-8", "surrogatepass")
-            name = hashlib.blake2b(content, digest_size=8).hexdigest()
-        else:
-            name = str(key)
-        self._seen[name] = count = self._seen.get(name, 0) + 1
-        return name if count == 1 else f"{name}~{count}"
+    def __init__(self, reason: Reason, detail: str) -> None:
+        self.reason = reason
+        super().__init__(detail)
 
 
 def _probe(rows: Iterator[TarRow]) -> tuple[list[TarRow], Iterator[TarRow]]:
@@ -346,21 +382,6 @@ def open_columnar(form: str, files: Files, path: str, *, parts: bool) -> Columna
     if form == "parquet":
         return ParquetRows(files.open(path, parts=parts))
     return ArrowRows(files.open(path, parts=False))  # Arrow files have no index of columns
-
-
-def candidates(named: str, folder: str, files: Files) -> list[str]:
-    """Return the candidate paths, below the root, of a path in a row; none if it leads elsewhere."""
-    root = str(files.root) if isinstance(files, LocalFiles) else None
-    if named.startswith("/"):
-        found = inside(named, root)
-        return [found] if found else []
-    paths: Iterable[str | None] = (inside(posixpath.join(folder, named)), inside(named))
-    return list(dict.fromkeys(path for path in paths if path))
-
-
-def _place(path: str, split: str) -> dict[str, str]:
-    name = posixpath.basename(path)
-    return {"split": split, "file": name, "stem": name.partition(".")[0], "dir": posixpath.dirname(path)}
 
 
 def _nested(schema: pa.Schema) -> dict[str, Any]:

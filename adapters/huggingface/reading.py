@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import zipfile
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import groupby, islice
+from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import Any, Protocol
 
 from ...catalog.models import Failure, Item, Payload
 from ...catalog.status import Reason
 from ..archive.members import Place
+from ..records import joined
 from .columnar import ColumnarFile
 from .dataset_files import Files, FileTrouble, LocalFiles
 from .dataset_options import HuggingfaceOptions
 from .hub import HubFiles
 from .image_columns import at
-from .listing import candidates, open_columnar
+from .listing import open_columnar
+from .row_places import candidates
 from .tars import TarFile
 
 MAX_BYTES = 512 * 2**20
@@ -65,7 +67,8 @@ class Reader:
         waiting: dict[int, list[Item]] = {}
         for item in items:
             waiting.setdefault(int(item.locator_state["place"]), []).append(item)
-        columns = sorted({str(item.locator_state["column"][0]) for item in items})
+        parts = {item.item_id: _parts(item) for item in items}
+        columns = sorted({str(part["column"][0]) for part in chain(*parts.values()) if "column" in part})
         places = sorted(waiting)
         failure = Failure(Reason.MISSING, f"{path} no longer has this row")
         try:
@@ -77,23 +80,34 @@ class Reader:
                 )
                 for place, row in file.chosen(group, places, columns):
                     for item in waiting.pop(place):
-                        value = at(row, item.locator_state["column"], item.locator_state.get("index", ()))
-                        yield item.item_id, self._image(files, path, value)
+                        own = parts[item.item_id]
+                        images = [self._image(files, path, row, part) for part in own]
+                        there = [image for image in images if image is not None]
+                        empty = Failure(Reason.NO_VALUE, "the cell is empty")
+                        yield item.item_id, joined(there or [empty], max(1, len(there)))
         except FileTrouble as trouble:
             failure = Failure(trouble.reason, trouble.detail)
             self._close()
         for item in (item for left in waiting.values() for item in left):
             yield item.item_id, failure
 
-    def _image(self, files: Files, path: str, value: Any) -> Payload | Failure:
-        """Return the image of a cell: bytes, bytes in a struct, or the file at the struct's path."""
-        named = None
+    def _image(
+        self, files: Files, path: str, row: Mapping[str, Any], part: Mapping[str, Any]
+    ) -> Payload | Failure | None:
+        """Return an image of a row: bytes, bytes in a struct, or the file at a path.
+
+        An empty column gives None, an empty element of a list is a failure.
+        """
+        if "paths" in part:
+            return _file(files, part["paths"])
+        value: Any = at(row, part["column"], part.get("index", ()))
+        named: Any = None
         if isinstance(value, dict):
             value, named = value.get("bytes"), value.get("path")
         if isinstance(value, bytes):
             return Payload(value)
         if not named:
-            return Failure(Reason.NO_VALUE, "the cell is empty")
+            return Failure(Reason.NO_VALUE, "the cell is empty") if "index" in part else None
         paths = candidates(str(named), path.rpartition("/")[0], files)
         if not paths:
             return Failure(Reason.UNSAFE_PATH, f"{str(named)[:200]} leads out of the dataset")
@@ -105,7 +119,7 @@ class Reader:
         path: str,
         items: Iterable[Item],
         opener: Callable[[Any], Any],
-        member: Callable[[Any, Item], Payload | Failure],
+        member: Callable[[Any, Item, Mapping[str, Any]], Payload | Failure],
     ) -> Iterator[Result]:
         """Read items of one archive, one after the other."""
         for item in items:
@@ -114,7 +128,8 @@ class Reader:
                     if files.revision(path) != item.revision:
                         raise FileTrouble(Reason.CHANGED, f"{path} is not the file that was listed")
                     archive = self._opened(files, path, lambda: opener(files.open(path, parts=False)))
-                    result = member(archive, item)
+                    parts = _parts(item)
+                    result = joined((member(archive, item, part) for part in parts), len(parts))
             except FileTrouble as trouble:
                 result = Failure(trouble.reason, trouble.detail)
                 self._close()
@@ -124,14 +139,14 @@ class Reader:
         """Read images in separate files; files on the hub are fetched concurrently."""
         if isinstance(files, LocalFiles):
             for item in items:
-                yield item.item_id, _file(files, item.locator_state["paths"])
+                yield item.item_id, _record(files, item)
             return
         stream = iter(items)
         with ThreadPoolExecutor(FETCHES) as pool:
             ahead: deque[tuple[str, Future[Payload | Failure]]] = deque()
             while True:
                 for item in islice(stream, 2 * FETCHES - len(ahead)):
-                    ahead.append((item.item_id, pool.submit(_file, files, item.locator_state["paths"])))
+                    ahead.append((item.item_id, pool.submit(_record, files, item)))
                 if not ahead:
                     return
                 name, result = ahead.popleft()
@@ -163,10 +178,21 @@ class Reader:
 def _key(item: Item) -> tuple[str, str, str, int]:
     locator_state = item.locator_state
     commit = str(locator_state.get("commit", ""))
-    if "paths" in locator_state:
+    if "paths" in locator_state and "format" not in locator_state:
         return "paths", commit, "", 0
     form = "zip" if "zip" in locator_state else str(locator_state.get("format", ""))
     return form, commit, item.uri, int(locator_state.get("group", 0))
+
+
+def _parts(item: Item) -> list[Mapping[str, Any]]:
+    """The states of a record's images."""
+    return [item.locator_state, *item.locator_state.get("more", ())]
+
+
+def _record(files: Files, item: Item) -> Payload | Failure:
+    """Return the images of a record whose images are separate files."""
+    parts = _parts(item)
+    return joined((_file(files, part["paths"]) for part in parts), len(parts))
 
 
 def _file(files: Files, paths: Iterable[str]) -> Payload | Failure:
@@ -186,19 +212,19 @@ def _file(files: Files, paths: Iterable[str]) -> Payload | Failure:
     return failure
 
 
-def _member_of_tar(tar: TarFile, item: Item) -> Payload | Failure:
-    place = Place(*item.locator_state["at"])
+def _member_of_tar(tar: TarFile, item: Item, part: Mapping[str, Any]) -> Payload | Failure:
+    place = Place(*part["at"])
     if place.size > MAX_BYTES:
         return Failure(Reason.TOO_MANY_BYTES, f"the member has {place.size} bytes")
     data = tar.read(place)
     return data if isinstance(data, Failure) else Payload(data)
 
 
-def _member_of_zip(archive: zipfile.ZipFile, item: Item) -> Payload | Failure:
+def _member_of_zip(archive: zipfile.ZipFile, item: Item, part: Mapping[str, Any]) -> Payload | Failure:
     try:
-        member = archive.getinfo(item.locator_state["member"])
+        member = archive.getinfo(part["member"])
     except KeyError:
-        return Failure(Reason.MISSING, f"{item.uri} no longer has {item.locator_state['member']}")
+        return Failure(Reason.MISSING, f"{item.uri} no longer has {part['member']}")
     if member.flag_bits & 1:
         return Failure(Reason.ENCRYPTED, "the member is encrypted")
     if member.file_size > MAX_BYTES:

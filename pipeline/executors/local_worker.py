@@ -9,7 +9,7 @@ import signal
 import threading
 import traceback
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 from ...core.durable import disk_error
 from ...core.errors import DerlemError
 from ...core.log_context import forward_logs, log_context
-from ...core.masking import remember_secret
 from ...core.processes import exit_with_parent
 from ..ingest_options import MINIMUM_MEMORY
 from ..segment_writer import WrittenSegment
@@ -47,15 +46,13 @@ class Channel:
             self._connection.send(message)
 
 
-def work(
-    connection: Connection, guard: SharedGuard, job: Job, levels: Mapping[str, int], secrets: Iterable[str]
-) -> None:
+def work(connection: Connection, guard: SharedGuard, job: Job, levels: Mapping[str, int]) -> None:
     """Receive tasks and send segments until the coordinator ends.
 
     Messages: ("segment", WrittenSegment, item ids, peak), ("kept", counts), ("log", record), and at the end
     of each task ("done", peak), ("error", traceback) or ("fatal", message, exit code); peak is memory in
     bytes.
-    `levels` are the levels of loggers, `secrets` the values to mask in details of items.
+    `levels` are the levels of loggers.
     """
     from ..worker import ingest_task  # with its decoders, which the coordinator does not need
 
@@ -77,8 +74,6 @@ def work(
     def report(kept: Counter[str]) -> None:
         channel.send("kept", kept)
 
-    for secret in secrets:
-        remember_secret(secret)
     forward_logs(levels, {"run": job.run}, forward)
 
     while True:

@@ -11,5 +11,8 @@ WHERE i.status = 'ready'
     OR g.segment IS NULL
     OR i."length" <= 0
     OR i."offset" + i."length" > g.tar_bytes
+    OR i.images <> 1 + coalesce(len(i.more_images), 0)
+    OR (i.images > 1 AND i.first_sha256 IS NULL)
+    OR len(list_filter(i.more_images, lambda m: coalesce(m."offset" + m."length" > g.tar_bytes, TRUE))) > 0
   )
 ORDER BY i.item_id

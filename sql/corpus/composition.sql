@@ -3,7 +3,7 @@ SELECT
     m.category,
     m.source,
     count(*)                                                    AS samples,
-    CAST(sum(i."length") AS BIGINT)                             AS bytes,
+    CAST(sum(i."length" + coalesce(list_sum(list_transform(i.more_images, lambda m: m."length")), 0)) AS BIGINT) AS bytes,
     count(*) FILTER (WHERE coalesce(i.caption, '') <> '')       AS captions,
     count(*) FILTER (WHERE coalesce(i.conversations, '') NOT IN ('', '[]')) AS conversations
 FROM manifest AS m

@@ -20,16 +20,18 @@ SELECT
     CAST(coalesce(i.height, 0) AS BIGINT) AS height,
     i.sha256,
     coalesce(i.original_sha256, '') AS original_sha256,
-    -- the time and status of a response stay in the catalog: the same bytes, fetched again or unchanged since
-    -- an earlier response (304), give the same record
+    -- when an image was fetched stays in the catalog: the same bytes, fetched again, give the same record
     CASE
-        WHEN json_exists(i.meta, '$.fetch.at')
-            THEN CAST(json_merge_patch(i.meta, '{"fetch":{"at":null,"status":null}}') AS VARCHAR)
+        WHEN json_exists(i.meta, '$.fetch.at') THEN CAST(json_merge_patch(i.meta, '{"fetch":{"at":null}}') AS VARCHAR)
         ELSE i.meta
     END                             AS meta,
     i.segment,
     i."offset",
-    i."length"
+    i."length",
+    coalesce(i.first_sha256, i.sha256) AS image_sha256,
+    i.images,
+    i.more_images,
+    i.captions
 FROM manifest AS m
 INNER JOIN items AS i ON i.item_id = m.item_id
 WHERE m.corpus = $corpus AND m.position >= $first AND m.position < $last AND i.status = 'ready'

@@ -2,7 +2,10 @@
 SELECT s.source, s.adapter, s.license, coalesce(s.homepage, '') AS homepage, held.samples, held.bytes
 FROM sources AS s
 INNER JOIN (
-    SELECT m.source, count(*) AS samples, CAST(sum(i."length") AS BIGINT) AS bytes
+    SELECT
+        m.source,
+        count(*) AS samples,
+        CAST(sum(i."length" + coalesce(list_sum(list_transform(i.more_images, lambda m: m."length")), 0)) AS BIGINT) AS bytes
     FROM manifest AS m
     INNER JOIN items AS i ON i.item_id = m.item_id
     WHERE m.corpus = $corpus AND i.status = 'ready'

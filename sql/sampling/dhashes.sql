@@ -1,4 +1,4 @@
--- The distinct difference hashes of all candidates, as two 32-bit numbers.
+-- The distinct difference hashes of all images of candidates, as two 32-bit numbers.
 -- The value of a hexadecimal digit is its position in '123456789abcdef'; strpos gives 0 for the digit 0.
 SELECT
     dhash,
@@ -18,4 +18,11 @@ SELECT
         + CAST(strpos('123456789abcdef', substr(dhash, 14, 1)) AS BIGINT) * 256
         + CAST(strpos('123456789abcdef', substr(dhash, 15, 1)) AS BIGINT) * 16
         + CAST(strpos('123456789abcdef', substr(dhash, 16, 1)) AS BIGINT) * 1 AS low
-FROM (SELECT DISTINCT dhash FROM draw_candidates WHERE dhash IS NOT NULL) AS hashes
+FROM (
+    SELECT dhash FROM draw_candidates WHERE dhash IS NOT NULL
+    UNION
+    SELECT m.dhash
+    FROM draw_more_images AS m
+    JOIN draw_candidates AS c ON c.item_id = m.item_id
+    WHERE m.dhash IS NOT NULL
+) AS hashes

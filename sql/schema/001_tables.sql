@@ -24,7 +24,7 @@ CREATE TABLE items (
     source           VARCHAR NOT NULL,
     uri              VARCHAR NOT NULL,   -- relative to the source's root, or a URL
     locator          VARCHAR NOT NULL,   -- member, row, page; '' if the uri identifies the item
-    parent_id        VARCHAR,            -- the document of a page, the row of several images
+    parent_id        VARCHAR,            -- the document of a page
     document_sha256  VARCHAR,            -- of a page: sha256 of its document in the cache; NULL for all other items
     ordinal          BIGINT NOT NULL,    -- order of discovery within the source
     partition_key    VARCHAR NOT NULL,   -- group that one worker reads in one pass (an archive, a host); '' for none
@@ -34,7 +34,9 @@ CREATE TABLE items (
     reason           VARCHAR,
     detail           VARCHAR,            -- message for users; not a key
     attempts         INTEGER NOT NULL,
-    sha256           VARCHAR,            -- of the normalized bytes
+    images           INTEGER NOT NULL,   -- images of the record; the image columns below describe the first
+    sha256           VARCHAR,            -- of the normalized bytes; of several images, see `images_sha256` in models.py
+    first_sha256     VARCHAR,            -- of the first image's normalized bytes; NULL unless there are several images
     original_sha256  VARCHAR,            -- of the bytes as the source holds them
     dhash            VARCHAR,            -- 16 hex digits: 64-bit difference hash
     width            INTEGER,            -- pixels, after normalization
@@ -42,7 +44,12 @@ CREATE TABLE items (
     bytes            BIGINT,             -- of the normalized image once ready, else as declared by the source
     "offset"         BIGINT,             -- first byte of the image in its segment's tar
     "length"         BIGINT,             -- bytes of the image in its segment's tar
-    caption          VARCHAR,
+    more_images      STRUCT(             -- the images after the first, in order; NULL for a single image
+        media_type VARCHAR, sha256 VARCHAR, original_sha256 VARCHAR, dhash VARCHAR, width INTEGER, height INTEGER,
+        bytes BIGINT, "offset" BIGINT, "length" BIGINT
+    )[],
+    caption          VARCHAR,            -- the first, if there are several
+    captions         VARCHAR[],          -- all captions; NULL unless there are several
     conversations    VARCHAR,            -- JSON: [{"role": ..., "content": ...}, ...]
     language         VARCHAR,            -- BCP 47, of the caption
     license          VARCHAR,            -- SPDX; the source's, unless the item has its own

@@ -1,7 +1,11 @@
--- Items with a hash of a withdrawn item, and pages of a document with such a hash: of all items if hashes are
--- new ($all), else of the incoming items. A re-queued item still has the hashes of its earlier image.
+-- Items with an image that has a hash of a withdrawn item, and pages of a document with such a hash: of all items
+-- if hashes are new ($all), else of the incoming items. A re-queued item still has the hashes of its earlier image.
 CREATE OR REPLACE TEMP TABLE withdrawn_items AS
-SELECT items.item_id, items.sha256, items.original_sha256
+SELECT
+    items.item_id,
+    [items.sha256, items.original_sha256, items.first_sha256]
+    || coalesce(list_transform(items.more_images, lambda m: m.sha256), [])
+    || coalesce(list_transform(items.more_images, lambda m: m.original_sha256), []) AS hashes
 FROM items
 WHERE ($all OR items.item_id IN (SELECT item_id FROM incoming))
   AND items.status <> 'withdrawn'
@@ -11,6 +15,13 @@ WHERE ($all OR items.item_id IN (SELECT item_id FROM incoming))
         AND (
             items.sha256 IN (SELECT sha256 FROM withdrawn_hashes)
             OR items.original_sha256 IN (SELECT sha256 FROM withdrawn_hashes)
+            OR items.first_sha256 IN (SELECT sha256 FROM withdrawn_hashes)
+            OR items.item_id IN (
+                SELECT more.item_id
+                FROM (SELECT item_id, unnest(more_images) AS image FROM items WHERE more_images IS NOT NULL) AS more
+                WHERE more.image.sha256 IN (SELECT sha256 FROM withdrawn_hashes)
+                   OR more.image.original_sha256 IN (SELECT sha256 FROM withdrawn_hashes)
+            )
         )
     )
     OR items.document_sha256 IN (SELECT sha256 FROM withdrawn_hashes)

@@ -3,7 +3,9 @@
 SELECT * EXCLUDE (segment) REPLACE (
     NULL AS "offset",
     NULL AS "length",
+    list_transform(more_images, lambda m: struct_update(m, "offset" := NULL::BIGINT, "length" := NULL::BIGINT)) AS more_images,
     NULL AS caption,
+    CASE WHEN FALSE THEN captions END AS captions,
     NULL AS conversations,
     json_object('purged', TRUE) AS meta,
     '{}' AS locator_state,

@@ -6,6 +6,7 @@ SELECT listed.* REPLACE (
     items.options_hash AS options_hash,
     CASE WHEN kept THEN items.media_type ELSE listed.media_type END AS media_type,
     CASE WHEN kept THEN items.sha256 END AS sha256,
+    CASE WHEN kept THEN items.first_sha256 END AS first_sha256,
     CASE WHEN kept THEN items.original_sha256 END AS original_sha256,
     CASE WHEN kept THEN items.dhash END AS dhash,
     CASE WHEN kept THEN items.width END AS width,
@@ -13,6 +14,7 @@ SELECT listed.* REPLACE (
     CASE WHEN kept THEN items.bytes ELSE listed.bytes END AS bytes,
     CASE WHEN kept THEN items."offset" END AS "offset",
     CASE WHEN kept THEN items."length" END AS "length",
+    CASE WHEN kept THEN items.more_images END AS more_images,
     CASE
         WHEN kept
             THEN json_merge_patch(CAST(items.meta AS JSON), '{"sidecar": null}', CAST(listed.meta AS JSON))

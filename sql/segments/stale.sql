@@ -8,12 +8,14 @@ SELECT chosen.* EXCLUDE (segment, kept) REPLACE (
     NULL AS detail,
     0 AS attempts,
     CASE WHEN kept THEN sha256 END AS sha256,
+    CASE WHEN kept THEN first_sha256 END AS first_sha256,
     CASE WHEN kept THEN original_sha256 END AS original_sha256,
     CASE WHEN kept THEN dhash END AS dhash,
     CASE WHEN kept THEN width END AS width,
     CASE WHEN kept THEN height END AS height,
     CASE WHEN kept THEN "offset" END AS "offset",
     CASE WHEN kept THEN "length" END AS "length",
+    CASE WHEN kept THEN more_images END AS more_images,
     CASE WHEN kept THEN image_revision END AS image_revision,
     $run AS run,
     $at AS updated_at
@@ -34,7 +36,18 @@ FROM (
                 OR CAST(width AS BIGINT) * height > $max_pixels
                 OR bytes > $max_bytes,
                 FALSE
-            ) AS exceeds
+            )
+            OR coalesce(len(list_filter(
+                more_images,
+                lambda m: coalesce(
+                    least(m.width, m.height) < $min_side
+                    OR greatest(m.width, m.height) > $max_side
+                    OR greatest(m.width, m.height) > $max_aspect * least(m.width, m.height)
+                    OR CAST(m.width AS BIGINT) * m.height > $max_pixels
+                    OR m.bytes > $max_bytes,
+                    FALSE
+                )
+            )), 0) > 0 AS exceeds
         FROM items
         INNER JOIN expected
             ON expected.status = items.status

@@ -1,3 +1,9 @@
--- The items that the incoming rows withdraw, with their hashes.
+-- The items that the incoming rows withdraw, with the hashes of their images.
 CREATE OR REPLACE TEMP TABLE withdrawn_items AS
-SELECT item_id, sha256, original_sha256 FROM incoming WHERE status = 'withdrawn';
+SELECT
+    item_id,
+    [sha256, original_sha256, first_sha256]
+    || coalesce(list_transform(more_images, lambda m: m.sha256), [])
+    || coalesce(list_transform(more_images, lambda m: m.original_sha256), []) AS hashes
+FROM incoming
+WHERE status = 'withdrawn';

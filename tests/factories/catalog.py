@@ -37,6 +37,7 @@ def _blank() -> Row:
         "category": "",
         "status": "ready",
         "attempts": 1,
+        "images": 1,
         "license": "CC0-1.0",
         "meta": "{}",
         "locator_state": "{}",

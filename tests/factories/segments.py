@@ -29,7 +29,7 @@ def write_segment(
     for each in rows:
         if isinstance(each, tuple):
             row, image = each
-            writer.add_image(from_row(row), image, extension)
+            writer.add_images(from_row(row), [(image, extension)])
         else:
             writer.add(from_row(each))
     written = writer.close()

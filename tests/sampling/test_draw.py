@@ -206,7 +206,7 @@ def test_the_order_holds_over_many_batches_and_threads(
         """INSERT INTO items BY NAME
         SELECT md5(CAST(n AS VARCHAR)) AS item_id, 's' AS source, 'u' AS uri, '' AS locator, n AS ordinal,
             '' AS partition_key, 'c' || n % 50 AS category, 'ready' AS status, 1 AS attempts,
-            sha256(CAST(n AS VARCHAR)) AS sha256, '{}' AS meta, '{}' AS locator_state,
+            sha256(CAST(n AS VARCHAR)) AS sha256, '{}' AS meta, '{}' AS locator_state, 1 AS images,
             '' AS revision, '' AS record_hash, '' AS options_hash, 'r' AS run,
             TIMESTAMP '2026-01-01' AS discovered_at, TIMESTAMP '2026-01-01' AS updated_at, 's/1' AS segment
         FROM range(300000) AS t(n)"""

@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-IMAGES = 79
-"""Items of the 40 rows, including additional images of a row."""
+ROWS = 40
+"""Items of the dataset: a row is a record of one or several images."""
 
 
 @pytest.fixture
@@ -74,14 +74,14 @@ def test_a_killed_run_resumes(streaming: bool, paced: Any, shapes: dict[str, Pat
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     done = _settled(tmp_path / "work")
-    assert done and done.total() < IMAGES, (tmp_path / "stderr.log").read_text()[-2000:]
+    assert done and done.total() < ROWS, (tmp_path / "stderr.log").read_text()[-2000:]
 
     paced.delay = lambda path: 0.0
     before = len(paced.requests)
     assert _start(config, paced.url).wait(60) == 0, (tmp_path / "stderr.log").read_text()[-2000:]
     with duckdb.connect(str(tmp_path / "work" / "catalog.duckdb"), read_only=True) as catalog:
         rows = catalog.execute("SELECT status, partition_key, count(*) FROM items GROUP BY ALL").fetchall()
-    assert {row[0] for row in rows} == {"ready"} and sum(row[2] for row in rows) == IMAGES
+    assert {row[0] for row in rows} == {"ready"} and sum(row[2] for row in rows) == ROWS
     whole = {partition_key: count for _, partition_key, count in rows}
     finished = [partition_key for partition_key, count in done.items() if count == whole[partition_key]]
     if streaming:

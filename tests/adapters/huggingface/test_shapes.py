@@ -30,9 +30,11 @@ COLUMNS = {
 }
 
 
-def _described(item: Item, data: bytes) -> tuple[Any, ...]:
+def _described(item: Item, payload: Payload) -> tuple[Any, ...]:
     turns = json.dumps(item.conversations)
-    return sha256(data).hexdigest(), item.caption, item.category, item.language, turns
+    digests = tuple(sha256(data).hexdigest() for data in (payload.data, *payload.more))
+    assert len(digests) == item.images
+    return digests, item.caption, item.category, item.language, turns
 
 
 @pytest.mark.parametrize("shape", COLUMNS)
@@ -45,40 +47,16 @@ def test_every_shape_gives_the_same_set(
     assert all(isinstance(result, Payload) for result in results.values())
     expected: Counter[Any] = Counter()
     for example in examples:
-        for image in (example.image, *example.extra):
-            turns = [
-                {"role": "user", "content": example.turns[0]["value"]},
-                {"role": "assistant", "content": example.turns[1]["value"]},
-            ]
-            expected[
-                (
-                    sha256(image.data).hexdigest(),
-                    example.image.caption,
-                    example.image.label,
-                    "en",
-                    json.dumps(turns),
-                )
-            ] += 1
-    assert Counter(_described(item, results[item.item_id].data) for item in items) == expected
-    assert len({item.item_id for item in items}) == len(items)
-
-
-@pytest.mark.parametrize("shape", COLUMNS)
-def test_images_of_a_row_share_their_parent(
-    shape: str, shapes: dict[str, Path], examples: list[Any], use: Callable[..., Any]
-) -> None:
-    items = use(dataset=shapes[shape], columns=COLUMNS[shape]).items()
-    number = "json" if shape == "webdataset" else None
-    rows: dict[int, set[str | None]] = {}
-    count: Counter[int] = Counter()
-    for item in items:
-        row = item.meta[number]["number"] if number else item.meta["number"]
-        rows.setdefault(row, set()).add(item.parent_id)
-        count[row] += 1
-    assert all(len(parents) == 1 for parents in rows.values())
-    several = {row: next(iter(parents)) for row, parents in rows.items() if count[row] > 1}
-    assert len(set(several.values())) == len(several) and None not in several.values()
-    assert [count[row] for row in range(len(examples))] == [1 + len(e.extra) for e in examples]
+        turns = [
+            {"role": "user", "content": example.turns[0]["value"]},
+            {"role": "assistant", "content": example.turns[1]["value"]},
+        ]
+        digests = tuple(sha256(image.data).hexdigest() for image in (example.image, *example.extra))
+        expected[digests, example.image.caption, example.image.label, "en", json.dumps(turns)] += 1
+    assert Counter(_described(item, results[item.item_id]) for item in items) == expected
+    assert len({item.item_id for item in items}) == len(items) == len(examples)
+    assert {item.parent_id for item in items} == {None}
+    assert sum(item.images for item in items) == sum(1 + len(example.extra) for example in examples)
 
 
 @pytest.mark.parametrize("shape", COLUMNS)
