@@ -37,6 +37,7 @@ COMMANDS = {
     "sql": "sql",
     "withdraw": "corpora",
     "catalog": "workspace",
+    "sync": "sync",
 }
 """Each command's module in `commands/`, in the order of use."""
 
@@ -127,6 +128,13 @@ def _prepare_process() -> None:
 @click.option(
     "--log-format", type=click.Choice(("text", "json")), help="Format of log lines.  [default: text]"
 )
+@click.option(
+    "--wait",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    metavar="SECONDS",
+    help="Wait for another instance to end, instead of ending with exit code 4.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="Show log lines on stderr, not only warnings.")
 @click.version_option(__version__, "--version", message="derlem %(version)s")
 @click.pass_context
@@ -138,6 +146,7 @@ def main(
     test_mode: bool,
     log_levels: Sequence[str],
     log_format: str | None,
+    wait: float,
     verbose: bool,
 ) -> None:
     """Build the training corpus of a vision-language model.
@@ -155,4 +164,4 @@ def main(
             )
     levels = [f"log.levels.{pair}" for pair in log_levels]
     formats = [f"log.format={log_format}"] if log_format else []
-    ctx.obj = Invocation(files, [*overrides, *levels, *formats], dry_run, test_mode, verbose)
+    ctx.obj = Invocation(files, [*overrides, *levels, *formats], dry_run, test_mode, verbose, wait)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 from . import results
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from .adapters.base import Context, SourceOptions
+    from .catalog.segment_files import Segment
     from .catalog.status import Status
     from .media.media_options import MediaOptions
     from .pipeline.discover import Listing
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from .sampling.exclusion import Fingerprint, Fingerprinter
     from .sampling.sample_options import Exclusion, SampleOptions
     from .settings.load import Loaded
+    from .storage.session import SyncSession
+    from .storage.sync_options import SyncOptions
 
 DEDUP_INDEX_AFTER = 100_000
 """Number of items in one ingest stage after which the stage refreshes the index of duplicates itself."""
@@ -42,6 +45,9 @@ class Execution:
     progress: Progress
     command: str | None
     test_mode: bool
+    wait: float = 0.0
+    sessions: list[SyncSession] = field(default_factory=list)
+    """The session that pushes the commits of the running command, if `sync` is configured."""
 
     @property
     def context(self) -> Context:
@@ -96,36 +102,65 @@ class Execution:
                 raise ConfigError(f"no source is named {name!r}{hint}")
         return [declared[name] for name in names] if names else list(declared.values())
 
+    @property
+    def sync_options(self) -> SyncOptions | None:
+        """The `sync` section, or None; None in test mode, whose workspace is not kept."""
+        return None if self.test_mode else self.loaded.config.sync
+
     @contextmanager
     def lock(self, method: str) -> Iterator[None]:
-        """The workspace's lock, with a run id for log records; InstanceRunning if another process has it."""
+        """The workspace's lock, and the lease of its copy, with a run id for log records.
+
+        InstanceRunning if another process holds them. With `sync` configured, the workspace is first brought
+        to the state of its copy, the commits of the block are pushed, and its end waits for the last push.
+        """
         from .pipeline.lock import instance_lock
         from .pipeline.run import logging_errors
         from .pipeline.state import new_run_id
 
+        command = self.recorded(method)
         with log_context(run=new_run_id()), ExitStack() as stack:
             with logging_errors():
-                stack.enter_context(instance_lock(self.workspace, self._recorded(method)))
+                stack.enter_context(instance_lock(self.workspace, command, self.wait))
+                if self.sync_options is not None:
+                    session = stack.enter_context(self._syncing(self.sync_options, command))
+                    self.sessions.append(session)
+                    stack.callback(self.sessions.clear)
             yield
 
-    def start(self, method: str) -> AbstractContextManager[RunScope]:
+    def _syncing(self, options: SyncOptions, command: str) -> AbstractContextManager[SyncSession]:
+        from .corpus.restore import restore_corpora
+        from .pipeline.syncing import syncing
+
+        return syncing(self.workspace, options, command, restore_corpora, self.wait)
+
+    @contextmanager
+    def start(self, method: str) -> Iterator[RunScope]:
         """A run under the lock; its end is recorded in every case."""
         from .pipeline.run import start_run
 
-        ingest = self.loaded.config.ingest
-        command = self._recorded(method)
-        log = self.loaded.config.log
-        return start_run(
-            self.workspace,
-            command,
-            self.loaded.config_hash,
-            ingest,
-            self.progress,
-            keep=log.runs,
-            days=log.days,
-        )
+        config, session = self.loaded.config, next(iter(self.sessions), None)
 
-    def _recorded(self, method: str) -> str:
+        def committed(segments: Sequence[Segment]) -> None:
+            if session is not None:
+                session.committed(segment.name for segment in segments)
+
+        with start_run(
+            self.workspace,
+            self.recorded(method),
+            self.loaded.config_hash,
+            config.ingest,
+            self.progress,
+            committed,
+            keep=config.log.runs,
+            days=config.log.days,
+        ) as scope:
+            if session is not None:
+                session.begin(scope.run)
+            yield scope
+
+    def recorded(self, method: str) -> str:
+        """The command that locks and runs name."""
         return mask_command(self.command or f"Project.{method}()")
 
     def count(self, sources: Sequence[SourceOptions], status: Status) -> dict[str, int]:

@@ -20,6 +20,7 @@ from .core.suggest import did_you_mean
 from .core.workspace import Workspace
 from .execution import CatalogMaintenance, Execution
 from .settings.documents import DEFAULT_FILE, Document, document_from, read_documents
+from .sync import SyncMethods
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -41,12 +42,14 @@ def open(
     progress: Progress | None = None,
     command: str | None = None,
     warm_up: bool = False,
+    wait: float = 0.0,
 ) -> Project:
     """Open the project of configuration files (without any, `derlem.yaml`), merged from left to right.
 
     `overrides` are `KEY=VALUE` strings. `test_mode` processes a few items per source in a separate workspace.
-    `command` is recorded as the command of runs. `warm_up` starts the parent of the worker processes before
-    the configuration is checked, for a program that ingests at once. Raises ConfigError, with file, line and
+    `command` is recorded as the command of runs. `wait` are the seconds that a method waits for the end of
+    another instance. `warm_up` starts the parent of the worker processes before the configuration is checked,
+    for a program that ingests at once. Raises ConfigError, with file, line and
     key, for anything wrong with the configuration.
     """
     document = read_documents(map(Path, files), overrides)
@@ -54,7 +57,7 @@ def open(
         from .pipeline.executors.fork_server import warm_up as start_server
 
         start_server(document.adapters)
-    return Project(document, test_mode=test_mode, progress=progress, command=command)
+    return Project(document, test_mode=test_mode, progress=progress, command=command, wait=wait)
 
 
 def init(path: str | PathLike[str] = DEFAULT_FILE, *, dry_run: bool = False) -> results.InitResult:
@@ -78,6 +81,7 @@ def doctor(
     """Check the machine, the configuration and its workspace; a wrong configuration is also a finding."""
     from .pipeline.doctor import (
         Finding,
+        examine_copy,
         examine_machine,
         examine_options,
         examine_sources,
@@ -94,12 +98,13 @@ def doctor(
     findings.append(Finding("configuration", "good", f"{len(config.sources)} sources: {names}"))
     findings += examine_sources(config.sources)
     findings += examine_options(config.ingest, config.pdf)
+    findings += examine_copy(config.sync)
     if config.sample is None:
         findings.append(Finding("sample", "note", "none is configured: `run` ends after ingest"))
     return [*findings, *examine_workspace(project.workspace)]
 
 
-class Project:
+class Project(SyncMethods):
     """A configuration and its workspace.
 
     Methods that change the workspace hold its lock (InstanceRunning if another process does), and with
@@ -114,6 +119,7 @@ class Project:
         test_mode: bool = False,
         progress: Progress | None = None,
         command: str | None = None,
+        wait: float = 0.0,
     ) -> None:
         """A project of a mapping, whose relative paths are resolved against `base` (default: the working
         directory). For the other arguments, and errors, see `open`."""
@@ -127,7 +133,7 @@ class Project:
         root = Path(loaded.config.workspace)
         self.workspace = Workspace(root.with_name(f"{root.name}-test") if test_mode else root)
         self.test_mode = test_mode
-        self._execution = Execution(loaded, self.workspace, self.progress, command, test_mode)
+        self._execution = Execution(loaded, self.workspace, self.progress, command, test_mode, wait)
         self.catalog = CatalogMaintenance(self._execution)
 
     def __repr__(self) -> str:

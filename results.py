@@ -239,6 +239,61 @@ class StatusResult:
 
 
 @dataclass(frozen=True, slots=True)
+class SyncPushResult:
+    """`Project.sync_push`: files and bytes that were uploaded, and the last commit of the copy.
+
+    `snapshot` is True if a copy of the catalog was pushed, too. In a dry run, files and bytes are those of
+    segments.
+    """
+
+    dry_run: bool
+    files: int
+    bytes: int
+    commit: int
+    snapshot: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SyncPullResult:
+    """`Project.sync_pull`: files and bytes that were downloaded, and the commit that the workspace holds now.
+
+    `restored` names an earlier state, such as `run 2026...`; None for the newest. `snapshot_commit` is the
+    commit of the catalog's copy that was restored; None if the catalog was kept or built from segments.
+    """
+
+    dry_run: bool
+    files: int
+    bytes: int
+    commit: int
+    restored: str | None = None
+    snapshot_commit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SyncStatusResult:
+    """`Project.sync_status`: workspace and copy compared by their segment files.
+
+    `commit` is the last commit of the copy, `held` the last one that the workspace holds. `lag` is the age in
+    seconds of the oldest file that is not pushed; None if there is none. `pushed_at` is None before the first
+    push, `holder` None if no instance works.
+    """
+
+    url: str
+    commit: int
+    held: int
+    pushed_at: datetime | None
+    pushed_by: str | None
+    equal: int
+    local_only: tuple[str, ...]
+    remote_only: tuple[str, ...]
+    differing: tuple[str, ...]
+    lag: float | None
+    snapshots: tuple[int, ...]
+    holder: Mapping[str, object] | None
+    restored: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class CompactResult:
     """`Project.catalog.compact`: size of the catalog file in bytes; `after` is None in a dry run."""
 

@@ -25,6 +25,7 @@ from .connection import (
     schema_steps,
     schema_version,
     transaction,
+    write_catalog,
 )
 from .losses import SegmentsLost, StoreEmpty, missing
 from .queries import SCHEMA_VERSION, query, quoted
@@ -61,6 +62,25 @@ def rebuild(workspace: Workspace, runs: list[dict[str, Any]], restore: Restore) 
         for state in runs:
             record_run(connection, state)
         restore(connection, workspace)
+
+
+def catch_up(workspace: Workspace, runs: list[dict[str, Any]], restore: Restore) -> None:
+    """Merge the segments that a copy of the catalog lacks; take registry, runs and corpora from the files.
+
+    For the arguments, see `rebuild`. The caller holds the workspace's lock.
+    """
+    with write_catalog(workspace) as connection:
+        known = {name for (name,) in connection.execute("SELECT segment FROM segments").fetchall()}
+        new = [path for path in stored(workspace) if f"{path.parent.name}/{path.stem}" not in known]
+        merge(connection, [inspect(workspace, path) for path in new])
+        with transaction(connection):
+            for registered in read_provenance(workspace):
+                connection.execute("DELETE FROM sources WHERE source = ?", [registered.source])
+                restore_source(connection, registered)
+        for state in runs:
+            record_run(connection, state)
+        with transaction(connection):
+            restore(connection, workspace)
 
 
 def check_store(workspace: Workspace) -> None:

@@ -31,6 +31,7 @@ class Invocation:
     dry_run: bool
     test_mode: bool
     verbose: bool
+    wait: float = 0.0
 
     def project(self, *, workers: bool = False) -> Project:
         """Open the project and configure logging.
@@ -48,6 +49,7 @@ class Invocation:
             progress=TerminalProgress(),
             command=" ".join(["derlem", *sys.argv[1:]]),
             warm_up=workers and not self.dry_run,
+            wait=self.wait,
         )
         log = project.config.log
         configure_logs(

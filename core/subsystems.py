@@ -4,6 +4,6 @@ from __future__ import annotations
 
 SUBSYSTEMS = (
     *("pipeline", "adapters", "files", "archive", "urls", "fetch", "huggingface", "scrape"),
-    *("sample", "build", "audit"),
+    *("sample", "build", "audit", "sync"),
 )
 """The names of loggers below `derlem`; each has a log file."""

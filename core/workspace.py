@@ -28,6 +28,11 @@ class Workspace:
         return self.root / "ledger.sqlite"
 
     @property
+    def sync_index(self) -> Path:
+        """Hashes of files and the state of the workspace's copy in a bucket (SQLite)."""
+        return self.root / "sync.sqlite"
+
+    @property
     def state(self) -> Path:
         """State files of runs."""
         return self.root / "state"

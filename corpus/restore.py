@@ -23,13 +23,14 @@ log = logging.getLogger("derlem.build")
 def restore_corpora(connection: duckdb.DuckDBPyConnection, workspace: Workspace) -> list[str]:
     """Fill the tables `manifests` to `shards` for every corpus; returns the names of the corpora.
 
-    The tables hold nothing of these corpora yet; the caller commits. A folder without `stats.json` is an
+    Earlier rows of these corpora are replaced; the caller commits. A folder without `stats.json` is an
     unfinished build and is passed over. Raises UnreadableCorpus when files do not belong together.
     """
     restored = []
     for path in sorted(workspace.corpora.glob("[!.]*/stats.json")):
         folder = CorpusFolder(workspace, path.parent.name)
         stats = _read(folder)
+        _forget(connection, folder.name)
         number = manifest_number(connection, folder.name)
         _insert(connection, "manifests", [{**stats["draw"], "number": number}])
         _insert(connection, "allocations", stats["allocations"])
@@ -57,6 +58,15 @@ def _read(folder: CorpusFolder) -> dict[str, Any]:
     if not folder.manifest.exists() or _sha256(folder.manifest) != wanted:
         raise UnreadableCorpus(folder.manifest, "it is not the manifest that stats.json names")
     return stats
+
+
+def _forget(connection: duckdb.DuckDBPyConnection, corpus: str) -> None:
+    connection.execute(
+        "DELETE FROM manifest_rows WHERE manifest IN (SELECT number FROM manifests WHERE corpus = ?)",
+        [corpus],
+    )
+    for table in ("manifests", "allocations", "exclusions", "shards"):
+        connection.execute(f"DELETE FROM {quoted(table)} WHERE corpus = ?", [corpus])
 
 
 def _shard_row(folder: CorpusFolder, stats: dict[str, Any], shard: dict[str, Any]) -> dict[str, Any]:

@@ -61,7 +61,9 @@ def _members(owner: str, value: type) -> Iterator[str]:
     if issubclass(value, Enum):
         yield ", ".join(f"`{member.value}`" for member in value)
         return
-    for name, member in vars(value).items():
+    # methods of a class that only divides a public one into files belong to the public one
+    parts = [base for base in value.__bases__ if base.__module__ == "derlem.sync"]
+    for name, member in [pair for part in (value, *parts) for pair in vars(part).items()]:
         inner = member.__func__ if isinstance(member, (classmethod, staticmethod)) else member
         documented = inspect.isfunction(inner) or isinstance(inner, (property, cached_property))
         if name.startswith("_") or not documented:

@@ -20,12 +20,16 @@ from ..catalog.connection import read_catalog
 from ..core.errors import CatalogMissing, ConfigError, DerlemError
 from ..core.workspace import Workspace
 from ..media.pdf import PdfOptions, resolve_renderer
+from ..storage.connection import open_bucket
+from ..storage.probe import ROUNDS, probe
+from ..storage.sync_options import SyncOptions
 from .ingest_options import IngestOptions
 
 EXTRAS = {
     "fetch": "aiohttp",
     "huggingface": "datasets",
     "scrape": "scrapy",
+    "s3": "boto3",
     "croissant": "mlcroissant",
 }
 """Optional parts of derlem, each with the module whose presence shows that the part is installed."""
@@ -89,6 +93,27 @@ def examine_sources(sources: Sequence[SourceOptions]) -> Iterator[Finding]:
             Tree(path)
         except ConfigError as error:
             yield Finding("source", "wrong", f"{source.name}: {error.message}")
+
+
+def examine_copy(options: SyncOptions | None) -> Iterator[Finding]:
+    """Check that the bucket of the workspace's copy answers, and honors conditional writes."""
+    if options is None:
+        return
+    try:
+        found = probe(open_bucket(options))
+    except DerlemError as error:
+        yield Finding("copy", "wrong", str(error))
+        return
+    if not found.good:
+        failed = f"{found.failed_creates} creates and {found.failed_swaps} replacements of {ROUNDS} each"
+        why = "several instances could work at once"
+        yield Finding("copy", "wrong", f"{options.url}: {failed} succeeded more than once or never: {why}")
+        return
+    yield Finding("copy", "good", f"{options.url}: conditional writes are honored")
+    if found.versioned:
+        yield Finding(
+            "copy", "note", "the bucket keeps old versions: a lifecycle rule must expire what a purge deletes"
+        )
 
 
 def examine_workspace(workspace: Workspace) -> Iterator[Finding]:

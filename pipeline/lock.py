@@ -19,10 +19,13 @@ from ..core.workspace import Workspace
 TRIES = 20
 """Attempts to take a lock whose holder has not written its name into the file."""
 
+POLL = 0.2
+"""Seconds between attempts to take a lock that another process holds."""
+
 
 @contextmanager
-def instance_lock(workspace: Workspace, command: str) -> Iterator[None]:
-    """Hold the workspace's lock; InstanceRunning, naming the holder, when another process holds the lock.
+def instance_lock(workspace: Workspace, command: str, wait: float = 0.0) -> Iterator[None]:
+    """Hold the workspace's lock; InstanceRunning if another process holds it for longer than `wait` seconds.
 
     The kernel releases the lock (flock) when its process ends. The JSON in the file only names the holder. A
     workspace that contains only the lock is removed at the end. DiskError if no lock can be created.
@@ -35,7 +38,7 @@ def instance_lock(workspace: Workspace, command: str) -> Iterator[None]:
     }
     with writing(workspace.root):
         workspace.root.mkdir(parents=True, exist_ok=True)
-        file = _locked(workspace)
+        file = _locked(workspace, time.monotonic() + wait)
     with file:
         with writing(workspace.root):
             file.truncate()
@@ -65,7 +68,7 @@ def lock_holder(workspace: Workspace) -> dict[str, object] | None:
     return None
 
 
-def _locked(workspace: Workspace) -> TextIO:
+def _locked(workspace: Workspace, deadline: float) -> TextIO:
     """The lock file, locked, at its beginning."""
     tries = 0
     while True:
@@ -80,9 +83,11 @@ def _locked(workspace: Workspace) -> TextIO:
             holder = _parse(file.read())
             file.close()
             tries += 1
-            if holder or tries == TRIES:
+            waiting = time.monotonic() < deadline
+            if (holder or tries >= TRIES) and not waiting:
                 raise InstanceRunning(holder) from None
-            time.sleep(0.01)  # `lock_holder` in another process holds the lock for a moment
+            # without a holder, `lock_holder` in another process holds the lock for a moment
+            time.sleep(POLL if holder and waiting else 0.01)
             continue
         file.close()  # its last holder removed it between our opening and our locking it
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
@@ -14,6 +14,7 @@ import duckdb
 from ..catalog.connection import read_catalog, write_catalog
 from ..catalog.models import now
 from ..catalog.runs import record_run
+from ..catalog.segment_files import Segment
 from ..catalog.sources import Declared, declare_sources, mark_listed, provenance
 from ..core.durable import replace_file
 from ..core.errors import CatalogMissing, DerlemError
@@ -59,14 +60,16 @@ def start_run(
     config_hash: str,
     ingest: IngestOptions,
     progress: Progress | None = None,
+    after_commit: Callable[[Sequence[Segment]], None] | None = None,
     *,
     keep: int = 1000,
     days: float = 90.0,
 ) -> Iterator[RunScope]:
     """Start a run that ends with the block as done, failed or interrupted.
 
-    Complete segments of a killed run are merged first. State files of `keep` runs are kept, for `days` days.
-    The caller holds the workspace's lock.
+    Complete segments of a killed run are merged first. `after_commit` receives the segments of each commit,
+    when the catalog is closed. State files of `keep` runs are kept, for `days` days. The caller holds the
+    workspace's lock.
     """
     run = current_run() or new_run_id()
     with log_context(run=run), logging_errors():
@@ -77,15 +80,15 @@ def start_run(
         state = StateFile(workspace, RunState(run=run, command=command, config_hash=config_hash))
         prune_states(workspace, keep, days)
     with log_context(run=run):
-        yield from _recorded(workspace, state, ingest, progress or Silent())
+        store = SegmentStore(workspace, ingest, after_commit)
+        yield from _recorded(workspace, state, store, progress or Silent())
 
 
 def _recorded(
-    workspace: Workspace, state: StateFile, ingest: IngestOptions, progress: Progress
+    workspace: Workspace, state: StateFile, store: SegmentStore, progress: Progress
 ) -> Iterator[RunScope]:
     """Yield the scope of a run, once, and record the end of the run."""
     log.info("run %s: started (%s)", state.state.run, state.state.command)
-    store = SegmentStore(workspace, ingest)
     try:
         with write_catalog(workspace) as connection:
             store.recover(connection)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import duckdb
 import pyarrow as pa
@@ -29,8 +29,13 @@ class SegmentStore:
     segments of a killed run and removes the run's incomplete files.
     """
 
-    def __init__(self, workspace: Workspace, options: IngestOptions) -> None:
-        self.workspace, self._options = workspace, options
+    def __init__(
+        self,
+        workspace: Workspace,
+        options: IngestOptions,
+        after_commit: Callable[[Sequence[Segment]], None] | None = None,
+    ) -> None:
+        self.workspace, self._options, self._after_commit = workspace, options, after_commit
         self._waiting: list[Segment] = []
         self._items = 0
         self._committed = time.monotonic()
@@ -123,8 +128,11 @@ class SegmentStore:
                 raise
             log.info("commit postponed: %s", busy)
         else:
+            committed = list(self._waiting)
             self._waiting.clear()
             self._items = 0
+            if self._after_commit is not None:  # the catalog is closed
+                self._after_commit(committed)
         self._committed = time.monotonic()
 
     def _next_number(self, source: str) -> int:

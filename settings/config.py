@@ -17,6 +17,7 @@ from ..media.image_options import ImageOptions
 from ..media.pdf import PdfOptions
 from ..pipeline.ingest_options import IngestOptions
 from ..sampling.sample_options import SampleOptions
+from ..storage.sync_options import SyncOptions
 
 
 class LogOptions(StrictModel):
@@ -76,6 +77,7 @@ class Config(StrictModel):
     sample: SampleOptions | None = None
     corpus: CorpusOptions = Field(default_factory=CorpusOptions)
     audit: AuditOptions = Field(default_factory=AuditOptions)
+    sync: SyncOptions | None = None
     log: LogOptions = Field(default_factory=LogOptions)
     test_mode: TestModeOptions = Field(default_factory=TestModeOptions)
 

@@ -1,4 +1,4 @@
-"""Fixtures for all tests: real material, a misbehaving web server, a certificate, and hypothesis profiles."""
+"""Fixtures for all tests: real material, a misbehaving web server, an S3 server, and hypothesis profiles."""
 
 from __future__ import annotations
 
@@ -12,13 +12,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import HealthCheck, settings
+from s3_proxy import Proxy, proxying
+from seaweed import CREDENTIALS, READY_BUCKET, Seaweed, serving
 
+from derlem.storage.bucket import Bucket
+from derlem.storage.places import BucketPlace
 from tests.factories.stamps import make_stamps
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -123,3 +128,32 @@ def server(misbehaving: ModuleType) -> Iterator[Any]:
     """A misbehaving server on the first five loopback addresses, each a host of its own."""
     with misbehaving.MisbehavingServer(tuple(f"127.0.0.{number}" for number in range(1, 6))) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
+    """A running SeaweedFS, started with the first test that needs it."""
+    with serving(tmp_path_factory.mktemp("seaweed")) as server:
+        yield server
+
+
+@pytest.fixture
+def proxy(seaweed: Seaweed) -> Iterator[Proxy]:
+    """A proxy in front of SeaweedFS, without faults at first."""
+    with proxying(seaweed.url) as running:
+        yield running
+
+
+@pytest.fixture
+def place(monkeypatch: pytest.MonkeyPatch) -> BucketPlace:
+    """An empty prefix of the test's own; the environment has credentials."""
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    # SeaweedFS reserves several volumes for every bucket
+    return BucketPlace(READY_BUCKET, f"{uuid4().hex[:12]}/one")
+
+
+@pytest.fixture
+def bucket(place: BucketPlace, seaweed: Seaweed) -> Bucket:
+    """The bucket of `place`, without the proxy."""
+    return Bucket(place, endpoint_url=seaweed.url)
