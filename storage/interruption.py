@@ -9,7 +9,6 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from contextvars import copy_context
 
 log = logging.getLogger("derlem.sync")
 
@@ -58,9 +57,7 @@ class InterruptionWatch:
         self._act, self._poll = act, poll
         self._address = os.environ.get(ADDRESS_VARIABLE, ADDRESS).rstrip("/")
         self._end = threading.Event()
-        self._thread = threading.Thread(
-            target=copy_context().run, args=(self._watch,), name="interruption", daemon=True
-        )
+        self._thread = threading.Thread(target=self._watch, name="interruption", daemon=True)
         self._thread.start()
 
     def close(self) -> None:

@@ -12,7 +12,6 @@ import logging
 import secrets
 import threading
 import time
-from contextvars import copy_context
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -86,9 +85,7 @@ class Lease:
         self._renewing = threading.Lock()
         self._lost: Fenced | None = None
         self._end = threading.Event()
-        self._thread = threading.Thread(
-            target=copy_context().run, args=(self._keep,), name="lease", daemon=True
-        )
+        self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
         self._thread.start()
 
     @property

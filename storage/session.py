@@ -6,7 +6,6 @@ import logging
 import threading
 import time
 from collections.abc import Iterable
-from contextvars import copy_context
 from pathlib import Path
 
 from ..core.errors import DerlemError
@@ -45,9 +44,7 @@ class SyncSession:
         self._closing = self._extras = False
         self._deadline = 0.0
         self._error: DerlemError | None = None
-        self._thread = threading.Thread(
-            target=copy_context().run, args=(self._work,), name="sync", daemon=True
-        )
+        self._thread = threading.Thread(target=self._work, name="sync", daemon=True)
         self._thread.start()
 
     def begin(self, run: str) -> None:
