@@ -282,7 +282,11 @@ class Execution:
         workers = self.loaded.config.ingest.workers
         with meter(self.progress, "rebuild shards") as shown:
             changes = withdraw_from_corpora(
-                self.workspace, scope.run, workers, lambda samples, _: shown.advance(samples)
+                self.workspace,
+                self.loaded.config.corpus,
+                scope.run,
+                workers,
+                lambda samples, _: shown.advance(samples),
             )
         return tuple(
             results.CorpusChange(

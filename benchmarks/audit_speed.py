@@ -22,6 +22,7 @@ from benchmarks.synthetic_catalog import make
 from derlem.catalog.audit import ShardScan, load_audits, run_audits
 from derlem.catalog.connection import read_catalog, transaction, write_catalog
 from derlem.core.workspace import Workspace
+from derlem.corpus.shard_scan import OTHERS
 from derlem.pipeline.purge import PURGE_RESIDUE
 from derlem.sampling.draw import draw_sample
 from derlem.sampling.sample_options import SampleOptions
@@ -71,6 +72,7 @@ def scan_shards(connection: duckdb.DuckDBPyConnection, folder: Path) -> ShardSca
     return ShardScan(
         shard_samples=[path],
         shard_files=pa.table(files),
+        other_files=OTHERS.empty_table(),
         store_files=pa.table(store),
         purge_residue=PURGE_RESIDUE.empty_table(),
     )

@@ -11,6 +11,8 @@ Besides the catalog's tables, an audit can read
 - `shard_samples` (corpus, shard, key, item_id, repeat, bytes, sha256, and the fields of its record:
   record_source, record_category, record_license, record_sha256): every sample in a shard file;
 - `shard_files` (corpus, shard, path, samples, bytes, sha256, error): every shard file;
+- `other_files` (corpus, path, bytes, sha256): every other file in the folder of a corpus; sha256 is NULL for
+  a file that no build writes;
 - `store_files` (path, bytes): every file of a segment;
 - `refused_licenses` (license): licenses of items that the configured sample does not allow;
 - `purge_residue` (item_id, path, what): remaining bytes and texts of purged items in store and cache;
@@ -82,6 +84,7 @@ class ShardScan:
 
     shard_samples: Sequence[Path]
     shard_files: pa.Table
+    other_files: pa.Table
     store_files: pa.Table
     purge_residue: pa.Table
     holder: object = None
@@ -182,6 +185,7 @@ def _register(
     ]
     tables = {
         "shard_files": scan.shard_files,
+        "other_files": scan.other_files,
         "store_files": scan.store_files,
         "purge_residue": scan.purge_residue,
         "refused_licenses": pa.table({"license": pa.array(refused_licenses, pa.string())}),

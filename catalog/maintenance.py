@@ -36,7 +36,7 @@ from .sources import read_provenance, restore_source
 
 TABLES = (
     "sources", "items", "withdrawn_hashes", "runs", "segments", "manifests", "manifest_rows", "allocations",
-    "exclusions", "shards",
+    "exclusions", "shards", "corpus_files",
 )  # fmt: skip
 """The catalog's tables, without the table of the schema version."""
 

@@ -20,7 +20,7 @@ from ..core.fork_server import start_fork_server
 from ..core.workers import map_in_workers
 from ..core.workspace import Workspace
 from .corpus_options import CorpusOptions
-from .describe import describe
+from .describe import DescribedFile, describe
 from .errors import NotEnoughSpace
 from .fingerprint import fingerprint
 from .layout import CorpusFolder
@@ -75,16 +75,17 @@ def build_corpus(
         start_fork_server("derlem.corpus.shard")  # it imports beside the planning
     with read_catalog(workspace) as connection:
         plan = plan_build(connection, workspace, name, options)
-    shards = write_corpus(workspace, plan, run, workers, progress)
+    shards, files = write_corpus(workspace, plan, run, workers, progress)
     with write_catalog(workspace) as connection, transaction(connection):
         record_shards(connection, workspace, plan, shards)
+        record_files(connection, workspace, plan.name, files)
     return BuildResult(name, CorpusFolder(workspace, name).root, tuple(shards))
 
 
 def write_corpus(
     workspace: Workspace, plan: BuildPlan, run: str, workers: int, progress: Progress
-) -> list[Shard]:
-    """Make the folder of a corpus equal to its plan; returns all shards, in order.
+) -> tuple[list[Shard], list[DescribedFile]]:
+    """Make the folder of a corpus equal to its plan; returns all shards, in order, and the other files.
 
     The catalog is read, not written.
     """
@@ -112,7 +113,7 @@ def write_corpus(
     shards.sort(key=lambda shard: shard.number)
     _remove_strays(folder, plan)
     with read_catalog(workspace) as connection:
-        describe(connection, folder, plan, shards, listed, run)
+        files = describe(connection, folder, plan, shards, listed, run)
     log.info(
         "corpus %s: %d samples in %d shards, %d of them written now",
         plan.name,
@@ -120,7 +121,7 @@ def write_corpus(
         len(shards),
         sum(shard.rewritten for shard in shards),
     )
-    return shards
+    return shards, files
 
 
 def check_space(folder: CorpusFolder, plan: BuildPlan) -> None:
@@ -210,3 +211,14 @@ def record_shards(
     connection.execute("DELETE FROM shards WHERE corpus = ?", [name])
     if rows:
         connection.executemany("INSERT INTO shards VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+
+
+def record_files(
+    connection: duckdb.DuckDBPyConnection, workspace: Workspace, name: str, files: Iterable[DescribedFile]
+) -> None:
+    """Write the rows of table `corpus_files` for a corpus, in place of what was there. The caller commits."""
+    connection.execute("DELETE FROM corpus_files WHERE corpus = ?", [name])
+    rows = [
+        (name, file.path.relative_to(workspace.root).as_posix(), file.bytes, file.sha256) for file in files
+    ]
+    connection.executemany("INSERT INTO corpus_files VALUES (?, ?, ?, ?)", rows)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -21,6 +24,15 @@ from .plan import BuildPlan
 from .shard import Shard
 
 
+@dataclass(frozen=True, slots=True)
+class DescribedFile:
+    """A file of a corpus beside its shards; `sha256` in hex."""
+
+    path: Path
+    bytes: int
+    sha256: str
+
+
 def describe(
     connection: duckdb.DuckDBPyConnection,
     folder: CorpusFolder,
@@ -28,17 +40,30 @@ def describe(
     shards: Sequence[Shard],
     manifest: ManifestFile,
     run: str,
-) -> None:
-    """Put the finished manifest in its place, and write everything else in a corpus that is not a shard."""
+) -> list[DescribedFile]:
+    """Put the finished manifest in its place, and write everything else in a corpus that is not a shard.
+
+    Returns these files. `stats.json` names all but itself with their hashes.
+    """
     rename(manifest.path, folder.manifest)
     stats = statistics(connection, folder, plan, shards, run)
     stats["manifest"] = {"file": folder.manifest.name, "bytes": manifest.bytes, "sha256": manifest.sha256}
     earlier = folder.build().get("run")
     if earlier is not None and folder.described(stats, run=earlier):
         stats["build"]["run"] = earlier  # a build that changes nothing leaves every file as it is
-    replace_file(folder.card, card(stats))
-    replace_file(folder.croissant, _json(croissant(stats, summary(stats))))
-    replace_file(folder.stats, _json(stats))
+    files = [
+        _write(folder.card, card(stats)),
+        _write(folder.croissant, _json(croissant(stats, summary(stats)))),
+    ]
+    stats["files"] = [{"file": file.path.name, "bytes": file.bytes, "sha256": file.sha256} for file in files]
+    files.append(_write(folder.stats, _json(stats)))
+    return [DescribedFile(folder.manifest, manifest.bytes, manifest.sha256), *files]
+
+
+def _write(path: Path, text: str) -> DescribedFile:
+    data = text.encode()
+    replace_file(path, data)
+    return DescribedFile(path, len(data), hashlib.sha256(data).hexdigest())
 
 
 def _json(value: object) -> str:

@@ -1,4 +1,4 @@
-"""A file that hashes what is written to it, past the page cache."""
+"""Hashes files: one that is there, and one that is written, past the page cache."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import io
 import mmap
 import os
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
 
 BUFFER = 4 * 1024 * 1024
 """Bytes that are hashed and written at a time; two such buffers are held."""
+
+
+def hash_file(path: Path) -> str:
+    """The sha256 (hex) of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class HashingFile(io.RawIOBase):

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -15,6 +13,7 @@ from ..catalog.manifests import manifest_number
 from ..catalog.queries import query, quoted
 from ..core.workspace import Workspace
 from .errors import UnreadableCorpus
+from .files import hash_file
 from .layout import CorpusFolder
 
 log = logging.getLogger("derlem.build")
@@ -36,6 +35,7 @@ def restore_corpora(connection: duckdb.DuckDBPyConnection, workspace: Workspace)
         _insert(connection, "allocations", stats["allocations"])
         _insert(connection, "exclusions", stats["exclusions"])
         _insert(connection, "shards", [_shard_row(folder, stats, shard) for shard in stats["shards"]])
+        _insert(connection, "corpus_files", _file_rows(folder, stats))
         try:
             values = {"manifest": str(folder.manifest), "number": number}
             connection.execute(query("corpus/restore_rows"), values)
@@ -50,12 +50,12 @@ def restore_corpora(connection: duckdb.DuckDBPyConnection, workspace: Workspace)
 def _read(folder: CorpusFolder) -> dict[str, Any]:
     try:
         stats: dict[str, Any] = json.loads(folder.stats.read_bytes())
-        wanted = stats["manifest"]["sha256"]
+        wanted, _ = stats["manifest"]["sha256"], stats["files"]
         if stats["draw"]["corpus"] != folder.name:
             raise UnreadableCorpus(folder.stats, f"it describes the corpus {stats['draw']['corpus']!r}")
     except (ValueError, KeyError, TypeError) as error:
         raise UnreadableCorpus(folder.stats, f"no build wrote this ({error})") from error
-    if not folder.manifest.exists() or _sha256(folder.manifest) != wanted:
+    if not folder.manifest.exists() or hash_file(folder.manifest) != wanted:
         raise UnreadableCorpus(folder.manifest, "it is not the manifest that stats.json names")
     return stats
 
@@ -76,14 +76,24 @@ def _shard_row(folder: CorpusFolder, stats: dict[str, Any], shard: dict[str, Any
     return {"corpus": folder.name, "path": path, "manifest_fingerprint": fingerprint, **row}
 
 
+def _file_rows(folder: CorpusFolder, stats: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows of `corpus_files`; `stats.json` is taken as it is, as nothing else holds its hash."""
+    size = folder.stats.stat().st_size
+    itself = {"file": folder.stats.name, "bytes": size, "sha256": hash_file(folder.stats)}
+    return [
+        {
+            "corpus": folder.name,
+            "path": (folder.root / file["file"]).relative_to(folder.workspace.root).as_posix(),
+            "bytes": file["bytes"],
+            "sha256": file["sha256"],
+        }
+        for file in (stats["manifest"], *stats["files"], itself)
+    ]
+
+
 def _insert(connection: duckdb.DuckDBPyConnection, table: str, rows: list[dict[str, Any]]) -> None:
     """Insert rows by column name; texts become times where the table has times."""
     if rows:
         connection.register("found", pa.Table.from_pylist(rows))
         connection.execute(f"INSERT INTO {quoted(table)} BY NAME FROM found")
         connection.unregister("found")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

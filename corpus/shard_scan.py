@@ -1,4 +1,4 @@
-"""Scans the shards of all corpora: every byte is read and hashed, whatever the catalog contains."""
+"""Scans the files of all corpora: every byte of a shard is read and hashed, whatever the catalog has."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from ..catalog.models import images_sha256
 from ..core.tar import BLOCK
 from ..core.workers import map_in_workers
 from ..core.workspace import Workspace
+from .files import hash_file
 from .layout import EXTENSIONS, corpora, parse_key
 
 if TYPE_CHECKING:
@@ -51,6 +52,14 @@ FILES = pa.schema(
         ("bytes", pa.int64()),
         ("sha256", pa.string()),
         ("error", pa.string()),  # null: read to its end
+    ]
+)
+OTHERS = pa.schema(
+    [
+        ("corpus", pa.string()),
+        ("path", pa.string()),
+        ("bytes", pa.int64()),
+        ("sha256", pa.string()),  # null: not a file that a build writes
     ]
 )
 STORE = pa.schema([("path", pa.string()), ("bytes", pa.int64())])
@@ -94,10 +103,26 @@ def scan_shards(workspace: Workspace, purge_residue: pa.Table, workers: int | No
     return ShardScan(
         shard_samples=[nothing, *sorted(Path(holder.name).glob("*.samples"))],
         shard_files=pa.Table.from_pylist(rows, schema=FILES),
+        other_files=pa.Table.from_pylist(list(_other_files(workspace)), schema=OTHERS),
         store_files=pa.Table.from_pylist(_store_files(workspace), schema=STORE),
         purge_residue=purge_residue,
         holder=holder,
     )
+
+
+def _other_files(workspace: Workspace) -> Iterator[Row]:
+    """The files in the folders of corpora that are not shards, those in folders below included."""
+    for folder in corpora(workspace):
+        shards = {path for _, path in folder.shards()}
+        described = {folder.manifest, folder.stats, folder.card, folder.croissant}
+        for path in sorted(folder.root.rglob("*")):
+            if path.is_file() and path not in shards:
+                yield {
+                    "corpus": folder.name,
+                    "path": path.relative_to(workspace.root).as_posix(),
+                    "bytes": path.stat().st_size,
+                    "sha256": hash_file(path) if path in described else None,
+                }
 
 
 def _store_files(workspace: Workspace) -> list[Row]:
@@ -161,13 +186,14 @@ class _Batches:
 
 def _tar_samples(path: Path) -> Iterator[Row]:
     """The samples of a tar, in order: members that share a key are one."""
-    key, row, images = None, Row(), _Images()
+    key, row, images, suffixes = None, Row(), _Images(), set[str]()
     for name, content in _members(path):
         stem, _, suffix = name.partition(".")
-        if stem != key:
+        if stem != key or suffix in suffixes:  # a second member of one name is a second sample
             if key is not None:
                 yield row | images.columns()
-            key, row, images = stem, {"key": stem}, _Images()
+            key, row, images, suffixes = stem, {"key": stem}, _Images(), set()
+        suffixes.add(suffix)
         if suffix == "json":
             row |= _parse_record(json.loads(bytes(content)))
         elif not images.add(suffix, content):

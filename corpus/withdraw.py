@@ -16,8 +16,7 @@ from ..catalog.queries import query
 from ..core.workspace import Workspace
 from .build import BuildResult, Progress, build_corpus
 from .corpus_options import CorpusOptions
-from .errors import UnreadableCorpus
-from .layout import CorpusFolder, corpora
+from .layout import SHARD_SUFFIXES, CorpusFolder, corpora
 
 log = logging.getLogger("derlem.build")
 
@@ -44,15 +43,16 @@ def find_withdrawn(connection: duckdb.DuckDBPyConnection) -> list[Withdrawn]:
 
 
 def withdraw_from_corpora(
-    workspace: Workspace, run: str, workers: int, progress: Progress
+    workspace: Workspace, configured: CorpusOptions, run: str, workers: int, progress: Progress
 ) -> list[tuple[Withdrawn, BuildResult | None]]:
     """Remove all withdrawn items from all manifests, and from the corpora that were built from them.
 
     Returns the samples removed from each manifest with the build of its corpus, whose `rewritten` counts the
     new shards; None where there is no corpus. Numbers, boundaries and bytes of other shards do not change.
     A corpus whose manifest was redrawn since may contain withdrawn items that no manifest lists: it is built
-    from the current manifest. For the same reason the shards of an unfinished build are removed. The caller
-    holds the workspace's lock.
+    from the current manifest. For the same reason the shards of an unfinished build are removed. A corpus
+    whose statistics cannot be read is built as `configured`, in the format of its shards. The caller holds
+    the workspace's lock.
     """
     with write_catalog(workspace) as connection, transaction(connection):
         gone = {found.name: found for found in find_withdrawn(connection)}
@@ -66,16 +66,19 @@ def withdraw_from_corpora(
     redrawn = {
         name
         for name, _, _, fingerprint in built
-        if name in there and there[name].build().get("manifest_fingerprint") != fingerprint
+        if name in there and there[name].build().get("manifest_fingerprint", fingerprint) != fingerprint
     }
+    unreadable = {name for name, *_ in built if name in there and not there[name].build()}
     changed = {name for name, samples, rows, _ in built if name in there and samples != rows}
     unrecorded = {name for name in gone if name in there and there[name].stats.exists()}
-    outdated = sorted(redrawn | changed | unrecorded)
+    outdated = sorted(redrawn | changed | unrecorded | unreadable)
     results: list[tuple[Withdrawn, BuildResult | None]] = [
         (left, None) for name, left in gone.items() if name not in outdated
     ]
     for name in outdated:
-        result = build_corpus(workspace, name, _built_options(there[name]), run, workers, progress)
+        result = build_corpus(
+            workspace, name, _built_options(there[name], configured), run, workers, progress
+        )
         samples = gone[name].samples if name in gone else {}
         log.info(
             "corpus %s: %d samples withdrawn, %d of %d shards written again",
@@ -110,10 +113,13 @@ def _leave_out(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("DROP TABLE withdrawn_samples")
 
 
-def _built_options(folder: CorpusFolder) -> CorpusOptions:
-    """The options that a corpus was built with; UnreadableCorpus."""
+def _built_options(folder: CorpusFolder, configured: CorpusOptions) -> CorpusOptions:
+    """The options that a corpus was built with; without readable statistics, what else is known of them."""
     build = folder.build()
     try:
         return CorpusOptions(format=build["format"], shard_size=build["shard_size"])
     except (ValueError, KeyError) as error:
-        raise UnreadableCorpus(folder.stats, f"its `build` section is not valid ({error})") from error
+        log.warning("%s cannot be read (%s): all shards are written again", folder.stats, error)
+    suffixes = {path.suffix[1:] for _, path in folder.shards()}
+    formats = [format for format, suffix in SHARD_SUFFIXES.items() if suffix in suffixes]
+    return configured.model_copy(update={"format": formats[0]}) if len(formats) == 1 else configured

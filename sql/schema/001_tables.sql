@@ -150,6 +150,13 @@ CREATE TABLE shards (
     manifest_fingerprint VARCHAR NOT NULL -- of the manifest that the shard was last built from
 );
 
+CREATE TABLE corpus_files (              -- the files of a corpus beside its shards
+    corpus     VARCHAR NOT NULL,
+    path       VARCHAR NOT NULL,         -- relative to the workspace
+    bytes      BIGINT NOT NULL,
+    sha256     VARCHAR NOT NULL
+);
+
 -- The deduplication index is derived from `items` and saves each draw a scan of all hashes. The index is valid
 -- for the state of `items` in `dedup_index`, and is computed again for any other state.
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from derlem.catalog.audit import load_audits
-from tests.factories.audited import audit, build, firing, foreign_shard, truncated_shard
+from tests.factories.audited import audit, build, firing, foreign_shard, shard, truncated_shard
 from tests.factories.filled_workspace import FilledWorkspace, MakeFilled
 
 
@@ -57,6 +57,7 @@ CHANGES = {
     "allocation_not_a_sum": """
         UPDATE allocations SET allocated = allocated + 1 WHERE node = 'clips' AND source = ''""",
     "corpus_without_manifest": "DELETE FROM manifests",
+    "corpus_file_differs": "UPDATE corpus_files SET sha256 = repeat('0', 64) WHERE path LIKE '%README.md'",
     "status_unknown": "UPDATE items SET status = 'lost' WHERE source = 'chats'",
     "status_against_reason": "UPDATE items SET status = 'rejected' WHERE source = 'chats'",
     "counts_do_not_add_up": "UPDATE items SET status = 'lost' WHERE source = 'chats'",
@@ -104,12 +105,18 @@ def manifest_without_corpus(built: FilledWorkspace) -> None:
     built.draw("another")
 
 
+def extra_shard(built: FilledWorkspace) -> None:
+    """A tar that the card's pattern includes, and that no build gives such a name."""
+    shard(built).with_name("small-extra.tar").write_bytes(shard(built).read_bytes())
+
+
 PLANTED: dict[str, Callable[[FilledWorkspace], None]] = {
     **{name: changed_by(sql) for name, sql in CHANGES.items()},
     "purged_but_there": purge_in_name_only,
     "source_without_samples": late_source,
     "image_twice": second_item_with_an_image,
     "sample_twice": foreign_shard,
+    "corpus_file_unknown": extra_shard,
     "shard_unreadable": truncated_shard,
     "manifest_not_built": manifest_without_corpus,
 }

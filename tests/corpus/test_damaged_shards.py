@@ -107,6 +107,58 @@ def test_foreign_member(built: FilledWorkspace) -> None:
     assert {"shard_differs_from_catalog", "shard_unreadable"} <= firing(built)
 
 
+@pytest.mark.parametrize("suffix", [".jpg", ".json"])
+def test_member_twice(built: FilledWorkspace, suffix: str) -> None:
+    with tarfile.open(shard(built)) as tar:
+        members = [(member, content_of(tar, member)) for member in tar]
+    with tarfile.open(shard(built), "w", format=tarfile.USTAR_FORMAT) as tar:
+        for place, (member, content) in enumerate(members):
+            for _ in range(2 if member.name.endswith(suffix) and place < 2 else 1):
+                tar.addfile(member, io.BytesIO(content))
+    assert audit(built)["sample_twice"].count == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("manifest.parquet", "gone"),
+        ("manifest.parquet", "emptied"),
+        ("stats.json", "gone"),
+        ("stats.json", "changed"),
+        ("README.md", "changed"),
+        ("croissant.json", "changed"),
+    ],
+)
+def test_damaged_description(built: FilledWorkspace, name: str, change: str) -> None:
+    path = shard(built).with_name(name)
+    if change == "gone":
+        path.unlink()
+    else:
+        content = path.read_bytes()
+        path.write_bytes(b"" if change == "emptied" else content[:-1] + bytes([content[-1] ^ 1]))
+    assert firing(built) == {"corpus_file_differs"}
+    build(built)
+    assert firing(built) == set()
+
+
+def test_files_that_no_loader_reads_are_silent(built: FilledWorkspace) -> None:
+    folder = shard(built).parent
+    (folder / "notes").mkdir()
+    for name in ("LICENSE", "notes/why.txt", ".gitattributes"):
+        (folder / name).write_text("text")
+    assert firing(built) == set()
+
+
+@pytest.mark.parametrize(
+    "name", ["small-extra.tar", "small-000000 (copy).tar", "old/small-000000.tar", "X.PARQUET"]
+)
+def test_files_that_a_loader_reads(built: FilledWorkspace, name: str) -> None:
+    path = shard(built).parent / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(shard(built).read_bytes())
+    assert audit(built)["corpus_file_unknown"].count == 1
+
+
 def test_image_left_out(built: FilledWorkspace) -> None:
     with tarfile.open(shard(built)) as tar:
         gone = next(member.name for member in tar if member.name.endswith(".jpg"))

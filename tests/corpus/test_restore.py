@@ -13,7 +13,7 @@ from derlem.corpus.restore import restore_corpora
 from tests.factories.catalog import memory_catalog
 from tests.factories.filled_workspace import FilledWorkspace
 
-TABLES = ("manifests", "allocations", "exclusions", "manifest_rows", "manifest", "shards")
+TABLES = ("manifests", "allocations", "exclusions", "manifest_rows", "manifest", "shards", "corpus_files")
 
 
 def rows(connection: duckdb.DuckDBPyConnection) -> dict[str, list[tuple[object, ...]]]:

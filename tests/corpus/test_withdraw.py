@@ -14,6 +14,7 @@ from derlem.corpus.withdraw import Withdrawn, find_withdrawn, withdraw_from_corp
 from tests.factories.audited import firing
 from tests.factories.filled_workspace import FilledWorkspace, MakeFilled
 
+CONFIGURED = CorpusOptions.model_validate({"shard_size": "30KB"})
 TAKEDOWN = "UPDATE items SET status = 'withdrawn', reason = 'takedown' WHERE "
 
 
@@ -22,7 +23,7 @@ def hashes(filled: FilledWorkspace) -> dict[int, str]:
 
 
 def withdraw(filled: FilledWorkspace) -> list[tuple[Withdrawn, Any]]:
-    return withdraw_from_corpora(filled.workspace, "run-9", 1, lambda *_: None)
+    return withdraw_from_corpora(filled.workspace, CONFIGURED, "run-9", 1, lambda *_: None)
 
 
 @pytest.mark.parametrize("fixture", ["built", "built_parquet"])
@@ -125,7 +126,7 @@ def test_cut_short_after_the_catalog_and_done_again(built: FilledWorkspace) -> N
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        withdraw_from_corpora(built.workspace, "run-9", 1, fail)
+        withdraw_from_corpora(built.workspace, CONFIGURED, "run-9", 1, fail)
     ((_, result),) = withdraw(built)
     assert result.samples == 21
     built.change("UPDATE sources SET withdrawn_at = now() WHERE source = 'chats'")
@@ -183,3 +184,22 @@ def test_corpus_that_somebody_deleted(built: FilledWorkspace) -> None:
     built.change(f"{TAKEDOWN} source = 'chats'")
     ((gone, result),) = withdraw(built)
     assert (gone.samples, result) == ({"chats": 20}, None)
+
+
+@pytest.mark.parametrize("fixture", ["built", "built_parquet"])
+@pytest.mark.parametrize("content", [None, b"", b'{"build": 3}', b"\xff{"])
+def test_unreadable_statistics_keep_no_image_in_its_shard(
+    request: pytest.FixtureRequest, fixture: str, content: bytes | None
+) -> None:
+    filled = request.getfixturevalue(fixture)
+    stats = filled.workspace.corpora / "small" / "stats.json"
+    stats.unlink()
+    if content is not None:
+        stats.write_bytes(content)
+    suffix = {shard.suffix for shard in stats.parent.glob("small-*")}
+    filled.change(f"{TAKEDOWN} item_id = (SELECT item_id FROM manifest WHERE position = 8)")
+    ((gone, result),) = withdraw(filled)
+    assert (sum(gone.samples.values()), gone.redrawn) == (41 - result.samples, False)
+    assert {shard.suffix for shard in stats.parent.glob("small-*")} == suffix
+    assert firing(filled) == set()
+    assert withdraw(filled) == []
