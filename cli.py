@@ -5,17 +5,20 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
 from . import __version__
-from .commands.shared import Invocation, echo
+from .commands.shared import JSON_ERRORS, JSON_MESSAGES, Invocation, echo, to_json
 from .core.durable import disk_error
 from .core.errors import DerlemError
+from .core.masking import mask
 from .core.signals import install_signal_handlers, signal_behind
 from .core.startup import block_pandas, skip_last_collection, tune_gc
 
@@ -60,35 +63,55 @@ class DerlemGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
         _prepare_process()
+        if "--format=json" in ctx.args or ("--format", "json") in pairwise(ctx.args):
+            ctx.meta[JSON_ERRORS] = True  # also for an error of parsing the command's arguments
         try:
             return super().invoke(ctx)
         except DerlemError as error:
-            _fail(str(error), error.exit_code)
+            _fail(str(error), error.exit_code, kind=type(error).__name__)
         except click.NoSuchOption as error:
             name = error.option_name
             if not any(name in parameter.opts for parameter in self.params):
-                raise
+                return self._misused(ctx, error)
             message = f"place {name} before the command: derlem {name} ..."
-            raise click.UsageError(message, error.ctx) from error
+            return self._misused(ctx, click.UsageError(message, error.ctx))
+        except click.UsageError as error:
+            return self._misused(ctx, error)
+        except (click.exceptions.Exit, click.Abort, SystemExit):
+            raise
         except BaseException as error:
             if (number := signal_behind(error)) is not None:
                 _fail(
                     "Interrupted. Committed work is kept; repeat the command to continue.",
                     128 + number,
                     prefix="",
+                    kind="Interrupted",
                 )
             if (disk := disk_error(error)) is not None:
-                _fail(str(disk), disk.exit_code)
+                _fail(str(disk), disk.exit_code, kind=type(disk).__name__)
             if not isinstance(error, OSError) or not (error.filename or isinstance(error, PermissionError)):
-                raise
+                log.error("traceback", exc_info=error, extra={"shown": True})
+                _fail("".join(traceback.format_exception(error)), 1, prefix="", kind=type(error).__name__)
             # the name of the file and the cause of the error are sufficient for the user
             log.info("traceback", exc_info=True)
             where = f"{error.filename}: " if error.filename else ""
-            _fail(f"{where}{error.strerror}", DerlemError.exit_code)
+            _fail(f"{where}{error.strerror}", DerlemError.exit_code, kind=type(error).__name__)
+
+    def _misused(self, ctx: click.Context, error: click.UsageError) -> Any:
+        """Raise the error for click to show, or show it as JSON."""
+        if not ctx.find_root().meta.get(JSON_ERRORS):
+            raise error
+        _fail(error.format_message(), error.exit_code, kind=type(error).__name__)
 
 
-def _fail(message: str, exit_code: int, prefix: str = "Error: ") -> None:
-    echo(f"{prefix}{message}")
+def _fail(message: str, exit_code: int, *, prefix: str = "Error: ", kind: str) -> NoReturn:
+    """Show an error on stderr, as JSON where rows or log lines are JSON, and exit."""
+    context = click.get_current_context(silent=True)
+    if context is not None and context.find_root().meta.get(JSON_ERRORS):
+        error = {"error": kind, "message": mask(message), "exit_code": exit_code}
+        click.echo(to_json(error), err=True)
+    else:
+        echo(f"{prefix}{message}")
     sys.exit(exit_code)
 
 
@@ -157,6 +180,8 @@ def main(
     Example:
       derlem init && derlem run && derlem sql "FROM composition"
     """
+    if log_format == "json":
+        ctx.meta.update({JSON_ERRORS: True, JSON_MESSAGES: True})
     for pair in log_levels:
         if "=" not in pair:
             raise click.BadParameter(

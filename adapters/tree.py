@@ -6,6 +6,7 @@ import errno
 import fnmatch
 import os
 import re
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -181,17 +182,40 @@ def inside(root: str, path: str) -> str | None:
 def open_below(root: str, path: str) -> int:
     """Open the file `path` below `root` (a real path) for reading; OSError on failure.
 
-    A link to a target below the root is followed; any other link raises ELOOP.
+    A link to a file below the root is followed. Any other link, also in place of a folder, raises ELOOP.
     """
     # Without NONBLOCK, opening a pipe in place of a file would wait for a writer.
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW
+    folder, _, name = path.rpartition("/")
+    handle = _open_folder(root, folder)
     try:
-        return os.open(f"{root}/{path}", flags)
+        return os.open(name, flags, dir_fd=handle)
     except OSError as error:
         real = inside(root, f"{root}/{path}") if error.errno == errno.ELOOP else None
         if real is None:
             raise
         return os.open(real, flags)
+    finally:
+        os.close(handle)
+
+
+def _open_folder(root: str, path: str) -> int:
+    """Open a folder below the root step by step, so that no step is a link; ELOOP for a link."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    handle = os.open(root, flags)
+    for step in path.split("/") if path else ():
+        try:
+            below = os.open(step, flags | os.O_NOFOLLOW, dir_fd=handle)
+        except OSError as error:
+            if error.errno == errno.ENOTDIR and stat.S_ISLNK(
+                os.stat(step, dir_fd=handle, follow_symlinks=False).st_mode
+            ):
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), step) from error
+            raise
+        finally:
+            os.close(handle)
+        handle = below
+    return handle
 
 
 def file_revision(found: os.stat_result) -> str:

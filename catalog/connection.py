@@ -50,6 +50,7 @@ def write_catalog(workspace: Workspace, wait: float = WRITE_WAIT) -> Iterator[du
     workspace.root.mkdir(parents=True, exist_ok=True)
     with opened(workspace, read_only=False, wait=wait) as connection:
         if _is_empty(connection):
+            workspace.catalog.chmod(0o600)  # URLs may contain secrets
             with transaction(connection):
                 create_schema(connection)
         check_version(connection, workspace.catalog)

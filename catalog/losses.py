@@ -38,7 +38,10 @@ class StoreEmpty(DerlemError):
 
     def __init__(self, store: Path) -> None:
         self.store = store
-        super().__init__(f"{store} holds no segments (is it mounted?): the catalog is left as it is")
+        super().__init__(
+            f"{store} holds no segments (is it mounted?): the catalog is left as it is. "
+            "If nothing was ever stored, remove catalog.duckdb*, and the next run begins anew"
+        )
 
 
 def marked(workspace: Workspace) -> set[str]:

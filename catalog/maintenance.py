@@ -167,6 +167,7 @@ def _replacement(workspace: Workspace) -> Iterator[duckdb.DuckDBPyConnection]:
             yield connection
             connection.execute("CHECKPOINT")
         connection.close()
+        temporary.chmod(0o600)
         sync_file(temporary)
         Path(f"{workspace.catalog}.wal").unlink(missing_ok=True)
         rename(temporary, workspace.catalog)

@@ -13,7 +13,9 @@ from typing import Any
 import duckdb
 from pydantic import TypeAdapter, ValidationError
 
+from ..core.config_values import as_declared
 from ..core.errors import DerlemError, first_problem
+from ..core.masking import mask, mask_tree
 from ..core.workspace import Workspace
 from .connection import transaction
 from .models import now
@@ -22,7 +24,10 @@ from .queries import query
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """The present declaration of a source. `config` is the declaration before paths are resolved."""
+    """The present declaration of a source.
+
+    `config` is the declaration before paths are resolved, with the values of environment variables.
+    """
 
     source: str
     adapter: str
@@ -32,13 +37,17 @@ class Declared:
 
     @property
     def config_text(self) -> str:
-        """Return the declaration as canonical JSON."""
-        return json.dumps(self.config, ensure_ascii=False, sort_keys=True, default=str)
+        """Return the declaration as canonical JSON: variables by name, secrets masked."""
+        return _canonical(mask_tree(as_declared(self.config)))
 
     @property
     def config_hash(self) -> str:
         """sha256 (hex) of the declaration."""
-        return hashlib.sha256(self.config_text.encode()).hexdigest()
+        return hashlib.sha256(_canonical(self.config).encode()).hexdigest()
+
+
+def _canonical(config: Mapping[str, Any]) -> str:
+    return json.dumps(config, ensure_ascii=False, sort_keys=True, default=str)
 
 
 def declare_sources(connection: duckdb.DuckDBPyConnection, declared: Sequence[Declared]) -> None:
@@ -72,7 +81,7 @@ def declare_sources(connection: duckdb.DuckDBPyConnection, declared: Sequence[De
                     position,
                     source.adapter,
                     source.license,
-                    source.homepage,
+                    None if source.homepage is None else mask(source.homepage),
                     source.config_text,
                     source.config_hash,
                     declared_at,
@@ -136,7 +145,7 @@ class BadProvenance(DerlemError):
 def restore_source(connection: duckdb.DuckDBPyConnection, registered: Registered) -> None:
     """Insert a registry row."""
     row = asdict(registered)
-    row["config"] = json.dumps(row["config"], ensure_ascii=False, sort_keys=True, default=str)
+    row["config"] = _canonical(row["config"])
     connection.execute("INSERT INTO sources VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", list(row.values()))
 
 

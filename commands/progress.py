@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from .shared import echo
+from .shared import echo, printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
@@ -44,7 +44,7 @@ class TerminalProgress:
             TimeElapsedColumn(),
         )
         self._bars = Bars(*columns, console=Console(stderr=True))
-        self._task = self._bars.add_task(stage, total=total, counts="")
+        self._task = self._bars.add_task(printable(stage), total=total, counts="")
         self._bars.start()
 
     def advance(self, stage: str, done: int, total: int | None, counts: Mapping[str, int]) -> None:

@@ -7,10 +7,13 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from ..core.masking import mask
 
 if TYPE_CHECKING:
     from ..project import Project
@@ -20,6 +23,9 @@ _CONTROLS = re.compile(
 )
 
 FORMATS = ("table", "json", "csv")
+
+JSON_ERRORS, JSON_MESSAGES = "derlem.json_errors", "derlem.json_messages"
+"""Keys of the root context's `meta`: whether errors, and all messages, are JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +58,8 @@ class Invocation:
             wait=self.wait,
         )
         log = project.config.log
+        if log.format == "json":
+            click.get_current_context().find_root().meta.update({JSON_ERRORS: True, JSON_MESSAGES: True})
         configure_logs(
             None if self.dry_run else project.workspace.logs,
             level=log.level,
@@ -75,13 +83,21 @@ def listing(command: Callable[..., Any]) -> Callable[..., Any]:
         type=click.Choice(FORMATS),
         default="table",
         show_default=True,
-        help="Format of the rows on stdout.",
+        help="Format of the rows on stdout, and with json of an error on stderr.",
     )(command)
 
 
 def echo(message: str) -> None:
     """Write a message for the user to stderr, because stdout contains data only."""
-    click.echo(printable(message), err=True)
+    text = printable(mask(message))
+    context = click.get_current_context(silent=True)
+    if context is not None and context.find_root().meta.get(JSON_MESSAGES):
+        text = to_json({"time": _now(), "level": "INFO", "logger": "derlem", "message": text})
+    click.echo(text, err=True)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def printable(text: str) -> str:

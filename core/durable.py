@@ -79,6 +79,12 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
+def create_private(path: Path) -> None:
+    """Create an empty file that its owner alone can read, unless the file exists. DiskError on failure."""
+    with writing(path.parent):
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+
 def replace_file(path: Path, data: bytes | str) -> None:
     """Replace the content of a small file; text is written as UTF-8. DiskError on failure."""
     with replacing(path) as file:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
@@ -22,7 +23,8 @@ the garbage collector, loses the exception."""
 def install_signal_handlers() -> None:
     """Handle SIGTERM and SIGHUP (a service that stops, a terminal that closes) like SIGINT, and record them.
 
-    A disposition set by the parent, such as nohup's, is kept. Only for derlem's own processes.
+    A disposition set by the parent, such as nohup's, is kept. A signal that arrives after the command's end,
+    while the interpreter exits, does not change its exit code. Only for derlem's own processes.
     """
 
     def end(number: int, _: FrameType | None) -> None:
@@ -35,6 +37,12 @@ def install_signal_handlers() -> None:
                 signal.signal(ending, end)
         if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
             signal.signal(signal.SIGINT, end)
+        atexit.register(_ignore_signals)
+
+
+def _ignore_signals() -> None:
+    for ending in _ENDINGS:
+        signal.signal(ending, signal.SIG_IGN)
 
 
 def raise_lost_signal() -> None:

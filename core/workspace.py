@@ -18,6 +18,11 @@ class Workspace:
         return self.root / "catalog.duckdb"
 
     @property
+    def private(self) -> tuple[Path, ...]:
+        """Folders that the owner alone can read, since URLs and messages may contain secrets."""
+        return self.state, self.cache, self.store, self.logs
+
+    @property
     def lock(self) -> Path:
         """The single-instance lock."""
         return self.root / "catalog.lock"

@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..core.masking import mask
 from .layout import Shape
 
 _TEXT = pa.string()
@@ -87,6 +88,8 @@ def _json(name: str, kind: pa.DataType, batch: pa.Table, shape: Shape) -> list[s
         return [_encode(turns) if turns else "[]" for turns in _turns(column).to_pylist()]
     if kind == _COUNT:
         return list(map(str, column.to_pylist()))
+    if name == "uri":
+        return list(map(_quote, map(mask, column.to_pylist())))
     return list(map(_quote, column.to_pylist()))
 
 
@@ -101,6 +104,8 @@ def arrays(plan: pa.Table, shape: Shape) -> list[pa.Array]:
             column = _turns(column)
         elif name == "captions":
             column = pa.array(_captions(plan), kind)
+        elif name == "uri":
+            column = pa.array(map(mask, column.to_pylist()), kind)
         found.append(column.cast(kind))
     return found
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..catalog.models import Failure, Item, MoreImage, Payload, clean_text, images_sha256, now
 from ..catalog.status import Reason, Status
+from ..core.masking import mask
 
 if TYPE_CHECKING:
     from ..media.image import NormalizedImage  # with its decoders, which the coordinator does not need
@@ -44,7 +45,7 @@ def announce(item: Item, *, ordinal: int, license: str | None, run: str, at: dat
     if item.reason is not None:
         item.revision += f"!{item.reason}"
         item.status = item.reason.status
-        item.detail = None if detail is None else str(detail)
+        item.detail = None if detail is None else mask(str(detail))
     item.run, item.discovered_at, item.updated_at = run, at, at
     return item
 
@@ -141,7 +142,7 @@ def make_expanded(item: Item, digest: str, size: int, pages: int, run: str) -> N
 
 def make_failed(item: Item, failure: Failure, run: str) -> None:
     """Mark the item as rejected or failed, depending on the reason; the failure's evidence is kept."""
-    item.reason, item.detail = failure.reason, failure.detail or None
+    item.reason, item.detail = failure.reason, mask(failure.detail) or None
     item.meta = {**item.meta, **failure.meta}
     _finish(item, failure.reason.status, run)
 

@@ -76,6 +76,8 @@ def start_run(
         _close_killed_run(workspace)
         for leftover in (*workspace.state.glob("plan-*.parquet"), *workspace.state.glob(".*.tmp")):
             leftover.unlink()
+        for folder in workspace.private:
+            folder.mkdir(mode=0o700, exist_ok=True)
         command = mask_command(command)
         state = StateFile(workspace, RunState(run=run, command=command, config_hash=config_hash))
         prune_states(workspace, keep, days)

@@ -14,6 +14,7 @@ import yaml
 
 from ..core.config_values import ConfigStr
 from ..core.errors import ConfigError
+from ..core.masking import is_secret_name, remember_secret
 
 DEFAULT_FILE = Path("derlem.yaml")
 
@@ -181,7 +182,7 @@ class _Reader:
             return [self.build(child, (*key, place)) for place, child in enumerate(node.value)]
         value = self._scalar(node)
         if isinstance(value, str):
-            return ConfigStr.of(self._interpolated(value, key, line), self._folder)
+            return ConfigStr.of(self._interpolated(value, key, line), self._folder, value)
         return value
 
     def _scalar(self, node: yaml.Node) -> Any:
@@ -218,6 +219,8 @@ class _Reader:
                     file=self._file,
                     line=line,
                 )
+            if is_secret_name(match["name"]):
+                remember_secret(found)
             return found
 
         return _REFERENCE.sub(resolve, text)

@@ -17,6 +17,7 @@ from multidict import CIMultiDictProxy
 from ... import __version__
 from ...catalog.models import Failure, Item, Payload
 from ...catalog.status import Reason
+from ...core.masking import mask
 from ...core.sniff import HEAD
 from ...core.workspace import Workspace
 from ..base import Context
@@ -194,6 +195,8 @@ class _Session:
         except BodyError as error:
             return error.failure
         headers = _stored_headers(answer)
+        if answer.status == 304 and job.known is not None:  # as of the response that carried the body
+            headers = {name: value for name, _ in _HEADERS if (value := getattr(job.known, name))} | headers
         # a later request is conditional only with a validator
         checkable = "etag" in headers or "last_modified" in headers
         if answer.status != 304 and self._options.cache and checkable:
@@ -278,7 +281,7 @@ def _evidence(job: Job, status: int, headers: dict[str, str]) -> dict[str, Any]:
     """Return fields for the item's `meta`: details of the request, and the opt-out signals."""
     fetched: dict[str, Any] = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "status": status}
     if job.seen:
-        fetched["url"] = str(job.target.url)
+        fetched["url"] = mask(str(job.target.url))  # redirects lead to signed addresses
     meta: dict[str, Any] = {"fetch": fetched | headers}
     if job.verdict is not None:
         meta |= job.verdict.as_meta  # an opt-out that `respect` ignores; sampling may respect it

@@ -22,7 +22,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.schema import CreateTable
 from sqlmodel import Field, Session, SQLModel, create_engine, select
 
-from ...core.durable import disk_error
+from ...core.durable import create_private, disk_error
 from ...core.errors import DerlemError
 from .fetch_options import SITE_FILE_LIFE
 
@@ -312,6 +312,7 @@ def _reporting(path: Path) -> Iterator[None]:
 
 
 def _open(path: Path) -> Engine:
+    create_private(path)
     engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_SECONDS})
 
     @event.listens_for(engine, "connect")

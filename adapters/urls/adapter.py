@@ -15,6 +15,7 @@ from ...catalog.models import Failure, Item, Message, Payload, category_path
 from ...catalog.status import Reason
 from ...core.config_values import ResolvedPath
 from ...core.errors import ConfigError, MissingExtra
+from ...core.masking import mask
 from ...core.options import StrictModel
 from ...core.suggest import did_you_mean
 from ..base import Adapter, Partitioning, SourceOptions
@@ -193,6 +194,7 @@ class _Reader:
                 partition_key = self._partition_keys.of(host)
             except UrlError as error:
                 host, partition_key, reason, row["detail"] = "", "", Reason.BAD_URL, str(error)
+                url = mask(url)  # perhaps with a password
             category = self._fixed
             if category is None:
                 category = self._category(row, url, host)

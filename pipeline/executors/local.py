@@ -15,6 +15,7 @@ from typing import Any
 from ...catalog.status import Reason, Status
 from ...core.errors import DerlemError
 from ...core.log_context import log_forwarded, log_levels
+from ...core.masking import known_secrets
 from ...core.processes import WorkerContext, WorkerProcess
 from ...core.signals import defer_signals
 from ..segment_writer import WrittenSegment
@@ -205,9 +206,8 @@ class LocalExecutor:
     def _start(self) -> Worker:
         ours, theirs = self._context.Pipe()
         guard = SharedGuard(self._context)
-        process = self._context.Process(
-            target=work, args=(theirs, guard, self._job, log_levels()), daemon=True, name="derlem-worker"
-        )
+        arguments = theirs, guard, self._job, log_levels(), known_secrets()
+        process = self._context.Process(target=work, args=arguments, daemon=True, name="derlem-worker")
         with defer_signals():  # an interrupted start prints a traceback in the child
             process.start()
         theirs.close()

@@ -9,7 +9,7 @@ import signal
 import threading
 import traceback
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from ...core.durable import disk_error
 from ...core.errors import DerlemError
 from ...core.log_context import forward_logs, log_context
+from ...core.masking import remember_secret
 from ...core.processes import exit_with_parent
 from ..ingest_options import MINIMUM_MEMORY
 from ..segment_writer import WrittenSegment
@@ -46,13 +47,15 @@ class Channel:
             self._connection.send(message)
 
 
-def work(connection: Connection, guard: SharedGuard, job: Job, levels: Mapping[str, int]) -> None:
+def work(
+    connection: Connection, guard: SharedGuard, job: Job, levels: Mapping[str, int], secrets: Iterable[str]
+) -> None:
     """Receive tasks and send segments until the coordinator ends.
 
     Messages: ("segment", WrittenSegment, item ids, peak), ("kept", counts), ("log", record), and at the end
     of each task ("done", peak), ("error", traceback) or ("fatal", message, exit code); peak is memory in
     bytes.
-    `levels` are the levels of loggers.
+    `levels` are the levels of loggers, `secrets` the values to mask in details of items.
     """
     from ..worker import ingest_task  # with its decoders, which the coordinator does not need
 
@@ -74,6 +77,8 @@ def work(connection: Connection, guard: SharedGuard, job: Job, levels: Mapping[s
     def report(kept: Counter[str]) -> None:
         channel.send("kept", kept)
 
+    for secret in secrets:
+        remember_secret(secret)
     forward_logs(levels, {"run": job.run}, forward)
 
     while True:

@@ -179,6 +179,18 @@ def test_a_file_that_becomes_a_link_out_is_not_followed(tmp_path: Path, root: Pa
     assert outcome.reason is Reason.LINK
 
 
+@pytest.mark.parametrize("inside", [True, False])
+def test_a_folder_that_becomes_a_link_is_not_followed(tmp_path: Path, root: Path, inside: bool) -> None:
+    grow(root, "x/y/a.png")
+    items = listed(tmp_path, options(root))
+    elsewhere = (root if inside else tmp_path) / "elsewhere"
+    (root / "x").rename(elsewhere)
+    (root / "x").symlink_to(elsewhere)
+    outcome = read(tmp_path, options(root), items)["x/y/a.png"]
+    assert isinstance(outcome, Failure)
+    assert outcome.reason is Reason.LINK
+
+
 def test_entries_that_are_not_files(tmp_path: Path, root: Path) -> None:
     os.mkfifo(root / "pipe.png")
     with socket.socket(socket.AF_UNIX) as listener:

@@ -247,11 +247,11 @@ def test_other_image_formats_keep_their_extension(make_filled: MakeFilled, kind:
     assert [name.rpartition(".")[2] for name in names] == [kind, "json"] * 2
 
 
-def test_the_time_of_fetching_stays_out_of_records(filled: FilledWorkspace) -> None:
-    """The same bytes and headers, fetched again, give the same shards."""
+def test_the_time_and_status_of_fetching_stay_out_of_records(filled: FilledWorkspace) -> None:
+    """The same bytes and headers, fetched again or unchanged since (304), give the same shards."""
     hashes = []
-    for hour in (1, 2):
-        meta = json.dumps({"fetch": {"at": f"2026-01-02T0{hour}:00:00+00:00", "status": 200}, "n": 1})
+    for hour, status in ((1, 200), (2, 304)):
+        meta = json.dumps({"fetch": {"at": f"2026-01-02T0{hour}:00:00+00:00", "status": status}, "n": 1})
         filled.change("UPDATE items SET meta = ? WHERE source = 'clips'", meta)
         result = build(filled)
         hashes.append([shard.sha256 for shard in result.shards])
@@ -263,4 +263,4 @@ def test_the_time_of_fetching_stays_out_of_records(filled: FilledWorkspace) -> N
                 if member.name.endswith(".json") and (found := tar.extractfile(member)) is not None:
                     record = json.load(found)
                     kept |= {record["meta"]} if record["source"] == "clips" else set()
-    assert [json.loads(meta) for meta in kept] == [{"fetch": {"status": 200}, "n": 1}]
+    assert [json.loads(meta) for meta in kept] == [{"fetch": {}, "n": 1}]
