@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import results
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from .catalog.status import Status
     from .media.media_options import MediaOptions
     from .pipeline.discover import Listing
-    from .pipeline.ingest import FailedItems
+    from .pipeline.incidents import FailedItems
     from .pipeline.run import RunScope
     from .pipeline.stages import Declarations
     from .sampling.exclusion import Fingerprint, Fingerprinter
@@ -154,6 +155,7 @@ class Execution:
             committed,
             keep=config.log.runs,
             days=config.log.days,
+            metrics=Path(config.metrics) if config.metrics else None,
         ) as scope:
             if session is not None:
                 session.begin(scope.run)
@@ -218,9 +220,10 @@ class Execution:
 
     def left_failed(self, sources: Sequence[SourceOptions]) -> tuple[FailedItems, ...]:
         """Items that failed for a transient reason, with the times of their next attempts."""
-        from .pipeline.ingest import left_failed
+        from .pipeline.incidents import left_failed
 
-        return left_failed([source.name for source in sources], self.workspace, self.loaded.config.ingest)
+        config, names = self.loaded.config, [source.name for source in sources]
+        return left_failed(names, self.workspace, config.ingest, config.fetch.max_pause)
 
     def refresh(self, scope: RunScope, sources: Sequence[SourceOptions]) -> results.RefreshResult:
         """Fetch stored items again."""

@@ -329,19 +329,10 @@ class Project(SyncMethods):
     # -- questions ------------------------------------------------------------------------------------------
 
     def status(self) -> results.StatusResult:
-        """The running or last run, and the items of every source by status."""
-        from .catalog.user_queries import fetch_rows
-        from .pipeline.state import has_died, last_state
+        """The running or last run, the items of every source by status, and the items that wait."""
+        from .status import read_status
 
-        run = None
-        if (last := last_state(self.workspace)) is not None:
-            state = "killed" if has_died(self.workspace, last) else last.state
-            run = results.RunStatus(
-                last.run, last.command, state, last.stage, last.counts, last.started_at, last.finished_at,
-                last.host, last.pid, last.error,
-            )  # fmt: skip
-        _, rows = fetch_rows(self.workspace, "FROM progress")
-        return results.StatusResult(run, tuple(results.SourceProgress(*row) for row in rows))
+        return read_status(self.workspace, self._execution.left_failed(self._execution.sources(())))
 
     def hosts(self) -> tuple[results.PausedHost, ...]:
         """The hosts that are paused, with the reason and the time of the next request."""

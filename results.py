@@ -12,7 +12,7 @@ from .core.errors import DerlemError
 
 if TYPE_CHECKING:
     from .catalog.audit import AuditResult
-    from .pipeline.ingest import FailedItems
+    from .pipeline.incidents import FailedItems
     from .pipeline.stages import SourceListing
     from .sampling.diff import ManifestDiff as ManifestDiff
     from .sampling.plan import Plan as Plan
@@ -190,7 +190,8 @@ class WithdrawResult:
 class RunStatus:
     """The running or last run. `state` is running, done, failed, interrupted or killed; times are UTC.
 
-    `counts` are outcomes by stage, and `error` is the error that ended a failed run.
+    `counts` are outcomes by stage, and `error` is the error or signal that ended the run. `done` of `total`
+    steps of the stage are done (None: unknown), at `rate` steps per second in the last minute.
     """
 
     run: str
@@ -203,6 +204,18 @@ class RunStatus:
     host: str
     pid: int
     error: str | None = None
+    done: int = 0
+    total: int | None = None
+    rate: float = 0.0
+    last_commit: str | None = None
+    updated_at: str = ""
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Seconds to the end of the stage at the present rate; None if unknown."""
+        if self.state != "running" or self.total is None or self.rate <= 0:
+            return None
+        return max(self.total - self.done, 0) / self.rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,10 +245,14 @@ class SourceProgress:
 
 @dataclass(frozen=True, slots=True)
 class StatusResult:
-    """`Project.status`: the last run, if there was one, and the progress of every source."""
+    """`Project.status`: the last run, if there was one, the progress of every source, and what waits.
+
+    `waiting` are the items that wait for another attempt, by source, host and reason.
+    """
 
     run: RunStatus | None
     sources: tuple[SourceProgress, ...]
+    waiting: tuple[FailedItems, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

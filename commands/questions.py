@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import astuple, fields
+from dataclasses import asdict, astuple, fields
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import click
 
-from .shared import Invocation, echo, invocation, listing
+from .shared import Invocation, echo, invocation, listing, to_json
 
 if TYPE_CHECKING:
-    from ..results import RunStatus
+    from ..results import RunStatus, StatusResult
+
+WAITING = ("source", "host", "reason", "waiting", "given up", "since", "next attempt")
+"""The columns of waiting items."""
+
+ROWS = 50
+"""Rows of waiting items in a table."""
 
 
 @click.command()
@@ -20,24 +27,22 @@ if TYPE_CHECKING:
 @listing
 @invocation
 def status(call: Invocation, watch: bool, form: str) -> None:
-    """Show the running or last run and the items of each source by status.
+    """Show the running or last run, the items of each source by status, and the items that wait.
+
+    The run is shown with stage, rate, remaining time and last commit; items that wait with source, host,
+    reason, time of the first failure, and time of the next attempt. With --format json, run, sources and
+    waiting items are one object; with csv, only the sources are written.
 
     \b
     Example:
       derlem status --watch
     """
-    from ..results import SourceProgress
-    from .rendering import render
-
     project = call.project()
-    columns = [column.name for column in fields(SourceProgress)]
     while True:
         result = project.status()
         if watch and sys.stdout.isatty():
             click.clear()
-        if result.run is not None:
-            _show_run(result.run)
-        render(columns, [astuple(source) for source in result.sources], form)
+        _show_status(result, form)
         if not watch or result.run is None or result.run.state != "running":
             return
         time.sleep(1.0)
@@ -90,9 +95,36 @@ def doctor(call: Invocation, form: str) -> None:
         sys.exit(2 if "configuration" in wrong or "source" in wrong else 1)
 
 
+def _show_status(result: StatusResult, form: str) -> None:
+    from ..results import SourceProgress
+    from .rendering import plain, render
+
+    if form == "json":
+        run = result.run and asdict(result.run) | {"seconds_left": result.run.seconds_left}
+        sources, waiting = ([asdict(row) for row in rows] for rows in (result.sources, result.waiting))
+        click.echo(to_json(plain({"run": run, "sources": sources, "waiting": waiting}), indent=2))
+        return
+    if result.run is not None:
+        _show_run(result.run)
+    columns = [column.name for column in fields(SourceProgress)]
+    render(columns, [astuple(source) for source in result.sources], form)
+    if form == "table" and result.waiting:
+        render(WAITING, [astuple(items) for items in result.waiting[:ROWS]], form)
+        if more := result.waiting[ROWS:]:
+            items = sum(each.waiting + each.given_up for each in more)
+            echo(f"{items:,} more items wait, of {len(more):,} hosts and reasons (--format json lists them)")
+
+
 def _show_run(run: RunStatus) -> None:
     where = f", in {run.stage}" if run.state in ("running", "killed") else ""
     echo(f"run {run.run} ({run.command}): {run.state}{where}")
+    if run.state in ("running", "killed"):
+        left = run.seconds_left
+        of = "" if run.total is None else f" of {run.total:,}"
+        eta = "" if left is None else f", about {timedelta(seconds=round(left))} left"
+        echo(f"  {run.done:,}{of}, {run.rate:.1f}/s in the last minute{eta}; as of {run.updated_at[:19]}Z")
+    committed = f"{run.last_commit[:19]}Z" if run.last_commit else "none yet"
+    echo(f"  started {run.started_at[:19]}Z, last commit {committed}")
     if run.error:
         echo(f"  {run.error}")
     for stage, counts in run.counts.items():

@@ -28,7 +28,7 @@ def render(
     out = out or sys.stdout
     if form == "json":
         names = _distinct(columns)
-        objects = [dict(zip(names, map(_plain, row), strict=True)) for row in rows]
+        objects = [dict(zip(names, map(plain, row), strict=True)) for row in rows]
         click.echo(to_json(objects, indent=2), file=out)
     elif form == "csv":
         writer = csv.writer(out, lineterminator="\n")
@@ -85,21 +85,15 @@ def _shown(cell: Any) -> str:
         return f"{cell:,}"
     if isinstance(cell, datetime):
         return cell.isoformat(sep=" ", timespec="seconds")
-    return printable(str(_plain(cell)))
+    return printable(str(plain(cell)))
 
 
 def _csv(cell: Any, shown: Callable[[str], str]) -> Any:
-    plain = _plain(cell)
-    return (
-        shown(plain)
-        if isinstance(plain, str)
-        else shown(str(plain))
-        if isinstance(plain, list | dict)
-        else plain
-    )
+    value = plain(cell)
+    return shown(str(value)) if isinstance(value, str | list | dict) else value
 
 
-def _plain(cell: Any) -> Any:
+def plain(cell: Any) -> Any:
     """A value in the types of JSON and CSV; NaN and infinities become None."""
     if isinstance(cell, float) and not math.isfinite(cell):
         return None
@@ -108,9 +102,9 @@ def _plain(cell: Any) -> Any:
     if isinstance(cell, Decimal):
         return int(cell) if cell == cell.to_integral_value() else float(cell)
     if isinstance(cell, (list, tuple)):
-        return [_plain(part) for part in cell]
+        return [plain(part) for part in cell]
     if isinstance(cell, dict):
-        return {str(key): _plain(value) for key, value in cell.items()}
+        return {str(key): plain(value) for key, value in cell.items()}
     if isinstance(cell, (bytes, bytearray)):
         return cell.hex()
     if cell is None or isinstance(cell, (bool, int, float, str)):

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from ..results import BuildResult, DiscoverResult, IngestResult, RefreshResult, RunResult, SampleResult
 
 
+SHOWN = 20
+"""Groups of failed items that `run` shows."""
+
+
 @click.command()
 @click.option("--refresh", is_flag=True, help="Fetch stored images again first.")
 @invocation
@@ -124,13 +128,17 @@ def retry(call: Invocation, sources: Sequence[str], reason: str | None) -> None:
 
 
 def _show_left(result: RunResult) -> None:
-    """Show failed items by reason, with the time of the next attempt."""
-    for left in result.left:
+    """Show failed items by host and reason, with the time of the next attempt."""
+    for left in result.left[:SHOWN]:
+        where = f"{left.source}, {left.host}" if left.host else left.source
         if left.next_attempt is not None:
             at = left.next_attempt.isoformat(timespec="seconds")
-            echo(f"{left.source}: {left.waiting:,} {left.reason}: left for a run after {at}Z")
+            echo(f"{where}: {left.waiting:,} {left.reason}: left for a run after {at}Z")
         if left.given_up:
-            echo(f"{left.source}: {left.given_up:,} {left.reason}: given up, `derlem retry` re-queues them")
+            echo(f"{where}: {left.given_up:,} {left.reason}: given up, `derlem retry` re-queues them")
+    if more := result.left[SHOWN:]:
+        items = sum(left.waiting + left.given_up for left in more)
+        echo(f"{items:,} more items wait in {len(more):,} groups: `derlem status` lists them")
 
 
 def show_ingest(result: IngestResult, rejected_when_listed: int = 0) -> None:

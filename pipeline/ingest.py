@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from ..adapters.base import SourceOptions
@@ -130,31 +128,6 @@ def _requeue(sources: Sequence[str], store: SegmentStore, run: str, which: Mappi
             taken += rows.num_rows
     store.commit()
     return taken
-
-
-@dataclass(frozen=True, slots=True)
-class FailedItems:
-    """Items of a source that failed for a transient reason.
-
-    A run at `next_attempt` (UTC) or later reads the `waiting` items again. The `given_up` items are read
-    again only after `retry`.
-    """
-
-    source: str
-    reason: str
-    waiting: int
-    given_up: int
-    next_attempt: datetime | None
-
-
-def left_failed(
-    sources: Sequence[str], workspace: Workspace, options: IngestOptions
-) -> tuple[FailedItems, ...]:
-    """The failed items of the sources, by source and reason."""
-    with read_catalog(workspace) as connection:
-        parameters = {"sources": list(sources), **_backoff(options)}
-        rows = connection.execute(query("segments/left_failed"), parameters).fetchall()
-    return tuple(FailedItems(*row) for row in rows)
 
 
 def _backoff(options: IngestOptions) -> dict[str, float]:

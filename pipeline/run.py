@@ -8,6 +8,7 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import duckdb
 
@@ -23,8 +24,9 @@ from ..core.masking import mask, mask_command
 from ..core.progress import Progress, Silent
 from ..core.workspace import Workspace
 from .ingest_options import IngestOptions
+from .metrics import MetricsFile
 from .segment_store import SegmentStore
-from .state import RunState, StateFile, last_state, new_run_id, prune_states
+from .state import RecordedProgress, RunState, StateFile, last_state, new_run_id, prune_states
 
 log = logging.getLogger("derlem.pipeline")
 
@@ -64,38 +66,49 @@ def start_run(
     *,
     keep: int = 1000,
     days: float = 90.0,
+    metrics: Path | None = None,
 ) -> Iterator[RunScope]:
     """Start a run that ends with the block as done, failed or interrupted.
 
     Complete segments of a killed run are merged first. `after_commit` receives the segments of each commit,
-    when the catalog is closed. State files of `keep` runs are kept, for `days` days. The caller holds the
-    workspace's lock.
+    when the catalog is closed. State files of `keep` runs are kept, for `days` days. `metrics` is the path of
+    the metrics file, if there is one. The caller holds the workspace's lock.
     """
     run = current_run() or new_run_id()
     with log_context(run=run), logging_errors():
         _close_killed_run(workspace)
         for leftover in (*workspace.state.glob("plan-*.parquet"), *workspace.state.glob(".*.tmp")):
             leftover.unlink()
+        workspace.root.mkdir(parents=True, exist_ok=True)
         for folder in workspace.private:
             folder.mkdir(mode=0o700, exist_ok=True)
         command = mask_command(command)
-        state = StateFile(workspace, RunState(run=run, command=command, config_hash=config_hash))
+        measured = MetricsFile(metrics)
+        described = RunState(run=run, command=command, config_hash=config_hash)
+        state = StateFile(workspace, described, measured.write)
         prune_states(workspace, keep, days)
     with log_context(run=run):
-        store = SegmentStore(workspace, ingest, after_commit)
-        yield from _recorded(workspace, state, store, progress or Silent())
+
+        def committed(connection: duckdb.DuckDBPyConnection) -> None:
+            state.committed()
+            measured.count(connection)
+
+        store = SegmentStore(workspace, ingest, after_commit, committed)
+        yield from _recorded(workspace, state, measured, store, progress or Silent())
 
 
 def _recorded(
-    workspace: Workspace, state: StateFile, store: SegmentStore, progress: Progress
+    workspace: Workspace, state: StateFile, metrics: MetricsFile, store: SegmentStore, progress: Progress
 ) -> Iterator[RunScope]:
     """Yield the scope of a run, once, and record the end of the run."""
     log.info("run %s: started (%s)", state.state.run, state.state.command)
+    state.start()
     try:
         with write_catalog(workspace) as connection:
             store.recover(connection)
             record_run(connection, asdict(state.state))
-        yield RunScope(workspace, state.state.run, store, state, progress)
+            metrics.count(connection)
+        yield RunScope(workspace, state.state.run, store, state, RecordedProgress(progress, state))
     except BaseException as error:
         store.tidy()  # on a full disk, the following writes need the space
         ended = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
@@ -109,11 +122,11 @@ def _recorded(
             extra=_SHOWN,
         )
         state.finish(ended)
-        _record(workspace, state)
+        _record(workspace, state, metrics)
         raise
     state.finish("done")
     log.info("run %s: done", state.state.run)
-    _record(workspace, state)
+    _record(workspace, state, metrics)
 
 
 def _signal_name(error: BaseException) -> str:
@@ -160,9 +173,11 @@ def _iso(value: object) -> str:
     return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 
-def _record(workspace: Workspace, state: StateFile) -> None:
+def _record(workspace: Workspace, state: StateFile, metrics: MetricsFile) -> None:
     with write_catalog(workspace) as connection:
         record_run(connection, asdict(state.state))
+        metrics.count(connection, now=True)
+    metrics.write(state.state)
 
 
 def _recorded_state(workspace: Workspace, run: str) -> str | None:

@@ -34,8 +34,10 @@ class SegmentStore:
         workspace: Workspace,
         options: IngestOptions,
         after_commit: Callable[[Sequence[Segment]], None] | None = None,
+        in_commit: Callable[[duckdb.DuckDBPyConnection], None] = lambda _: None,
     ) -> None:
         self.workspace, self._options, self._after_commit = workspace, options, after_commit
+        self._in_commit = in_commit
         self._waiting: list[Segment] = []
         self._items = 0
         self._committed = time.monotonic()
@@ -123,6 +125,7 @@ class SegmentStore:
         try:
             with write_catalog(self.workspace, wait=WRITE_WAIT if wait_for_readers else 1.0) as connection:
                 merge(connection, self._waiting)
+                self._in_commit(connection)
         except CatalogBusy as busy:
             if wait_for_readers:
                 raise

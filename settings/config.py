@@ -78,6 +78,11 @@ class Config(StrictModel):
     corpus: CorpusOptions = Field(default_factory=CorpusOptions)
     audit: AuditOptions = Field(default_factory=AuditOptions)
     sync: SyncOptions | None = None
+    metrics: ResolvedPath | None = Field(
+        default=None,
+        description="file for Prometheus, in a folder of node_exporter's textfile collector, such as "
+        "/var/lib/node_exporter/derlem.prom; replaced during runs",
+    )
     log: LogOptions = Field(default_factory=LogOptions)
     test_mode: TestModeOptions = Field(default_factory=TestModeOptions)
 

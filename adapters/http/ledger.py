@@ -265,10 +265,11 @@ class Ledger:
             connection.execute(insert(_table(model)).prefix_with("OR REPLACE"), list(rows))
 
 
-def paused_hosts(path: Path, longest: float) -> list[tuple[str, str, datetime, datetime]]:
-    """Host, reason, beginning and end (UTC) of every pause in the ledger at `path`; writes nothing.
+def recorded_pauses(path: Path, longest: float) -> list[tuple[str, str, datetime, datetime]]:
+    """Host, reason, first failure and end (UTC) of every pause in the ledger at `path`; writes nothing.
 
-    The beginning is the first failure after the host's last answer. LedgerError where it cannot be read.
+    The first failure is the one after the host's last answer; the pause may have ended. LedgerError where it
+    cannot be read.
     """
     unwritten = "" if Path(f"{path}-wal").exists() else "&immutable=1"  # else SQLite makes files beside it
     try:
@@ -285,12 +286,15 @@ def paused_hosts(path: Path, longest: float) -> list[tuple[str, str, datetime, d
     for host, reason, recorded, end, began in rows:
         start = min(recorded, now)
         until = min(end - recorded + start, start + longest)
-        if until > now:
-            since = min(began, start)
-            found.append(
-                (host, reason, datetime.fromtimestamp(since, UTC), datetime.fromtimestamp(until, UTC))
-            )
+        since = min(began, start)
+        found.append((host, reason, datetime.fromtimestamp(since, UTC), datetime.fromtimestamp(until, UTC)))
     return found
+
+
+def paused_hosts(path: Path, longest: float) -> list[tuple[str, str, datetime, datetime]]:
+    """The `recorded_pauses` that have not ended."""
+    now = datetime.now(UTC)
+    return [pause for pause in recorded_pauses(path, longest) if pause[3] > now]
 
 
 def clear_host(path: Path, host: str) -> bool:
@@ -312,7 +316,8 @@ def _reporting(path: Path) -> Iterator[None]:
 
 
 def _open(path: Path) -> Engine:
-    create_private(path)
+    if not path.exists():
+        create_private(path)
     engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_SECONDS})
 
     @event.listens_for(engine, "connect")

@@ -1,6 +1,6 @@
 -- name: segment_file_missing
 -- severity: error
--- meaning: A segment with a missing file, or whose tar does not have its recorded size.
+-- meaning: A segment with a missing file, or whose tar does not have its recorded size. `derlem catalog repair` records the loss and re-queues its items.
 WITH wanted AS (
     SELECT segment, 'store/' || segment || '.parquet' AS path, CAST(NULL AS BIGINT) AS bytes FROM segments
     UNION ALL

@@ -13,7 +13,7 @@ from derlem.core.workspace import Workspace
 from derlem.pipeline.ingest_options import IngestOptions
 from derlem.pipeline.lock import instance_lock
 from derlem.pipeline.run import start_run
-from derlem.pipeline.state import has_died, last_state, read_states
+from derlem.pipeline.state import RunState, StateFile, has_died, last_state, read_states
 
 
 def states(workspace: Workspace) -> dict[str, str]:
@@ -118,3 +118,39 @@ def test_the_error_that_ended_a_run_is_recorded(
     assert state is not None and (state.state, state.stage) == ("failed", "ingest")
     assert state.error == "ZeroDivisionError: no rate"
     assert f"run {state.run}: failed in stage 'ingest': ZeroDivisionError: no rate" in caplog.text
+
+
+def test_the_state_has_rate_progress_and_last_commit(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [100.0]
+    monkeypatch.setattr("derlem.pipeline.state.time.monotonic", lambda: clock[0])
+    state = StateFile(workspace, RunState(run="r", command="c", config_hash=""))
+    state.enter("ingest")
+    for second in range(1, 91):
+        clock[0] = 100.0 + second
+        state.progress(second * (10 if second <= 30 else 20), 4000)
+    state.committed()
+    state.write()
+    read = last_state(workspace)
+    assert read is not None and (read.done, read.total) == (1800, 4000)
+    assert read.rate == pytest.approx((1800 - 300) / 60, rel=0.05)
+    assert read.last_commit and read.updated_at
+    clock[0] += 600  # nothing progresses
+    state.write()
+    read = last_state(workspace)
+    assert read is not None and read.rate == 0
+
+
+def test_old_state_files_are_pruned(workspace: Workspace) -> None:
+    workspace.state.mkdir(parents=True)
+    for day in range(1, 6):
+        (workspace.state / f"2020010{day}T000000Z-abcdef.json").write_text("{}")
+    with start_run(workspace, "test", "", IngestOptions(), keep=3, days=1e5) as work:
+        first = work.run
+    names = sorted(path.name[:8] for path in workspace.state.glob("[0-9]*.json"))
+    assert names == ["20200104", "20200105", first[:8]]
+    with start_run(workspace, "test", "", IngestOptions()) as work:
+        second = work.run
+    assert sorted(path.stem for path in workspace.state.glob("[0-9]*.json")) == sorted([first, second])
+    assert len(states(workspace)) == 2

@@ -86,11 +86,13 @@ class Trial:
 
     config: Path
     chance: random.Random
-    seconds: float
     clock: Path | None = None
     outage: Callable[[float], None] = lambda seconds: None
     counts: Counter[str] = field(default_factory=Counter)
     kept: list[str] = field(default_factory=list)
+    faults: int = 0
+    seconds: dict[tuple[str, ...], float] = field(default_factory=dict)
+    """How long each command took when nothing disturbed it, the last time."""
 
     @property
     def workspace(self) -> Workspace:
@@ -135,8 +137,7 @@ class Trial:
             code == -signal.SIGKILL and fault.startswith("kill")
         )
         if not (clean and expected):
-            before = "\n".join(self.kept[-8:])
-            raise AssertionError(f"{arguments} after {fault} ends with {code}:\n{messages}\n{before}")
+            raise AssertionError(f"{arguments} after {fault} ends with {code}:\n{messages}")
         return Ended(code, messages)
 
     def command(self, *arguments: str) -> Ended:
@@ -150,8 +151,7 @@ class Trial:
             if done.code == 0 and not re.search(r"left for a run|given up", done.messages):
                 return
             self.follow_advice(done)
-        history = "\n".join(self.kept)
-        raise AssertionError(f"no run is complete:\n{done.messages}\n{history}")
+        raise AssertionError(f"no run is complete:\n{done.messages}")
 
     def follow_advice(self, done: Ended, steps: int = 3) -> None:
         """Do what the messages of a failed command advise, and what the advised command advises."""
@@ -173,10 +173,14 @@ class Trial:
 
     def moment(self, arguments: Sequence[str]) -> float:
         """A random time within a command, in seconds."""
-        return self.chance.uniform(0.0, self.seconds if arguments == ("run",) else self.seconds / 2)
+        return self.chance.uniform(0.0, self.seconds.get(tuple(arguments), 1.5))
 
 
-def outcome(workspace: Workspace) -> tuple[list[tuple[object, ...]], list[tuple[object, ...]]]:
+Outcome = tuple[list[tuple[object, ...]], list[tuple[object, ...]]]
+"""Shards and items, as rows."""
+
+
+def outcome(workspace: Workspace) -> Outcome:
     """The hashes of all shards, and what the catalog knows of every item but times, places and attempts."""
     with read_catalog(workspace) as connection:
         shards = connection.execute("SELECT corpus, shard, sha256 FROM shards ORDER BY ALL").fetchall()
@@ -323,6 +327,7 @@ def disturb(trial: Trial) -> None:
     if trial.clock is not None:
         kinds.append("clock")
     fault = chance.choice(kinds)
+    trial.faults += 1
     if fault in DAMAGE:
         DAMAGE[fault](trial)
         done = trial.end(trial.start(*arguments), fault, arguments)
@@ -336,13 +341,16 @@ def disturb(trial: Trial) -> None:
         trial.end(trial.start(*arguments, shift=days * 86_400), fault, arguments)
     else:
         process = trial.start(*arguments)
-        deadline = time.monotonic() + trial.moment(arguments)
+        began = time.monotonic()
+        deadline = began + trial.moment(arguments)
         while process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.002)
         if process.poll() is None:
             RUNNING[fault](trial, process)
         else:
             fault = f"{fault} too late"
+            trial.faults -= 1
+            trial.seconds[arguments] = time.monotonic() - began
         trial.end(process, fault, arguments)
 
 

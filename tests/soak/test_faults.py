@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import shutil
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 import yaml
 
 from tests.factories.pdf import Page, write_pdf
-from tests.soak.faults import Trial, build_clock, disturb, outcome
+from tests.soak.faults import Outcome, Trial, build_clock, disturb, outcome
 
 PER_WORKSPACE = 20
 """Faults after which a workspace is completed and compared, and a new one begins."""
@@ -73,6 +72,12 @@ def configuration(folder: Path, sources: list[dict[str, Any]], server: Server) -
     }
 
 
+def compare(found: Outcome, expected: Outcome) -> None:
+    """Fail with the items and shards that differ."""
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours == theirs, sorted(set(ours) ^ set(theirs), key=str)[:10]
+
+
 def test_items_and_shards_are_the_same_whatever_happens(
     many_items: dict[str, Any],
     clipart: Path,
@@ -96,33 +101,28 @@ def test_items_and_shards_are_the_same_whatever_happens(
         config = configuration(tmp_path, many_items["sources"] if repeats(0, 1) else few, server)
         for name in ("undisturbed", "disturbed"):
             (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump({"workspace": name, **config}))
-        began = time.monotonic()
-        undisturbed = Trial(tmp_path / "undisturbed.yaml", random.Random(seed), 0.0)
+        undisturbed = Trial(tmp_path / "undisturbed.yaml", random.Random(seed))
         undisturbed.complete()
-        seconds = time.monotonic() - began
         expected = outcome(undisturbed.workspace)
         assert len(expected[0]) > 3
 
-        lock = threading.Lock()
-
-        def outage(length: float) -> None:
-            with lock:
-                server.outage(length)
-
-        trial = Trial(
-            tmp_path / "disturbed.yaml", random.Random(seed), seconds, build_clock(tmp_path), outage
-        )
-        for number in range(1, wanted + 1):
-            disturb(trial)
-            if number % PER_WORKSPACE == 0 or number == wanted:
+        clock = build_clock(tmp_path)
+        trial = Trial(tmp_path / "disturbed.yaml", random.Random(seed), clock, server.outage)
+        failures = []
+        while trial.faults < wanted:
+            try:
+                before = trial.faults
+                while trial.faults < min(wanted, before + PER_WORKSPACE):
+                    disturb(trial)
                 trial.complete()
-                shards, items = outcome(trial.workspace)
-                history = "\n".join(trial.kept)
-                assert items == expected[1], f"{set(items) ^ set(expected[1])}\n{history}"
-                assert shards == expected[0], history
+                compare(outcome(trial.workspace), expected)
                 assert not list(trial.workspace.store.glob("*/.*")), "temporary files are left"
-                trial.kept.clear()
-                shutil.rmtree(trial.workspace.root)
-        print(f"seed {seed}, {wanted} faults:", *sorted(trial.counts.items()), sep="\n  ")
+            except AssertionError as error:  # the other workspaces may show further faults
+                failures.append("\n".join([str(error), *trial.kept]))
+                print(failures[-1], flush=True)
+            trial.kept.clear()
+            shutil.rmtree(trial.workspace.root)
+        print(f"seed {seed}, {trial.faults} faults:", *sorted(trial.counts.items()), sep="\n  ")
+        assert not failures, "\n\n".join(failures)
     finally:
         server.stop()

@@ -1,0 +1,23 @@
+"""Reads the state of a workspace: the running or last run, the items of each source, the items that wait."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+
+from . import results
+from .catalog.user_queries import fetch_rows
+from .core.workspace import Workspace
+from .pipeline.incidents import FailedItems
+from .pipeline.state import has_died, last_state
+
+
+def read_status(workspace: Workspace, waiting: Sequence[FailedItems]) -> results.StatusResult:
+    """The status of a workspace; `waiting` are the items that wait for another attempt."""
+    run = None
+    if (last := last_state(workspace)) is not None:
+        known = {field.name for field in fields(results.RunStatus)}
+        facts = {name: value for name, value in asdict(last).items() if name in known}
+        run = results.RunStatus(**(facts | {"state": "killed"} if has_died(workspace, last) else facts))
+    _, rows = fetch_rows(workspace, "FROM progress")
+    return results.StatusResult(run, tuple(results.SourceProgress(*row) for row in rows), tuple(waiting))
