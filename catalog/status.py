@@ -102,6 +102,8 @@ class Reason(StrEnum):
     """an archive inside an archive"""
     ARCHIVE_BOMB = "archive_bomb"
     """unpacks to more than `limits` allow, or shares its bytes with another member"""
+    PLACEHOLDERS = "placeholders"
+    """the conversation's `<image>` marks differ from the record's images in number"""
     NO_IMAGE = "no_image"
     """a sample, record or canvas without an image"""
     # fetching

@@ -11,6 +11,7 @@ from ...catalog.models import Failure, Item, Payload
 from ...core.errors import MissingExtra
 from ..base import Adapter, Partitioning
 from ..captions import CaptionCount
+from ..records import shaped
 from .dataset_options import HuggingfaceOptions
 from .layout import open_files, resolve
 from .listing import Listing
@@ -22,12 +23,10 @@ log = logging.getLogger("derlem.huggingface")
 
 
 class HuggingfaceAdapter(Adapter[HuggingfaceOptions]):
-    """Rows of a dataset; uri is the data file (imagefolder: the image), locator split/name(/column/index).
+    """Rows of a dataset; uri is the data file (imagefolder: the image), locator split/name.
 
-    A row's name is its key if `columns.key` is declared, else a hash of its content.
-
-    If a row can contain several images, each image is an item with the row's id as its parent. A partition
-    key names the unit of reading: a row group on disk, a data file on the hub.
+    A row's name is its key if `columns.key` is declared, else a hash of its content. A row of several images
+    is one item. A partition key names the unit of reading: a row group on disk, a data file on the hub.
     """
 
     Options = HuggingfaceOptions
@@ -39,7 +38,8 @@ class HuggingfaceAdapter(Adapter[HuggingfaceOptions]):
         if find_spec("datasets") is None:
             raise MissingExtra("the 'huggingface' adapter (datasets)", "huggingface")
         files = open_files(source)
-        items = Listing(source, files, resolve(source, files)).items()
+        listed = Listing(source, files, resolve(source, files)).items()
+        items = shaped(listed, source.captions, source.placeholders)
         captions = CaptionCount(source.name, f"the column {source.columns.caption!r}")
         while batch := list(islice(items, BATCH)):
             captions.add(batch)

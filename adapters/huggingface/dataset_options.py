@@ -9,8 +9,8 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 
 from ...core.config_values import ConfigStr
-from ...core.options import StrictModel
 from ..base import SourceOptions
+from ..fields import CaptionsOption, ColumnOptions, PlaceholdersOption
 from ..urls.delimited import DelimiterOption
 
 _HUB = "hf://datasets/"
@@ -41,32 +41,6 @@ file; `hf://datasets/org/name` always means the hub.
 """
 
 
-class ColumnOptions(StrictModel):
-    """Maps columns to fields of an item. A dotted name selects nested columns: `json.caption`."""
-
-    image: str | list[str] | None = Field(
-        default=None,
-        description="columns with images or lists of images; default: all image columns of the dataset",
-    )
-    key: str | None = Field(
-        default=None,
-        description="column that identifies each row, so that an edited row keeps its item; default: content",
-    )
-    caption: str | None = Field(default=None, description="text, or a list of texts (the first is used)")
-    conversations: str | None = Field(
-        default=None,
-        description="messages (role, content), ShareGPT turns (from, value) or pairs (user, assistant)",
-    )
-    category: str | None = Field(
-        default=None,
-        description="a class label (its name is used), a text, or a list of both from the top down",
-    )
-    language: str | None = Field(default=None, description="BCP 47 tag of the caption")
-    license: str | None = Field(
-        default=None, description="SPDX expression of the row, in place of the source's"
-    )
-
-
 class HuggingfaceOptions(SourceOptions):
     """A dataset on the Hugging Face hub or on disk.
 
@@ -92,6 +66,8 @@ class HuggingfaceOptions(SourceOptions):
     )
     delimiter: DelimiterOption = None
     columns: ColumnOptions = Field(default_factory=ColumnOptions)
+    captions: CaptionsOption = "all"
+    placeholders: PlaceholdersOption = "keep"
     streaming: bool = Field(
         default=False,
         description="read ranges from the hub without storing them, instead of whole files through its cache",

@@ -13,9 +13,7 @@ from pyarrow import types
 
 from ...core.errors import ConfigError
 from ...core.suggest import did_you_mean
-
-Feature = Any
-"""A feature of `datasets` as returned by `Features.to_dict()`: dicts with `_type`, or nested by name."""
+from ..fields import Feature
 
 LIST = None
 """A step into the elements of a list; other steps are names of struct fields."""

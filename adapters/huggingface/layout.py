@@ -19,11 +19,12 @@ import pyarrow as pa
 
 from ...catalog.status import Reason
 from ...core.errors import ConfigError, DerlemError
+from ..fields import Feature
 from ..urls.delimited import guess_delimiter
 from .dataset_files import Files, LocalFiles
 from .dataset_options import HuggingfaceOptions
 from .hub import HubFiles, token, without_token
-from .image_columns import USUAL_NAMES, Feature
+from .image_columns import USUAL_NAMES
 
 HEADER = 2**16
 """Maximum bytes read of a header."""

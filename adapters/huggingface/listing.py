@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import Any
 
@@ -15,15 +15,15 @@ from ...catalog.status import Reason
 from ...core.errors import ConfigError
 from ..archive.members import Member
 from ..archive.webdataset import PairingCounts
+from ..fields import BadRow, Feature, Fields, names_in
 from ..records import numbered
 from . import layout as layouts
 from .columnar import ArrowRows, ColumnarFile, ParquetRows
 from .dataset_files import Files, FileTrouble
 from .dataset_options import HuggingfaceOptions
-from .fields import BadRow, Fields, names_in
-from .image_columns import Feature, Kind, Leaf, Reference, is_bytes, leaves, references
+from .image_columns import Kind, Leaf, Reference, is_bytes, leaves, references
 from .layout import Layout
-from .row_places import RowNames, candidates, content_name, place_of
+from .row_places import PLACE_FIELDS, RowNames, candidates, content_name, place_of
 from .tars import TarFile, TarRow, keyless
 
 PROBED = 32
@@ -71,7 +71,7 @@ class Listing:
             features = {**layouts.features_of(file.schema), **self._layout.features}
             places = leaves(file.schema, features, self._wanted)
             fields = self._fields(file.schema, features, places)
-            uri, place = self._files.uri(path), place_of(path, split)
+            uri, place = self._files.uri(path), place_of(self._source, path, split)
             revision, names = self._files.revision(path), RowNames(self._source)
             divisible = file.divisible and not self._files.whole
             for row in file.rows(places):
@@ -96,8 +96,9 @@ class Listing:
                 for own in row.own.values():
                     self._tar_names.update(names_in(own))
             features: dict[str, Feature] = {name: {"_type": "Json"} for name in ("json", "jsn")}
-            fields = Fields(self._source, {**features, **self._layout.features}, self._tar_names, ())
-            uri, place = self._files.uri(path), place_of(path, split)
+            features = {**features, **self._layout.features}
+            fields = self._fields_of(self._tar_names, features=features)
+            uri, place = self._files.uri(path), place_of(self._source, path, split)
             partition_key = "" if tar.plain and not self._files.whole else uri
             revision = self._files.revision(path)
             for row in chain(probed, rest):
@@ -197,7 +198,7 @@ class Listing:
         for path, number, row in listed.rows():
             if not number:
                 names = RowNames(self._source)
-            uri, place = self._files.uri(path), place_of(path, split)
+            uri, place = self._files.uri(path), place_of(self._source, path, split)
             locator = f"{split}/{names.of(row)}"
             yield from self._row(fields, places, uri, locator, row, place, {}, "")
 
@@ -227,7 +228,7 @@ class Listing:
             try:
                 if any(state.get("zip") != zipped for _, state in more):
                     raise BadRow("the images of a row are in several zip files")
-                texts = fields.of(row, place_of(path, split))
+                texts = fields.of(row, place_of(self._source, path, split))
             except BadRow as problem:
                 yield self._item(uri, locator, images=len(found), reason=Reason.BAD_ROW, detail=str(problem))
                 continue
@@ -251,11 +252,16 @@ class Listing:
         return plain, {"paths": [plain]}
 
     def _fields(self, schema: pa.Schema, features: Mapping[str, Feature], places: Sequence[Leaf]) -> Fields:
-        fields = Fields(self._source, features, names_in(_nested(schema)), {leaf.column for leaf in places})
+        fields = self._fields_of(
+            names_in(_nested(schema)), features=features, images={leaf.column for leaf in places}
+        )
         for key, name in self._source.columns.model_dump(exclude={"image"}, exclude_none=True).items():
             if name in schema.names and is_bytes(schema.field(name).type):
                 raise ConfigError(f"the column {name!r} contains bytes, not text", key=f"columns.{key}")
         return fields
+
+    def _fields_of(self, known: Iterable[str], **columns: Any) -> Fields:
+        return Fields(self._source.columns, self._source.category, PLACE_FIELDS, known, **columns)
 
     def _row(
         self,

@@ -7,9 +7,12 @@ import posixpath
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ..fields import value_at
 from .dataset_files import Files, LocalFiles, inside
 from .dataset_options import HuggingfaceOptions
-from .fields import value_at
+
+PLACE_FIELDS = ("split", "dataset", "config", "file", "stem", "dir")
+"""Template fields in addition to columns."""
 
 
 class RowNames:
@@ -45,7 +48,15 @@ def candidates(named: str, folder: str, files: Files) -> list[str]:
     return list(dict.fromkeys(path for path in paths if path))
 
 
-def place_of(path: str, split: str) -> dict[str, str]:
-    """Return the template fields of a data file's place."""
+def place_of(source: HuggingfaceOptions, path: str, split: str) -> dict[str, str]:
+    """Return the template fields PLACE_FIELDS of a data file."""
     name = posixpath.basename(path)
-    return {"split": split, "file": name, "stem": name.partition(".")[0], "dir": posixpath.dirname(path)}
+    dataset = source.hub_id or source.dataset.rstrip("/").rpartition("/")[2]
+    return {
+        "split": split,
+        "dataset": dataset,
+        "config": source.config or "",
+        "file": name,
+        "stem": name.partition(".")[0],
+        "dir": posixpath.dirname(path),
+    }

@@ -8,10 +8,7 @@ import csv
 import gzip
 import io
 import itertools
-import json
 import lzma
-import math
-import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +17,7 @@ from typing import IO, Any, Literal, cast
 import pyarrow as pa
 import zstandard
 
+from ..json_values import DECODER, checked
 from . import parquet_rows
 from .delimited import Delimited, guess_delimiter
 
@@ -44,8 +42,6 @@ _PACKED = (".gz", ".bz2", ".xz", ".zst")
 
 UNREADABLE = (OSError, EOFError, lzma.LZMAError, zstandard.ZstdError, pa.ArrowException, csv.Error)
 """Exceptions of damaged lists. They include pa.ArrowMemoryError, which does not mean a damaged list."""
-
-_LARGE_NUMBER = re.compile(r"\d[eE]\+?\d{3}|\d{309}")
 
 
 @dataclass(slots=True)
@@ -88,7 +84,7 @@ class UrlList:
             return ["url"]
         if self.form == "parquet":
             return parquet_rows.names_of(self.path)
-        with _text(self.path) as file:
+        with open_text(self.path) as file:
             if self.form == "jsonl":
                 names: dict[str, None] = {}
                 for line in itertools.islice(file, SAMPLE):
@@ -117,7 +113,7 @@ class UrlList:
             for rows in parquet_rows.rows(self.path, self.texts):
                 yield from rows
             return
-        with _text(self.path) as file:
+        with open_text(self.path) as file:
             if self.form == "txt":
                 yield from _lines(file)
             elif self.form == "jsonl":
@@ -145,7 +141,7 @@ class UrlList:
         return Delimited(lines, delimiter=delimiter, url=self.url, raw=self.form == "tsv")
 
 
-def _text(path: Path) -> IO[str]:
+def open_text(path: Path) -> IO[str]:
     """Open a list as text: UTF-8, or UTF-16 with a BOM (written by spreadsheets).
 
     Bytes that are not UTF-8 become surrogates, so that only their row is invalid.
@@ -186,26 +182,10 @@ def _objects(file: IO[str]) -> Iterator[tuple[int, dict[str, Any] | str]]:
 
 def _object(line: str) -> dict[str, Any] | None:
     try:
-        row = json.loads(line, parse_constant=lambda _: None)  # NaN is not JSON
-        line.encode()
-        if "\\ud" in line.lower():
-            json.dumps(row, ensure_ascii=False).encode()  # JSON may contain lone surrogates
-        if _LARGE_NUMBER.search(line):
-            row = _representable(row)
+        row = checked(DECODER.decode(line), line)
     except (ValueError, RecursionError):
         return None
     return row if isinstance(row, dict) else None
-
-
-def _representable(value: Any) -> Any:
-    """Return a value with None in place of numbers that overflow a double."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value if abs(value) < 2**1024 else None
-    if isinstance(value, dict):
-        return {name: _representable(inner) for name, inner in value.items()}
-    return [_representable(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _is_text(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""Reads rows of Parquet lists as plain values; an unreadable value affects at most its own row."""
+"""Reads rows of Parquet and Arrow files as plain values; an unreadable value affects at most its own row."""
 
 from __future__ import annotations
 
@@ -46,13 +46,37 @@ def rows(path: Path, texts: Collection[str]) -> Iterator[list[tuple[int, dict[st
         for group in range(file.num_row_groups):
             size = batch_rows(file.metadata.row_group(group), names, HELD, ROWS)
             for batch in file.iter_batches(size, row_groups=[group], columns=names):
-                values = [_values(column) for column in batch.columns]
-                found: list[tuple[int, dict[str, Any] | str]] = []
-                for at in range(batch.num_rows):
-                    number += 1
-                    row = {name: column[at] for name, column in zip(names, values, strict=True)}
-                    found.append((number, NOT_TEXT if _NOT_TEXT in row.values() else row))
-                yield found
+                yield _numbered(batch, number)
+                number += batch.num_rows
+
+
+def arrow_rows(path: Path, texts: Collection[str]) -> Iterator[list[tuple[int, dict[str, Any] | str]]]:
+    """Yield batches of rows of an Arrow file or stream, like `rows`."""
+    with pa.memory_map(str(path)) as source:
+        stream = source.read(6) != b"ARROW1"
+        source.seek(0)
+        opened = pa.ipc.open_stream(source) if stream else pa.ipc.open_file(source)
+        with opened:
+            names = [
+                field.name for field in opened.schema if field.name in texts or not _is_bytes(field.type)
+            ]
+            number = 0
+            batches = opened if stream else map(opened.get_batch, range(opened.num_record_batches))
+            for batch in batches:
+                for start in range(0, batch.num_rows, ROWS):
+                    part = batch.select(names).slice(start, ROWS)
+                    yield _numbered(part, number)
+                    number += part.num_rows
+
+
+def _numbered(batch: pa.RecordBatch, before: int) -> list[tuple[int, dict[str, Any] | str]]:
+    """The rows of a batch with their numbers; `before` rows came before it."""
+    names, values = batch.schema.names, [_values(column) for column in batch.columns]
+    found: list[tuple[int, dict[str, Any] | str]] = []
+    for at in range(batch.num_rows):
+        row = {name: column[at] for name, column in zip(names, values, strict=True)}
+        found.append((before + at + 1, NOT_TEXT if _NOT_TEXT in row.values() else row))
+    return found
 
 
 def _is_bytes(kind: pa.DataType) -> bool:

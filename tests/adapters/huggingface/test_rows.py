@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from derlem.adapters.huggingface.fields import MAX_META, MAX_VALUE
+from derlem.adapters.fields import MAX_META, MAX_VALUE
 from derlem.catalog.models import Failure, Item, Payload
 from derlem.catalog.status import Reason
 from derlem.core.errors import ConfigError
@@ -261,8 +261,8 @@ json_values = st.recursive(
 @given(value=json_values)
 def test_any_sidecar_gives_an_item_or_a_reason(value: Any, tmp_path_factory: Any) -> None:
     """Any JSON as conversation, caption and category gives an item or a bad row, and can be stored."""
+    from derlem.adapters.fields import BadRow, Fields
     from derlem.adapters.huggingface.dataset_options import HuggingfaceOptions
-    from derlem.adapters.huggingface.fields import BadRow, Fields
 
     source = HuggingfaceOptions.model_validate(
         {
@@ -273,7 +273,7 @@ def test_any_sidecar_gives_an_item_or_a_reason(value: Any, tmp_path_factory: Any
             "columns": {"caption": "json.a", "conversations": "json.b", "category": "json.c"},
         }
     )
-    fields = Fields(source, {"json": {"_type": "Json"}}, ["json"], ())
+    fields = Fields(source.columns, "", ["split"], ["json"], features={"json": {"_type": "Json"}})
     for key in "abcd":
         try:
             values = fields.of({"json": {key: value}}, {"split": "train"})

@@ -1,4 +1,4 @@
-"""Converts the columns of a row to caption, conversation, category, language, license and `meta`."""
+"""Converts the columns of a row to captions, conversation, category, language, license and `meta`."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ import json
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from string import Formatter
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from ...catalog.models import Message, category_path, clean_text
-from ...core.errors import ConfigError
-from ...core.suggest import did_you_mean
-from ..conversations import conversation
-from ..templates import Template
-from .dataset_options import HuggingfaceOptions
-from .image_columns import Feature
+from pydantic import Field
+
+from ..catalog.models import Message, category_path, clean_text
+from ..core.errors import ConfigError
+from ..core.options import StrictModel
+from ..core.suggest import did_you_mean
+from .conversations import conversation
+from .templates import Template
+
+Feature = Any
+"""A feature of `datasets` as returned by `Features.to_dict()`: dicts with `_type`, or nested by name."""
 
 MAX_VALUE = 2048
 """Maximum characters of JSON of one column in `meta`; longer columns are only named, under `left_out`."""
@@ -22,13 +26,49 @@ MAX_VALUE = 2048
 MAX_META = 8192
 """Maximum characters of JSON of all columns of a row in `meta`."""
 
-PLACE_FIELDS = ("split", "dataset", "config", "file", "stem", "dir", "category")
-"""Template fields in addition to columns."""
-
 OWN_KEYS = frozenset({"revision", "detail", "left_out"})
 """Keys of `meta` that the adapter sets; a column with such a name is omitted."""
 
 Decoder = Callable[[Any], Any]
+
+
+CaptionsOption = Annotated[
+    Literal["all", "first", "each"],
+    Field(description="of several captions: all (`caption` is the first), the first, or an item for each"),
+]
+PlaceholdersOption = Annotated[
+    Literal["keep", "reject", "first"],
+    Field(
+        description="of a conversation whose `<image>` marks differ from its images in number: keep it, "
+        "reject the record, or put all marks at the start of the first user turn"
+    ),
+]
+
+
+class ColumnOptions(StrictModel):
+    """Maps columns to fields of an item. A dotted name selects nested columns: `json.caption`."""
+
+    image: str | list[str] | None = Field(
+        default=None,
+        description="columns with images or lists of images; default: those that hold images by type or name",
+    )
+    key: str | None = Field(
+        default=None,
+        description="column that identifies each row, so that an edited row keeps its item; default: content",
+    )
+    caption: str | None = Field(default=None, description="text, or a list of texts (see `captions`)")
+    conversations: str | None = Field(
+        default=None,
+        description="messages (role, content), ShareGPT turns (from, value) or pairs (user, assistant)",
+    )
+    category: str | None = Field(
+        default=None,
+        description="a class label (its name is used), a text, or a list of both from the top down",
+    )
+    language: str | None = Field(default=None, description="BCP 47 tag of the caption")
+    license: str | None = Field(
+        default=None, description="SPDX expression of the row, in place of the source's"
+    )
 
 
 class BadRow(ValueError):
@@ -40,19 +80,23 @@ class Fields:
 
     def __init__(
         self,
-        source: HuggingfaceOptions,
-        features: Mapping[str, Feature],
+        columns: ColumnOptions,
+        category: str,
+        place: Iterable[str],
         known: Iterable[str],
-        images: Collection[str],
+        *,
+        images: Collection[str] = (),
+        features: Mapping[str, Feature] | None = None,
     ) -> None:
         """`known` are the columns, including dotted names of nested fields; `images` have no values.
 
-        Below columns of JSON, any field may be mapped. ConfigError for a missing column or template
-        field.
+        `category` is the template over columns, `place` (fields of the data file) and {category}. Below
+        columns of JSON, any field may be mapped. ConfigError for a missing column or template field.
         """
+        features = features or {}
         known = set(known)
         loose = {name for name, feature in features.items() if _is_json(feature)}
-        self._columns = columns = source.columns
+        self._columns = columns
         named = {
             key: name
             for key in ("key", "caption", "conversations", "category", "language", "license")
@@ -61,18 +105,14 @@ class Fields:
         for key, name in named.items():
             if not _below(name, loose):
                 _check(name, known, f"columns.{key}")
-        template = source.category or ("{category}" if columns.category else "")
+        template = category or ("{category}" if columns.category else "")
         nested = {name for name in _fields_of(template) if _below(name, loose)}
-        self._template = Template(template, {*known, *nested, *PLACE_FIELDS})
+        self._template = Template(template, {*known, *nested, *place, "category"})
         if columns.category and "category" not in self._template.fields:
             raise ConfigError(
                 "`columns.category` is given: the template `category` stands for it as {category}",
                 key="category",
             )
-        self._place = {
-            "dataset": source.hub_id or source.dataset.rstrip("/").rpartition("/")[2],
-            "config": source.config,
-        }
         named.pop("key", None)
         self._unnoted = {*named.values(), *images}
         self._unnoted_inside: dict[str, set[str]] = {}
@@ -82,22 +122,24 @@ class Fields:
         self._decoders = {name: decode for name, feature in features.items() if (decode := _decoder(feature))}
 
     def of(self, row: Mapping[str, Any], place: Mapping[str, str]) -> dict[str, Any]:
-        """Return fields for `Item`. `place` has split, file, stem and dir; BadRow for an invalid value."""
+        """Return fields for `Item`. `place` has the fields of the data file; BadRow for an invalid value."""
         if self._decoders:
             row = dict(row)
             for name in self._decoders.keys() & row.keys():
                 row[name] = self._decoders[name](row[name])
         columns = self._columns
         category = _category(value_at(row, columns.category)) if columns.category else None
-        fields = {**self._place, **place, "category": category}
+        fields = {**place, "category": category}
         for name in self._template.fields:
             if (value := value_at(row, name)) is not None:
                 fields[name] = _category(value)
         path = self._template.render(fields)
         _speakable(path)
+        captions = _texts(row, columns.caption)
         return {
             "category": path,
-            "caption": _text(row, columns.caption),
+            "caption": captions[0] if captions else None,
+            "captions": captions if len(captions) > 1 else None,
             "conversations": _turns(row, columns.conversations),
             "language": _word(row, columns.language),
             "license": _word(row, columns.license),
@@ -229,18 +271,23 @@ def _category(value: Any) -> str | None:
     return str(value)
 
 
+def _texts(row: Mapping[str, Any], name: str | None) -> list[str]:
+    """Return the texts of a column, in order: cleaned, without empty and repeated ones."""
+    value = None if name is None else value_at(row, name)
+    texts: dict[str, None] = {}
+    for entry in value if isinstance(value, list) else [value]:
+        if isinstance(entry, (dict, list, bytes)):
+            raise BadRow(f"column {name} is not text; nested fields have dotted names, such as {name}.text")
+        text = "" if entry is None else clean_text(str(entry))
+        _speakable(text)
+        if text:
+            texts[text] = None
+    return list(texts)
+
+
 def _text(row: Mapping[str, Any], name: str | None) -> str | None:
     """Return the text of a column; for a list, the first text that is not empty."""
-    value = None if name is None else value_at(row, name)
-    if isinstance(value, list):
-        value = next((text for text in value if text is not None and str(text).strip()), None)
-    if value is None:
-        return None
-    if isinstance(value, (dict, list, bytes)):
-        raise BadRow(f"column {name} is not text; nested fields have dotted names, such as {name}.text")
-    text = clean_text(str(value))
-    _speakable(text)
-    return text or None
+    return next(iter(_texts(row, name)), None)
 
 
 def _word(row: Mapping[str, Any], name: str | None) -> str | None:

@@ -1,0 +1,1 @@
+"""Annotation files: records in JSON, JSONL, CSV, TSV, Parquet and Arrow whose images lie elsewhere."""
