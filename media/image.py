@@ -8,7 +8,7 @@ from io import BytesIO
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import GifImagePlugin, Image
 
 from ..catalog.models import Rejected
 from ..catalog.status import Reason
@@ -157,9 +157,13 @@ def _decode(data: bytes, media_type: str, options: ImageOptions) -> _Decoded:
     image = open_image(data, media_type)
     _check_pixels(image.width, image.height, options)
     frames = found.pages if found else _frames(image)
+    tiles = image.tile if isinstance(image, GifImagePlugin.GifImageFile) else []
     image.load()
     _check_pixels(image.width, image.height, options)  # the size of icons is known only after loading
     pixels: Image.Image | Samples = image
+    for tile in tiles:  # at most one: the first frame
+        if tile.extents not in (None, (0, 0, *image.size)):
+            pixels = _clear_outside(image, tile.extents)
     if found is not None and found.unused_bits:
         pixels = Samples(np.left_shift(words(np.asarray(image)), np.uint16(found.unused_bits)))
     profile = image.info.get("icc_profile") or color.in_container(data, media_type, image.mode)
@@ -178,6 +182,13 @@ def _decoded_png(data: bytes, options: ImageOptions) -> _Decoded:
     image.load()
     found.check_rows(image)
     return _Decoded(image, image.mode, size, "image/png", found.orientation, profile, found.frames)
+
+
+def _clear_outside(image: Image.Image, covered: tuple[int, int, int, int]) -> Image.Image:
+    """The image, transparent where its first frame does not cover it: Pillow shows the first color there."""
+    clear = Image.new("RGBA", image.size, (0, 0, 0, 0))
+    clear.paste(image.convert("RGBA").crop(covered), covered)
+    return clear
 
 
 def _frames(image: Image.Image) -> int:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ...catalog.models import Item, Rejected
 from ...catalog.status import Reason
 from .pdf_options import PdfOptions
+from .user_unit import UserUnits
 
 if TYPE_CHECKING:
     from pypdfium2 import PdfDocument
@@ -40,12 +41,17 @@ def expand(data: bytes, document: Item, options: PdfOptions) -> Document:
         count = len(pdf)
         if not count:
             raise Rejected(Reason.PDF_EMPTY, "the document has no pages")
-        pages = [_page(pdf, number, count, digest, document, options) for number in range(1, count + 1)]
+        units = UserUnits(pdf, data)
+        numbers = range(1, count + 1)
+        pages = [_page(pdf, number, units.of(number), count, digest, document, options) for number in numbers]
     return Document(digest, pages)
 
 
 def open_document(source: Path | bytes) -> PdfDocument:
-    """Open a PDF, to be closed by the caller; Rejected (`pdf_encrypted`, `pdf_damaged`) if that fails."""
+    """Open a PDF, to be closed by the caller.
+
+    Raises Rejected: `pdf_encrypted`, `pdf_damaged`, `pdf_empty`.
+    """
     import pypdfium2 as pdfium
     import pypdfium2.raw as raw
 
@@ -54,7 +60,25 @@ def open_document(source: Path | bytes) -> PdfDocument:
     except pdfium.PdfiumError as error:
         if error.err_code in (raw.FPDF_ERR_PASSWORD, raw.FPDF_ERR_SECURITY):
             raise Rejected(Reason.PDF_ENCRYPTED, "the document opens with a password only") from error
+        if _is_sound(source):
+            raise Rejected(Reason.PDF_EMPTY, "the document has no pages") from error
         raise Rejected(Reason.PDF_DAMAGED, str(error)) from error
+
+
+def _is_sound(source: Path | bytes) -> bool:
+    """Whether pdfium refuses to open a document without an error, as it does if that has no pages.
+
+    pdfium's last error stays until the next one, so a missing file sets one that a document cannot have.
+    """
+    import pypdfium2 as pdfium
+    import pypdfium2.raw as raw
+
+    raw.FPDF_LoadDocument(b"", None)
+    try:
+        pdfium.PdfDocument(source).close()
+    except pdfium.PdfiumError as error:
+        return bool(error.err_code == raw.FPDF_ERR_FILE)
+    return False
 
 
 def pixels(points: float, dpi: int) -> int:
@@ -63,7 +87,7 @@ def pixels(points: float, dpi: int) -> int:
 
 
 def page_size(pdf: PdfDocument, number: int) -> tuple[float, float]:
-    """Width and height of page `number` (from 1) in points, upright as a viewer shows it.
+    """Width and height of page `number` (from 1) in its units, upright as a viewer shows it.
 
     Rejected (`page_damaged`) if the page cannot be found or has no extent.
     """
@@ -78,13 +102,19 @@ def page_size(pdf: PdfDocument, number: int) -> tuple[float, float]:
 
 
 def _page(
-    pdf: PdfDocument, number: int, count: int, digest: str, document: Item, options: PdfOptions
+    pdf: PdfDocument,
+    number: int,
+    unit: float,
+    count: int,
+    digest: str,
+    document: Item,
+    options: PdfOptions,
 ) -> Item:
     here = f"page={number}"
     facts: dict[str, Any] = {"page": number, "pages": count}
     reason = None
     try:
-        width, height = page_size(pdf, number)
+        width, height = (round(side * unit, 4) for side in page_size(pdf, number))
     except Rejected as rejection:
         reason = rejection.reason
         facts["detail"] = rejection.detail

@@ -23,6 +23,7 @@ from PIL import Image, JpegImagePlugin
 from ...catalog.models import Failure
 from ...catalog.status import Reason
 from .. import jpeg
+from .inspection import SPREAD, color_spread
 
 POLL = 0.02
 """Seconds between checks for pages that pdftocairo has finished."""
@@ -68,11 +69,50 @@ class Job:
         )
 
 
-def is_uniform(data: bytes) -> bool:
-    """Whether a rendered page has nothing on it; its JPEG is decoded at an eighth of its size."""
+def extremes(data: bytes) -> tuple[int, int]:
+    """The darkest and the brightest luma of a rendered page; its JPEG is decoded at an eighth of its size."""
     luma, _ = jpeg.coarse_luma(jpeg.parse(data), 1)
     extrema: Any = luma.getextrema()
-    return int(extrema[1]) - int(extrema[0]) <= UNIFORM
+    return int(extrema[0]), int(extrema[1])
+
+
+def is_uniform(data: bytes) -> bool:
+    """Whether a rendered page has nothing on it."""
+    darkest, brightest = extremes(data)
+    return brightest - darkest <= UNIFORM
+
+
+def shows_more(other: bytes, drawn: bytes) -> bool:
+    """Whether the other rendering of a page has marks on it, or is of a color where `drawn` is white."""
+    return not is_uniform(other) or (min(extremes(other)) < 255 - UNIFORM <= min(extremes(drawn)))
+
+
+def has_color(data: bytes) -> bool:
+    """Whether a pixel of a rendered page has a color."""
+    image = JpegImagePlugin.JpegImageFile(BytesIO(data))
+    image.draft(image.mode, (image.width // 8, image.height // 8))
+    if color_spread(image) > SPREAD:
+        return True
+    return color_spread(JpegImagePlugin.JpegImageFile(BytesIO(data))) > SPREAD  # small marks
+
+
+def poppler_shows_color(path: Path, job: Job) -> bool:
+    """Whether a small rendering by poppler has a color; True if there is none."""
+    longest = max(job.size)
+    size = tuple(max(1, side * min(longest, 500) // longest) for side in job.size)
+    try:
+        (image,) = pdf2image.convert_from_path(
+            path,
+            first_page=job.number,
+            last_page=job.number,
+            size=size,
+            fmt="png",
+            use_cropbox=True,
+            use_pdftocairo=True,
+        )
+    except (PDFPageCountError, PDFInfoNotInstalledError, ValueError, OSError):
+        return True
+    return color_spread(image) > SPREAD
 
 
 @cache

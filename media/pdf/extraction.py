@@ -50,12 +50,12 @@ class Scans:
 
     def __init__(self, path: Path) -> None:
         self._handle = path.open("rb")
-        self._file = mmap.mmap(self._handle.fileno(), 0, access=mmap.ACCESS_READ)
+        self.file = mmap.mmap(self._handle.fileno(), 0, access=mmap.ACCESS_READ)
         self._found: list[tuple[int, bytes]] | None = None
 
     def close(self) -> None:
         """Release the file."""
-        self._file.close()
+        self.file.close()
         self._handle.close()
 
     def embedded(self, page: pdfium.PdfPage, found: Inspection, options: PdfOptions) -> bytes | None:
@@ -81,7 +81,7 @@ class Scans:
         texts = [
             text
             for start, text in self._jpegs()
-            if self._file[start : start + 64] == data[:64] and self._file[start : start + len(data)] == data
+            if self.file[start : start + 64] == data[:64] and self.file[start : start + len(data)] == data
         ]
         return bool(texts) and all(map(_asks_for_nothing, texts))
 
@@ -89,14 +89,14 @@ class Scans:
         """Where each JPEG in the file starts, and its dictionary; looked for once, when first needed."""
         if self._found is None:
             self._found = []
-            at = self._file.find(b"/DCTDecode")
+            at = self.file.find(b"/DCTDecode")
             while at >= 0:
-                before = self._file[max(0, at - _DICTIONARY_BYTES) : at].rpartition(b"obj")[2]
-                after = self._file[at : at + _DICTIONARY_BYTES]
+                before = self.file[max(0, at - _DICTIONARY_BYTES) : at].rpartition(b"obj")[2]
+                after = self.file[at : at + _DICTIONARY_BYTES]
                 match = _STREAM.search(after)
                 if match is not None:
                     self._found.append((at + match.end(), before + after[: match.start()]))
-                at = self._file.find(b"/DCTDecode", at + 1)
+                at = self.file.find(b"/DCTDecode", at + 1)
         return self._found
 
 

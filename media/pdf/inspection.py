@@ -30,6 +30,9 @@ SCAN_SHARE = 0.5
 SPREAD = 8
 """Difference between the channels of a gray, in levels of 255, that conversions from CMYK leave."""
 
+CLEAR_SPREAD = 64
+"""Difference between the channels of a color that is meant, in levels of 255."""
+
 _GRAYS = frozenset({raw.FPDF_COLORSPACE_DEVICEGRAY, raw.FPDF_COLORSPACE_CALGRAY})
 _COLORS = frozenset({raw.FPDF_COLORSPACE_DEVICERGB, raw.FPDF_COLORSPACE_CALRGB, raw.FPDF_COLORSPACE_LAB})
 _HIDDEN_ANNOTATION = 0x02 | 0x20  # Hidden, NoView: ISO 32000-1, table 165
@@ -81,7 +84,8 @@ class Inspection:
 
     `sole_image` is set where an image outside all forms is the only thing that leaves marks, `scan` where
     an image covers at least half of the page. `native_dpi` is the resolution of the largest image,
-    horizontal and vertical. `is_marked` is whether anything is drawn at all.
+    horizontal and vertical. `is_marked` is whether anything is drawn at all, `is_tinted` whether an
+    annotation names a color: poppler draws more of them than pdfium.
     """
 
     tone: Tone
@@ -89,10 +93,11 @@ class Inspection:
     scan: Drawn | None
     native_dpi: tuple[float, float] | None
     is_marked: bool
+    is_tinted: bool = False
 
 
-def inspect(page: pdfium.PdfPage) -> Inspection:
-    """Look at a page's objects and annotations; no image is decoded."""
+def inspect(page: pdfium.PdfPage, unit: float = 1.0) -> Inspection:
+    """Look at a page's objects and annotations, a unit of which is `unit` points; no image is decoded."""
     tones = {Tone.GRAY}
     drawn: list[Drawn] = []
     largest: tuple[float, tuple[float, float], Drawn] | None = None
@@ -123,19 +128,37 @@ def inspect(page: pdfium.PdfPage) -> Inspection:
         tone=next(tone for tone in (Tone.COLOR, Tone.UNSURE, Tone.GRAY) if tone in tones),
         sole_image=sole if sole and sole.kind == raw.FPDF_PAGEOBJ_IMAGE and sole.depth == 0 else None,
         scan=largest[2] if largest and covers else None,
-        native_dpi=largest[1] if largest else None,
+        native_dpi=(largest[1][0] / unit, largest[1][1] / unit) if largest else None,
         is_marked=bool(drawn) or annotated,
+        is_tinted=_is_tinted(page),
     )
 
 
 def looks_gray(page: pdfium.PdfPage) -> bool:
-    """Whether a small rendering of the page has no colours, for pages whose objects do not show it."""
+    """Whether a small rendering of the page has no colors, for pages whose objects do not show it."""
+    return color_spread(_thumbnail(page, forms=True)) <= SPREAD
+
+
+def looks_colored(page: pdfium.PdfPage) -> bool:
+    """Whether a small rendering has clear colors; without forms, whose text has colored fringes."""
+    return color_spread(_thumbnail(page, forms=False)) > CLEAR_SPREAD
+
+
+def color_spread(image: Image.Image) -> int:
+    """The largest difference between the channels of a pixel, in levels of 255."""
+    if image.mode == "L":
+        return 0
+    red, green, blue = image.convert("RGB").split()
+    pairs = ((red, green), (green, blue), (red, blue))
+    return max(_highest(ImageChops.difference(*pair)) for pair in pairs)
+
+
+def _thumbnail(page: pdfium.PdfPage, *, forms: bool) -> Image.Image:
     width, height = page.get_size()
     scale = min(0.5, 500 / max(width, height))  # 36 DPI; no more pixels for a poster
-    image = page.render(scale=scale, rev_byteorder=True).to_pil().convert("RGB")
-    red, green, blue = image.split()
-    spreads = (ImageChops.difference(red, green), ImageChops.difference(green, blue))
-    return all(_highest(spread) <= SPREAD for spread in spreads)
+    bitmap = page.render(scale=scale, rev_byteorder=True, may_draw_forms=forms)
+    image: Image.Image = bitmap.to_pil()
+    return image
 
 
 def has_visible_text(page: pdfium.PdfPage) -> bool:
@@ -265,6 +288,19 @@ def _is_annotated(page: pdfium.PdfPage) -> bool:
         kind, flags = raw.FPDFAnnot_GetSubtype(annotation), raw.FPDFAnnot_GetFlags(annotation)
         raw.FPDFPage_CloseAnnot(annotation)
         if kind not in (raw.FPDF_ANNOT_LINK, raw.FPDF_ANNOT_POPUP) and not flags & _HIDDEN_ANNOTATION:
+            return True
+    return False
+
+
+def _is_tinted(page: pdfium.PdfPage) -> bool:
+    """Whether an annotation names a color, such as that of a link's border."""
+    for index in range(raw.FPDFPage_GetAnnotCount(page)):
+        annotation = raw.FPDFPage_GetAnnot(page, index)
+        if not annotation:
+            continue
+        named = any(raw.FPDFAnnot_HasKey(annotation, key) for key in (b"C", b"IC"))
+        raw.FPDFPage_CloseAnnot(annotation)
+        if named:
             return True
     return False
 

@@ -34,14 +34,18 @@ from .drawing import (
     Job,
     draw_with_pdf2image,
     draw_with_pdfium,
+    has_color,
     is_uniform,
     poppler_agrees,
+    poppler_shows_color,
+    shows_more,
     version,
 )
 from .extraction import Scans
-from .inspection import Inspection, Tone, has_visible_text, inspect, looks_gray, text_layer
+from .inspection import Inspection, Tone, has_visible_text, inspect, looks_colored, looks_gray, text_layer
 from .pdf_options import PdfOptions
 from .scan_check import check_scan
+from .user_unit import UserUnits
 
 
 def main(descriptor: int, folder: Path) -> None:
@@ -85,6 +89,7 @@ class _Document:
         self.pdf = open_document(path)
         self.pdf.init_forms()  # before any page is loaded: pdfium then draws form fields
         self.scans = Scans(path)
+        self.units = UserUnits(self.pdf, self.scans.file)
 
     @cached_property
     def renderer(self) -> str:
@@ -123,10 +128,11 @@ class _Answer:
     def _page(self, document: _Document, number: int) -> None:
         options = self._options
         width, height = page_size(document.pdf, number)
-        columns, rows = pixels(width, options.dpi), pixels(height, options.dpi)
+        unit = document.units.of(number)
+        columns, rows = (pixels(side * unit, options.dpi) for side in (width, height))
         page = document.pdf[number - 1]
         try:
-            found = inspect(page)
+            found = inspect(page, unit)
             facts = _facts(page, found)
             scan = document.scans.embedded(page, found, options)
             if scan is not None:
@@ -142,6 +148,8 @@ class _Answer:
             facts = {**facts, **drawn}
             points, size = (width, height), (columns, rows)
             job = Job(number, points, size, gray, facts, found.is_marked, found.scan is not None)
+            if gray and found.is_tinted and renderer == "pdf2image":
+                job = replace(job, gray=not poppler_shows_color(document.path, job))
             if renderer == "pdfium":
                 self._finish(document, job, draw_with_pdfium(page, job, options.quality), "")
                 return
@@ -173,6 +181,8 @@ class _Answer:
                 drawn = Failure(Reason.PAGE_DAMAGED, f"the page's scan: {complaint}")
             elif BAD_FONT.search(complaint) or (job.is_marked and is_uniform(drawn)):
                 job, drawn = self._drawn_otherwise(document, job, drawn)
+            elif not job.gray and not has_color(drawn):
+                job, drawn = self._drawn_in_color(document, job, drawn)
         self._result(job.number, job.facts, drawn)
 
     def _drawn_otherwise(self, document: _Document, job: Job, drawn: bytes) -> tuple[Job, bytes | Failure]:
@@ -187,10 +197,23 @@ class _Answer:
                     document.path, [job], self._folder, quality, self._begin
                 )
                 renderer = "pdf2image"
-            if isinstance(other, bytes) and not is_uniform(other):
+            if isinstance(other, bytes) and shows_more(other, drawn):
                 return replace(job, facts={**job.facts, "renderer": version(renderer)}), other
             if is_uniform(drawn) and has_visible_text(page):
                 return job, Failure(Reason.PAGE_DAMAGED, "no renderer draws the page's text")
+        finally:
+            page.close()
+        return job, drawn
+
+    def _drawn_in_color(self, document: _Document, job: Job, drawn: bytes) -> tuple[Job, bytes | Failure]:
+        """The page by pdfium, if that draws colors that poppler leaves out."""
+        if job.facts["renderer"].startswith("pdfium"):
+            return job, drawn
+        page = document.pdf[job.number - 1]
+        try:
+            if looks_colored(page):
+                facts = {**job.facts, "renderer": version("pdfium")}
+                return replace(job, facts=facts), draw_with_pdfium(page, job, self._options.quality)
         finally:
             page.close()
         return job, drawn

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import shutil
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -109,6 +110,24 @@ def write_pdf(pages: Sequence[Page], trailer: bytes = b"") -> bytes:
     start = len(output)
     output += b"xref\n0 %d\n%s" % (following, b"".join(table))
     output += b"trailer<</Root 1 0 R/Size %d%s>>\nstartxref\n%d\n%%%%EOF\n" % (following, trailer, start)
+    return bytes(output)
+
+
+def write_packed_pdf(page: bytes) -> bytes:
+    """A PDF of one page, object 3, whose dictionaries stand in a compressed object stream."""
+    bodies = [b"<</Type/Catalog/Pages 2 0 R>>", b"<</Type/Pages/Kids[3 0 R]/Count 1>>", page]
+    starts = [sum(len(body) + 1 for body in bodies[:index]) for index in range(len(bodies))]
+    table = b" ".join(b"%d %d" % (index + 1, start) for index, start in enumerate(starts)) + b" "
+    packed = zlib.compress(table + b" ".join(bodies))
+    output = bytearray(b"%PDF-1.5\n")
+    places = [b"\0\0\0\0\xff"] + [b"\2\0\0\4" + bytes([index]) for index in range(len(bodies))]
+    entries = b"/Type/ObjStm/N %d/First %d/Filter/FlateDecode" % (len(bodies), len(table))
+    places.append(b"\1" + len(output).to_bytes(3, "big") + b"\0")
+    output += b"4 0 obj\n%s\nendobj\n" % stream(entries, packed)
+    places.append(b"\1" + len(output).to_bytes(3, "big") + b"\0")
+    entries = b"/Type/XRef/W[1 3 1]/Size %d/Root 1 0 R" % len(places)
+    start = len(output)
+    output += b"5 0 obj\n%s\nendobj\nstartxref\n%d\n%%%%EOF\n" % (stream(entries, b"".join(places)), start)
     return bytes(output)
 
 

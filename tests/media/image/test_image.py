@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
+import struct
 import subprocess
 import sys
 import warnings
@@ -343,3 +345,14 @@ def test_options_are_strict() -> None:
         ImageOptions.model_validate({"qualty": 3})
     with pytest.raises(ValidationError):
         ImageOptions.model_validate({"format": "tiff"})
+
+
+def test_white_surrounds_the_first_frame_of_a_gif() -> None:
+    data = bytearray(encode(Image.new("RGB", (2, 2), (32, 64, 192)), "GIF"))
+    data[6:10] = struct.pack("<2H", 6, 4)
+    at = data.index(b"," + struct.pack("<4H", 0, 0, 2, 2))
+    data[at + 1 : at + 5] = struct.pack("<2H", 2, 1)
+    stored = decode(normalize(bytes(data), ImageOptions(format="png")).data).convert("RGB")
+    for column, row in itertools.product(range(6), range(4)):
+        inside = column in (2, 3) and row in (1, 2)
+        assert pixel(stored, column, row) == ((32, 64, 192) if inside else (255, 255, 255))

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import io
-import os
-import shutil
-import subprocess
 import zlib
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image
 
 from derlem.media.image import normalize
 from tests.factories.image_files import icc_profile, png_file, tiff_file
+from tests.factories.imagemagick import SRGB, imagemagick, reference
 
 TOLERANCE = 6
 """Levels of 255, between the centers of flat patches: what JPEG and rounding may cost."""
@@ -33,7 +30,7 @@ COLORS = np.array(
 PIXELS = COLORS.repeat(PATCH, 0).repeat(PATCH, 1)
 PROFILES = {
     "none": None,
-    "sRGB": ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes(),
+    "sRGB": SRGB,
     "P3": icc_profile(2.2, "p3"),
     "linear, called sRGB": icc_profile(1, "srgb", "Linear sRGB"),
     "swapped": icc_profile(2.2, "swapped"),
@@ -42,29 +39,7 @@ PROFILES = {
 GRAY_PROFILES = {"none": None, "gray 1.8": icc_profile(1.8, None), "gray linear": icc_profile(1, None)}
 
 
-@cache
-def imagemagick() -> str | None:
-    for name in ("magick", "convert"):
-        found = shutil.which(name)
-        if found:
-            output = subprocess.run([found, "-version"], capture_output=True, check=False, text=True).stdout
-            if output.startswith("Version: ImageMagick"):
-                return found
-    return None
-
-
 pytestmark = pytest.mark.skipif(imagemagick() is None, reason="ImageMagick is not installed")
-
-
-def reference(data: bytes, suffix: str, folder: Path) -> np.ndarray:
-    """What ImageMagick shows: upright, in sRGB, over white."""
-    source, target = folder / f"image.{suffix}", folder / "srgb.icc"
-    source.write_bytes(data)
-    target.write_bytes(PROFILES["sRGB"] or b"")
-    command = [str(imagemagick()), f"{source}[0]", "-auto-orient", "-profile", str(target)]
-    command += ["+repage", "-background", "white", "-flatten", "-depth", "8", "-type", "TrueColor", "ppm:-"]
-    shown = subprocess.run(command, capture_output=True, check=True, env={**os.environ, "LC_ALL": "C"})
-    return np.asarray(Image.open(io.BytesIO(shown.stdout)).convert("RGB"), int)
 
 
 def centers(pixels: np.ndarray) -> np.ndarray:
@@ -74,7 +49,7 @@ def centers(pixels: np.ndarray) -> np.ndarray:
 def assert_same(data: bytes, suffix: str, folder: Path) -> None:
     stored = np.asarray(Image.open(io.BytesIO(normalize(data).data)).convert("RGB"), int)
     expected = reference(data, suffix, folder)
-    assert stored.shape == expected.shape
+    assert expected is not None and stored.shape == expected.shape
     assert np.abs(centers(stored) - centers(expected)).max() <= TOLERANCE
 
 
@@ -174,7 +149,9 @@ def test_transparent_levels_of_every_depth(depth: int, tmp_path: Path) -> None:
     row = packed.get(depth) or level.to_bytes(depth // 8, "big") * 8 + b"\x21" * depth
     data = png_file(16, 16, depth, 0, [row] * 16, (b"tRNS", level.to_bytes(2, "big")))
     stored = np.asarray(Image.open(io.BytesIO(normalize(data).data)).convert("RGB"), int)
-    assert np.abs(stored - reference(data, "png", tmp_path))[4:12, [2, 3, 12, 13]].max() <= TOLERANCE
+    expected = reference(data, "png", tmp_path)
+    assert expected is not None
+    assert np.abs(stored - expected)[4:12, [2, 3, 12, 13]].max() <= TOLERANCE
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

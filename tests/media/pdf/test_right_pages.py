@@ -17,10 +17,22 @@ from derlem.catalog.status import Reason
 from derlem.core.workspace import Workspace
 from derlem.media.image import normalize
 from derlem.media.pdf import PdfOptions, expand, read_pages
+from derlem.media.pdf.inspection import CLEAR_SPREAD, color_spread
 from derlem.storage.cache import keep
 from tests.factories.image_files import icc_profile
 from tests.factories.images import pixel
-from tests.factories.pdf import RENDERERS, Page, ReadPdf, needs_poppler, scan_jpeg, stream, write_pdf
+from tests.factories.pdf import (
+    GRAY_TEXT,
+    RED_TEXT,
+    RENDERERS,
+    Page,
+    ReadPdf,
+    Renderer,
+    needs_poppler,
+    scan_jpeg,
+    stream,
+    write_pdf,
+)
 
 TOLERANCE = 6
 
@@ -251,3 +263,48 @@ def test_copies_of_a_document_do_not_disturb_each_other(workspace: Workspace) ->
     assert sorted(item_id for item_id, _ in results) == sorted(item.item_id for item in items)
     assert len({result.data for _, result in results if isinstance(result, Payload)}) == 1
     assert all(isinstance(result, Payload) for _, result in results)
+
+
+@needs_poppler
+@pytest.mark.parametrize(("width", "mode"), [(2, "RGB"), (0, "L")])
+def test_borders_of_links_keep_their_color(read: ReadPdf, width: int, mode: str) -> None:
+    link = b"/Annots[<</Type/Annot/Subtype/Link/Rect[20 20 100 60]/C[1 0 0]/Border[0 0 %d]>>]" % width
+    image = read(write_pdf([Page(content=GRAY_TEXT, entries=link)]), dpi=72).image()
+    assert image.mode == mode
+    assert (color_spread(image) > CLEAR_SPREAD) == (mode == "RGB")
+
+
+@needs_poppler
+def test_colors_that_poppler_leaves_out_are_drawn_by_pdfium(read: ReadPdf) -> None:
+    glyph = stream(b"", b"1000 0 d0 1 0 0 RG 0 0 1 rg 60 w 0 0 750 750 re B")
+    inner = (
+        b"<</Type/Font/Subtype/Type3/FontBBox[0 0 750 750]/FontMatrix[.001 0 0 .001 0 0]"
+        b"/FirstChar 97/LastChar 97/Encoding<</Differences[97/a]>>/Widths[1000]"
+        b"/CharProcs<</a {0} 0 R>>/Resources<<>>>>"
+    )
+    content = b"BT 2 Tr /T 90 Tf 20 100 Td (a) Tj ET"
+    page = Page(content=content, resources=b"/Font<</T {1} 0 R>>", objects=[glyph, inner])
+    found = read(write_pdf([page]), dpi=72)
+    assert color_spread(found.image()) > CLEAR_SPREAD
+
+
+@needs_poppler
+def test_a_page_that_only_pdfium_does_not_leave_white(read: ReadPdf) -> None:
+    dot = io.BytesIO()
+    Image.new("RGB", (1, 1), "red").save(dot, "JPEG")
+    entries = b"/Type/XObject/Subtype/Image/Width 200/Height 100/BitsPerComponent 8/ColorSpace/DeviceRGB"
+    scan = stream(
+        entries + b"/DecodeParms[]/Filter[/ASCIIHexDecode/DCTDecode]", dot.getvalue().hex().encode() + b">"
+    )
+    content = b"500 0 0 500 0 0 cm /I Do"
+    page = Page(content=content, resources=b"/XObject<</I {0} 0 R>>", objects=[scan])
+    image = read(write_pdf([page]), dpi=72).image()
+    assert pixel(image.convert("RGB"), 72, 108)[1] < 10
+
+
+@pytest.mark.parametrize("renderer", RENDERERS)
+def test_a_page_in_larger_units_has_more_pixels(read: ReadPdf, renderer: Renderer) -> None:
+    scan = Page.scan(scan_jpeg(300, 400), dpi=300, entries=b"/UserUnit 2")
+    found = read(write_pdf([scan, Page(30.3, 40.7, RED_TEXT, b"/UserUnit 3")]), dpi=300, renderer=renderer)
+    assert found.image().size == (600, 800)
+    assert found.image(1).size == (round(30.3 * 3 / 72 * 300), round(40.7 * 3 / 72 * 300))
