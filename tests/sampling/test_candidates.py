@@ -204,6 +204,19 @@ def test_evaluation_images_stay_out(ten: Ten, tmp_path: Path) -> None:
     assert drawn(catalog, exclude=[none]) == (set(range(10)) - {5, 6}, {"excluded": 2})
 
 
+def test_the_hash_of_an_original_excludes_the_image_in_other_containers(ten: Ten, tmp_path: Path) -> None:
+    catalog, _ = ten
+    change(catalog, "original_sha256", n5="ab" * 32, n6="cd" * 32, n7="ef" * 32)
+    same = hashlib.sha256(b"5").hexdigest()
+    change(catalog, "sha256", n6=same, n8=same)
+    listed = tmp_path / "eval.txt"
+    listed.write_text("ab" * 32)
+    options = {"exclude": [{"hashes": str(listed)}]}
+    assert drawn(catalog, **options) == (set(range(10)) - {5, 6, 8}, {"excluded": 3})
+    change(catalog, "status", n5="withdrawn")  # it still shows which image the original became
+    assert drawn(catalog, **options) == (set(range(10)) - {5, 6, 8}, {"excluded": 2, "withdrawn": 1})
+
+
 def test_an_excluded_picture_takes_its_duplicates_along(small_catalog: SmallCatalog, tmp_path: Path) -> None:
     rows = [Row(ident(n), "s0", "c", str(n // 2)) for n in range(10)]
     small_catalog.fill(rows, ["s0"])
