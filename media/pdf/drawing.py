@@ -110,9 +110,9 @@ def poppler_shows_color(path: Path, job: Job) -> bool:
             use_cropbox=True,
             use_pdftocairo=True,
         )
-    except (PDFPageCountError, PDFInfoNotInstalledError, ValueError, OSError):
-        return True
-    return color_spread(image) > SPREAD
+        return color_spread(image) > SPREAD
+    except (PDFPageCountError, PDFInfoNotInstalledError, ValueError, OSError, SyntaxError):
+        return True  # an image that poppler did not finish
 
 
 @cache

@@ -129,7 +129,8 @@ def check_accounts(project: derlem.Project, folder: Path, work: Path, messages: 
     print(outcomes.to_pylist())
     assert not [row for row in outcomes.to_pylist() if row["reason"] in FAULTS]
     listed = {row["uri"] for row in project.sql("SELECT uri FROM items WHERE source = 'files'").to_pylist()}
-    assert listed == {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    present = {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
+    assert listed == {path.as_posix() for path in present if not any(part[0] == "." for part in path.parts)}
 
 
 def compare_images(found: Comparison, name: str, folder: Path, items: list[Any], scratch: Path) -> None:
@@ -174,7 +175,7 @@ def by_poppler(path: Path) -> Iterator[tuple[int, np.ndarray]]:
 
     try:
         pages = convert_from_path(path, dpi=SMALL_DPI, use_cropbox=True, use_pdftocairo=True, timeout=120)
-    except PDFPageCountError:
+    except (PDFPageCountError, OSError):  # OSError: of an image that poppler did not finish
         return
     for number, page in enumerate(pages, start=1):
         yield number, np.asarray(page.convert("RGB"), int)
