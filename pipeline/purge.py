@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,8 +78,10 @@ def purge(store: SegmentStore, run: str) -> dict[str, int]:
     if not withdrawn.num_rows:
         return {}
     for source, own_rows in _by_source(withdrawn):
+        items = own_rows.column("item_id")
+        in_use = _in_use(workspace, source, items)
         for path in stored(workspace, source):
-            _purge_segment(path, own_rows.column("item_id"))
+            _purge_segment(path, items, in_use)
     with BodyCache(workspace) as bodies:
         bodies.erase(_bodies_of_withdrawn(workspace))
     counts = {}
@@ -100,8 +103,10 @@ def purge_residue(workspace: Workspace) -> pa.Table:
         purged = connection.execute(query("segments/purged")).to_arrow_table()
     found: list[dict[str, Any]] = []
     for source, own_rows in _by_source(purged):
+        items = own_rows.column("item_id")
+        in_use = _in_use(workspace, source, items)
         for path in stored(workspace, source):
-            for item_id, file, what in _left_in_segment(path, own_rows.column("item_id")):
+            for item_id, file, what in _left_in_segment(path, items, in_use):
                 place = file.relative_to(workspace.root).as_posix()
                 found.append({"item_id": item_id, "path": place, "what": what})
     if purged.num_rows:
@@ -126,9 +131,27 @@ def _bodies_of_withdrawn(workspace: Workspace) -> set[str]:
         }
 
 
-def _purge_segment(path: Path, items: pa.ChunkedArray) -> None:
-    """Overwrite the items' images in a segment, then blank their rows."""
-    images = list(_images(path, items))
+def _in_use(workspace: Workspace, source: str, items: pa.ChunkedArray) -> set[tuple[str, int]]:
+    """The segments and offsets of those of the items' images that a ready item has, too, at present.
+
+    Items of one segment share equal images. An earlier image of a withdrawn item may be such a one.
+    """
+    places = {
+        (f"{source}/{path.stem}", image.offset)
+        for path in stored(workspace, source)
+        for image in _images(path, items)
+    }
+    if not places:
+        return set()
+    segments, offsets = zip(*sorted(places), strict=True)
+    with read_catalog(workspace) as connection:
+        values = {"segments": list(segments), "offsets": list(offsets)}
+        return set(connection.execute(query("segments/places_in_use"), values).fetchall())
+
+
+def _purge_segment(path: Path, items: pa.ChunkedArray, in_use: set[tuple[str, int]]) -> None:
+    """Overwrite the items' images in a segment, but for those in use, then blank their rows."""
+    images = list(_images(path, items, in_use))
     if images:
         handle = os.open(path.with_suffix(".tar"), os.O_RDWR | os.O_CLOEXEC)
         try:
@@ -152,8 +175,9 @@ def _purge_segment(path: Path, items: pa.ChunkedArray) -> None:
         log.info("%s: %d rows blanked, %d images overwritten", path.stem, pc.sum(gone).as_py(), len(images))
 
 
-def _images(path: Path, items: pa.ChunkedArray) -> Iterator[_Image]:
-    """The places of the items' images in the segment's tar; none if the segment has no tar."""
+def _images(path: Path, items: pa.ChunkedArray, in_use: Collection[tuple[str, int]] = ()) -> Iterator[_Image]:
+    """The places of the items' images in the segment's tar, less those in use; none without a tar."""
+    segment = f"{path.parent.name}/{path.stem}"
     if not path.with_suffix(".tar").exists():
         return
     places = pq.read_table(path, columns=["item_id", "offset", "length", "more_images", "status"])
@@ -162,7 +186,8 @@ def _images(path: Path, items: pa.ChunkedArray) -> Iterator[_Image]:
     chosen = pc.and_(chosen, pc.equal(places.column("status"), "ready"))
     for row in places.filter(chosen).to_pylist():
         for place in (row, *(row["more_images"] or ())):
-            yield _Image(row["item_id"], place["offset"], place["length"])
+            if (segment, place["offset"]) not in in_use:
+                yield _Image(row["item_id"], place["offset"], place["length"])
 
 
 def _erase(handle: int, path: Path, image: _Image) -> None:
@@ -170,16 +195,19 @@ def _erase(handle: int, path: Path, image: _Image) -> None:
     place = image.offset - BLOCK
     mark = header(f"{image.item_id}.purged", image.length)
     found = os.pread(handle, BLOCK, place)
-    if found == mark:
-        return
-    if not found.startswith(image.item_id.encode()):
+    name = found[:100].rstrip(b"\0").decode("ascii", "replace")
+    if not re.match(r"[0-9a-f]{32}\.", name) or found != header(name, image.length):
         raise BadSegment(path, f"the image of {image.item_id} is not at byte {image.offset} of its tar")
+    if name.endswith(".purged"):  # perhaps for another item with this image
+        return
     for data, at in ((bytes(image.length), image.offset), (mark, place)):
         if os.pwrite(handle, data, at) != len(data):
             raise OSError(f"{path}: could not overwrite {len(data)} bytes at {at}")
 
 
-def _left_in_segment(path: Path, items: pa.ChunkedArray) -> Iterator[tuple[str, Path, str]]:
+def _left_in_segment(
+    path: Path, items: pa.ChunkedArray, in_use: Collection[tuple[str, int]]
+) -> Iterator[tuple[str, Path, str]]:
     table = pq.read_table(path, columns=["item_id", *_BLANK])
     table = table.filter(_is_in(table.column("item_id"), items))
     for row in table.to_pylist():
@@ -190,7 +218,7 @@ def _left_in_segment(path: Path, items: pa.ChunkedArray) -> Iterator[tuple[str, 
     if not tar.exists():
         return
     with tar.open("rb") as file:
-        for image in _images(path, items):
+        for image in _images(path, items, in_use):
             if os.pread(file.fileno(), image.length, image.offset).strip(b"\0"):
                 yield image.item_id, tar, "image"
 

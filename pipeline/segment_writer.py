@@ -65,6 +65,8 @@ class SegmentWriter:
         self._sync: threading.Thread | None = None
         self._sync_error: OSError | None = None
         self._payload_bytes = 0
+        self._stored: dict[str | None, int] = {}
+        """The places of the images by their hash."""
         self.opened = time.monotonic()
 
     @property
@@ -81,15 +83,19 @@ class SegmentWriter:
         """Write an item's images (bytes and extension) and its row; sets the images' places in the item.
 
         The member of a single image is `<item_id>.<extension>`, those of several are
-        `<item_id>.0.<extension>` and so on.
+        `<item_id>.0.<extension>` and so on. Items with the same image share its first member.
         """
         if self._tar is None:
             with writing(self._tar_path.parent):
                 self._tar = self._tar_path.open("wb", buffering=0)
         places: Sequence[Item | MoreImage] = (item, *(item.more_images or ()))
         for number, ((data, extension), place) in enumerate(zip(images, places, strict=True)):
+            digest = (item.first_sha256 or item.sha256) if place is item else place.sha256
+            place.offset, place.length = self._stored.get(digest, self._size + BLOCK), len(data)
+            if digest in self._stored:
+                continue
+            self._stored[digest] = place.offset
             name = f"{item.item_id}.{number}" if len(images) > 1 else item.item_id
-            place.offset, place.length = self._size + BLOCK, len(data)
             self._append(header(f"{name}.{extension}", len(data)), data, padding(len(data)))
             self._payload_bytes += len(data)
         self.add(item)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,15 +22,16 @@ IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 TURN = pa.struct([("from", pa.string()), ("value", pa.string())])
 COUNTS = (1, 2, 5, 1, 2)
 """Images of each record."""
+COCO = {"name": "coco", "adapter": "annotations", "path": "coco", "license": "CC0-1.0"}
 COPY = {"name": "copy", "adapter": "files", "path": "copy", "license": "CC0-1.0"}
 
 
 def draw(number: int) -> bytes:
     """A PNG image, another one for each number."""
-    image = Image.effect_mandelbrot((48, 32), (-2.0 + number / 8, -1.5, 1.0, 1.5 - number / 9), 40).convert(
-        "RGB"
-    )
-    image.putpixel((number % 48, 0), (250, 20, 20))
+    step = number % 12
+    extent = (-2.0 + step / 8, -1.5, 1.0, 1.5 - step / 9)
+    image = Image.effect_mandelbrot((48, 32), extent, 40).convert("RGB")
+    image.putpixel((number % 48, 0), (250, number, 20))
     out = io.BytesIO()
     image.save(out, "PNG")
     return out.getvalue()
@@ -204,3 +206,52 @@ def test_duplicates_are_found_on_the_second_image(
         excluding = open_project(more=[COPY], sample={"exclude": [{"hashes": "hashes.txt", "distance": 0}]})
         plan = excluding.plan()
         assert plan.excluded == {"excluded": 2} and plan.total == len(COUNTS) - 1
+
+
+def captioned(project: derlem.Project, count: int) -> None:
+    """Write an annotation file beside the project's dataset: one image with `count` captions, and another."""
+    folder = project.workspace.root.parent / "coco"
+    folder.mkdir()
+    for name in ("a", "b"):
+        (folder / f"{name}.png").write_bytes(draw(90 + ord(name)))
+    captions = [{"image_id": 1, "caption": f"caption {number}"} for number in range(count)]
+    images = [{"id": 1, "file_name": "a.png"}, {"id": 2, "file_name": "b.png"}]
+    (folder / "captions.json").write_text(json.dumps({"images": images, "annotations": captions}))
+
+
+def test_items_of_one_image_share_its_bytes(open_project: Callable[..., derlem.Project]) -> None:
+    captioned(open_project(), 5)
+    project = open_project(more=[COCO | {"captions": "each"}])
+    assert project.run().ok
+    items = list(project.items(source="coco"))
+    assert len(items) == 6 and len({item.payload() for item in items}) == 2
+    places = project.sql("SELECT DISTINCT segment, sha256 FROM items WHERE source = 'coco'").num_rows
+    members = 0
+    for path in (project.workspace.store / "coco").glob("*.tar"):
+        with tarfile.open(path) as tar:
+            members += len(tar.getmembers())
+    assert members == places < len(items)
+    project.withdraw(key=items[0].item_id, purge=True)
+    assert [item.status for item in project.items(source="coco")] == ["withdrawn"] * 5 + ["ready"]
+    assert project.audit().failed is False
+    project.withdraw(purge=True)  # again, with nothing left to erase
+    assert project.run().ok
+
+
+def test_a_purge_spares_an_image_that_another_item_has_now(
+    open_project: Callable[..., derlem.Project], tmp_path: Path
+) -> None:
+    """An item whose image changed is withdrawn; an item of the same segment still has the earlier image."""
+    (tmp_path / "copy").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / "copy" / f"{name}.png").write_bytes(draw(95))
+    project = open_project(more=[COPY])
+    project.run()
+    (tmp_path / "copy" / "a.png").write_bytes(draw(96))
+    assert project.run().ok
+    first, second = project.items(source="copy")
+    kept = second.payload()
+    project.withdraw(key=first.item_id, purge=True)
+    first, second = project.items(source="copy")
+    assert (first.status, second.status) == ("withdrawn", "ready") and second.payload() == kept
+    assert project.audit().failed is False
