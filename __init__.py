@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     )
     from .core.options import StrictModel
     from .core.progress import Progress
-    from .project import Project, doctor, init, open
+    from .corpus.errors import CorpusReleased, NotReleasable
+    from .project import Project, open
     from .sampling.errors import InfeasibleQuotas, Shortfall
+    from .setup_checks import doctor, init
 
 _HOMES = {
     "adapters.base": ("Adapter", "Context", "Partitioning", "SourceOptions"),
@@ -49,8 +51,10 @@ _HOMES = {
     ),
     "core.options": ("StrictModel",),
     "core.progress": ("Progress",),
-    "project": ("Project", "doctor", "init", "open"),
+    "corpus.errors": ("CorpusReleased", "NotReleasable"),
+    "project": ("Project", "open"),
     "sampling.errors": ("InfeasibleQuotas", "Shortfall"),
+    "setup_checks": ("doctor", "init"),
 }
 """Public names by module. A module is imported with the first use of one of its names."""
 
@@ -63,6 +67,7 @@ __all__ = [
     "CatalogVersionError",
     "ConfigError",
     "Context",
+    "CorpusReleased",
     "DerlemError",
     "Failure",
     "InfeasibleQuotas",
@@ -70,6 +75,7 @@ __all__ = [
     "Item",
     "MissingExtra",
     "NoImage",
+    "NotReleasable",
     "Partitioning",
     "Payload",
     "Progress",

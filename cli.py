@@ -35,6 +35,8 @@ COMMANDS = {
     "sample": "corpora",
     "build": "corpora",
     "audit": "corpora",
+    "release": "corpora",
+    "drop": "corpora",
     "status": "questions",
     "hosts": "questions",
     "sql": "sql",

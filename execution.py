@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -240,11 +240,13 @@ class Execution:
     ) -> results.SampleResult:
         """Draw and store a sample; `keep_extension`: as an extension if the stored one is an extension."""
         from .catalog.connection import write_catalog
+        from .corpus.release import refuse_released
         from .sampling import redraw
         from .sampling.draw import draw_sample
 
         scope.state.enter("sample")
         with write_catalog(self.workspace) as connection:
+            refuse_released(connection, options.name)
             if keep_extension:
                 options = redraw.keep_extension(connection, options)
             drawn = draw_sample(connection, options, scope.run, fingerprints=self.fingerprinter(keep=True))
@@ -253,10 +255,36 @@ class Execution:
             False, drawn.plan, drawn.selected, drawn.fingerprint, drawn.changed, drawn.why
         )
 
+    def check_unreleased(self, name: str) -> None:
+        """Raise CorpusReleased if the corpus is released."""
+        from .catalog.connection import read_catalog
+        from .corpus.release import refuse_released
+
+        with read_catalog(self.workspace) as connection:
+            refuse_released(connection, name)
+
+    def is_released(self, options: SampleOptions) -> bool:
+        """Whether the corpus of the sample is released; CorpusReleased if it was drawn with other options."""
+        from .catalog.connection import read_catalog
+        from .corpus.release import refuse_released, released_at
+        from .sampling.redraw import changed_options, stored_manifest
+
+        if not self.workspace.catalog.exists():
+            return False
+        with read_catalog(self.workspace) as connection:
+            stored = stored_manifest(connection, options.name)
+            if stored is None or released_at(connection, options.name) is None:
+                return False
+            changed = [name for name in changed_options(stored, options) if name not in ("extend", "exclude")]
+            if changed:
+                refuse_released(connection, options.name, changed)
+        return True
+
     def build(self, scope: RunScope, name: str) -> results.BuildResult:
         """Write a stored sample's shards."""
         from .corpus.build import build_corpus
 
+        self.check_unreleased(name)
         scope.state.enter("build")
         config = self.loaded.config
         with meter(self.progress, f"build {name}") as shown:
@@ -330,76 +358,3 @@ class Execution:
         except UnreadImages as error:
             message = f"the images of {exclusion.label} cannot be excluded: {error}"
             raise ConfigError(message, key="sample.exclude") from error
-
-
-class CatalogMaintenance:
-    """Maintenance of the catalog file, as `project.catalog`."""
-
-    def __init__(self, execution: Execution) -> None:
-        self._execution = execution
-        self._workspace = execution.workspace
-
-    def compact(self, *, dry_run: bool = False) -> results.CompactResult:
-        """Rewrite the catalog without the space of replaced rows; CatalogMissing if there is none."""
-        from .catalog import maintenance
-
-        if dry_run:
-            return results.CompactResult(True, maintenance.catalog_size(self._workspace), None)
-        with self._execution.lock("catalog.compact"):
-            return results.CompactResult(False, *maintenance.compact(self._workspace))
-
-    def rebuild(self, *, dry_run: bool = False) -> results.RebuildResult:
-        """Create the catalog again from segments, provenance files and corpora.
-
-        Raises StoreEmpty, or SegmentsLost where the store lacks segments that were written.
-        """
-        from .catalog import maintenance
-        from .catalog.segment_files import stored
-        from .catalog.user_queries import fetch_rows
-        from .corpus.restore import restore_corpora
-        from .pipeline.state import read_states
-
-        if dry_run:
-            maintenance.check_store(self._workspace)
-            return results.RebuildResult(True, len(list(stored(self._workspace))), None)
-        with self._execution.lock("catalog.rebuild"):
-            runs = [asdict(state) for state in read_states(self._workspace)]
-            maintenance.rebuild(self._workspace, runs, restore_corpora)
-        counts = "SELECT (SELECT count(*) FROM segments), (SELECT count(*) FROM items)"
-        _, [(segments, items)] = fetch_rows(self._workspace, counts)
-        return results.RebuildResult(False, segments, items)
-
-    def repair(self, *, dry_run: bool = False) -> results.RepairResult:
-        """Record lost and damaged segments, and re-queue the items whose images they held.
-
-        A missing or unreadable catalog is rebuilt without the lost segments, whose contents are unknown.
-        """
-        from .catalog.connection import read_catalog
-        from .core.errors import CatalogMissing, CatalogUnreadable
-        from .pipeline import repair as repairing
-
-        try:
-            with read_catalog(self._workspace):
-                readable = True
-        except (CatalogMissing, CatalogUnreadable):
-            readable = False
-        if dry_run:
-            losses = (repairing.find_losses if readable else repairing.find_unknown_losses)(self._workspace)
-            return results.RepairResult(True, losses.segments, losses.images, not readable)
-        if readable:
-            with self._execution.lock("catalog.repair"), self._execution.start("catalog.repair") as scope:
-                losses = repairing.repair(scope.store, scope.run)
-        else:
-            with self._execution.lock("catalog.repair"):
-                losses = repairing.mark_losses(self._workspace)
-            self.rebuild()
-        return results.RepairResult(False, losses.segments, losses.images, not readable)
-
-    def migrate(self, *, dry_run: bool = False) -> results.MigrateResult:
-        """Bring the catalog to this version's schema; CatalogMissing, CatalogVersionError."""
-        from .catalog import maintenance
-
-        if dry_run:
-            return results.MigrateResult(True, *maintenance.plan_migration(self._workspace))
-        with self._execution.lock("catalog.migrate"):
-            return results.MigrateResult(False, *maintenance.migrate(self._workspace))

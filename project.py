@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import results
-from .core.errors import CatalogMissing, ConfigError, DerlemError
+from .catalog_maintenance import CatalogMaintenance
+from .core.errors import CatalogMissing, ConfigError
 from .core.progress import Progress, Silent
 from .core.suggest import did_you_mean
 from .core.workspace import Workspace
-from .execution import CatalogMaintenance, Execution
-from .settings.documents import DEFAULT_FILE, Document, document_from, read_documents
+from .execution import Execution
+from .settings.documents import Document, document_from, read_documents
 from .sync import SyncMethods
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
     from .catalog.items import CatalogItem
     from .catalog.user_queries import Rows
-    from .pipeline.doctor import Finding
     from .sampling.diff import ManifestDiff
     from .sampling.plan import Plan
     from .settings.config import Config
@@ -58,50 +58,6 @@ def open(
 
         start_server(document.adapters)
     return Project(document, test_mode=test_mode, progress=progress, command=command, wait=wait)
-
-
-def init(path: str | PathLike[str] = DEFAULT_FILE, *, dry_run: bool = False) -> results.InitResult:
-    """Write a commented configuration to start from; ConfigError if the file exists."""
-    from importlib.resources import files
-
-    text = files("derlem.configs").joinpath("starter.yaml").read_text("utf-8")
-    target = Path(path)
-    if target.exists():
-        raise ConfigError("the file exists already and is left as it is", file=target)
-    if not dry_run:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with target.open("x", encoding="utf-8") as file:
-            file.write(text)
-    return results.InitResult(dry_run, target)
-
-
-def doctor(
-    *files: str | PathLike[str], overrides: Iterable[str] = (), test_mode: bool = False
-) -> list[Finding]:
-    """Check the machine, the configuration and its workspace; a wrong configuration is also a finding."""
-    from .pipeline.doctor import (
-        Finding,
-        examine_copy,
-        examine_machine,
-        examine_options,
-        examine_sources,
-        examine_workspace,
-    )
-
-    findings = [*examine_machine()]
-    try:
-        project = open(*files, overrides=overrides, test_mode=test_mode)
-    except DerlemError as error:
-        return [*findings, Finding("configuration", "wrong", str(error))]
-    config = project.config
-    names = ", ".join(source.name for source in config.sources)
-    findings.append(Finding("configuration", "good", f"{len(config.sources)} sources: {names}"))
-    findings += examine_sources(config.sources)
-    findings += examine_options(config.ingest, config.pdf)
-    findings += examine_copy(config.sync)
-    if config.sample is None:
-        findings.append(Finding("sample", "note", "none is configured: `run` ends after ingest"))
-    return [*findings, *examine_workspace(project.workspace)]
 
 
 class Project(SyncMethods):
@@ -146,7 +102,8 @@ class Project(SyncMethods):
 
         Items that failed for a transient reason are read again when they are due (`ingest.retry_after`).
         With `refresh`, stored items are fetched again first. Without a `sample` section the run ends after
-        ingest.
+        ingest. A released corpus of the configured name is only audited; CorpusReleased if the options of its
+        sample changed.
         """
         from .pipeline import stages
 
@@ -159,6 +116,7 @@ class Project(SyncMethods):
             return results.RunResult(True, self.discover(dry_run=True), ingest=pending)
         refreshed = sample = build = audit = None
         with self._execution.lock("run"):
+            released = options is not None and self._execution.is_released(options)
             listings = self._execution.listings(sources)
             with self._execution.start("run") as scope:
                 discovered = self._execution.discover(scope, listings)
@@ -167,12 +125,14 @@ class Project(SyncMethods):
                 requeued = self._execution.requeue_due(scope, sources)
                 ingested = self._execution.ingest(scope, sources)
                 left = self._execution.left_failed(sources)
-                if options is not None:
+                if options is not None and not released:
                     sample = self._execution.sample(scope, options, keep_extension=True)
                     build = self._execution.build(scope, options.name)
         if options is not None:
             audit = self.audit()
-        return results.RunResult(False, discovered, refreshed, ingested, sample, build, audit, requeued, left)
+        return results.RunResult(
+            False, discovered, refreshed, ingested, sample, build, audit, requeued, left, released
+        )
 
     def discover(self, *sources: str, dry_run: bool = False) -> results.DiscoverResult:
         """List sources (default: all) into the catalog.
@@ -245,6 +205,7 @@ class Project(SyncMethods):
         """
         options = self._execution.configured_sample(extend)
         if dry_run:
+            self._execution.check_unreleased(options.name)
             plan = self.plan(extend=extend)
             return results.SampleResult(True, plan, plan.total, None, True)
         with self._execution.lock("sample"), self._execution.start("sample") as scope:
@@ -270,10 +231,33 @@ class Project(SyncMethods):
         from .corpus.layout import CorpusFolder
         from .corpus.plan import plan_build
 
+        self._execution.check_unreleased(chosen)
         with read_catalog(self.workspace) as connection:
             plan = plan_build(connection, self.workspace, chosen, self.config.corpus)
         folder = CorpusFolder(self.workspace, chosen).root
         return results.BuildResult(True, chosen, folder, plan.samples, plan.shards, 0, plan.bytes)
+
+    def release(self, name: str, *, dry_run: bool = False) -> results.StoredCorpus:
+        """Freeze a complete corpus; its manifest and files stay, and only takedowns change them.
+
+        Every shard is read and compared with its hash. CorpusReleased follows for a draw or build under the
+        name. Raises UnknownManifest and NotReleasable.
+        """
+        from .corpus.release import check_releasable, release_corpus
+
+        if dry_run:
+            return check_releasable(self.workspace, name)
+        with self._execution.lock("release"), self._execution.start("release"):
+            return release_corpus(self.workspace, name)
+
+    def drop(self, name: str, *, dry_run: bool = False) -> results.StoredCorpus:
+        """Remove a stored sample and its corpus, released or not; UnknownManifest if there is neither."""
+        from .corpus.release import drop_corpus, find_corpus
+
+        if dry_run:
+            return find_corpus(self.workspace, name)
+        with self._execution.lock("drop"), self._execution.start("drop"):
+            return drop_corpus(self.workspace, name)
 
     def audit(self) -> results.AuditReport:
         """Run all audits over the catalog and the bytes of the shards."""

@@ -12,6 +12,7 @@ from .core.errors import DerlemError
 
 if TYPE_CHECKING:
     from .catalog.audit import AuditResult
+    from .corpus.release import StoredCorpus as StoredCorpus
     from .pipeline.incidents import FailedItems
     from .pipeline.stages import SourceListing
     from .sampling.diff import ManifestDiff as ManifestDiff
@@ -131,7 +132,8 @@ class RunResult:
 
     Without a `sample` section, `run` ends after ingest. In a dry run, `ingest` counts the items that are
     pending before discovery. `requeued` counts failed items that were due for another attempt, and `left` the
-    failed items of later runs, by source and reason.
+    failed items of later runs, by source and reason. `released` is True if the corpus is released and was
+    audited only.
     """
 
     dry_run: bool
@@ -143,6 +145,7 @@ class RunResult:
     audit: AuditReport | None = None
     requeued: int = 0
     left: tuple[FailedItems, ...] = ()
+    released: bool = False
 
     @property
     def errors(self) -> tuple[DerlemError, ...]:

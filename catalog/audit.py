@@ -10,6 +10,8 @@ Besides the catalog's tables, an audit can read
 
 - `shard_samples` (corpus, shard, key, item_id, repeat, bytes, sha256, and the fields of its record:
   record_source, record_category, record_license, record_sha256): every sample in a shard file;
+- `released_samples` (corpus, shard, key, source, category, license, sha256): every row of a released corpus's
+  manifest file;
 - `shard_files` (corpus, shard, path, samples, bytes, sha256, error): every shard file;
 - `other_files` (corpus, path, bytes, sha256): every other file in the folder of a corpus; sha256 is NULL for
   a file that no build writes;
@@ -77,7 +79,8 @@ class AuditResult:
 
 @dataclass(frozen=True, slots=True)
 class ShardScan:
-    """The files on disk, as tables of the same names; `shard_samples` are Parquet files.
+    """The files on disk, as tables of the same names; `shard_samples` are Parquet files, and
+    `manifest_files` those of the corpora.
 
     `holder` keeps these files as long as the scan is referenced.
     """
@@ -87,6 +90,7 @@ class ShardScan:
     other_files: pa.Table
     store_files: pa.Table
     purge_residue: pa.Table
+    manifest_files: Sequence[Path] = ()
     holder: object = None
 
 
@@ -177,6 +181,7 @@ def _register(
         "CREATE OR REPLACE TEMP TABLE shard_samples AS SELECT * FROM read_parquet($files)",
         {"files": [str(path) for path in scan.shard_samples]},
     )
+    _register_released(connection, scan.manifest_files)
     categories = [
         category
         for (category,) in connection.execute(
@@ -207,3 +212,17 @@ def _register(
         connection.register("found", table)
         connection.execute(f"CREATE OR REPLACE TEMP TABLE {quoted(name)} AS FROM found")
         connection.unregister("found")
+
+
+def _register_released(connection: duckdb.DuckDBPyConnection, manifests: Sequence[Path]) -> None:
+    """Create `released_samples` from the manifest files of released corpora."""
+    columns = ("corpus", "key", "source", "category", "license", "sha256")
+    kinds = ", ".join(f"{name} VARCHAR" for name in columns)
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE released_samples (shard INTEGER, {kinds})")
+    released = connection.execute("SELECT corpus FROM manifests WHERE released_at IS NOT NULL").fetchall()
+    for path in manifests:
+        if (path.parent.name,) in released:
+            insert = (
+                f"INSERT INTO released_samples SELECT shard, {', '.join(columns)} FROM read_parquet($file)"
+            )
+            connection.execute(insert, {"file": str(path)})

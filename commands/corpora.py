@@ -1,4 +1,4 @@
-"""Defines the commands on samples and corpora: `sample`, `build`, `audit`, `withdraw`."""
+"""Defines the commands on samples and corpora: `sample`, `build`, `audit`, `release`, `drop`, `withdraw`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .shared import Invocation, echo, invocation, listing
 from .stages import show_build, show_redraw
 
 if TYPE_CHECKING:
-    from ..results import AuditReport, ManifestDiff, Plan, WithdrawResult
+    from ..results import AuditReport, ManifestDiff, Plan, StoredCorpus, WithdrawResult
     from .rendering import Table
 
 
@@ -67,6 +67,49 @@ def audit(call: Invocation, form: str) -> None:
     _show_audits(report, form)
     if report.failed:
         sys.exit(3)
+
+
+@click.command()
+@click.argument("name")
+@invocation
+def release(call: Invocation, name: str) -> None:
+    """Freeze a built corpus: no draw or build changes it, only a takedown.
+
+    Every shard is read and compared with its hash first. Audits compare a released corpus with its own
+    manifest, and report later changes of the catalog as warnings.
+
+    \b
+    Example:
+      derlem release tr-vlm-v1
+    """
+    corpus = call.project().release(name, dry_run=call.dry_run)
+    if corpus.released_at is None:
+        echo(f"corpus {name}: {_extent(corpus)} would be released")
+    else:
+        at = corpus.released_at.isoformat(sep=" ", timespec="seconds")
+        echo(f"corpus {name}: {_extent(corpus)} released at {at} UTC")
+
+
+@click.command()
+@click.argument("name")
+@invocation
+def drop(call: Invocation, name: str) -> None:
+    """Remove a stored sample and its corpus, also a released one; the items stay in the store.
+
+    \b
+    Example:
+      derlem --dry-run drop tr-vlm-v0
+      derlem drop tr-vlm-v0
+    """
+    corpus = call.project().drop(name, dry_run=call.dry_run)
+    released = "released, " if corpus.released_at is not None else ""
+    echo(f"corpus {name}: {released}{_extent(corpus)} {'would be ' if call.dry_run else ''}removed")
+    if corpus.extended_by:
+        echo(f"warning: extended by {', '.join(corpus.extended_by)}: set another `sample.extend` there")
+
+
+def _extent(corpus: StoredCorpus) -> str:
+    return f"{corpus.samples:,} samples in {corpus.shards:,} shards, {corpus.bytes:,} bytes,"
 
 
 @click.command()

@@ -85,7 +85,7 @@ def doctor(call: Invocation, form: str) -> None:
     Example:
       derlem doctor
     """
-    from ..project import doctor as examine
+    from ..setup_checks import doctor as examine
     from .rendering import render
 
     findings = examine(*call.files, overrides=call.overrides, test_mode=call.test_mode)

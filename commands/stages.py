@@ -48,6 +48,8 @@ def run(call: Invocation, refresh: bool) -> None:
         show_redraw(result.sample)
     if result.build is not None:
         show_build(result.build)
+    if result.released:
+        echo("the corpus is released: it is not drawn or built again (`derlem audit` shows later changes)")
     failed = _show_audits(result)
     _show_left(result)
     _raise_first(result.errors)

@@ -20,7 +20,7 @@ def init(call: Invocation, path: Path) -> None:
       derlem init
       derlem init corpora/news.yaml
     """
-    from ..project import init as write
+    from ..setup_checks import init as write
 
     result = write(path, dry_run=call.dry_run)
     if result.dry_run:

@@ -77,7 +77,7 @@ def build_corpus(
         plan = plan_build(connection, workspace, name, options)
     shards, files = write_corpus(workspace, plan, run, workers, progress)
     with write_catalog(workspace) as connection, transaction(connection):
-        record_shards(connection, workspace, plan, shards)
+        record_shards(connection, workspace, name, plan.fingerprint, shards)
         record_files(connection, workspace, plan.name, files)
     return BuildResult(name, CorpusFolder(workspace, name).root, tuple(shards))
 
@@ -189,10 +189,16 @@ def _remove_strays(folder: CorpusFolder, plan: BuildPlan) -> None:
 
 
 def record_shards(
-    connection: duckdb.DuckDBPyConnection, workspace: Workspace, plan: BuildPlan, shards: Iterable[Shard]
+    connection: duckdb.DuckDBPyConnection,
+    workspace: Workspace,
+    name: str,
+    fingerprint: str,
+    shards: Iterable[Shard],
 ) -> None:
-    """Write the rows of table `shards` for a corpus, in place of what was there. The caller commits."""
-    name = plan.name
+    """Write the rows of table `shards` for a corpus, in place of what was there. The caller commits.
+
+    `fingerprint` is that of the manifest.
+    """
     rows = [
         (
             name,
@@ -204,7 +210,7 @@ def record_shards(
             shard.bytes,
             shard.sha256,
             shard.built_at,
-            plan.fingerprint,
+            fingerprint,
         )
         for shard in shards
     ]

@@ -51,13 +51,18 @@ def describe(
     earlier = folder.build().get("run")
     if earlier is not None and folder.described(stats, run=earlier):
         stats["build"]["run"] = earlier  # a build that changes nothing leaves every file as it is
+    files = write_description(folder, stats)
+    return [DescribedFile(folder.manifest, manifest.bytes, manifest.sha256), *files]
+
+
+def write_description(folder: CorpusFolder, stats: dict[str, Any]) -> list[DescribedFile]:
+    """Write card, Croissant and, last, `stats.json` from the statistics of a corpus; returns these files."""
     files = [
         _write(folder.card, card(stats)),
         _write(folder.croissant, _json(croissant(stats, summary(stats)))),
     ]
     stats["files"] = [{"file": file.path.name, "bytes": file.bytes, "sha256": file.sha256} for file in files]
-    files.append(_write(folder.stats, _json(stats)))
-    return [DescribedFile(folder.manifest, manifest.bytes, manifest.sha256), *files]
+    return [*files, _write(folder.stats, _json(stats))]
 
 
 def _write(path: Path, text: str) -> DescribedFile:
@@ -119,6 +124,14 @@ def statistics(
             }
             for shard in shards
         ],
+        **draw_facts(connection, folder.name),
+    }
+
+
+def draw_facts(connection: duckdb.DuckDBPyConnection, name: str) -> dict[str, Any]:
+    """What a rebuilt catalog needs to know of a corpus's draw: manifest, allocations and exclusions."""
+    values = {"corpus": name}
+    return {
         "draw": _rows(connection, "SELECT * EXCLUDE number FROM manifests WHERE corpus = $corpus", values)[0],
         "allocations": _rows(
             connection, "SELECT * FROM allocations WHERE corpus = $corpus ORDER BY node, source", values

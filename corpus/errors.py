@@ -61,6 +61,30 @@ class DamagedImage(DerlemError):
         return type(self), (self.segment, self.offset, self.sha256)
 
 
+class CorpusReleased(DerlemError):
+    """A released corpus would be drawn or built again; `changed` are options that differ from its draw."""
+
+    exit_code = 2
+
+    def __init__(self, name: str, changed: Sequence[str] = ()) -> None:
+        self.name, self.changed = name, tuple(changed)
+        why = f", and these options changed since: {', '.join(changed)}" if changed else ""
+        super().__init__(
+            f"corpus {name!r} is released and stays as it is{why}; give the sample another name "
+            f"(`sample.name`), or remove the corpus with `derlem drop {name}`"
+        )
+
+
+class NotReleasable(DerlemError):
+    """A corpus that is incomplete, outdated or damaged cannot be released; `why` is the reason."""
+
+    exit_code = 2
+
+    def __init__(self, name: str, why: str) -> None:
+        self.name, self.why = name, why
+        super().__init__(f"corpus {name!r} cannot be released: {why}")
+
+
 class NotEnoughSpace(DerlemError):
     """The file system of the corpora has less room than the build needs (bytes)."""
 

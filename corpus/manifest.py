@@ -38,6 +38,10 @@ def manifest_columns(shape: Shape) -> dict[str, str]:
     return MANIFEST_FIELDS | captions | ({"images": "images"} if shape.several else {})
 
 
+MANIFEST_COLUMNS = frozenset({"corpus", "position", "shard", "bytes", *MANIFEST_FIELDS.values()})
+"""The columns of every manifest file; `bytes` is the size of all images, and `category` is a path."""
+
+
 @dataclass(frozen=True, slots=True)
 class ManifestFile:
     """A finished manifest, perhaps still under a temporary name."""
@@ -50,7 +54,7 @@ class ManifestFile:
 class ManifestWriter:
     """Writes the manifest's rows to `path` as plans of shards come by.
 
-    Columns: `corpus`, `position`, `shard`, then those of `manifest_columns`; `category` is a path here.
+    Columns: MANIFEST_COLUMNS, and those that `manifest_columns` adds.
     """
 
     def __init__(self, path: Path, corpus: str, shape: Shape) -> None:
@@ -69,6 +73,7 @@ class ManifestWriter:
             "corpus": pa.array([self._corpus] * plan.num_rows, pa.string()),
             "position": plan.column("position"),
             "shard": pa.array([shard] * plan.num_rows, pa.int32()),
+            "bytes": plan.column("bytes"),
         } | {column: plan.column(column) for column in self._columns}
         table = pa.table(rows)
         if self._writer is None:

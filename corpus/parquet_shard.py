@@ -51,20 +51,25 @@ def schema(shape: Shape) -> pa.Schema:
     return pa.schema(columns, metadata={"huggingface": info})
 
 
-def write_parquet(file: RawIOBase, segments: Segments, plan: pa.Table, shape: Shape) -> None:
-    """Write the samples of a plan, in order, a row group at a time; reproducible byte for byte."""
-    columns = schema(shape)
-    payload = "images.list.element.bytes" if shape.several else "image.bytes"
+def shard_writer(file: RawIOBase, columns: pa.Schema) -> pq.ParquetWriter:
+    """A writer of row groups of a schema that `schema` makes."""
+    payload = next(leaf for leaf in ("image.bytes", "images.list.element.bytes") if leaf in _leaves(columns))
     leaves = [leaf for leaf in _leaves(columns) if leaf != payload]
-    window, start = Window(segments, 0), 0
-    with pq.ParquetWriter(
+    return pq.ParquetWriter(
         file,
         columns,
         compression={payload: "NONE"} | dict.fromkeys(leaves, "ZSTD"),
         use_dictionary=["source", "language", "license", "category.list.element"],
         write_statistics=["key", "id", "source", "sha256"],
         write_batch_size=_PAGE_VALUES,
-    ) as writer:
+    )
+
+
+def write_parquet(file: RawIOBase, segments: Segments, plan: pa.Table, shape: Shape) -> None:
+    """Write the samples of a plan, in order, a row group at a time; reproducible byte for byte."""
+    columns = schema(shape)
+    window, start = Window(segments, 0), 0
+    with shard_writer(file, columns) as writer:
         for count, places in groups(segments, plan, ROW_GROUP):
             rows = plan.slice(start, count)
             image = _images(window, places, rows, shape)

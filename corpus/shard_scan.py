@@ -23,6 +23,7 @@ from ..core.workers import map_in_workers
 from ..core.workspace import Workspace
 from .files import hash_file
 from .layout import EXTENSIONS, corpora, parse_key
+from .manifest import MANIFEST_COLUMNS
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -79,7 +80,7 @@ class _Shard:
     path: Path
 
 
-class _Broken(Exception):
+class BrokenShard(Exception):
     """A shard that cannot be read on."""
 
 
@@ -106,6 +107,7 @@ def scan_shards(workspace: Workspace, purge_residue: pa.Table, workers: int | No
         other_files=pa.Table.from_pylist(list(_other_files(workspace)), schema=OTHERS),
         store_files=pa.Table.from_pylist(_store_files(workspace), schema=STORE),
         purge_residue=purge_residue,
+        manifest_files=[folder.manifest for folder in corpora(workspace) if _is_readable(folder.manifest)],
         holder=holder,
     )
 
@@ -123,6 +125,14 @@ def _other_files(workspace: Workspace) -> Iterator[Row]:
                     "bytes": path.stat().st_size,
                     "sha256": hash_file(path) if path in described else None,
                 }
+
+
+def _is_readable(manifest: Path) -> bool:
+    """Whether a manifest file has the columns that a build writes."""
+    try:
+        return set(pq.read_schema(manifest).names) >= MANIFEST_COLUMNS
+    except (OSError, pa.ArrowException):
+        return False
 
 
 def _store_files(workspace: Workspace) -> list[Row]:
@@ -149,7 +159,7 @@ def _read_shard(shard: _Shard, folder: Path) -> Row:
             for row in reader(shard.path):
                 found.add(row)
                 samples += 1
-        except (_Broken, OSError, ValueError, KeyError, pa.ArrowException) as broken:
+        except (BrokenShard, OSError, ValueError, KeyError, pa.ArrowException) as broken:
             error = str(broken)
         found.flush()
     return {
@@ -187,7 +197,7 @@ class _Batches:
 def _tar_samples(path: Path) -> Iterator[Row]:
     """The samples of a tar, in order: members that share a key are one."""
     key, row, images, suffixes = None, Row(), _Images(), set[str]()
-    for name, content in _members(path):
+    for name, content in members(path):
         stem, _, suffix = name.partition(".")
         if stem != key or suffix in suffixes:  # a second member of one name is a second sample
             if key is not None:
@@ -197,7 +207,7 @@ def _tar_samples(path: Path) -> Iterator[Row]:
         if suffix == "json":
             row |= _parse_record(json.loads(bytes(content)))
         elif not images.add(suffix, content):
-            raise _Broken(f"a member that no build writes: {name!r}")
+            raise BrokenShard(f"a member that no build writes: {name!r}")
     if key is not None:
         yield row | images.columns()
 
@@ -228,11 +238,11 @@ class _Images:
         return {"images": len(self._digests), "bytes": self._bytes, "sha256": digest}
 
 
-def _members(path: Path) -> Iterator[tuple[str, memoryview]]:
-    """Name and content of each member of a plain ustar file; _Broken if it is not one."""
+def members(path: Path) -> Iterator[tuple[str, memoryview]]:
+    """Name and content of each member of a plain ustar file; BrokenShard if it is not one."""
     size = path.stat().st_size
     if size == 0:
-        raise _Broken("an empty file")
+        raise BrokenShard("an empty file")
     with (
         path.open("rb") as file,
         mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
@@ -246,17 +256,17 @@ def _members(path: Path) -> Iterator[tuple[str, memoryview]]:
             name, length = _header(head, place)
             start, place = place + BLOCK, place + BLOCK + length + -length % BLOCK
             if place > size:
-                raise _Broken(f"it ends within {name}")
+                raise BrokenShard(f"it ends within {name}")
             with view[start : start + length] as content:
                 yield name, content
-    raise _Broken("it has no end")
+    raise BrokenShard("it has no end")
 
 
 def _header(head: bytes, place: int) -> tuple[str, int]:
     stated = head[148:156].rstrip(b" \0")
     summed = sum(head) - sum(head[148:156]) + 8 * ord(" ")
     if head[257:262] != b"ustar" or not stated or int(stated, 8) != summed or head[156:157] != b"0":
-        raise _Broken(f"no plain member at byte {place:,}")
+        raise BrokenShard(f"no plain member at byte {place:,}")
     return head[:100].rstrip(b"\0").decode("ascii"), int(head[124:136].rstrip(b" \0"), 8)
 
 
@@ -278,7 +288,7 @@ def _parquet_samples(path: Path) -> Iterator[Row]:
 
 
 def _parse_record(record: Row) -> Row:
-    """The fields of a record that audits compare; _Broken if no build writes such a record."""
+    """The fields of a record that audits compare; BrokenShard if no build writes such a record."""
     try:
         return {
             "record_source": record["source"],
@@ -287,4 +297,4 @@ def _parse_record(record: Row) -> Row:
             "record_sha256": record["sha256"],
         }
     except (KeyError, TypeError) as error:
-        raise _Broken(f"a record that no build writes: {error}") from error
+        raise BrokenShard(f"a record that no build writes: {error}") from error

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import duckdb
@@ -17,6 +18,7 @@ from ..core.workspace import Workspace
 from .build import BuildResult, Progress, build_corpus
 from .corpus_options import CorpusOptions
 from .layout import SHARD_SUFFIXES, CorpusFolder, corpora
+from .released_shards import released_copies, remove_from_released
 
 log = logging.getLogger("derlem.build")
 
@@ -33,8 +35,13 @@ class Withdrawn:
     redrawn: bool = False
 
 
-def find_withdrawn(connection: duckdb.DuckDBPyConnection) -> list[Withdrawn]:
-    """Withdrawn items that manifests still hold; reads only."""
+def find_withdrawn(
+    connection: duckdb.DuckDBPyConnection, copies: Sequence[tuple[str, str]] = ()
+) -> list[Withdrawn]:
+    """Withdrawn items that manifests still hold, and `copies` (corpus, item_id); writes no table."""
+    connection.execute("CREATE OR REPLACE TEMP TABLE withdrawn_copies (corpus VARCHAR, item_id VARCHAR)")
+    if copies:
+        connection.executemany("INSERT INTO withdrawn_copies VALUES (?, ?)", list(copies))
     found: dict[str, dict[str, int]] = {}
     for corpus, _, source, samples in connection.execute(query("corpus/withdrawn")).fetchall():
         counts = found.setdefault(corpus, {})
@@ -51,11 +58,19 @@ def withdraw_from_corpora(
     new shards; None where there is no corpus. Numbers, boundaries and bytes of other shards do not change.
     A corpus whose manifest was redrawn since may contain withdrawn items that no manifest lists: it is built
     from the current manifest. For the same reason the shards of an unfinished build are removed. A corpus
-    whose statistics cannot be read is built as `configured`, in the format of its shards. The caller holds
-    the workspace's lock.
+    whose statistics cannot be read is built as `configured`, in the format of its shards. From a released
+    corpus, samples with the image of a withdrawn item go, too, whatever image their item has by now. The
+    caller holds the workspace's lock.
     """
     with write_catalog(workspace) as connection, transaction(connection):
-        gone = {found.name: found for found in find_withdrawn(connection)}
+        released = [
+            name
+            for (name,) in connection.execute(
+                "SELECT corpus FROM manifests WHERE released_at IS NOT NULL ORDER BY corpus"
+            ).fetchall()
+        ]
+        copies = released_copies(connection, workspace, released)
+        gone = {found.name: found for found in find_withdrawn(connection, copies)}
         _leave_out(connection)
     with read_catalog(workspace) as connection:
         built = connection.execute(query("corpus/built")).fetchall()
@@ -76,9 +91,11 @@ def withdraw_from_corpora(
         (left, None) for name, left in gone.items() if name not in outdated
     ]
     for name in outdated:
-        result = build_corpus(
-            workspace, name, _built_options(there[name], configured), run, workers, progress
-        )
+        if name in released:
+            result = remove_from_released(workspace, name, run, progress)
+        else:
+            options = _built_options(there[name], configured)
+            result = build_corpus(workspace, name, options, run, workers, progress)
         samples = gone[name].samples if name in gone else {}
         log.info(
             "corpus %s: %d samples withdrawn, %d of %d shards written again",

@@ -52,10 +52,15 @@ def keep_extension(connection: duckdb.DuckDBPyConnection, options: SampleOptions
     return options.model_copy(update={"extend": kept})
 
 
+def changed_options(earlier: StoredManifest, options: SampleOptions) -> list[str]:
+    """The names of options with other values than those of the stored manifest."""
+    config = options.model_dump(mode="json")
+    return [name for name in config if name in earlier.config and earlier.config[name] != config[name]]
+
+
 def why_redrawn(earlier: StoredManifest, plan: Plan) -> str:
     """The difference to the earlier draw in one line: changed options, and numbers of candidates."""
-    config = plan.options.model_dump(mode="json")
-    changed = [name for name in config if name in earlier.config and earlier.config[name] != config[name]]
+    changed = changed_options(earlier, plan.options)
     available = {(node.category, node.source): node.available for node in plan.nodes if node.source}
     strata = available.keys() | earlier.available.keys()
     changes = [available.get(place, 0) - earlier.available.get(place, 0) for place in strata]

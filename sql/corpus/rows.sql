@@ -30,6 +30,9 @@ SELECT
     i.segment,
     i."offset",
     i."length",
+    CAST(
+        i."length" + coalesce(list_sum(list_transform(i.more_images, lambda m: m."length")), 0) AS BIGINT
+    )                               AS bytes,
     coalesce(i.first_sha256, i.sha256) AS image_sha256,
     i.images,
     i.more_images,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pyarrow.parquet as pq
 import pytest
 
 from derlem.catalog.audit import load_audits
@@ -110,9 +111,16 @@ def extra_shard(built: FilledWorkspace) -> None:
     shard(built).with_name("small-extra.tar").write_bytes(shard(built).read_bytes())
 
 
+def released_with_another_manifest(built: FilledWorkspace) -> None:
+    built.change("UPDATE manifests SET released_at = now()")
+    path = built.workspace.corpora / "small" / "manifest.parquet"
+    pq.write_table(pq.read_table(path).slice(1), path)
+
+
 PLANTED: dict[str, Callable[[FilledWorkspace], None]] = {
     **{name: changed_by(sql) for name, sql in CHANGES.items()},
     "purged_but_there": purge_in_name_only,
+    "released_differs_from_manifest": released_with_another_manifest,
     "source_without_samples": late_source,
     "image_twice": second_item_with_an_image,
     "sample_twice": foreign_shard,
