@@ -67,6 +67,8 @@ CHANGES = {
     "opted_out_in_corpus": """UPDATE items SET meta = '{"opt_outs":["tdmrep"]}' WHERE source = 'chats'""",
     "withdrawn_in_corpus": """
         UPDATE items SET status = 'withdrawn', reason = 'takedown' WHERE source = 'chats'""",
+    "placeholders": """
+        UPDATE items SET conversations = replace(conversations, '<image>', '') WHERE source = 'chats'""",
     "category_not_normal": "UPDATE items SET category = 'chats//x ' WHERE source = 'chats'",
     "document_without_pages": "UPDATE items SET status = 'expanded' WHERE source = 'chats'",
     "image_of_another_revision": "UPDATE items SET image_revision = 'other' WHERE source = 'chats'",
