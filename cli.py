@@ -40,6 +40,7 @@ COMMANDS = {
     "status": "questions",
     "hosts": "questions",
     "sql": "sql",
+    "browse": "browse",
     "withdraw": "corpora",
     "catalog": "workspace",
     "sync": "sync",

@@ -1,8 +1,8 @@
 """The Python interface: a `Project` is a configuration with its workspace, and has one method per command.
 
-Only this module and `execution` import all rooms. Each method imports the rooms that it needs, so that a
-query of the catalog loads no decoder. No function prints or changes the process: signals, logging and garbage
-collection belong to the application.
+Only this module, `execution` and `exploration` import all rooms. Each method imports the rooms that it needs,
+so that a query of the catalog loads no decoder. No function prints or changes the process: signals, logging
+and garbage collection belong to the application.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from .core.progress import Progress, Silent
 from .core.suggest import did_you_mean
 from .core.workspace import Workspace
 from .execution import Execution
+from .monitoring import MonitoringMethods
 from .settings.documents import Document, document_from, read_documents
 from .sync import SyncMethods
 
@@ -60,7 +61,7 @@ def open(
     return Project(document, test_mode=test_mode, progress=progress, command=command, wait=wait)
 
 
-class Project(SyncMethods):
+class Project(MonitoringMethods, SyncMethods):
     """A configuration and its workspace.
 
     Methods that change the workspace hold its lock (InstanceRunning if another process does), and with
@@ -311,30 +312,6 @@ class Project(SyncMethods):
         return results.WithdrawResult(False, label, counts, purged, changes, copies)
 
     # -- questions ------------------------------------------------------------------------------------------
-
-    def status(self) -> results.StatusResult:
-        """The running or last run, the items of every source by status, and the items that wait."""
-        from .status import read_status
-
-        return read_status(self.workspace, self._execution.left_failed(self._execution.sources(())))
-
-    def hosts(self) -> tuple[results.PausedHost, ...]:
-        """The hosts that are paused, with the reason and the time of the next request."""
-        if not self.workspace.ledger.exists():
-            return ()
-        from .adapters.http.ledger import paused_hosts
-
-        longest = self.config.fetch.max_pause
-        return tuple(results.PausedHost(*row) for row in paused_hosts(self.workspace.ledger, longest))
-
-    def clear_host(self, host: str, *, dry_run: bool = False) -> bool:
-        """End the pause of a host; return whether the host was paused."""
-        if dry_run or not self.workspace.ledger.exists():
-            return any(host == paused.host for paused in self.hosts())
-        from .adapters.http.ledger import clear_host
-
-        with self._execution.lock("hosts"):
-            return clear_host(self.workspace.ledger, host)
 
     def sql(self, query: str) -> pa.Table:
         """The result of one statement as an Arrow table. The statement can read the catalog only."""

@@ -352,3 +352,29 @@ class MigrateResult:
     dry_run: bool
     before: int
     after: int
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestSummary:
+    """A stored manifest: rows drawn (`selected`) for a `target`; shards and their bytes, 0 if not built."""
+
+    corpus: str
+    seed: int
+    target: int
+    selected: int
+    fingerprint: str
+    drawn_at: datetime
+    shards: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """A run in the catalog; times are UTC."""
+
+    run: str
+    command: str
+    version: str
+    started_at: datetime
+    finished_at: datetime | None
+    state: str

@@ -14,10 +14,16 @@ from .pipeline.state import has_died, last_state
 
 def read_status(workspace: Workspace, waiting: Sequence[FailedItems]) -> results.StatusResult:
     """The status of a workspace; `waiting` are the items that wait for another attempt."""
-    run = None
-    if (last := last_state(workspace)) is not None:
-        known = {field.name for field in fields(results.RunStatus)}
-        facts = {name: value for name, value in asdict(last).items() if name in known}
-        run = results.RunStatus(**(facts | {"state": "killed"} if has_died(workspace, last) else facts))
     _, rows = fetch_rows(workspace, "FROM progress")
-    return results.StatusResult(run, tuple(results.SourceProgress(*row) for row in rows), tuple(waiting))
+    return results.StatusResult(
+        read_last_run(workspace), tuple(results.SourceProgress(*row) for row in rows), tuple(waiting)
+    )
+
+
+def read_last_run(workspace: Workspace) -> results.RunStatus | None:
+    """The running or last run, from its state file alone."""
+    if (last := last_state(workspace)) is None:
+        return None
+    known = {field.name for field in fields(results.RunStatus)}
+    facts = {name: value for name, value in asdict(last).items() if name in known}
+    return results.RunStatus(**(facts | {"state": "killed"} if has_died(workspace, last) else facts))

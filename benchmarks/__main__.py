@@ -22,6 +22,7 @@ BENCHMARKS = {
     "fetch_img2dataset": "a URL list beside img2dataset, both from nginx on this machine",
     "url_discovery": "listing a million URLs, and listing them again",
     "cookbook": "the questions of the cookbook on ten million items",
+    "browse_speed": "pages, filters and thumbnails of `derlem browse` on a large catalog",
     "sample_scale": "drawing a sample of millions beside pandas and polars",
     "sample_extend": "what stays of a sample whose sources grow, extended and drawn anew",
 }

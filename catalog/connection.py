@@ -24,6 +24,12 @@ READ_WAIT = 5.0
 """Maximum seconds that a reader waits for the end of a commit."""
 WRITE_WAIT = 60.0
 """Maximum seconds that the coordinator waits for readers to close the file."""
+_IN_USE = (
+    "Could not set lock",
+    "different configuration than existing connections",
+    "Unique file handle conflict",
+)
+"""Messages of DuckDB where another process, or another connection of this process, holds the file."""
 
 
 @contextmanager
@@ -192,7 +198,7 @@ def connect(workspace: Workspace, *, read_only: bool, wait: float) -> duckdb.Duc
                 config={"temp_directory": str(workspace.root / "tmp")},
             )
         except duckdb.Error as error:
-            if "Could not set lock" not in str(error):
+            if not any(text in str(error) for text in _IN_USE):
                 raise disk_error(error) or CatalogUnreadable(workspace.catalog, str(error)) from error
             if time.monotonic() >= deadline:
                 raise CatalogBusy(workspace.catalog, wait, _holder(workspace.lock, str(error))) from error

@@ -181,7 +181,7 @@ def read_items(
             if status is not None:
                 found = found.filter(Column("status") == Value(str(status)))
             if category is not None:
-                found = found.filter(_below(category))
+                found = found.filter(below(category))
             if where is not None:
                 found = found.filter(where)
             if last is not None:
@@ -196,7 +196,8 @@ def read_items(
         left = None if left is None else left - size
 
 
-def _below(category: str) -> duckdb.Expression:
+def below(category: str) -> duckdb.Expression:
+    """Return the condition for a category or one below it."""
     start = duckdb.FunctionExpression("starts_with", Column("category"), Value(f"{category}/"))
     return (Column("category") == Value(category)) | start
 

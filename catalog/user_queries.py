@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,31 +31,45 @@ _RESTRICTIONS = (
 
 
 @contextmanager
-def user_connection(workspace: Workspace) -> Iterator[duckdb.DuckDBPyConnection]:
+def user_connection(
+    workspace: Workspace, settings: Sequence[str] = ()
+) -> Iterator[duckdb.DuckDBPyConnection]:
     """A read-only connection without access to files, network, extensions, or its own settings.
 
+    `settings` are statements that run before the settings are locked.
     Raises the exceptions of `read_catalog`, and QueryError for every error of the database in the block.
     """
     with read_catalog(workspace) as connection:
-        for restriction in _RESTRICTIONS:
-            connection.execute(restriction)
+        restrict(connection, settings)
         try:
             yield connection
         except duckdb.Error as error:
             raise QueryError(str(error)) from error
 
 
+def restrict(connection: duckdb.DuckDBPyConnection, settings: Sequence[str] = ()) -> None:
+    """Apply settings and the restrictions of users' queries, and lock the configuration.
+
+    The connections of a process to one file share their configuration. Only this function locks it, so that
+    a locked configuration already has the restrictions, and keeps its settings.
+    """
+    [(locked,)] = connection.execute("SELECT current_setting('lock_configuration')").fetchall()
+    if not locked:
+        for setting in (*settings, *_RESTRICTIONS):
+            connection.execute(setting)
+
+
 def fetch_rows(workspace: Workspace, text: str) -> Rows:
     """Return the result of one statement as Python values."""
     with user_connection(workspace) as connection:
-        result = connection.execute(_single(connection, text))
+        result = connection.execute(single(connection, text))
         return [column[0] for column in result.description or []], result.fetchall()
 
 
 def fetch_table(workspace: Workspace, text: str) -> pa.Table:
     """Return the result of one statement as an Arrow table."""
     with user_connection(workspace) as connection:
-        return connection.execute(_single(connection, text)).to_arrow_table()
+        return connection.execute(single(connection, text)).to_arrow_table()
 
 
 def write_parquet(workspace: Workspace, text: str, path: Path) -> int:
@@ -67,7 +81,7 @@ def write_parquet(workspace: Workspace, text: str, path: Path) -> int:
 
     rows = 0
     with user_connection(workspace) as connection, replacing(path) as file:
-        batches = connection.execute(_single(connection, text)).to_arrow_reader(PARQUET_ROWS)
+        batches = connection.execute(single(connection, text)).to_arrow_reader(PARQUET_ROWS)
         with pq.ParquetWriter(file, batches.schema, compression="zstd") as writer:
             for batch in batches:
                 writer.write_batch(batch)
@@ -75,7 +89,8 @@ def write_parquet(workspace: Workspace, text: str, path: Path) -> int:
     return rows
 
 
-def _single(connection: duckdb.DuckDBPyConnection, text: str) -> duckdb.Statement:
+def single(connection: duckdb.DuckDBPyConnection, text: str) -> duckdb.Statement:
+    """Return the one statement of a text; QueryError for none or several."""
     statements = connection.extract_statements(text)
     if len(statements) != 1:
         raise QueryError(f"expected one SQL statement, found {len(statements) or 'none'}")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,13 +12,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..core.masking import mask
+from ..core.printable import printable as printable
+from ..core.printable import to_json as to_json
 
 if TYPE_CHECKING:
     from ..project import Project
-
-_CONTROLS = re.compile(
-    "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]"
-)
 
 FORMATS = ("table", "json", "csv")
 
@@ -98,19 +94,3 @@ def echo(message: str) -> None:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def printable(text: str) -> str:
-    """Return text with escapes in place of characters that control a terminal or the direction of text."""
-    return _CONTROLS.sub(_escaped, text)
-
-
-def to_json(value: object, indent: int | None = None) -> str:
-    """Return JSON in which characters that control a terminal are escaped; NaN is an error."""
-    text = json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
-    return _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
-
-
-def _escaped(found: re.Match[str]) -> str:
-    code = ord(found[0])
-    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"

@@ -271,16 +271,7 @@ def recorded_pauses(path: Path, longest: float) -> list[tuple[str, str, datetime
     The first failure is the one after the host's last answer; the pause may have ended. LedgerError where it
     cannot be read.
     """
-    unwritten = "" if Path(f"{path}-wal").exists() else "&immutable=1"  # else SQLite makes files beside it
-    try:
-        with closing(
-            sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro{unwritten}", uri=True)
-        ) as connection:
-            rows = connection.execute(
-                "SELECT host, reason, at, until, since FROM hosts ORDER BY host"
-            ).fetchall()
-    except sqlite3.Error as error:
-        raise LedgerError(path, str(error)) from error
+    rows = _read_only(path, "SELECT host, reason, at, until, since FROM hosts ORDER BY host")
     now = time.time()
     found = []
     for host, reason, recorded, end, began in rows:
@@ -295,6 +286,26 @@ def paused_hosts(path: Path, longest: float) -> list[tuple[str, str, datetime, d
     """The `recorded_pauses` that have not ended."""
     now = datetime.now(UTC)
     return [pause for pause in recorded_pauses(path, longest) if pause[3] > now]
+
+
+def stored_body(path: Path, url: str) -> tuple[str, int, str, int] | None:
+    """Sha256 (hex), size, pack and offset of a URL's cached body, from the ledger at `path`; writes nothing.
+
+    LedgerError where it cannot be read.
+    """
+    rows = _read_only(path, 'SELECT sha256, size, pack, "offset" FROM urls WHERE key = ?', [_key(url)])
+    return (rows[0][0].hex(), *rows[0][1:]) if rows else None
+
+
+def _read_only(path: Path, sql: str, values: Sequence[object] = ()) -> list[Any]:
+    unwritten = "" if Path(f"{path}-wal").exists() else "&immutable=1"  # else SQLite makes files beside it
+    try:
+        with closing(
+            sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro{unwritten}", uri=True)
+        ) as connection:
+            return connection.execute(sql, list(values)).fetchall()
+    except sqlite3.Error as error:
+        raise LedgerError(path, str(error)) from error
 
 
 def clear_host(path: Path, host: str) -> bool:
