@@ -104,11 +104,14 @@ class Project(MonitoringMethods, SyncMethods):
         Items that failed for a transient reason are read again when they are due (`ingest.retry_after`).
         With `refresh`, stored items are fetched again first. Without a `sample` section the run ends after
         ingest. A released corpus of the configured name is only audited; CorpusReleased if the options of its
-        sample changed.
+        sample changed. InfeasibleQuotas, before any work, for quotas that contradict each other.
         """
         from .pipeline import stages
+        from .sampling.static_checks import check_quotas
 
         sources, options = self._execution.sources(()), self._execution.sample_options
+        if options is not None:
+            check_quotas(options)
         if dry_run:
             try:
                 pending = self.ingest(dry_run=True)

@@ -57,4 +57,12 @@ def doctor(
     findings += examine_copy(config.sync)
     if config.sample is None:
         findings.append(Finding("sample", "note", "none is configured: `run` ends after ingest"))
+    else:
+        from .sampling.errors import InfeasibleQuotas
+        from .sampling.static_checks import check_quotas
+
+        try:
+            check_quotas(config.sample)
+        except InfeasibleQuotas as error:
+            findings.append(Finding("sample", "wrong", str(error)))
     return [*findings, *examine_workspace(project.workspace)]

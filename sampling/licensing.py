@@ -14,9 +14,14 @@ _TOKEN = re.compile(r"\(|\)|[^\s()]+")
 
 
 def permitted(expression: str | None, rules: LicenseRules) -> bool:
-    """Whether an item under this license can be a candidate. No license passes if `allow` is not given."""
+    """Whether an item under this license can be a candidate. No license passes if `allow` is not given.
+
+    An expression in `allow` matches itself, unless `deny` refuses it.
+    """
     if not expression or not expression.strip():
         return rules.allow is None
+    if rules.allow is not None and _plain(expression) in map(_plain, rules.allow):
+        return permitted(expression, rules.model_copy(update={"allow": None}))
     allow = None if rules.allow is None else {name.lower() for name in rules.allow}
     deny = {name.lower() for name in rules.deny}
     tokens = _TOKEN.findall(expression)
@@ -26,6 +31,11 @@ def permitted(expression: str | None, rules: LicenseRules) -> bool:
         rest = ["incomplete"]
     # text that is not an SPDX expression is the name of a single license
     return _license(expression, allow, deny) if rest else passes
+
+
+def _plain(expression: str) -> str:
+    """An expression with single spaces, in lower case, as SPDX compares it."""
+    return " ".join(expression.replace("(", " ( ").replace(")", " ) ").split()).lower()
 
 
 def _either(tokens: list[str], allow: set[str] | None, deny: set[str]) -> tuple[bool, list[str]]:

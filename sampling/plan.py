@@ -22,6 +22,7 @@ from .explain import explain, limits
 from .sample_options import SampleOptions
 from .temp_tables import temp_tables
 from .tree import build_tree, idle_quotas, label
+from .warnings import duplicate_warnings, yielding_shares
 
 log = logging.getLogger("derlem.sample")
 
@@ -99,7 +100,7 @@ def plan_sample(
 def make_plan(counts: CandidateCounts, options: SampleOptions) -> Plan:
     """Allocate the seats to the counted candidates."""
     tree = build_tree(options, counts.strata)
-    warnings = idle_quotas(tree)
+    warnings = [*idle_quotas(tree), *duplicate_warnings(counts)]
     limit = bounds(tree, options, extending=counts.extending)
     allowed = options.allow_shortfall and (limit.total or counts.extending)
     if limit.total < options.target and not allowed:
@@ -109,6 +110,7 @@ def make_plan(counts: CandidateCounts, options: SampleOptions) -> Plan:
         raise Shortfall(options.target, limit.total, causes)
     seats = allocate(tree, limit)
     why = explain(tree, limit, seats, options)
+    warnings += yielding_shares(tree, limit, seats)
     nodes = [
         NodePlan(
             category=tree.category[node],

@@ -19,7 +19,9 @@ MAX_TEMPERATURE = 4
 
 def _whole(value: object) -> object:
     """Whole numbers may be written 10_000_000, 1e7 or '10_000_000'."""
-    if isinstance(value, (float, str)) and not isinstance(value, bool):
+    if isinstance(value, bool):
+        raise ValueError(f"a whole number, not {str(value).lower()}")
+    if isinstance(value, (float, str)):
         exact = rational(value)
         if exact.denominator != 1:
             raise ValueError(f"a whole number, not {value}")
@@ -158,7 +160,7 @@ class SampleOptions(StrictModel):
     """A sample: how many items, from where, in which proportions."""
 
     name: str = Field(pattern=r"^[a-z0-9_-]+$", description="lower-case name of the sample and its corpus")
-    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] = Field(
+    seed: Annotated[int, BeforeValidator(_whole), Field(ge=-(2**63), lt=2**63)] = Field(
         default=0, description="another seed, another draw"
     )
     target: Annotated[int, BeforeValidator(_whole), Field(ge=1, le=MAX_TARGET)] = Field(
@@ -178,7 +180,9 @@ class SampleOptions(StrictModel):
         default=1, description="floor of every source in every category where it has items"
     )
     allow_shortfall: bool = Field(default=False, description="take what there is when the target is over it")
-    max_repeats: int = Field(default=1, ge=1, le=1000, description="times that one item may be taken")
+    max_repeats: Annotated[int, BeforeValidator(_whole)] = Field(
+        default=1, ge=1, le=1000, description="times that one item may be taken"
+    )
     where: str | None = Field(default=None, description="SQL predicate over `items`")
     licenses: LicenseRules = Field(default_factory=LicenseRules)
     respect_opt_outs: bool = Field(default=True, description="leave out what its publisher reserved")

@@ -66,3 +66,18 @@ def test_the_commands(declaration: dict[str, Any], images: Path) -> None:
     assert "removed" in call("drop", "small")
     assert "there is no manifest 'small'" in call("drop", "small", code=2)
     assert "corpus small: 9 samples" in call("run")
+
+
+def test_quotas_that_contradict_each_other_stop_a_run_before_any_work(
+    declaration: dict[str, Any], images: Path
+) -> None:
+    declaration["sample"]["quotas"] = {"food": {"share": 0.7}, "art": {"share": 0.7}}
+    project = derlem.Project(declaration, base=images.parent)
+    for dry_run in (True, False):
+        with pytest.raises(derlem.InfeasibleQuotas, match=r"food 0\.7, art 0\.7"):
+            project.run(dry_run=dry_run)
+    assert not project.workspace.catalog.exists()
+    config = images.parent / "derlem.yaml"
+    config.write_text(yaml.safe_dump(declaration))
+    found = {finding.check: (finding.state, finding.detail) for finding in derlem.doctor(config)}
+    assert found["sample"][0] == "wrong" and "over 1" in found["sample"][1]
