@@ -20,9 +20,15 @@ SELECT
     CAST(coalesce(i.height, 0) AS BIGINT) AS height,
     i.sha256,
     coalesce(i.original_sha256, '') AS original_sha256,
-    -- the time and status of a response stay in the catalog: the same bytes, fetched again or unchanged since
-    -- an earlier response (304), give the same record
+    -- the times of requests and the status of a response stay in the catalog: the same bytes, fetched again or
+    -- unchanged since an earlier response (304), give the same record
     CASE
+        WHEN json_exists(i.meta, '$.fetch.at') AND json_exists(i.meta, '$.opt_out.site_files_read_at')
+            THEN CAST(
+                json_merge_patch(
+                    i.meta, '{"fetch":{"at":null,"status":null},"opt_out":{"site_files_read_at":null}}'
+                ) AS VARCHAR
+            )
         WHEN json_exists(i.meta, '$.fetch.at')
             THEN CAST(json_merge_patch(i.meta, '{"fetch":{"at":null,"status":null}}') AS VARCHAR)
         ELSE i.meta

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from derlem.catalog.maintenance import TABLES
@@ -13,7 +17,8 @@ from derlem.catalog.maintenance import TABLES
 
 def redeclare(mine: Any, **changes: str) -> None:
     config = yaml.safe_load(mine.config.read_text())
-    config["sources"][0].update(changes)
+    for source in config["sources"]:
+        source.update(changes)
     mine.config.write_text(yaml.safe_dump(config))
 
 
@@ -50,3 +55,43 @@ def test_a_lost_tar_is_reported_once(project: Callable[..., Any], demo: Path) ->
         tar.unlink()
     messages = mine.derlem("build", code=1).stderr
     assert messages.count("is gone, with bytes that the catalog places there") == 1
+
+
+LICENSES = "SELECT source, license, count(*) AS n FROM items GROUP BY ALL ORDER BY ALL"
+
+
+def test_a_declaration_is_carried_out_for_each_source(project: Callable[..., Any], demo: Path) -> None:
+    """Listing one source does not count as listing another whose declaration changed, too."""
+    common = {"adapter": "files", "path": str(demo / "clipart"), "license": "MIT"}
+    mine = project([{"name": "a", **common}, {"name": "b", **common}])
+    mine.derlem("discover")
+    items = mine.rows(LICENSES)[0]["n"]
+    redeclare(mine, license="CC0-1.0")
+    mine.derlem("discover", "a")
+    mine.derlem("run")
+    assert mine.rows(LICENSES) == [{"source": name, "license": "CC0-1.0", "n": items} for name in "ab"]
+
+
+KILLED = """
+import os, signal, sys
+import derlem
+from derlem.pipeline import stages
+
+def kill(*_, **__):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+{step} = kill
+derlem.open(sys.argv[1]).discover()
+"""
+
+
+@pytest.mark.parametrize("step", ["stages.complete_listing", "stages.discover", "stages.declare"])
+def test_a_listing_that_is_killed_is_repeated(project: Callable[..., Any], demo: Path, step: str) -> None:
+    mine = project([{"name": "a", "adapter": "files", "path": str(demo / "clipart"), "license": "MIT"}])
+    mine.derlem("discover")
+    items = mine.rows(LICENSES)[0]["n"]
+    redeclare(mine, license="CC0-1.0")
+    done = subprocess.run([sys.executable, "-c", KILLED.format(step=step), mine.config], capture_output=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    mine.derlem("run")
+    assert mine.rows(LICENSES) == [{"source": "a", "license": "CC0-1.0", "n": items}]

@@ -176,3 +176,11 @@ def test_harlequin_runs_the_same_restricted_statements(asked: Project) -> None:
     assert {"items", "funnel"} <= {item.label for item in connection.get_catalog().items}
     with pytest.raises(Exception, match="Permission Error"):
         connection.execute("SELECT * FROM read_csv('/etc/passwd')")
+
+
+def test_an_empty_statement_is_one_error(project: Callable[..., Any], demo: Path) -> None:
+    mine = project([{"name": "s", "adapter": "files", "path": str(demo / "clipart"), "license": "CC0-1.0"}])
+    mine.derlem("discover")
+    for statement in ("", " ", "-- nothing", ";"):
+        error = mine.derlem("sql", "--", statement, code=2).stderr
+        assert error.startswith("Error: ") and len(error.splitlines()) == 1

@@ -251,7 +251,9 @@ def test_the_time_and_status_of_fetching_stay_out_of_records(filled: FilledWorks
     """The same bytes and headers, fetched again or unchanged since (304), give the same shards."""
     hashes = []
     for hour, status in ((1, 200), (2, 304)):
-        meta = json.dumps({"fetch": {"at": f"2026-01-02T0{hour}:00:00+00:00", "status": status}, "n": 1})
+        at = f"2026-01-02T0{hour}:00:00+00:00"
+        opt_out = {"robots_txt_status": 404, "site_files_read_at": at}
+        meta = json.dumps({"fetch": {"at": at, "status": status}, "opt_out": opt_out, "n": 1})
         filled.change("UPDATE items SET meta = ? WHERE source = 'clips'", meta)
         result = build(filled)
         hashes.append([shard.sha256 for shard in result.shards])
@@ -263,4 +265,6 @@ def test_the_time_and_status_of_fetching_stay_out_of_records(filled: FilledWorks
                 if member.name.endswith(".json") and (found := tar.extractfile(member)) is not None:
                     record = json.load(found)
                     kept |= {record["meta"]} if record["source"] == "clips" else set()
-    assert [json.loads(meta) for meta in kept] == [{"fetch": {}, "n": 1}]
+    assert [json.loads(meta) for meta in kept] == [
+        {"fetch": {}, "opt_out": {"robots_txt_status": 404}, "n": 1}
+    ]

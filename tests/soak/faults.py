@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import re
@@ -10,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -68,6 +70,9 @@ int gettimeofday(struct timeval *t, void *zone) {
     return 0;
 }
 """
+
+SIGNALS = ("interrupt", "interrupt group", "terminate", "hang up")
+"""Faults that end a command in order, once it has installed its handlers."""
 
 STARTED = Callable[["Trial", "subprocess.Popen[str]"], object]
 
@@ -189,6 +194,30 @@ def outcome(workspace: Workspace) -> Outcome:
             " width, height, bytes, caption, language, license FROM items ORDER BY ALL"
         ).fetchall()
     return shards, items
+
+
+def members(workspace: Workspace) -> set[tuple[str, str, str]]:
+    """Corpus, member and content (records as text, images as hashes) of everything in the shards."""
+    found = set()
+    for path in sorted(workspace.corpora.glob("*/*.tar")):
+        with tarfile.open(path) as tar:
+            for member in tar:
+                file = tar.extractfile(member)
+                assert file is not None
+                data = file.read()
+                text = data.decode() if member.name.endswith(".json") else hashlib.sha256(data).hexdigest()
+                found.add((path.parent.name, member.name, text))
+    return found
+
+
+def handles_signals(process: subprocess.Popen[str]) -> bool:
+    """Whether the command has installed its handlers: the interpreter itself handles SIGINT only."""
+    try:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+    except OSError:
+        return False
+    caught = re.search(r"^SigCgt:\s*([0-9a-f]+)$", status, re.MULTILINE)
+    return caught is not None and bool(int(caught[1], 16) & 1 << (signal.SIGHUP - 1))
 
 
 # --- faults of a running process ---
@@ -343,7 +372,9 @@ def disturb(trial: Trial) -> None:
         process = trial.start(*arguments)
         began = time.monotonic()
         deadline = began + trial.moment(arguments)
-        while process.poll() is None and time.monotonic() < deadline:
+        while process.poll() is None and (
+            time.monotonic() < deadline or (fault in SIGNALS and not handles_signals(process))
+        ):
             time.sleep(0.002)
         if process.poll() is None:
             RUNNING[fault](trial, process)
