@@ -32,13 +32,18 @@ VERSION = 3
 class BadSegment(DerlemError):
     """A file in the store that is not a segment of this schema version."""
 
+    advice = ". Bring the file back, or let `derlem catalog repair` record its loss"
+
     def __init__(self, path: Path, why: str) -> None:
         self.path = path
-        super().__init__(f"{path} is no segment that this derlem can read: {why}")
+        why = why.rstrip(".")
+        super().__init__(f"{path} is no segment that this derlem can read: {why}{self.advice}")
 
 
 class OtherVersion(BadSegment):
     """A segment of another version of the format."""
+
+    advice = ""
 
 
 @dataclass(frozen=True, slots=True)

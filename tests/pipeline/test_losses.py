@@ -10,6 +10,7 @@ import pytest
 
 import derlem
 from derlem.catalog.losses import SegmentsLost, StoreEmpty
+from derlem.catalog.segment_files import BadSegment
 
 ITEMS = "SELECT item_id, status, reason, sha256, caption FROM items ORDER BY ALL"
 
@@ -144,3 +145,10 @@ def test_a_foreign_file_stops_no_run(project: derlem.Project, name: str) -> None
     assert not project.discover().errors
     assert (other / f"{name}.lost").read_bytes() == b"not a segment"
     project.catalog.rebuild()
+
+
+def test_a_rebuild_names_the_way_out_of_a_damaged_segment(project: derlem.Project) -> None:
+    segment(project, "discover").write_bytes(b"damaged")
+    project.workspace.catalog.unlink()
+    with pytest.raises(BadSegment, match="derlem catalog repair"):
+        project.catalog.rebuild()
