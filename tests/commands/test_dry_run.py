@@ -25,6 +25,8 @@ EVERY: dict[str, list[list[str]]] = {
     "retry": [[], ["--reason", "timeout"]],
     "sample": [[], ["--extend", "small"], ["--diff", "small", "small"]],
     "build": [[], ["small"]],
+    "release": [["small"]],
+    "drop": [["small"]],
     "audit": [[]],
     "status": [[], ["--watch"]],
     "sql": [["FROM composition"], ["COPY items TO 'copied.csv'"]],
