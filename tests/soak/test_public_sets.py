@@ -186,8 +186,8 @@ def by_pdfium(path: Path) -> Iterator[tuple[int, np.ndarray]]:
     with pdfium.PdfDocument(path) as document:
         for number in range(1, len(document) + 1):
             try:
-                page = document[number - 1]
-            except pdfium.PdfiumError:
+                bitmap = document[number - 1].render(scale=SMALL_DPI / 72, may_draw_forms=False)
+            except (pdfium.PdfiumError, ValueError):  # ValueError: of a page without an extent
                 continue
-            image: Image.Image = page.render(scale=SMALL_DPI / 72, may_draw_forms=False).to_pil()
+            image: Image.Image = bitmap.to_pil()
             yield number, np.asarray(image.convert("RGB"), int)
