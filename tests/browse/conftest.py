@@ -120,7 +120,8 @@ def stop(served: Served) -> int:
     served.process.terminate()
     code = served.process.wait(20)
     assert served.process.stderr is not None
-    served.process.stderr.close()
+    with served.process.stderr:
+        print(served.process.stderr.read())  # pytest shows it beside a failure
     return code
 
 
@@ -143,7 +144,12 @@ class Visit:
     def watch(self) -> None:
         self.context.on("console", lambda message: self.problems.append(f"{message.type}: {message.text}"))
         self.context.on("weberror", lambda error: self.problems.append(f"error: {error.error}"))
+        self.context.on("response", lambda answer: self._response(answer.status, answer.url))
         self.context.on("request", lambda request: self._request(request.url))
+
+    def _response(self, status: int, url: str) -> None:
+        if status >= 500:
+            self.problems.append(f"{status}: {url}")
 
     def _request(self, url: str) -> None:
         if not url.startswith(self.address):
