@@ -61,6 +61,10 @@ def signal_behind(error: BaseException) -> int | None:
             number: int = next(iter([*each.args, *_received, signal.SIGINT]))
             _received.clear()
             return number
+    if _received:  # a library replaced the interrupt by an error of its own
+        lost = _received[0]
+        _received.clear()
+        return lost
     return None
 
 

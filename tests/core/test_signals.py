@@ -12,6 +12,7 @@ from contextlib import suppress
 
 import pytest
 
+from derlem.core import signals
 from derlem.core.progress import Meter, Silent
 from derlem.core.signals import defer_signals, install_signal_handlers, signal_behind
 
@@ -112,3 +113,9 @@ def test_an_interrupt_during_imports_ends_with_one_line() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 128 + signal.SIGINT
     assert done.stderr == "Interrupted. Committed work is kept; repeat the command to continue.\n"
+
+
+def test_an_interrupt_that_a_library_replaced_is_recognized(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signals, "_received", [signal.SIGHUP])
+    assert signals.signal_behind(ValueError("of a library")) == signal.SIGHUP
+    assert signals.signal_behind(ValueError("later")) is None
