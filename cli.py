@@ -40,6 +40,7 @@ COMMANDS = {
     "status": "questions",
     "hosts": "questions",
     "sql": "sql",
+    "report": "report",
     "browse": "browse",
     "withdraw": "corpora",
     "catalog": "workspace",

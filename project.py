@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from .catalog.items import CatalogItem
     from .catalog.user_queries import Rows
+    from .report.page import Report
+    from .report.training_summary import TrainingSummary
     from .sampling.diff import ManifestDiff
     from .sampling.plan import Plan
     from .settings.config import Config
@@ -263,18 +265,14 @@ class Project(MonitoringMethods, SyncMethods):
         with self._execution.lock("drop"), self._execution.start("drop"):
             return drop_corpus(self.workspace, name)
 
-    def audit(self) -> results.AuditReport:
-        """Run all audits over the catalog and the bytes of the shards."""
-        from .catalog.audit import load_audits, run_audits
-        from .catalog.connection import read_catalog
-        from .corpus.shard_scan import scan_shards
-        from .pipeline.purge import purge_residue
+    def audit(self, *, dry_run: bool = False) -> results.AuditReport:
+        """Run all audits over the catalog and the bytes of the shards.
 
-        audits = load_audits([Path(folder) for folder in self.config.audit.paths])
-        found = scan_shards(self.workspace, purge_residue(self.workspace), self.config.ingest.workers)
-        with read_catalog(self.workspace) as connection:
-            refused = self._execution.refused_licenses(connection)
-            return results.AuditReport(tuple(run_audits(connection, audits, found, refused)))
+        The result is kept for reports, but for a dry run.
+        """
+        from .reporting import run_audits
+
+        return run_audits(self._execution, keep=not dry_run)
 
     def withdraw(
         self,
@@ -333,6 +331,22 @@ class Project(MonitoringMethods, SyncMethods):
         from .catalog.user_queries import write_parquet
 
         return write_parquet(self.workspace, query, Path(path))
+
+    def report(self, corpus: str | None = None, *, compare: str | None = None) -> Report:
+        """The report on a stored manifest (default: the one drawn last; without any, all ready items).
+
+        `compare` is another manifest. Raises UnknownManifest, and MissingExtra without Jinja2.
+        """
+        from .reporting import write_report
+
+        return write_report(self.workspace, corpus, compare)
+
+    def training_summary(self, corpus: str | None = None) -> TrainingSummary:
+        """The public summary of training content of a stored manifest (default: the one drawn last), as
+        Article 53(1)(d) of the AI Act asks for it. Raises UnknownManifest."""
+        from .reporting import summarize_training
+
+        return summarize_training(self.workspace, corpus)
 
     def items(
         self,

@@ -63,7 +63,7 @@ def audit(call: Invocation, form: str) -> None:
     Example:
       derlem audit --format json
     """
-    report = call.project().audit()
+    report = call.project().audit(dry_run=call.dry_run)
     _show_audits(report, form)
     if report.failed:
         sys.exit(3)

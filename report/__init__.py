@@ -1,0 +1,1 @@
+"""The report on a corpus and its catalog: facts, contact sheets, one HTML page, a public summary."""
