@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from s3_proxy import Proxy
 
 import derlem
@@ -43,10 +44,10 @@ def test_another_machine_gets_the_same(first: derlem.Project, machines: Machines
     assert other.catalog.rebuild().items == len(item_rows(first.workspace))
 
 
-def test_a_run_on_a_fresh_machine_pulls_first(first: derlem.Project, machines: Machines) -> None:
+def test_a_command_on_a_fresh_machine_pulls_first(first: derlem.Project, machines: Machines) -> None:
     other = machines.project("b", corpora=True)
-    result = other.run()
-    assert result.ok and result.ingest is not None and result.ingest.statuses == {}
+    assert not other.sample().changed
+    other.build()
     assert shard_hashes(other.workspace) == shard_hashes(first.workspace)
     first.retry()  # the first machine takes over again
     status = first.sync_status()
@@ -133,38 +134,6 @@ def test_earlier_states(
             machines.project("wrong").sync_pull(at=wrong)
 
 
-def test_the_fingerprints_of_earlier_runs(
-    machines: Machines, stamps: Path, repeats: Callable[[int, int], int]
-) -> None:
-    """Images that are added between runs are not there before."""
-    folder = machines.folder / "images"
-    shutil.copytree(stamps, folder)
-    images = sorted(folder.rglob("*.png"))
-    [source] = machines.config["sources"]
-    machines.config["sources"] = [{**source, "name": "more", "path": str(folder)}]
-    machines.config["sync"]["url"] += "/runs"
-    states = []
-    for number in range(repeats(2, 3)):
-        for path in images[number * 20 + 20 :]:
-            path.rename(path.with_suffix(".later")) if path.exists() else None
-        for path in images[number * 20 : number * 20 + 20]:
-            later = path.with_suffix(".later")
-            later.rename(path) if later.exists() else None
-        project = machines.project("runs")
-        project.discover()
-        project.ingest()
-        drawn = project.sample() if number else None
-        run = project.status().run
-        assert run is not None
-        states.append((run.run, drawn.fingerprint if drawn else None, len(item_rows(project.workspace))))
-    for number, (run_id, fingerprint, items) in enumerate(states):
-        machines.project(f"at{number}").sync_pull(at=run_id)
-        restored = machines.detached(f"at{number}")
-        assert len(item_rows(restored.workspace)) == items
-        assert fingerprint is None or restored.sample().fingerprint == fingerprint
-    assert [items for *_, items in states] == sorted({items for *_, items in states})
-
-
 def test_a_copy_that_is_ahead_is_never_overwritten(
     first: derlem.Project, machines: Machines, bucket: Bucket
 ) -> None:
@@ -208,17 +177,29 @@ def test_a_damaged_object_is_an_error(first: derlem.Project, machines: Machines,
         machines.project("b").sync_pull()
 
 
-def test_faults_of_the_server_change_nothing(machines: Machines, proxy: Proxy) -> None:
+def test_faults_of_the_server_change_nothing(machines: Machines, finished: Path, proxy: Proxy) -> None:
+    shutil.copytree(finished, machines.folder / "a")
     for action in ("slow_down", "conflict", "cut", "cut_after", "truncate"):
-        proxy.inject(action, chance=0.05)
-    project = machines.project("a")
-    assert project.run().ok
-    other = machines.project("b")
+        proxy.inject(action, chance=0.08)
+    project, other = machines.project("a"), machines.project("b")
+    project.sync_push()
+    project.retry()
     other.sync_pull()
     other.build()
     proxy.faults.clear()
     assert store_hashes(other.workspace) == store_hashes(project.workspace)
     assert shard_hashes(other.workspace) == shard_hashes(project.workspace)
+    assert other.sync_status().commit == project.sync_status().held + 1
+
+
+def test_doctor_races_conditional_writes(machines: Machines, proxy: Proxy, bucket: Bucket) -> None:
+    config = machines.folder / "derlem.yaml"
+    config.write_text(yaml.safe_dump(machines.values("a")))
+    [found] = [finding for finding in derlem.doctor(config) if finding.check == "copy"]
+    assert (found.state, list(bucket.list())) == ("good", [])
+    proxy.inject("ignore_conditions", "PUT")
+    [found] = [finding for finding in derlem.doctor(config) if finding.check == "copy"]
+    assert found.state == "wrong" and "5 creates and 5 replacements of 5 each" in found.detail
 
 
 def test_a_dry_run_writes_nothing(first: derlem.Project, machines: Machines, bucket: Bucket) -> None:
