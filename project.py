@@ -265,14 +265,14 @@ class Project(MonitoringMethods, SyncMethods):
         with self._execution.lock("drop"), self._execution.start("drop"):
             return drop_corpus(self.workspace, name)
 
-    def audit(self, *, dry_run: bool = False) -> results.AuditReport:
-        """Run all audits over the catalog and the bytes of the shards.
+    def audit(self, *, deep: bool = False, dry_run: bool = False) -> results.AuditReport:
+        """Run all audits over the catalog and the bytes of the shards; with `deep` also of the store.
 
         The result is kept for reports, but for a dry run.
         """
         from .reporting import run_audits
 
-        return run_audits(self._execution, keep=not dry_run)
+        return run_audits(self._execution, deep=deep, keep=not dry_run)
 
     def withdraw(
         self,

@@ -16,16 +16,24 @@ if TYPE_CHECKING:
     from .report.training_summary import TrainingSummary
 
 
-def run_audits(execution: Execution, *, keep: bool) -> results.AuditReport:
-    """Run all audits over the catalog and the shards; with `keep` the result is recorded for reports."""
+def run_audits(execution: Execution, *, deep: bool, keep: bool) -> results.AuditReport:
+    """Run all audits over the catalog and the shards; with `deep` also over the images in the store.
+
+    With `keep` the result is recorded for reports.
+    """
     from .catalog import audit
+    from .catalog.image_scan import damaged_images
     from .corpus.shard_scan import scan_shards
     from .pipeline.purge import purge_residue
     from .report.audit_record import record_audits
 
     workspace, config = execution.workspace, execution.loaded.config
     audits = audit.load_audits([Path(folder) for folder in config.audit.paths])
-    found = scan_shards(workspace, purge_residue(workspace), config.ingest.workers)
+    workers, damaged = config.ingest.workers, None
+    if deep:
+        with read_catalog(workspace) as connection:
+            damaged = damaged_images(connection, workspace, workers)
+    found = scan_shards(workspace, purge_residue(workspace), workers, damaged)
     with read_catalog(workspace) as connection:
         refused = execution.refused_licenses(connection)
         report = results.AuditReport(tuple(audit.run_audits(connection, audits, found, refused)))

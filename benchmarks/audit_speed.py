@@ -66,8 +66,9 @@ def scan_shards(connection: duckdb.DuckDBPyConnection, folder: Path) -> ShardSca
         "SELECT corpus, shard, path, samples, bytes, sha256, CAST(NULL AS VARCHAR) AS error FROM shards"
     ).to_arrow_table()
     store = connection.execute(
-        """SELECT 'store/' || segment || '.tar' AS path, tar_bytes AS bytes FROM segments
-        UNION ALL SELECT 'store/' || segment || '.parquet', 1 FROM segments"""
+        """SELECT 'store/' || segment || '.tar' AS path, segment, source, number, tar_bytes AS bytes,
+        CAST(NULL AS BIGINT) AS row_count FROM segments
+        UNION ALL SELECT 'store/' || segment || '.parquet', segment, source, number, 1, items FROM segments"""
     ).to_arrow_table()
     return ShardScan(
         shard_samples=[path],
@@ -75,6 +76,7 @@ def scan_shards(connection: duckdb.DuckDBPyConnection, folder: Path) -> ShardSca
         other_files=OTHERS.empty_table(),
         store_files=pa.table(store),
         purge_residue=PURGE_RESIDUE.empty_table(),
+        segments={},
     )
 
 

@@ -15,7 +15,11 @@ Besides the catalog's tables, an audit can read
 - `shard_files` (corpus, shard, path, samples, bytes, sha256, error): every shard file;
 - `other_files` (corpus, path, bytes, sha256): every other file in the folder of a corpus; sha256 is NULL for
   a file that no build writes;
-- `store_files` (path, bytes): every file of a segment;
+- `store_files` (path, segment, source, number, bytes, row_count): every file of a segment; row_count is NULL
+  for a tar and for a Parquet file that cannot be read;
+- `stored_items` (item_id, source): the rows of all merged segments that can be read;
+- `damaged_images` (item_id, segment, found): images in the store whose bytes do not have their sha256. An
+  audit that reads it has the header `deep: true`, and runs only where the images were read;
 - `refused_licenses` (license): licenses of items that the configured sample does not allow;
 - `purge_residue` (item_id, path, what): remaining bytes and texts of purged items in store and cache;
 - `known_statuses` (status), `known_reasons` (reason, status): the vocabulary;
@@ -28,16 +32,18 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
 import duckdb
 import pyarrow as pa
+import pyarrow.dataset as ds
 
 from ..core.errors import ConfigError, NoAudits, QueryError
 from ..core.startup import probe_pandas
+from .image_scan import DAMAGED_IMAGES
 from .models import category_path
 from .queries import names, query, quoted
 from .status import Reason, Status
@@ -47,7 +53,7 @@ FIRST_ROWS = 5
 
 Severity = Literal["error", "warn"]
 
-_HEADER = re.compile(r"^--\s*(name|severity|meaning)\s*:\s*(.*?)\s*$")
+_HEADER = re.compile(r"^--\s*(name|severity|deep|meaning)\s*:\s*(.*?)\s*$")
 _CONTINUED = re.compile(r"^--\s+(.*?)\s*$")
 
 
@@ -60,6 +66,8 @@ class Audit:
     meaning: str
     sql: str
     origin: str
+    deep: bool = False
+    """Whether the audit needs all images in the store to be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +98,9 @@ class ShardScan:
     other_files: pa.Table
     store_files: pa.Table
     purge_residue: pa.Table
+    segments: Mapping[str, Path]  # readable Parquet files by segment
     manifest_files: Sequence[Path] = ()
+    damaged_images: pa.Table | None = None  # None: the images in the store were not read
     holder: object = None
 
 
@@ -139,7 +149,8 @@ def parse(text: str, origin: str) -> Audit:
         raise ConfigError(
             f"a severity is error or warn, not {header['severity']!r}", key="severity", file=origin
         )
-    return Audit(header["name"], cast(Severity, header["severity"]), header["meaning"], text, origin)
+    deep = header.get("deep") == "true"
+    return Audit(header["name"], cast(Severity, header["severity"]), header["meaning"], text, origin, deep)
 
 
 def run_audits(
@@ -150,8 +161,12 @@ def run_audits(
 ) -> list[AuditResult]:
     """Run audits one after the other; return a result for each, in order.
 
+    Deep audits run only if the scan includes damaged images.
+
     Raises NoAudits without audits, QueryError if a query fails.
     """
+    if scan.damaged_images is None:
+        audits = [audit for audit in audits if not audit.deep]
     if not audits:
         raise NoAudits("no audit ran: there was none to run")
     _register(connection, scan, refused_licenses)
@@ -182,6 +197,8 @@ def _register(
         {"files": [str(path) for path in scan.shard_samples]},
     )
     _register_released(connection, scan.manifest_files)
+    _register_stored_items(connection, scan.segments)
+    damaged = DAMAGED_IMAGES.empty_table() if scan.damaged_images is None else scan.damaged_images
     categories = [
         category
         for (category,) in connection.execute(
@@ -193,6 +210,7 @@ def _register(
         "other_files": scan.other_files,
         "store_files": scan.store_files,
         "purge_residue": scan.purge_residue,
+        "damaged_images": damaged,
         "refused_licenses": pa.table({"license": pa.array(refused_licenses, pa.string())}),
         "known_statuses": pa.table({"status": [str(status) for status in Status]}),
         "known_reasons": pa.table(
@@ -226,3 +244,12 @@ def _register_released(connection: duckdb.DuckDBPyConnection, manifests: Sequenc
                 f"INSERT INTO released_samples SELECT shard, {', '.join(columns)} FROM read_parquet($file)"
             )
             connection.execute(insert, {"file": str(path)})
+
+
+def _register_stored_items(connection: duckdb.DuckDBPyConnection, segments: Mapping[str, Path]) -> None:
+    """Register the rows of merged segments as `stored_items`; they are read where an audit asks for them."""
+    schema = pa.schema([("item_id", pa.string()), ("source", pa.string())])
+    merged = connection.execute("SELECT segment FROM segments").fetchall()
+    files = [str(segments[name]) for (name,) in merged if name in segments]
+    rows = ds.dataset(files, schema=schema, format="parquet") if files else schema.empty_table()
+    connection.register("stored_items", rows)

@@ -54,16 +54,18 @@ def build(call: Invocation, name: str | None) -> None:
 
 
 @click.command()
+@click.option("--deep", is_flag=True, help="Also compare every image in the store with its hash.")
 @listing
 @invocation
-def audit(call: Invocation, form: str) -> None:
+def audit(call: Invocation, form: str, deep: bool) -> None:
     """Check catalog and shards against each other; exit code 3 when an error audit has rows.
 
     \b
     Example:
       derlem audit --format json
+      derlem audit --deep
     """
-    report = call.project().audit(dry_run=call.dry_run)
+    report = call.project().audit(deep=deep, dry_run=call.dry_run)
     _show_audits(report, form)
     if report.failed:
         sys.exit(3)

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from ..catalog.audit import ShardScan
 from ..catalog.models import images_sha256
+from ..catalog.store_scan import store_files
 from ..core.tar import BLOCK
 from ..core.workers import map_in_workers
 from ..core.workspace import Workspace
@@ -63,7 +64,6 @@ OTHERS = pa.schema(
         ("sha256", pa.string()),  # null: not a file that a build writes
     ]
 )
-STORE = pa.schema([("path", pa.string()), ("bytes", pa.int64())])
 
 _INLINE = 64_000_000
 """Bytes of shards below which starting processes costs more than it gives."""
@@ -84,11 +84,17 @@ class BrokenShard(Exception):
     """A shard that cannot be read on."""
 
 
-def scan_shards(workspace: Workspace, purge_residue: pa.Table, workers: int | None = None) -> ShardScan:
+def scan_shards(
+    workspace: Workspace,
+    purge_residue: pa.Table,
+    workers: int | None = None,
+    damaged_images: pa.Table | None = None,
+) -> ShardScan:
     """Read all shards in the workspace's corpora, with `workers` processes (default: one per core).
 
-    `purge_residue` lists residue of purged items (`pipeline.purge.purge_residue`). A shard that cannot be
-    read to its end is listed with the error, and with the samples before it.
+    `purge_residue` lists residue of purged items (`pipeline.purge.purge_residue`), `damaged_images` damage in
+    the store (`catalog.image_scan`); None if the images there were not read. A shard that cannot be read to
+    its end is listed with the error, and with the samples before it.
     """
     shards = [
         _Shard(workspace, folder.name, number, path)
@@ -99,13 +105,21 @@ def scan_shards(workspace: Workspace, purge_residue: pa.Table, workers: int | No
     small = sum(shard.path.stat().st_size for shard in shards) < _INLINE
     work = partial(_read_shard, folder=Path(holder.name))
     rows = list(map_in_workers(work, shards, 1 if small else workers or os.cpu_count() or 1))
+    store = store_files(workspace)
+    readable = {
+        row["segment"]: workspace.segment_rows(row["segment"])
+        for row in store.to_pylist()
+        if row["row_count"] is not None
+    }
     nothing = Path(holder.name) / "nothing"
     pq.write_table(SAMPLES.empty_table(), nothing)
     return ShardScan(
         shard_samples=[nothing, *sorted(Path(holder.name).glob("*.samples"))],
         shard_files=pa.Table.from_pylist(rows, schema=FILES),
         other_files=pa.Table.from_pylist(list(_other_files(workspace)), schema=OTHERS),
-        store_files=pa.Table.from_pylist(_store_files(workspace), schema=STORE),
+        store_files=store,
+        segments=readable,
+        damaged_images=damaged_images,
         purge_residue=purge_residue,
         manifest_files=[folder.manifest for folder in corpora(workspace) if _is_readable(folder.manifest)],
         holder=holder,
@@ -133,13 +147,6 @@ def _is_readable(manifest: Path) -> bool:
         return set(pq.read_schema(manifest).names) >= MANIFEST_COLUMNS
     except (OSError, pa.ArrowException):
         return False
-
-
-def _store_files(workspace: Workspace) -> list[Row]:
-    files = sorted(path for path in workspace.store.glob("*/[0-9]*") if path.is_file())
-    return [
-        {"path": path.relative_to(workspace.root).as_posix(), "bytes": path.stat().st_size} for path in files
-    ]
 
 
 def _read_shard(shard: _Shard, folder: Path) -> Row:

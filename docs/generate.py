@@ -278,7 +278,10 @@ def _member_meanings(source: str) -> dict[tuple[str, str], str]:
 
 def audits() -> str:
     """Name, severity and meaning of each built-in audit, from the headers of `sql/audit/`."""
-    rows = [(f"`{each.name}`", each.severity, each.meaning) for each in load_audits()]
+    rows = [
+        (f"`{each.name}`", each.severity, each.meaning + (" Only with `--deep`." if each.deep else ""))
+        for each in load_audits()
+    ]
     return "\n\n".join(
         [
             "# Audits",

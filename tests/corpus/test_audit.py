@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 
 import pyarrow.parquet as pq
@@ -58,6 +59,10 @@ CHANGES = {
     "allocation_not_a_sum": """
         UPDATE allocations SET allocated = allocated + 1 WHERE node = 'clips' AND source = ''""",
     "corpus_without_manifest": "DELETE FROM manifests",
+    "position_out_of_order": "UPDATE manifests SET seed = seed + 1",
+    "allocation_outside_bounds": "UPDATE allocations SET cap = allocated - 1 WHERE node = 'chats'",
+    "item_lost": "DELETE FROM items WHERE source = 'chats'",
+    "segment_unknown": "DELETE FROM segments WHERE segment = 'clips/000000'",
     "corpus_file_differs": "UPDATE corpus_files SET sha256 = repeat('0', 64) WHERE path LIKE '%README.md'",
     "status_unknown": "UPDATE items SET status = 'lost' WHERE source = 'chats'",
     "status_against_reason": "UPDATE items SET status = 'rejected' WHERE source = 'chats'",
@@ -119,6 +124,18 @@ def released_with_another_manifest(built: FilledWorkspace) -> None:
     pq.write_table(pq.read_table(path).slice(1), path)
 
 
+def damaged_store(built: FilledWorkspace) -> None:
+    """The images of a tar are zeroed, at its size."""
+    path = built.workspace.segment_tar("chats/000000")
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+def unmerged_segment(built: FilledWorkspace) -> None:
+    """A run was killed before it committed its last segment."""
+    for path in sorted((built.workspace.store / "clips").glob("000001.*")):
+        shutil.copy(path, path.with_name(f"000002{path.suffix}"))
+
+
 PLANTED: dict[str, Callable[[FilledWorkspace], None]] = {
     **{name: changed_by(sql) for name, sql in CHANGES.items()},
     "purged_but_there": purge_in_name_only,
@@ -127,6 +144,8 @@ PLANTED: dict[str, Callable[[FilledWorkspace], None]] = {
     "image_twice": second_item_with_an_image,
     "sample_twice": foreign_shard,
     "corpus_file_unknown": extra_shard,
+    "stored_image_differs": damaged_store,
+    "segment_not_merged": unmerged_segment,
     "shard_unreadable": truncated_shard,
     "manifest_not_built": manifest_without_corpus,
 }
@@ -184,9 +203,60 @@ def test_rows_of_no_stratum_or_of_two_are_found(built: FilledWorkspace, change: 
     assert "quota_off" in firing(built)
 
 
+@pytest.mark.parametrize("damage", ["emptied", "no file", "cut"])
+def test_segment_rows_that_are_lost(built: FilledWorkspace, damage: str) -> None:
+    path = built.workspace.segment_rows("chats/000000")
+    if damage == "emptied":
+        pq.write_table(pq.read_table(path).slice(0, 0), path)
+    else:
+        path.write_bytes(b"" if damage == "no file" else path.read_bytes()[:-20])
+    assert firing(built) == {"segment_file_missing"}
+
+
+def test_flipped_and_zeroed_tars(built: FilledWorkspace) -> None:
+    path = built.workspace.segment_tar("clips/000001")
+    data = bytearray(path.read_bytes())
+    data[512 + 40] ^= 1
+    path.write_bytes(data)
+    assert firing(built) == {"stored_image_differs"}
+    assert audit(built)["stored_image_differs"].count == 1
+    damaged_store(built)
+    assert audit(built)["stored_image_differs"].count == 21
+
+
+def test_deleted_rows_of_items_and_segments(built: FilledWorkspace) -> None:
+    built.change("DELETE FROM manifest_rows")
+    built.change("DELETE FROM items WHERE source = 'clips' AND ordinal = 3")
+    assert audit(built)["item_lost"].count == 1
+    built.change("DELETE FROM segments")
+    found = audit(built)
+    assert found["segment_unknown"].count == 3, "items refer to them"
+    built.change("DELETE FROM items")
+    assert audit(built)["segment_not_merged"].count == 3, "nothing refers to them, as after a kill"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE manifest_rows SET position = position + 100 WHERE position = 4",
+        "UPDATE manifest_rows SET position = -1 WHERE position = 4",
+    ],
+)
+def test_positions_that_moved(built: FilledWorkspace, change: str) -> None:
+    built.change(change)
+    assert audit(built)["position_out_of_order"].count > 0
+
+
+def test_withdrawn_items_may_leave_an_allocation_under_its_floor(built: FilledWorkspace) -> None:
+    built.change("UPDATE allocations SET floor = allocated + 1, cap = cap + 1 WHERE node = 'chats'")
+    assert audit(built)["allocation_outside_bounds"].count > 0
+    built.change("UPDATE allocations SET why = why || '; 1 withdrawn' WHERE node = 'chats'")
+    assert audit(built)["allocation_outside_bounds"].count == 0
+
+
 def test_missing_segment_file(built: FilledWorkspace) -> None:
     built.workspace.segment_tar("chats/000000").unlink()
-    assert firing(built) == {"segment_file_missing"}
+    assert firing(built) == {"segment_file_missing", "stored_image_differs"}
 
 
 def test_same_image_twice(make_filled: MakeFilled) -> None:

@@ -23,6 +23,17 @@ def test_all_audits_transpile_to_spark() -> None:
         sqlglot.parse_one(text, read="spark")
 
 
+def test_deep_audits_need_the_images_to_be_read(built: FilledWorkspace) -> None:
+    deep = {found.name for found in load_audits() if found.deep}
+    with read_catalog(built.workspace) as connection:
+        scan = scan_shards(built.workspace, purge_residue(built.workspace), 1)
+        ran = {result.audit.name for result in run_audits(connection, load_audits(), scan)}
+        assert ran == {found.name for found in load_audits()} - deep
+        with pytest.raises(NoAudits):
+            run_audits(connection, [found for found in load_audits() if found.deep], scan)
+    assert deep == {"stored_image_differs"}
+
+
 def test_audits_of_ones_own(built: FilledWorkspace, tmp_path: Path) -> None:
     own = tmp_path / "own"
     own.mkdir()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from derlem.catalog.audit import AuditResult, load_audits, run_audits
 from derlem.catalog.connection import read_catalog
+from derlem.catalog.image_scan import damaged_images
 from derlem.corpus.build import BuildResult, build_corpus
 from derlem.corpus.corpus_options import CorpusOptions
 from derlem.corpus.shard_scan import scan_shards
@@ -21,7 +22,9 @@ def build(filled: FilledWorkspace, format: str = "webdataset") -> BuildResult:
 
 def audit(filled: FilledWorkspace) -> dict[str, AuditResult]:
     """The result of every audit, by name."""
-    found = scan_shards(filled.workspace, purge_residue(filled.workspace), 1)
+    with read_catalog(filled.workspace) as connection:
+        damaged = damaged_images(connection, filled.workspace)
+    found = scan_shards(filled.workspace, purge_residue(filled.workspace), 1, damaged)
     with read_catalog(filled.workspace) as connection:
         results = run_audits(connection, load_audits(), found)
     return {result.audit.name: result for result in results}

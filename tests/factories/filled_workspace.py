@@ -88,7 +88,7 @@ class FilledWorkspace:
         with write_catalog(self.workspace) as connection, transaction(connection):
             ready = connection.execute("SELECT item_id FROM items WHERE status = 'ready'").fetchall()
             rows = [(item, 0) for (item,) in ready] + [(item, 1) for item in repeats]
-            rows.sort(key=lambda row: hashlib.md5(f"7:order:{row[0]}:{row[1]}".encode()).hexdigest())
+            rows.sort(key=lambda row: (hashlib.md5(f"7:order:{row[0]}".encode()).hexdigest(), row))
             store_manifest(connection, name, rows, seed=7)
             connection.execute("INSERT INTO exclusions VALUES (?, 'clips', 'clips', 'duplicate', 3)", [name])
         return len(rows)
