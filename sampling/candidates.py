@@ -50,8 +50,8 @@ def find_candidates(
 
     An item is eligible by its own row (status, source, license). The rules then exclude eligible items, in
     this order: the predicate, opt-outs, exclusion lists, exact duplicates, near duplicates. Of duplicates an
-    item of the extended manifest stays. Raises ConfigError for a predicate or an exclusion list that cannot
-    be used, and UnknownManifest.
+    item of the extended manifest stays, else the one that `prefer` names. Raises UnknownManifest, and
+    ConfigError for a predicate or an exclusion list that cannot be used.
     """
     connection = temp.connection
     load_dedup_index(temp)
@@ -79,10 +79,13 @@ def find_candidates(
     if options.exclude:
         fill_exclusions(temp, options, fingerprints)
         temp.add("draw_excluded", query("sampling/excluded_images"))
-    temp.add("draw_excluded", query("sampling/duplicates"))
+    if options.duplicates != "none":
+        by_text = options.duplicates == "image_and_text"
+        values = {"prefer": options.prefer, "by_text": by_text}
+        temp.add("draw_excluded", query("sampling/duplicates"), values)
     if options.near_duplicates is not None:
         fill_clusters(temp, options.near_duplicates)
-        temp.add("draw_excluded", query("sampling/near_duplicates"))
+        temp.add("draw_excluded", query("sampling/near_duplicates"), {"prefer": options.prefer})
     return _count(temp, extend)
 
 

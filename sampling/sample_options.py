@@ -186,6 +186,16 @@ class SampleOptions(StrictModel):
     where: str | None = Field(default=None, description="SQL predicate over `items`")
     licenses: LicenseRules = Field(default_factory=LicenseRules)
     respect_opt_outs: bool = Field(default=True, description="leave out what its publisher reserved")
+    duplicates: Literal["image", "image_and_text", "none"] = Field(
+        default="image",
+        description="items that are duplicates, of which one stays: those with the same images; those with "
+        "the same images and texts; none",
+    )
+    prefer: Literal["captioned", "first", "largest"] = Field(
+        default="captioned",
+        description="which duplicate stays: one with a caption or conversation, that of the source declared "
+        "first, or the one with the most pixels; in doubt that of the source declared first",
+    )
     near_duplicates: Annotated[int, Field(ge=0, le=12)] | None = Field(
         default=None, description="dhash bits by which near duplicates may differ; not given: exact ones only"
     )

@@ -12,11 +12,12 @@ from .tree import Tree
 
 POINT = Fraction(1, 100)
 """The difference between a share and its part of the seats that is not worth a warning."""
-_DUPLICATES = ("duplicate", "near_duplicate")
+_OTHER_TEXT = "duplicate_other_text"
+_DUPLICATES = ("duplicate", _OTHER_TEXT, "near_duplicate")
 
 
 def duplicate_warnings(counts: CandidateCounts) -> list[str]:
-    """Sources whose items are all excluded, some of them as duplicates of items of other sources."""
+    """Sources of which duplicates leave no candidate, and the number of duplicates with other texts."""
     available: Counter[str] = Counter()
     duplicates: Counter[str] = Counter()
     for stratum in counts.strata:
@@ -24,11 +25,17 @@ def duplicate_warnings(counts: CandidateCounts) -> list[str]:
     for found in counts.exclusions:
         if found.reason in _DUPLICATES:
             duplicates[found.source] += found.items
-    return [
+    warnings = [
         f"{source}: no candidate is left, {items:,} items are duplicates of items of other sources"
         for source, items in sorted(duplicates.items())
         if not available[source]
     ]
+    if other := sum(found.items for found in counts.exclusions if found.reason == _OTHER_TEXT):
+        warnings.append(
+            f"{other:,} items have the same images as a candidate and other texts; "
+            "`sample.duplicates: image_and_text` keeps them"
+        )
+    return warnings
 
 
 def yielding_shares(tree: Tree, bounds: Bounds, seats: Sequence[int]) -> list[str]:

@@ -1,6 +1,6 @@
 -- The candidates among the items whose bytes equal another item's. The conditions are those of
 -- eligibility.sql and candidates.sql; the table avoids a scan of all items.
-SELECT item_id, category, source, sha256
+SELECT item_id, category, source, sha256, texts, captioned, pixels
 FROM draw_dedup_items
 WHERE status = 'ready'
   AND source NOT IN (SELECT source FROM draw_gone_sources)

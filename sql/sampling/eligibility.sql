@@ -8,6 +8,8 @@ SELECT
     sha256,
     original_sha256,
     dhash,
+    caption IS NOT NULL OR conversations IS NOT NULL AS captioned,
+    coalesce(CAST(width AS BIGINT) * height, 0) AS pixels,
     CASE
         WHEN status <> 'ready' THEN status
         WHEN source IN (SELECT source FROM draw_gone_sources) THEN 'source_withdrawn'

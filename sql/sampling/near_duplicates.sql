@@ -1,5 +1,5 @@
--- All candidates but one of each cluster of similar images. The item of the source that is declared first has
--- priority, then the smallest item_id. If members of a cluster are in the extended manifest, all of these are
+-- All candidates but one of each cluster of similar images. The preferred item ($prefer: captioned, largest or
+-- first) has priority, then the item of the source that is declared first, then the smallest item_id. If members of a cluster are in the extended manifest, all of these are
 -- kept and all others are excluded.
 WITH members AS (
     SELECT dhash, dhash AS cluster
@@ -17,7 +17,12 @@ WITH members AS (
         e.item_id AS earlier,
         row_number() OVER (
             PARTITION BY m.cluster
-            ORDER BY CASE WHEN e.item_id IS NULL THEN 1 ELSE 0 END, s.position, c.item_id
+            ORDER BY
+                CASE WHEN e.item_id IS NULL THEN 1 ELSE 0 END,
+                CASE WHEN $prefer = 'captioned' AND c.captioned THEN 0 ELSE 1 END,
+                CASE WHEN $prefer = 'largest' THEN -c.pixels ELSE 0 END,
+                s.position,
+                c.item_id
         ) AS place
     FROM draw_candidates AS c
     JOIN members AS m ON m.dhash = c.dhash

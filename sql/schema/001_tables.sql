@@ -166,7 +166,10 @@ CREATE TABLE dedup_items (               -- items whose bytes equal another item
     source    VARCHAR NOT NULL,
     status    VARCHAR NOT NULL,
     license   VARCHAR,
-    sha256    VARCHAR NOT NULL           -- of the shared bytes
+    sha256    VARCHAR NOT NULL,          -- of the shared bytes
+    texts     VARCHAR NOT NULL,          -- md5 of captions and conversations
+    captioned BOOLEAN NOT NULL,          -- whether there is a caption or a conversation
+    pixels    BIGINT NOT NULL            -- of the first image
 );
 
 CREATE TABLE stratum_sizes (             -- items per stratum, whatever their status
