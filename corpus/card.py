@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import yaml
 
+from ..core.printable import printable
 from .layout import SHARD_SUFFIXES, Shape, shape_of
 from .record import record_fields
 
@@ -230,7 +231,12 @@ def _rebuilding(stats: Mapping[str, Any]) -> str:
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
-    return "".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |\n" for line in lines)
+    return "".join(f"| {' | '.join(map(_cell, line))} |\n" for line in lines)
+
+
+def _cell(text: str) -> str:
+    """A name as the cell of a table: no character ends the cell or the line, or controls a terminal."""
+    return printable(" ".join(text.splitlines())).replace("|", "&#124;")
 
 
 def _count(number: int, one: str, many: str = "") -> str:

@@ -66,7 +66,10 @@ def shard_writer(file: RawIOBase, columns: pa.Schema) -> pq.ParquetWriter:
 
 
 def write_parquet(file: RawIOBase, segments: Segments, plan: pa.Table, shape: Shape) -> None:
-    """Write the samples of a plan, in order, a row group at a time; reproducible byte for byte."""
+    """Write the samples of a plan, in order, a row group at a time; reproducible byte for byte.
+
+    A file of no samples has no row group: `datasets` cannot read an empty one.
+    """
     columns = schema(shape)
     window, start = Window(segments, 0), 0
     with shard_writer(file, columns) as writer:
@@ -76,8 +79,6 @@ def write_parquet(file: RawIOBase, segments: Segments, plan: pa.Table, shape: Sh
             table = pa.Table.from_arrays([image, *arrays(rows, shape)], schema=columns)
             writer.write_table(table, row_group_size=count)
             start += count
-        if plan.num_rows == 0:
-            writer.write_table(columns.empty_table())
 
 
 def _leaves(columns: pa.Schema) -> list[str]:

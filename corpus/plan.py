@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from ..catalog.queries import query
 from ..core.errors import UnknownManifest
+from ..core.tar import END_OF_ARCHIVE
 from ..core.workspace import Workspace
 from .corpus_options import CorpusOptions
 from .errors import MixedMediaTypes, UnbuildableSample
@@ -83,7 +84,7 @@ def plan_build(
     positions, sizes = _sizes(connection, name)
     limits = _kept_limits(folder, fingerprint, options)
     if limits is None or (len(positions) and positions[-1] >= limits[-1]):
-        limits = shard_limits(positions, sizes, int(options.shard_size))
+        limits = shard_limits(positions, sizes, int(options.shard_size) - len(END_OF_ARCHIVE))
     return BuildPlan(name, options, fingerprint, shape, tuple(shard_spans(limits, positions, sizes)))
 
 

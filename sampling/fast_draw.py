@@ -105,6 +105,7 @@ def fast_draw(
             "slot": np.arange(len(slots.stratum), dtype=np.int32),
             "category": [categories[stratum] for stratum in slots.stratum],
             "source": [sources[stratum] for stratum in slots.stratum],
+            "suffix": [f"-r{repeat}" if repeat else "" for repeat in slots.repeat.tolist()],
             "low": slots.low,
             "high": slots.high,
         },
@@ -366,7 +367,7 @@ class OrderedRows:
         rows, group = self._order[places], prefixes[places]
         items, repeats = self._items[rows], self._repeats[self.slots[rows]]
         keys = np.zeros(len(places), f"S{ID_DIGITS}")
-        mixed = group[1:][(group[1:] == group[:-1]) & (items[1:] != items[:-1])]
-        for index in np.flatnonzero(np.isin(group, mixed)):  # in other groups all rows are one item's
-            keys[index] = _md5(b"%d:order:%s" % (self.seed, items[index]))
+        for index, (item, repeat) in enumerate(zip(items.tolist(), repeats.tolist(), strict=True)):
+            suffix = b"-r%d" % repeat if repeat else b""
+            keys[index] = _md5(b"%d:order:%s%s" % (self.seed, item, suffix))
         self._order[places] = rows[np.lexsort((repeats, items, keys, group))]

@@ -55,6 +55,7 @@ SCHEMAS = {
         "slot": "INTEGER",
         "category": "VARCHAR",
         "source": "VARCHAR",
+        "suffix": "VARCHAR",
         "low": "VARCHAR",
         "high": "VARCHAR",
     },

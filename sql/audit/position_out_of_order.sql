@@ -1,11 +1,14 @@
 -- name: position_out_of_order
 -- severity: error
 -- meaning: A manifest row that does not follow the preceding row in the order of its manifest,
---   md5(seed || ':order:' || item_id): the position, the item or the seed is not the one of the draw.
+--   md5(seed || ':order:' || key): the position, the item or the seed is not the one of the draw.
 WITH keyed AS (
     SELECT
         m.corpus, m.position, m.item_id, m.repeat,
-        md5(CAST(d.seed AS VARCHAR) || ':order:' || m.item_id) AS order_key
+        md5(
+            CAST(d.seed AS VARCHAR) || ':order:' || m.item_id
+            || CASE WHEN m.repeat = 0 THEN '' ELSE '-r' || CAST(m.repeat AS VARCHAR) END
+        ) AS order_key
     FROM manifest_items AS m
     INNER JOIN manifests AS d ON d.corpus = m.corpus
 ),

@@ -6,7 +6,7 @@ SELECT
     k.item_id,
     b.slot,
     CASE WHEN k.key >= b.low THEN substr(k.key, 1, 16) END AS key,
-    substr(md5(getvariable('draw_seed') || ':order:' || k.item_id), 1, 8) AS order_prefix
+    substr(md5(getvariable('draw_seed') || ':order:' || k.item_id || b.suffix), 1, 8) AS order_prefix
 FROM (
     SELECT item_id, category, source, md5(getvariable('draw_seed') || ':' || item_id) AS key
     FROM draw_remaining

@@ -3,5 +3,12 @@ SELECT
     item_id,
     repeat,
     stratum,
-    substr(md5(getvariable('draw_seed') || ':order:' || item_id), 1, 8) AS order_prefix
+    substr(
+        md5(
+            getvariable('draw_seed') || ':order:' || item_id
+            || CASE WHEN repeat = 0 THEN '' ELSE '-r' || CAST(repeat AS VARCHAR) END
+        ),
+        1,
+        8
+    ) AS order_prefix
 FROM draw_kept

@@ -8,8 +8,8 @@
 -- draw_kept (item_id, repeat, stratum): the kept rows of the extended manifest; empty without `extend`.
 --
 -- In a stratum, each round takes the items by md5(seed || ':' || item_id); a round begins when the one before
--- is exhausted. The order of the manifest is md5(seed || ':order:' || item_id). Both expressions are fixed:
--- every corpus depends on them.
+-- is exhausted. The order of the manifest is md5(seed || ':order:' || key), where the key of a repeat is
+-- item_id || '-r' || repeat, and item_id otherwise. Both expressions are fixed: every corpus depends on them.
 WITH ranked AS (
     SELECT
         c.item_id,
@@ -35,7 +35,13 @@ WITH ranked AS (
 )
 SELECT
     row_number() OVER (
-        ORDER BY md5(CAST($seed AS VARCHAR) || ':order:' || item_id), item_id, repeat
+        ORDER BY
+            md5(
+                CAST($seed AS VARCHAR) || ':order:' || item_id
+                || CASE WHEN repeat = 0 THEN '' ELSE '-r' || CAST(repeat AS VARCHAR) END
+            ),
+            item_id,
+            repeat
     ) - 1 AS position,
     item_id,
     stratum,

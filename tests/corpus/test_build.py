@@ -268,3 +268,25 @@ def test_the_time_and_status_of_fetching_stay_out_of_records(filled: FilledWorks
     assert [json.loads(meta) for meta in kept] == [
         {"fetch": {}, "opt_out": {"robots_txt_status": 404}, "n": 1}
     ]
+
+
+ODD = '"\\\n\x01\u015f a'
+"""Characters that take one byte, two or six in a JSON text."""
+
+
+@pytest.mark.parametrize("repeats", [1, 60, 400])
+def test_shards_stay_within_their_size(make_filled: MakeFilled, repeats: int) -> None:
+    """However many characters of captions, categories and `meta` are escaped."""
+    filled = make_filled()
+    filled.declare("clips")
+    texts = [(ODD * repeats)[number : number + repeats] for number in range(40)]
+    rows = [
+        {"caption": text, "category": "/".join(['a"b'] * (1 + repeats % 7)), "meta": json.dumps({"m": text})}
+        for text in texts
+    ]
+    filled.store("clips", rows)
+    filled.draw()
+    options = CorpusOptions.model_validate({"shard_size": "20KB"})
+    shards = build_corpus(filled.workspace, "small", options, "r", 1, lambda *_: None).shards
+    assert all(shard.bytes <= 20_000 or shard.samples == 1 for shard in shards)
+    assert sum(shard.samples for shard in shards) == 40

@@ -198,3 +198,18 @@ def test_parquet_is_an_image_column_to_any_reader(filled: FilledWorkspace) -> No
     row = pq.read_table(shard.path).to_pylist()[0]
     with Image.open(io.BytesIO(row["image"]["bytes"])) as image:
         assert image.size == (row["width"], row["height"])
+
+
+@pytest.mark.parametrize("format", ["webdataset", "parquet"])
+def test_a_corpus_without_samples_loads(make_filled: MakeFilled, format: str) -> None:
+    import datasets
+
+    filled = make_filled()
+    filled.declare("clips")
+    filled.store("clips", [{"caption": "a"}])
+    filled.draw()
+    filled.change("UPDATE items SET status = 'withdrawn', reason = 'takedown'")
+    filled.change("DELETE FROM manifest_rows")
+    folder = build(filled, format).folder
+    # without streaming, `datasets` refuses every dataset without samples
+    assert list(datasets.load_dataset(str(folder), split="train", streaming=True)) == []

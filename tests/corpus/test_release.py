@@ -72,6 +72,8 @@ def test_a_damaged_corpus_is_not_released(built: FilledWorkspace) -> None:
     assert find_corpus(built.workspace, "small").released_at is None
 
 
+IN_STORE = {"stored_image_differs"}
+"""The audit that sees that a test changed a hash in the catalog, and not the image in the store."""
 MOVED = {
     "source gone": "UPDATE sources SET withdrawn_at = TIMESTAMP '2025-01-01' WHERE source = 'chats'",
     "other license": "UPDATE items SET license = 'MIT' WHERE source = 'chats'",
@@ -88,7 +90,7 @@ def test_later_changes_of_the_catalog_are_warnings(built: FilledWorkspace, chang
     built.change(MOVED[change])
     results = audit(built)
     assert {row["change"] for row in results["corpus_behind_catalog"].examples} == {change}
-    assert [name for name, result in results.items() if result.failed] == []
+    assert {name for name, result in results.items() if result.failed} <= IN_STORE
 
 
 def test_a_takedown_copies_all_other_samples(released: FilledWorkspace) -> None:
@@ -124,7 +126,7 @@ def test_a_takedown_reaches_an_image_that_its_item_no_longer_has(released: Fille
     [(gone, result)] = withdraw(released)
     assert gone.samples == {"chats": 1} and result.samples == 40
     assert item not in {row["item_id"] for row in records(released).values()}
-    assert [name for name, found in audit(released).items() if found.failed] == []
+    assert {name for name, found in audit(released).items() if found.failed} <= IN_STORE
 
 
 @pytest.mark.parametrize("step", ["_filter_manifest", "write_description", "rename", "record_shards"])

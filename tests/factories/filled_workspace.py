@@ -88,7 +88,8 @@ class FilledWorkspace:
         with write_catalog(self.workspace) as connection, transaction(connection):
             ready = connection.execute("SELECT item_id FROM items WHERE status = 'ready'").fetchall()
             rows = [(item, 0) for (item,) in ready] + [(item, 1) for item in repeats]
-            rows.sort(key=lambda row: (hashlib.md5(f"7:order:{row[0]}".encode()).hexdigest(), row))
+            keys = {row: f"{row[0]}-r{row[1]}" if row[1] else row[0] for row in rows}
+            rows.sort(key=lambda row: (hashlib.md5(f"7:order:{keys[row]}".encode()).hexdigest(), row))
             store_manifest(connection, name, rows, seed=7)
             connection.execute("INSERT INTO exclusions VALUES (?, 'clips', 'clips', 'duplicate', 3)", [name])
         return len(rows)

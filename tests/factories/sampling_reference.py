@@ -83,7 +83,12 @@ def sample(
             ),
         )
         drawn += [(row.item_id, repeat, *place) for row, repeat in order[: seats[place]]]
-    return sorted(drawn, key=lambda seat: (_md5(f"{options['seed']}:order:{seat[0]}"), seat[0], seat[1]))
+
+    def order(seat: tuple[Any, ...]) -> tuple[Any, ...]:
+        key = f"{seat[0]}-r{seat[1]}" if seat[1] else seat[0]
+        return _md5(f"{options['seed']}:order:{key}"), seat[0], seat[1]
+
+    return sorted(drawn, key=order)
 
 
 class _Allocation:
