@@ -27,6 +27,9 @@ def browse(call: Invocation, host: str, port: int, token: str | None) -> None:
       derlem browse
       derlem browse --port 0
     """
+    if call.dry_run:
+        echo(f"would listen on {host}:{port}")
+        return
     from ..browse.server import serve
 
     def ready(address: str) -> None:

@@ -130,8 +130,8 @@ def _recorded(
 
 
 def _signal_name(error: BaseException) -> str:
-    """The name of the signal whose handler raised a KeyboardInterrupt."""
-    number = error.args[0] if error.args else signal.SIGINT
+    """The name of the signal whose handler raised a KeyboardInterrupt; SIGINT for one without a signal."""
+    number = error.args[0] if error.args and isinstance(error.args[0], int) else signal.SIGINT
     return signal.Signals(number).name
 
 

@@ -77,6 +77,7 @@ def test_the_funnel_adds_up(catalog: duckdb.DuckDBPyConnection) -> None:
                 "bytes": 1,
                 "sha256": "",
                 "built_at": WHEN,
+                "manifest_fingerprint": "",
             }
         ],
     )
@@ -137,7 +138,14 @@ def test_hosts_are_names_without_user_and_port(catalog: duckdb.DuckDBPyConnectio
 
 def test_runs_have_their_items_and_rate(catalog: duckdb.DuckDBPyConnection) -> None:
     insert_segment(catalog, number=3, kind="discover", items=30)
-    run = {"version": "1", "config_hash": "", "host": "h", "command": "derlem run", "started_at": WHEN}
+    run = {
+        "version": "1",
+        "config_hash": "",
+        "host": "h",
+        "command": "derlem run",
+        "started_at": WHEN,
+        "stage": "ingest",
+    }
     insert(
         catalog,
         "runs",

@@ -55,16 +55,17 @@ def test_init_writes_a_configuration_that_loads(tmp_path: Path, demo: Path) -> N
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_the_audit_finds_samples_of_a_removed_source(project: MakeProject, demo: Path) -> None:
+def test_the_audit_warns_of_samples_of_a_removed_source(project: MakeProject, demo: Path) -> None:
     sources = demo_sources(demo)
     mine = project(sources, sample=SAMPLE)
     mine.derlem("run")
     fewer = project(sources[:1], name="fewer", sample=SAMPLE)
     shutil.move(mine.work, fewer.work)
     fewer.derlem("discover")
-    result = fewer.derlem("audit", "--format", "json", code=3)
-    failed = [row for row in json.loads(result.stdout) if row["severity"] == "error" and row["rows"]]
-    assert failed and all(row["first rows"] for row in failed)
+    result = fewer.derlem("audit", "--format", "json")
+    found = {row["audit"]: row["first rows"] for row in json.loads(result.stdout) if row["rows"]}
+    assert set(found) == {"corpus_behind_catalog", "items_of_gone_source"}
+    assert {row["change"] for row in found["corpus_behind_catalog"]} == {"source gone"}
     fewer.derlem("sample")
     fewer.derlem("build")
     fewer.derlem("audit")

@@ -29,6 +29,11 @@ EVERY: dict[str, list[list[str]]] = {
     "drop": [["small"]],
     "audit": [[]],
     "status": [[], ["--watch"]],
+    "report": [[], ["--training-summary"]],
+    "browse": [[]],
+    "sync push": [[]],
+    "sync pull": [[]],
+    "sync status": [[]],
     "sql": [["FROM composition"], ["COPY items TO 'copied.csv'"]],
     "withdraw": [["--source", "clipart"], ["--where", "ordinal < 3", "--purge"], ["--purge"]],
     "catalog compact": [[]],
@@ -116,7 +121,9 @@ def test_nothing_is_written(
             result = CliRunner().invoke(main, called)
             assert not isinstance(result.exception, Exception) or result.exit_code, result.output
             assert digest(*folders) == before and not list(temporary.iterdir()), called
-            if workspace == "complete" and not any("COPY" in each for each in arguments):
+            if command.startswith("sync"):  # with a copy: tests/storage/test_sync.py
+                assert result.exit_code == 2 and "no copy is configured" in result.stderr
+            elif workspace == "complete" and not any("COPY" in each for each in arguments):
                 assert result.exit_code == 0, (called, result.output, result.stderr)
             if workspace == "none" and command in ("catalog compact", "catalog migrate", "ingest"):
                 assert result.exit_code == 1 and "there is no catalog" in result.stderr

@@ -84,11 +84,11 @@ def sample(
         )
         drawn += [(row.item_id, repeat, *place) for row, repeat in order[: seats[place]]]
 
-    def order(seat: tuple[Any, ...]) -> tuple[Any, ...]:
+    def by_position(seat: tuple[Any, ...]) -> tuple[Any, ...]:
         key = f"{seat[0]}-r{seat[1]}" if seat[1] else seat[0]
         return _md5(f"{options['seed']}:order:{key}"), seat[0], seat[1]
 
-    return sorted(drawn, key=order)
+    return sorted(drawn, key=by_position)
 
 
 class _Allocation:
