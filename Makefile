@@ -14,8 +14,9 @@ help:  ## Show this help
 demo: $(VENV)/.base poppler  ## Build, audit and then spoil a small public-domain corpus
 	@DERLEM=$(BIN)/derlem sh configs/demo/demo.sh
 
+# Many tests wait for servers, signals and deadlines: a worker more than there are cores keeps these busy.
 test: $(VENV)/.dev packages  ## Run the tests, in parallel
-	@$(BIN)/python -m pytest -q -n auto --dist worksteal
+	@$(BIN)/python -m pytest -q -n $$(($$(nproc) + 1)) --dist worksteal
 
 lint: $(VENV)/.dev  ## Check style, imports between rooms, types of the wheel, tests and docs
 	@$(BIN)/ruff check .

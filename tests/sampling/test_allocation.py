@@ -75,9 +75,14 @@ def test_it_is_the_definition_exact_in_total_within_bounds_and_blind_to_order(da
         below = [seats[tree.category[child], tree.source[child]] for child in tree.children(node)]
         assert tree.source[node] or sum(below) == seats[tree.category[node], ""]
     least = raw["min_per_source"]
-    drawable = [
-        place for place, available in counts.items() if available and limits[place][1]
-    ]  # `max: 0` excludes
+
+    def excluded(category: str, source: str) -> bool:
+        """By `max: 0` of the stratum or a category above it."""
+        steps = category.split("/") if category else []
+        above = [("/".join(steps[:depth]), "") for depth in range(1, len(steps) + 1)]
+        return any(limits[node][1] == 0 for node in [*above, (category, source)])
+
+    drawable = [place for place, available in counts.items() if available and not excluded(*place)]
     assert all(seats[place] >= least for place in drawable), "a source is lost"
     shuffled = dict(data.draw(st.permutations(list(counts.items()))))
     assert allocation(raw, shuffled)[0] == seats

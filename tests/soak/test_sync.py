@@ -30,6 +30,8 @@ from derlem.storage.local_files import segment_files
 from tests.factories.machines import Machines, item_rows, shard_hashes
 from tests.factories.stamps import make_stamps
 
+from .conftest import SOAK
+
 AS_HOST = """
 import socket, sys
 name = sys.argv.pop(1)
@@ -39,6 +41,7 @@ main()
 """
 
 Repeats = Callable[[int, int], int]
+long = pytest.mark.skipif(not SOAK, reason="takes minutes, and measures times: make soak")
 
 
 @pytest.fixture(scope="session")
@@ -141,6 +144,7 @@ def rows_of(workspace: Workspace, paths: tuple[str, ...] | list[str]) -> int:
     )
 
 
+@long
 def test_whatever_dies_the_shards_are_the_same(
     machines: Machines, own_server: Seaweed, expected: tuple[list[tuple[int, str]], int], repeats: Repeats
 ) -> None:
@@ -193,6 +197,7 @@ def test_whatever_dies_the_shards_are_the_same(
     assert sum(processed.values()) <= items + unpushed
 
 
+@long
 def test_a_lost_machine_gives_back_what_was_committed(machines: Machines, repeats: Repeats) -> None:
     """Everything that was committed ten seconds before; the short version waits for the push instead."""
     chance = random.Random(3)
@@ -220,6 +225,7 @@ def test_a_lost_machine_gives_back_what_was_committed(machines: Machines, repeat
     assert max(losses) < 12
 
 
+@long
 def test_a_signal_pushes_the_last_commit(machines: Machines, repeats: Repeats) -> None:
     chance = random.Random(7)
     times = []
@@ -314,6 +320,7 @@ def test_a_frozen_holder_cannot_push(machines: Machines) -> None:
     assert second.sync_status().pushed_by == "n"
 
 
+@long
 def test_the_fingerprints_of_earlier_runs(machines: Machines, repeats: Repeats) -> None:
     """Images that are added between runs are not there before."""
     folder = machines.folder / "images"
