@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -70,6 +71,7 @@ def _front_matter(stats: Mapping[str, Any]) -> dict[str, Any]:
         "configs": [
             {
                 "config_name": "default",
+                "version": _version(stats),
                 "data_files": [
                     {"split": "train", "path": f"{stats['name']}-*.{SHARD_SUFFIXES[build['format']]}"}
                 ],
@@ -89,6 +91,16 @@ def _front_matter(stats: Mapping[str, Any]) -> dict[str, Any]:
         image = {"name": "images", "list": "image"} if shape.several else {"name": "image", "dtype": "image"}
         front["dataset_info"] = {"features": [image, *fields]}
     return front
+
+
+def _version(stats: Mapping[str, Any]) -> str:
+    """A version of the corpus that changes with its shards: `1.`, and two numbers from their hashes.
+
+    `datasets` keeps a prepared copy of a folder under its name and version, and would otherwise serve the
+    copy of an earlier state: after a takedown, too.
+    """
+    digest = hashlib.sha256("".join(shard["sha256"] for shard in stats["shards"]).encode()).hexdigest()
+    return f"1.{int(digest[:8], 16)}.{int(digest[8:16], 16)}"
 
 
 def _image_columns(shape: Shape) -> list[str]:

@@ -14,6 +14,7 @@ from etils import epath
 
 from derlem.corpus.build import BuildResult, build_corpus
 from derlem.corpus.corpus_options import CorpusOptions
+from derlem.corpus.withdraw import withdraw_from_corpora
 from tests.factories.filled_workspace import FilledWorkspace, MakeFilled
 
 
@@ -213,3 +214,35 @@ def test_a_corpus_without_samples_loads(make_filled: MakeFilled, format: str) ->
     folder = build(filled, format).folder
     # without streaming, `datasets` refuses every dataset without samples
     assert list(datasets.load_dataset(str(folder), split="train", streaming=True)) == []
+
+
+@pytest.mark.parametrize("format", ["webdataset", "parquet"])
+def test_a_changed_corpus_is_loaded_anew(filled: FilledWorkspace, format: str) -> None:
+    """From one cache of `datasets`, before and after a takedown."""
+    import datasets
+
+    folder = build(filled, format).folder
+
+    def loaded() -> set[str]:
+        samples = datasets.load_dataset(str(folder), split="train")
+        return {sample["id"] for sample in (samples["json"] if format == "webdataset" else samples)}
+
+    before = loaded()
+    gone = min(before)
+    filled.change("UPDATE items SET status = 'withdrawn', reason = 'takedown' WHERE item_id = ?", gone)
+    withdraw_from_corpora(filled.workspace, CorpusOptions(), "r", 1, lambda *_: None)
+    assert loaded() == before - {gone}
+
+
+def test_corpora_of_one_name_are_loaded_apart(make_filled: MakeFilled) -> None:
+    import datasets
+
+    found = []
+    for caption in ("bir", "iki"):
+        filled = make_filled(caption)
+        filled.declare("clips")
+        filled.store("clips", [{"caption": caption} for _ in range(3)])
+        filled.draw()
+        samples = datasets.load_dataset(str(build(filled).folder), split="train")
+        found.append({record["caption"] for record in samples["json"]})
+    assert found == [{"bir"}, {"iki"}]
