@@ -35,6 +35,9 @@ _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _COMMON_PROCESSES = frozenset({0xC0, 0xC1, 0xC2})  # baseline, extended sequential, progressive; Huffman coded
 _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 _ICC = b"ICC_PROFILE\0"
+_RESERVED = frozenset([*range(0x02, 0xC0), 0xC8, 0xDE, 0xDF, *range(0xF0, 0xFE)])
+"""Markers that end libjpeg's decoding, wherever it meets them."""
+
 _KEPT = {0xE0: b"JFIF\0", 0xE2: _ICC, 0xEE: b"Adobe"}
 
 
@@ -96,6 +99,8 @@ def parse(data: bytes, *, keep_profile: bool = True) -> Jpeg:
             break
         if code == _SOI:
             raise Rejected(Reason.CORRUPT, "a second JPEG starts inside the first")
+        if code in _RESERVED:
+            raise Rejected(Reason.CORRUPT, f"the JPEG holds the reserved marker {code:#04x}")
         if code == _TEM:  # it means nothing, and Pillow does not know it
             kept.append(data[start:position])
             position += 2

@@ -184,6 +184,20 @@ def test_no_truncation_passes(settings: dict[str, Any]) -> None:
         assert caught.value.reason is Reason.TRUNCATED
 
 
+@pytest.mark.parametrize("code", [0x02, 0xBF, 0xC8, 0xDE, 0xDF, 0xF0, 0xFD])
+@pytest.mark.parametrize("place", ["header", "coded data"])
+def test_reserved_markers_are_damage(plain: bytes, code: int, place: str) -> None:
+    """libjpeg gives up at them; a decoder that has the pixels it wants by then does not meet them."""
+    marker = segment(code, b"\0" * 4)
+    if place == "header":
+        damaged = after_soi(plain, marker)
+    else:
+        damaged = plain[:-40] + marker + plain[-40:]
+    with pytest.raises(Rejected) as caught:
+        normalize(damaged)
+    assert caught.value.reason is Reason.CORRUPT
+
+
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [

@@ -46,6 +46,14 @@ READER = (
 )
 
 
+def named(process: psutil.Process, start: str) -> bool:
+    """Whether the process's name starts so; False once it has ended."""
+    try:
+        return process.name().startswith(start)
+    except psutil.NoSuchProcess:
+        return False
+
+
 def renderers() -> list[psutil.Process]:
     return [
         process
@@ -188,13 +196,13 @@ def test_no_renderer_outlives_a_killed_reader(
     )
     wanted = "sleep" if renderer == "pdf2image" else "python"
     tree: list[psutil.Process] = []
-    for _ in range(200):
-        tree = psutil.Process(reader.pid).children(recursive=True)
-        if any(process.name().startswith(wanted) for process in tree):
-            break
-        time.sleep(0.05)
     try:
-        assert any(process.name().startswith(wanted) for process in tree)
+        for _ in range(200):
+            tree = psutil.Process(reader.pid).children(recursive=True)
+            if any(named(process, wanted) for process in tree):
+                break
+            time.sleep(0.05)
+        assert any(named(process, wanted) for process in tree)
     finally:
         reader.kill()
         reader.wait()
