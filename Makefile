@@ -41,9 +41,8 @@ release: $(VENV)/.dev poppler  ## Build sdist and wheel, check them, and run the
 bench: $(VENV)/.dev poppler  ## Measure, each figure beside its baseline in the same run
 	@$(BIN)/python -m benchmarks
 
-soak: $(VENV)/.dev poppler  ## The long tests: many kills, many faults
-	@DERLEM_SOAK=1 $(BIN)/python -m pytest -q -n auto tests/soak tests/corpus/test_faults.py \
-		tests/adapters/scrape/test_istanbul_university.py
+soak: $(VENV)/.dev packages  ## All tests in their long form: many kills, faults, variants and examples
+	@DERLEM_SOAK=1 $(BIN)/python -m pytest -q -n auto
 
 compat: $(VENV)/.dev  ## Run what touches the catalog on the newest DuckDB, beside the pinned one
 	@$(PIP) install --quiet --upgrade --no-deps --target build/duckdb2 'duckdb>=2,<3'

@@ -28,11 +28,12 @@ from tests.factories.stamps import make_stamps
 
 ROOT = Path(__file__).resolve().parent.parent
 
-settings.register_profile(
-    "ci", derandomize=True, deadline=None, max_examples=500, suppress_health_check=[HealthCheck.too_slow]
-)
-settings.register_profile("dev", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("ci" if os.environ.get("CI") else "dev")
+SOAK = bool(os.environ.get("DERLEM_SOAK"))
+
+settings.register_profile("dev", deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", settings.get_profile("dev"), derandomize=True)
+settings.register_profile("soak", settings.get_profile("dev"), max_examples=500)
+settings.load_profile("soak" if SOAK else "ci" if os.environ.get("CI") else "dev")
 
 
 def pytest_xdist_auto_num_workers() -> int:
@@ -41,9 +42,31 @@ def pytest_xdist_auto_num_workers() -> int:
     return cores + (cores + 1) // 2
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the longest tests first, so that no worker is left with one when the others have ended."""
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "short(n): `make test` runs n of the variants, `make soak` all")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Select the variants of `make test`, and run the longest tests first: no worker is left with one."""
+    if not SOAK:
+        left_out = _left_out(items)
+        config.hook.pytest_deselected(items=[item for item in items if item in left_out])
+        items[:] = [item for item in items if item not in left_out]
     items.sort(key=lambda item: "soak" not in item.path.parts)
+
+
+def _left_out(items: list[pytest.Item]) -> set[pytest.Item]:
+    """All variants of tests with the marker `short(n)` but n at equal distances, the first among them."""
+    variants: dict[tuple[Path, str], list[pytest.Item]] = {}
+    for item in items:
+        if item.get_closest_marker("short"):
+            variants.setdefault((item.path, item.name.partition("[")[0]), []).append(item)
+    left_out = set[pytest.Item]()
+    for of_test in variants.values():
+        (wanted,) = of_test[0].iter_markers("short").__next__().args
+        kept = {round(n * (len(of_test) - 1) / max(wanted - 1, 1)) for n in range(wanted)}
+        left_out.update(item for at, item in enumerate(of_test) if at not in kept)
+    return left_out
 
 
 @pytest.fixture(scope="session")
@@ -68,8 +91,7 @@ def material() -> Callable[[str], Path]:
 @pytest.fixture(scope="session")
 def repeats() -> Callable[[int, int], int]:
     """`repeats(short, long)`: how many times, in `make test` and in `make soak`."""
-    soak = bool(os.environ.get("DERLEM_SOAK"))
-    return lambda short, long: long if soak else short
+    return lambda short, long: long if SOAK else short
 
 
 @pytest.fixture(scope="session")

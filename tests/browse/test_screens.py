@@ -147,6 +147,7 @@ PAGES = {
 SIZES = {"desktop": (1360, 850), "phone": (390, 800)}
 
 
+@pytest.mark.short(2)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", list(SIZES))
 def test_pages_are_accessible_and_kept_as_screenshots(

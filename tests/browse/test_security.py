@@ -169,6 +169,7 @@ def test_queries_reach_only_the_catalog(
     assert not list(folder.iterdir())
 
 
+@pytest.mark.short(2)
 @pytest.mark.parametrize(
     "query",
     [

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from derlem.catalog.segment_files import BadSegment, inspect, stored
@@ -79,7 +79,6 @@ def group_bounds(history: list[tuple[str, dict[str, Status]]], cuts: set[int]) -
     return [*bounds, len(history)]
 
 
-@settings(max_examples=60)
 @given(history=histories(), cuts=st.sets(st.integers(0, 7)))
 def test_any_grouping_of_merges_gives_the_same_catalog(
     tmp_path_factory: pytest.TempPathFactory, history: list[tuple[str, dict[str, Status]]], cuts: set[int]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from derlem.catalog.connection import transaction, write_catalog
@@ -18,7 +19,7 @@ import derlem.corpus.build as building
 from derlem.core.workspace import Workspace
 from derlem.corpus.corpus_options import CorpusOptions
 
-template, copy, format = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+template, copy, format, every = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 
 def build():
     options = CorpusOptions.model_validate({"format": format, "shard_size": "60KB"})
@@ -76,11 +77,14 @@ while True:
     print(json.dumps([number, first, child(build)]), flush=True)
     if isinstance(first, list):
         break
-    number += 1
+    number += every
 """
 
 
-def test_a_build_killed_at_any_step_gives_the_same_shards(built: FilledWorkspace, tmp_path: Path) -> None:
+def test_a_build_killed_at_any_step_gives_the_same_shards(
+    built: FilledWorkspace, tmp_path: Path, repeats: Callable[[int, int], int]
+) -> None:
+    every = repeats(3, 1)
     boundaries = built.ask("SELECT first, last FROM shards ORDER BY shard")
     rows = built.ask(
         "SELECT item_id, repeat FROM manifest_items JOIN items USING (item_id)"
@@ -90,12 +94,19 @@ def test_a_build_killed_at_any_step_gives_the_same_shards(built: FilledWorkspace
         store_manifest(connection, "small", rows, seed=8)  # the same samples in another order
     script = tmp_path / "kills.py"
     script.write_text(SCRIPT)
-    run = [sys.executable, str(script), str(built.workspace.root), str(tmp_path / "copy"), "webdataset"]
+    run = [
+        sys.executable,
+        str(script),
+        str(built.workspace.root),
+        str(tmp_path / "copy"),
+        "webdataset",
+        str(every),
+    ]
     output = subprocess.run(run, check=True, capture_output=True, text=True, timeout=300).stdout
     (_, _, undisturbed), *killed, (steps, last, _) = map(json.loads, output.splitlines())
 
     assert [(first, end) for _, first, end, _ in undisturbed] != boundaries
     assert last == undisturbed
-    assert len(killed) == steps - 1 > 10
+    assert len(killed) + 1 == steps // every and steps > 10
     assert {status for _, status, _ in killed} == {9}
     assert [number for number, _, shards in killed if shards != undisturbed] == []

@@ -118,6 +118,7 @@ def test_member_twice(built: FilledWorkspace, suffix: str) -> None:
     assert audit(built)["sample_twice"].count == 1
 
 
+@pytest.mark.short(4)
 @pytest.mark.parametrize(
     ("name", "change"),
     [

@@ -49,6 +49,7 @@ def build(filled: FilledWorkspace, workers: int = 1, **changes: str) -> BuildRes
     return build_corpus(filled.workspace, "small", options, "run-3", workers, lambda *_: None)
 
 
+@pytest.mark.short(1)
 @pytest.mark.parametrize("format", ["webdataset", "parquet"])
 def test_killed_builds_end_in_the_same_bytes(
     filled: FilledWorkspace, tmp_path: Path, format: str, repeats: Callable[[int, int], int]

@@ -129,6 +129,7 @@ def test_a_takedown_reaches_an_image_that_its_item_no_longer_has(released: Fille
     assert {name for name, found in audit(released).items() if found.failed} <= IN_STORE
 
 
+@pytest.mark.short(2)
 @pytest.mark.parametrize("step", ["_filter_manifest", "write_description", "rename", "record_shards"])
 def test_an_interrupted_takedown_is_completed(
     released: FilledWorkspace, step: str, monkeypatch: pytest.MonkeyPatch

@@ -50,6 +50,7 @@ def test_only_touched_shards_change(request: pytest.FixtureRequest, fixture: str
     assert withdraw(filled) == []
 
 
+@pytest.mark.short(1)
 @pytest.mark.parametrize("format", ["webdataset", "parquet"])
 def test_one_of_twenty_sources_in_fifty_shards(make_filled: MakeFilled, format: str) -> None:
     filled = make_filled()
@@ -186,6 +187,7 @@ def test_corpus_that_somebody_deleted(built: FilledWorkspace) -> None:
     assert (gone.samples, result) == ({"chats": 20}, None)
 
 
+@pytest.mark.short(3)
 @pytest.mark.parametrize("fixture", ["built", "built_parquet"])
 @pytest.mark.parametrize("content", [None, b"", b'{"build": 3}', b"\xff{"])
 def test_unreadable_statistics_keep_no_image_in_its_shard(

@@ -46,6 +46,7 @@ def ingest(
     return {uri: (status, reason) for uri, status, reason in rows}
 
 
+@pytest.mark.short(7)
 @pytest.mark.parametrize(
     ("fault", "outcome"),
     [

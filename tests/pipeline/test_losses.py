@@ -69,6 +69,7 @@ def test_a_rebuild_rejects_an_empty_store(project: derlem.Project) -> None:
     assert project.workspace.catalog.read_bytes() == content
 
 
+@pytest.mark.short(5)
 @pytest.mark.parametrize("kind", ["discover", "ingest", "withdraw"])
 @pytest.mark.parametrize("damage", ["rows", "emptied", "missing", "tar"])
 def test_a_repair_restores_the_items(project: derlem.Project, kind: str, damage: str) -> None:

@@ -222,6 +222,7 @@ def counts(changes: Changes) -> tuple[int, ...]:
     return changes.new, changes.changed, changes.outdated, changes.amended, changes.gone, changes.withdrawn
 
 
+@pytest.mark.short(7)
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_run_follows_the_present_source(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stages, "open_executor", InlineExecutor)

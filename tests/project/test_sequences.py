@@ -74,6 +74,7 @@ def warnings(report: derlem.results.AuditReport | None) -> set[str]:
     return {found.audit.name for found in report.findings}
 
 
+@pytest.mark.short(4)
 @pytest.mark.parametrize("renamed", [False, True], ids=["same name", "new name"])
 @pytest.mark.parametrize("sequence", SEQUENCES)
 def test_a_sequence_ends_well(

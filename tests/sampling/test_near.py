@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from derlem.core.errors import ConfigError
@@ -97,7 +97,6 @@ def test_the_refusal_names_the_option(small_catalog: SmallCatalog, monkeypatch: 
     assert caught.value.key == "sample.near_duplicates"
 
 
-@settings(max_examples=60)
 @given(data=st.data())
 def test_one_of_each_cluster_is_kept(data: st.DataObject, small_catalog: SmallCatalog) -> None:
     """Compared with all pairs: hashes a few flipped bits apart, in chains."""

@@ -92,7 +92,7 @@ def test_items_and_shards_are_the_same_whatever_happens(
     repeats: Callable[[int, int], int],
 ) -> None:
     seed = int(os.environ.get("DERLEM_SEED", "23"))
-    wanted = int(os.environ.get("DERLEM_FAULTS", repeats(3, 200)))
+    wanted = int(os.environ.get("DERLEM_FAULTS", repeats(2, 200)))
     few = [
         {
             "name": "clipart",

@@ -63,7 +63,7 @@ def test_killed_and_restarted_runs_give_the_same_shards(
     workspace = Workspace(tmp_path / "disturbed")
     chance = random.Random(20)
     kills = 0
-    for _ in range(repeats(3, 20)):
+    for _ in range(repeats(2, 20)):
         process = start(disturbed, "run")
         moment = files(workspace) + chance.randint(1, whole // 3)
         while process.poll() is None and files(workspace) < moment:

@@ -265,6 +265,7 @@ for line in sys.stdin:
 """
 
 
+@pytest.mark.short(1)
 @pytest.mark.parametrize("names", [("m", "m"), ("m", "n")], ids=["one workspace", "one bucket"])
 def test_two_instances_never_run_at_once(
     machines: Machines, names: tuple[str, str], repeats: Repeats
@@ -280,7 +281,7 @@ def test_two_instances_never_run_at_once(
     ]
     ran = held = 0
     try:
-        for _ in range(repeats(4, 100)):
+        for _ in range(repeats(3, 100)):
             for racer in racers:
                 assert racer.stdin is not None
                 racer.stdin.write("go\n")

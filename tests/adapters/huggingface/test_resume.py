@@ -51,6 +51,7 @@ def _settled(work: Path) -> Counter[str]:
     return found
 
 
+@pytest.mark.short(1)
 @pytest.mark.parametrize("streaming", [True, False], ids=["row-groups", "files"])
 def test_a_killed_run_resumes(streaming: bool, paced: Any, shapes: dict[str, Path], tmp_path: Path) -> None:
     name = f"org/killed-{streaming}"

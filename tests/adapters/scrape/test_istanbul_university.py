@@ -111,7 +111,7 @@ def test_a_killed_crawl_resumes_and_leaves_no_orphans(
     }
     command = [sys.executable, str(Path(__file__).with_name("crawl_once.py")), json.dumps(arguments)]
     moments, kills, completed = random.Random(4), 0, 0
-    times = repeats(5, 20)
+    times = repeats(3, 20)
     for _ in range(times):
         begun = len(archive.requests)
         process = subprocess.Popen(command)

@@ -189,10 +189,7 @@ def test_no_truncation_passes(settings: dict[str, Any]) -> None:
 def test_reserved_markers_are_damage(plain: bytes, code: int, place: str) -> None:
     """libjpeg gives up at them; a decoder that has the pixels it wants by then does not meet them."""
     marker = segment(code, b"\0" * 4)
-    if place == "header":
-        damaged = after_soi(plain, marker)
-    else:
-        damaged = plain[:-40] + marker + plain[-40:]
+    damaged = after_soi(plain, marker) if place == "header" else plain[:-40] + marker + plain[-40:]
     with pytest.raises(Rejected) as caught:
         normalize(damaged)
     assert caught.value.reason is Reason.CORRUPT

@@ -276,6 +276,7 @@ def account(workspace: Workspace, pdf: bytes, options: PdfOptions) -> list[str]:
     return outcomes
 
 
+@pytest.mark.short(3)
 @pytest.mark.parametrize("renderer", RENDERERS)
 @pytest.mark.parametrize("folder", ["pdfs", "pypdf", "pikepdf"])
 def test_real_documents_are_accounted_for(
