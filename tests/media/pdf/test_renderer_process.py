@@ -49,7 +49,7 @@ READER = (
 def named(process: psutil.Process, start: str) -> bool:
     """Whether the process's name starts so; False once it has ended."""
     try:
-        return process.name().startswith(start)
+        return str(process.name()).startswith(start)
     except psutil.NoSuchProcess:
         return False
 
