@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     )
     from .core.options import StrictModel
     from .core.progress import Progress
-    from .corpus.errors import CorpusReleased, NotReleasable
+    from .corpus.errors import CorpusReleased, NotPublishable, NotReleasable, PublishFailed
     from .project import Project, open
     from .sampling.errors import InfeasibleQuotas, Shortfall
     from .setup_checks import doctor, init
@@ -51,7 +51,7 @@ _HOMES = {
     ),
     "core.options": ("StrictModel",),
     "core.progress": ("Progress",),
-    "corpus.errors": ("CorpusReleased", "NotReleasable"),
+    "corpus.errors": ("CorpusReleased", "NotPublishable", "NotReleasable", "PublishFailed"),
     "project": ("Project", "open"),
     "sampling.errors": ("InfeasibleQuotas", "Shortfall"),
     "setup_checks": ("doctor", "init"),
@@ -75,12 +75,14 @@ __all__ = [
     "Item",
     "MissingExtra",
     "NoImage",
+    "NotPublishable",
     "NotReleasable",
     "Partitioning",
     "Payload",
     "Progress",
     "Project",
     "Provenance",
+    "PublishFailed",
     "QueryError",
     "Reason",
     "Rejected",

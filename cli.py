@@ -37,6 +37,7 @@ COMMANDS = {
     "audit": "corpora",
     "release": "corpora",
     "drop": "corpora",
+    "publish": "publish",
     "status": "questions",
     "hosts": "questions",
     "sql": "sql",

@@ -21,6 +21,7 @@ from .core.suggest import did_you_mean
 from .core.workspace import Workspace
 from .execution import Execution
 from .monitoring import MonitoringMethods
+from .publishing import PublishingMethods
 from .settings.documents import Document, document_from, read_documents
 from .sync import SyncMethods
 
@@ -63,7 +64,7 @@ def open(
     return Project(document, test_mode=test_mode, progress=progress, command=command, wait=wait)
 
 
-class Project(MonitoringMethods, SyncMethods):
+class Project(MonitoringMethods, PublishingMethods, SyncMethods):
     """A configuration and its workspace.
 
     Methods that change the workspace hold its lock (InstanceRunning if another process does), and with

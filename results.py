@@ -110,6 +110,25 @@ class BuildResult:
 
 
 @dataclass(frozen=True, slots=True)
+class PublishResult:
+    """`Project.publish`: a corpus in a dataset repository of the hub, at `url`.
+
+    `files` and `bytes` are those of the corpus; `unchanged` counts the files that were in the repository
+    before. `commit` is the commit with the files, `private` the visibility of the repository; in a dry run,
+    which does not ask the hub, `commit` is ''.
+    """
+
+    dry_run: bool
+    name: str
+    url: str
+    files: int
+    bytes: int
+    unchanged: int = 0
+    commit: str = ""
+    private: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class AuditReport:
     """`Project.audit`: the result of every audit, by name."""
 

@@ -85,6 +85,24 @@ class NotReleasable(DerlemError):
         super().__init__(f"corpus {name!r} cannot be released: {why}")
 
 
+class NotPublishable(DerlemError):
+    """A corpus that is incomplete, outdated or damaged is neither published nor exported; `why`."""
+
+    exit_code = 2
+
+    def __init__(self, name: str, why: str) -> None:
+        self.name, self.why = name, why
+        super().__init__(f"corpus {name!r} cannot leave the workspace: {why}")
+
+
+class PublishFailed(DerlemError):
+    """The hub refused a corpus, or was not reached; a repeated upload sends only what the hub lacks."""
+
+    def __init__(self, repository: str, why: str) -> None:
+        self.repository, self.why = repository, why
+        super().__init__(f"hf://{repository}: {why}")
+
+
 class NotEnoughSpace(DerlemError):
     """The file system of the corpora has less room than the build needs (bytes)."""
 

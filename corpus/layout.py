@@ -64,6 +64,12 @@ def parse_key(key: str) -> tuple[str, int] | None:
     return (match[1], int(match[2] or 0)) if match else None
 
 
+def shard_corpus(file: str) -> str | None:
+    """The corpus of a shard, by its file's name; None for another file."""
+    match = _SHARD.fullmatch(file)
+    return match["name"] if match else None
+
+
 @dataclass(frozen=True, slots=True)
 class CorpusFolder:
     """The folder of the corpus `name`, and the folder beside it where its files are made."""

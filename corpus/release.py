@@ -72,29 +72,41 @@ def find_corpus(workspace: Workspace, name: str) -> StoredCorpus:
     return StoredCorpus(name, fingerprint, samples, shards, size, released, tuple(extended_by))
 
 
+def why_incomplete(workspace: Workspace, name: str) -> str | None:
+    """Why a corpus is not complete or not built from its present manifest; None if it is.
+
+    Files are not compared with their hashes. Raises UnknownManifest.
+    """
+    with read_catalog(workspace) as connection:
+        fingerprint = manifest_fingerprint(connection, name)
+        [(shards, samples)] = connection.execute(
+            "SELECT count(*), coalesce(sum(samples), 0) FROM shards WHERE corpus = ?", [name]
+        ).fetchall()
+    folder = CorpusFolder(workspace, name)
+    if not shards or not folder.stats.exists():
+        return f"it is not built: `derlem build {name}`"
+    built = folder.build().get("manifest_fingerprint")
+    if built != fingerprint or samples != find_corpus(workspace, name).samples:
+        return f"it is not built from its present manifest: `derlem build {name}` brings it up to date"
+    return None
+
+
 def check_releasable(workspace: Workspace, name: str) -> StoredCorpus:
     """The corpus, if it is complete and undamaged: every shard is read and its hash compared.
 
     Raises UnknownManifest, or NotReleasable with the reason.
     """
+    why = why_incomplete(workspace, name)
+    if why is not None:
+        raise NotReleasable(name, why)
     with read_catalog(workspace) as connection:
-        fingerprint = manifest_fingerprint(connection, name)
         shards = connection.execute(
-            "SELECT path, sha256, samples FROM shards WHERE corpus = ? ORDER BY shard", [name]
+            "SELECT path, sha256 FROM shards WHERE corpus = ? ORDER BY shard", [name]
         ).fetchall()
-    stored = find_corpus(workspace, name)
-    folder = CorpusFolder(workspace, name)
-    if not shards or not folder.stats.exists():
-        raise NotReleasable(name, f"it is not built: `derlem build {name}`")
-    samples = sum(count for _, _, count in shards)
-    if folder.build().get("manifest_fingerprint") != fingerprint or samples != stored.samples:
-        raise NotReleasable(
-            name, f"it is not built from its present manifest: `derlem build {name}` brings it up to date"
-        )
-    for path, sha256, _ in shards:
+    for path, sha256 in shards:
         if not (workspace.root / path).exists() or hash_file(workspace.root / path) != sha256:
             raise NotReleasable(name, f"{path} is not the shard that was built: `derlem build {name}`")
-    return stored
+    return find_corpus(workspace, name)
 
 
 def release_corpus(workspace: Workspace, name: str) -> StoredCorpus:

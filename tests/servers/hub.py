@@ -2,7 +2,7 @@
 
 The server serves dataset repositories from folders: repository info, file trees, paths-info, and `resolve`
 with the hub's headers and ranges, from commits, branches and private repositories. Tests can request 429
-answers. Every request is recorded.
+answers. Every request is recorded. Uploads are in `hub_uploads.py`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
+
+import hub_uploads
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class Repository:
     commits: dict[str, dict[str, bytes]] = field(default_factory=dict)
     branches: dict[str, str] = field(default_factory=dict)
     token: str = ""
+    private: bool = False
 
 
 class Hub:
@@ -65,6 +68,7 @@ class Hub:
         self.requests: list[Request] = []
         self.limits: list[Limit] = []
         self.delay: Callable[[str], float] = lambda path: 0.0
+        self.uploads = hub_uploads.Uploads()
         self.lock = threading.RLock()
         hub = self
 
@@ -86,6 +90,12 @@ class Hub:
             for path in sorted(folder.rglob("*"))
             if path.is_file()
         }
+        return self.add_commit(repository, files, branch, token)
+
+    def add_commit(
+        self, repository: str, files: dict[str, bytes], branch: str = "main", token: str = ""
+    ) -> str:
+        """Make files the next commit of a branch; returns the commit's hash."""
         repo = self.repositories.setdefault(repository, Repository())
         text = json.dumps([repository, len(repo.commits), [[n, _git_id(data)] for n, data in files.items()]])
         name = hashlib.sha1(text.encode()).hexdigest()
@@ -152,12 +162,15 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self._answer()
 
+    def do_PUT(self) -> None:
+        self._answer()
+
     def log_message(self, format: str, *args: Any) -> None:
         pass
 
     def _answer(self) -> None:
         length = int(self.headers.get("content-length") or 0)
-        form = parse_qs(self.rfile.read(length).decode())
+        body = self.rfile.read(length)
         url = urlsplit(self.path)
         path = unquote(url.path)
         time.sleep(self.server_hub.delay(path))
@@ -168,14 +181,21 @@ class _Handler(BaseHTTPRequestHandler):
                     self._send(path, 429, b"slow down", limit.headers)
                     return
         try:
-            status, body, headers = self._route(path, parse_qs(url.query), form)
+            found = hub_uploads.route(self.server_hub, self.command, path, body)
+            if found is not None:
+                status, answer, headers = found
+            elif self.command == "PUT":
+                raise _Refused(404, "EntryNotFound")
+            else:
+                form = parse_qs(body.decode())
+                status, answer, headers = self._route(path, parse_qs(url.query), form)
         except _Refused as refused:
-            status, body, headers = (
+            status, answer, headers = (
                 refused.status,
                 b"{}",
                 {"X-Error-Code": refused.code},
             )
-        self._send(path, status, body, headers)
+        self._send(path, status, answer, headers)
 
     def _send(self, path: str, status: int, body: bytes, headers: dict[str, str]) -> None:
         # The request is recorded before its answer is sent, so that a client can find its own request.
@@ -224,7 +244,7 @@ class _Handler(BaseHTTPRequestHandler):
             info = {
                 "id": match[1],
                 "sha": commit,
-                "private": False,
+                "private": self.server_hub.repositories[match[1]].private,
                 "tags": [],
                 "downloads": 0,
                 "siblings": [{"rfilename": file} for file in files],

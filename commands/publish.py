@@ -1,0 +1,34 @@
+"""Defines the command `publish`."""
+
+from __future__ import annotations
+
+import click
+
+from .shared import Invocation, echo, invocation
+
+
+@click.command()
+@click.argument("target")
+@click.argument("corpus", required=False)
+@click.option("--public", is_flag=True, help="Create a public repository, or publish to one that is public.")
+@invocation
+def publish(call: Invocation, target: str, corpus: str | None, public: bool) -> None:
+    """Upload a built corpus to a dataset repository of the Hugging Face hub.
+
+    TARGET is hf://org/name; a new repository is private. Without CORPUS, the configured one is uploaded.
+    Shards are uploaded one by one, and one commit names all files: a repeated command sends only what the
+    hub lacks. The token is that of `hf auth login`, or HF_TOKEN.
+
+    \b
+    Example:
+      derlem --dry-run publish hf://org/name
+      derlem publish hf://org/name tr-vlm-v1
+    """
+    done = call.project().publish(target, corpus, public=public, dry_run=call.dry_run)
+    extent = f"{done.files:,} files, {done.bytes:,} bytes"
+    if done.dry_run:
+        echo(f"corpus {done.name}: {extent} would be published to {done.url}")
+        return
+    visibility = "private" if done.private else "public"
+    echo(f"corpus {done.name}: {extent}, {done.unchanged:,} of the files unchanged")
+    echo(f"{done.url} ({visibility}), commit {done.commit[:12]}")
