@@ -168,10 +168,10 @@ class Execution:
     def count(self, sources: Sequence[SourceOptions], status: Status) -> dict[str, int]:
         """Items of a status, by source."""
         from .catalog.connection import read_catalog
-        from .pipeline.stages import count_items
+        from .catalog.counts import count_items
 
         with read_catalog(self.workspace) as connection:
-            return count_items(connection, sources, status)
+            return count_items(connection, [source.name for source in sources], status)
 
     def listings(self, sources: Sequence[SourceOptions]) -> list[Listing]:
         """Started listings; ConfigError for a wrong declaration, before any write."""

@@ -23,6 +23,7 @@ BENCHMARKS = {
     "url_discovery": "listing a million URLs, and listing them again",
     "cookbook": "the questions of the cookbook on ten million items",
     "browse_speed": "pages, filters and thumbnails of `derlem browse` on a large catalog",
+    "catalog_growth": "commits, listings and runs in a catalog of ten million items beside one of a million",
     "sample_scale": "drawing a sample of millions beside pandas and polars",
     "sample_extend": "what stays of a sample whose sources grow, extended and drawn anew",
 }

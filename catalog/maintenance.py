@@ -40,7 +40,7 @@ TABLES = (
 )  # fmt: skip
 """The catalog's tables, without the table of the schema version."""
 
-DERIVED = ("dedup_items", "stratum_sizes", "dedup_index")
+DERIVED = ("item_counts", "dedup_items", "stratum_sizes", "dedup_index")
 """Tables that can be computed from other tables."""
 
 Restore = Callable[[duckdb.DuckDBPyConnection, Workspace], Any]

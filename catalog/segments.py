@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from ..core.errors import DerlemError
 from .connection import create_tables, transaction
+from .counts import count, fold
 from .queries import query, quoted
 from .segment_files import Segment
 from .status import TRANSITIONS, Status
@@ -45,24 +46,35 @@ def row_schema() -> pa.Schema:
 def merge(connection: duckdb.DuckDBPyConnection, segments: Iterable[Segment]) -> int:
     """Merge segments in one transaction; return the number of new segments.
 
+    The cost of a merge of known items depends on the segments' rows and hardly on the size of the catalog:
+    rows are found by their source and ordinal. All other items are searched by id in their source.
     Raises ForbiddenMove, without a change, if a row violates the transition table.
     """
-    known = {name for (name,) in connection.execute("SELECT segment FROM segments").fetchall()}
-    new = [segment for segment in segments if segment.name not in known]
+    given = list(segments)
+    names = {"names": [segment.name for segment in given]}
+    known = {name for (name,) in connection.execute(query("segments/known_segments"), names).fetchall()}
+    new = [segment for segment in given if segment.name not in known]
     if not new:
         return 0
     with transaction(connection):
         _take(connection, new)
+        connection.execute(query("segments/present"))
+        if _holds_rows(connection, "elsewhere"):
+            connection.execute(query("segments/elsewhere"))
         _refuse_forbidden_moves(connection)
         connection.execute(query("segments/placed"))
         connection.execute(query("segments/replace"))
+        count(connection, -1)
+        connection.execute(query("segments/remove"))
         connection.execute(query("segments/insert"))
+        count(connection, 1)
         _withdraw_identical(connection)
+        fold(connection)
         connection.execute(
             "INSERT INTO segments SELECT segment, source, number, kind, run, items, tar_bytes, written_at"
             " FROM incoming_segments"
         )
-        connection.execute("DROP TABLE incoming; DROP TABLE incoming_segments")
+        connection.execute(query("segments/release"))
     return len(new)
 
 
@@ -91,11 +103,16 @@ def _withdraw_identical(connection: duckdb.DuckDBPyConnection) -> None:
         added = connection.execute(query("segments/withdrawn_hashes")).fetchall()
         if not added and (withdrawn or not _holds_rows(connection, "withdrawn_hashes")):
             break
-        connection.execute(query("segments/identical"), {"all": bool(added)})
+        # only new hashes concern items that were merged before
+        connection.execute(f"CREATE OR REPLACE TEMP VIEW counted AS FROM {'items' if added else 'incoming'}")
+        connection.execute(query("segments/identical"))
         if not _holds_rows(connection, "withdrawn_items"):
             break
-        [(count,)] = connection.execute(query("segments/withdraw_identical")).fetchall()
-        withdrawn += count
+        connection.execute("CREATE OR REPLACE TEMP VIEW counted AS FROM withdrawn_items")
+        count(connection, -1)
+        [(changed,)] = connection.execute(query("segments/withdraw_identical")).fetchall()
+        count(connection, 1)
+        withdrawn += changed
     if withdrawn:
         log.warning("%d items are identical to withdrawn ones and are withdrawn, too", withdrawn)
 

@@ -107,10 +107,10 @@ def provenance(connection: duckdb.DuckDBPyConnection, source: str) -> dict[str, 
     rows = found.fetchall()
     if not rows:
         return None
-    totals = connection.execute(query("segments/source_totals"), {"source": source})
+    totals = connection.execute(query("counts/source_totals"), {"source": source})
     names = [column[0] for column in totals.description or []]
     [numbers] = totals.fetchall()
-    revisions = connection.execute(query("segments/source_revisions"), {"source": source}).fetchall()
+    revisions = connection.execute(query("counts/source_revisions"), {"source": source}).fetchall()
     facts = dict(zip(columns, rows[0], strict=True))
     facts["config"] = json.loads(facts["config"])
     return {**facts, "counts": dict(zip(names, numbers, strict=True)), "revisions": dict(revisions)}

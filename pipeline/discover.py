@@ -26,6 +26,7 @@ from ..catalog.segments import row_schema
 from ..catalog.status import Reason, Status
 from ..core.errors import ConfigError, DerlemError
 from ..core.workspace import Workspace
+from .known_records import KnownRecords
 from .listed_records import ListedRecords
 from .option_hashes import OptionHashes
 from .outcomes import announce
@@ -162,22 +163,26 @@ def discover(
     is called with (listed, new) after each segment. Items listed before an error are written.
     """
     name = listing.source.name
-    records = ListedRecords()
+    records, known = ListedRecords(), None
+    if first_ordinal:
+        with read_catalog(target.workspace) as connection:
+            known = KnownRecords(connection, name)
     try:
         for items in _batches(listing, target.run, first_ordinal):
             changes.listed += len(items)
             table = records.distinct(_with_record_hashes(items))
             changes.repeated = records.repeated
             changes.damaged += [item.uri for item in items if _is_damage(item)]
-            new = _write_batch(listing, target, changes, table, options, known=first_ordinal > 0)
+            new = _write_batch(listing, target, changes, table, options, known)
             progress(len(items), new)
             if target.store is not None and target.store.due:
                 target.store.commit(wait_for_readers=False)
     finally:
         target.commit()
         log.info("%s: %s", name, changes)
-    if first_ordinal:
-        _write_gone(listing, target, changes, options, records)
+    if known is not None:
+        if known.unlisted():
+            _write_gone(listing, target, changes, options, records)
         _write_outdated(listing, target, changes, options)
         target.commit()
 
@@ -246,21 +251,28 @@ def _write_batch(
     changes: Changes,
     table: pa.Table,
     options: OptionHashes,
-    *,
-    known: bool,
+    known: KnownRecords | None,
 ) -> int:
     """Write the changes of a batch of listed rows and return the number of new items."""
     name = listing.source.name
-    if not known:
+    if known is None:
         new = target.write(name, "discover", table)
         changes.new += new
         changes.rejected += _rejected(table)
         return new
     source = {"source": name}
     at = {**source, "run": target.run, "at": now()}
+    table, ordinals = known.changed(table)
+    if not table.num_rows:
+        return 0
     with read_catalog(target.workspace) as connection:
         connection.register("listed", table)
+        connection.register("known_ordinals", ordinals)
+        connection.execute("CREATE TEMP VIEW known_places AS FROM known_ordinals")
         connection.execute(query("segments/changes"), source)
+        if connection.execute(query("segments/misplaced")).fetchall():
+            connection.execute(query("segments/known_places"), source)
+            connection.execute(query("segments/changes"), source)
         counts = dict(connection.execute("SELECT change, count(*) FROM changes GROUP BY ALL").fetchall())
         parts: list[tuple[str, str, Mapping[str, Any]]] = []
         if counts.get("new"):
@@ -343,10 +355,13 @@ def _write_outdated(listing: Listing, target: Target, changes: Changes, options:
     decided = pa.chunked_array(target.decided, pa.string())
     with read_catalog(target.workspace) as connection:
         connection.execute(query("segments/expected"), expected)
+        [(stale,)] = connection.execute(query("counts/is_stale"), {"source": listing.source.name}).fetchall()
+        if not stale:
+            return
         parameters = {"source": listing.source.name, "run": target.run, "at": now()} | options.parameters()
         for rows in _parts(connection, "segments/stale", parameters):
-            stale = rows.filter(pc.invert(pc.is_in(rows.column("item_id"), decided)))
-            changes.outdated += target.write(listing.source.name, "relist", stale)
+            outdated = rows.filter(pc.invert(pc.is_in(rows.column("item_id"), decided)))
+            changes.outdated += target.write(listing.source.name, "relist", outdated)
 
 
 def _parts(

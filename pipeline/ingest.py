@@ -8,6 +8,7 @@ from typing import Any
 
 from ..adapters.base import SourceOptions
 from ..catalog.connection import read_catalog
+from ..catalog.counts import count_items
 from ..catalog.models import now
 from ..catalog.queries import query
 from ..catalog.segments import row_schema
@@ -36,36 +37,40 @@ def ingest(
         progress(segment)
 
     if _reread_uncached(sources, store, job.run):
-        with read_catalog(store.workspace) as connection:
-            tasks = plan_ingest(connection, sources, job, pages=False)
-        run_tasks(tasks, store, executor, record)
+        run_tasks(_plan(sources, store, job, pages=False), store, executor, record)
     while expanded:
-        with read_catalog(store.workspace) as connection:
-            tasks = plan_ingest(connection, sources, job)
+        tasks = _plan(sources, store, job)
         if not tasks:
             return
         expanded = False
         run_tasks(tasks, store, executor, record)
 
 
+def _plan(
+    sources: Sequence[SourceOptions], store: SegmentStore, job: Job, *, pages: bool = True
+) -> list[Task]:
+    """Tasks for the sources' pending items."""
+    names = _having([source.name for source in sources], Status.DISCOVERED, store.workspace)
+    with read_catalog(store.workspace) as connection:
+        chosen = [source for source in sources if source.name in names]
+        return plan_ingest(connection, chosen, job, pages=pages)
+
+
 def _reread_uncached(sources: Sequence[SourceOptions], store: SegmentStore, run: str) -> int:
     """Re-queue expanded documents that have pending pages and are no longer cached; return their number."""
     documents = 0
-    for source in sources:
+    names = [source.name for source in sources]
+    for name in _having(names, Status.DISCOVERED, store.workspace, pages=True):
         with read_catalog(store.workspace) as connection:
-            pending = connection.execute(
-                query("segments/pending_documents"), {"source": source.name}
-            ).fetchall()
+            pending = connection.execute(query("segments/pending_documents"), {"source": name}).fetchall()
             lost = [document for document, digest in pending if not store.workspace.cached(digest).exists()]
             if not lost:
                 continue
-            parameters = {"source": source.name, "documents": lost, "run": run, "at": now()}
+            parameters = {"source": name, "documents": lost, "run": run, "at": now()}
             rows = connection.execute(query("segments/reread_documents"), parameters).to_arrow_table()
         if rows.num_rows:
-            log.info(
-                "%s: %d documents are no longer in the cache and are read again", source.name, rows.num_rows
-            )
-            store.write_rows(source.name, "relist", run, rows.cast(row_schema()))
+            log.info("%s: %d documents are no longer in the cache and are read again", name, rows.num_rows)
+            store.write_rows(name, "relist", run, rows.cast(row_schema()))
             documents += rows.num_rows
     store.commit()
     return documents
@@ -119,7 +124,7 @@ def requeue_due(sources: Sequence[str], store: SegmentStore, options: IngestOpti
 
 def _requeue(sources: Sequence[str], store: SegmentStore, run: str, which: Mapping[str, Any]) -> int:
     taken = 0
-    for source in sources:
+    for source in _having(sources, Status.FAILED, store.workspace):
         with read_catalog(store.workspace) as connection:
             parameters = {"source": source, "run": run, "at": now(), **which}
             rows = connection.execute(query("segments/retryable"), parameters).to_arrow_table()
@@ -130,6 +135,15 @@ def _requeue(sources: Sequence[str], store: SegmentStore, run: str, which: Mappi
     return taken
 
 
+def _having(
+    sources: Sequence[str], status: Status, workspace: Workspace, *, pages: bool | None = None
+) -> list[str]:
+    """The sources that have items of a status."""
+    with read_catalog(workspace) as connection:
+        counts = count_items(connection, sources, status, pages=pages)
+    return [source for source in sources if counts[source]]
+
+
 def _backoff(options: IngestOptions) -> dict[str, float]:
     return {"attempts": options.attempts, "wait": options.retry_after}
 
@@ -137,9 +151,4 @@ def _backoff(options: IngestOptions) -> dict[str, float]:
 def count_retryable(sources: Sequence[str], workspace: Workspace, *, reason: Reason | None = None) -> int:
     """The number of items that `retry` would re-queue; writes nothing."""
     with read_catalog(workspace) as connection:
-        [(items,)] = connection.execute(
-            "SELECT count(*) FROM items WHERE status = 'failed' AND list_contains($sources, source)"
-            " AND ($reason IS NULL OR reason = $reason)",
-            {"sources": list(sources), "reason": reason},
-        ).fetchall()
-    return int(items)
+        return sum(count_items(connection, sources, Status.FAILED, reason=reason).values())

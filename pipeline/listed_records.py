@@ -28,7 +28,7 @@ class ListedRecords:
         A record whose id was listed before with different content (a URL with two captions) is a separate
         record: its content becomes part of its locator.
         """
-        keys, records = _numbers(rows.column("item_id")), _numbers(rows.column("record_hash"))
+        keys, records = numbers(rows.column("item_id")), numbers(rows.column("record_hash"))
         _, first = np.unique(keys, return_index=True)
         fresh = np.zeros(len(keys), bool)
         fresh[first] = True
@@ -91,7 +91,7 @@ class ListedRecords:
             self._runs = [(merged[0][order], merged[1][order])]
 
 
-def _numbers(texts: pa.ChunkedArray) -> Numbers:
+def numbers(texts: pa.ChunkedArray) -> Numbers:
     """The first 16 hex digits of each text as a number; all texts have the same length."""
     joined = "".join(texts.to_pylist())
     raw = np.frombuffer(bytes.fromhex(joined), np.dtype(">u8"))

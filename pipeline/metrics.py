@@ -40,7 +40,8 @@ class MetricsFile:
         if self._path is None or (not now and time.monotonic() - self._counted < COUNT_SECONDS):
             return
         rows = connection.execute(
-            "SELECT source, status, count(*) FROM items GROUP BY source, status ORDER BY source, status"
+            "SELECT source, status, CAST(sum(items) AS BIGINT) FROM item_counts"
+            " GROUP BY source, status ORDER BY source, status"
         ).fetchall()
         self._items = [({"source": source, "status": status}, items) for source, status, items in rows]
         [(success,)] = connection.execute("SELECT max(finished_at) FROM runs WHERE state = 'done'").fetchall()

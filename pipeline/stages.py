@@ -15,6 +15,7 @@ import duckdb
 from ..adapters.base import Context, Partitioning, SourceOptions
 from ..adapters.registry import adapter_class
 from ..catalog.connection import read_catalog, write_catalog
+from ..catalog.counts import count_items
 from ..catalog.queries import query
 from ..catalog.segments import row_schema
 from ..catalog.sources import Declared
@@ -56,7 +57,7 @@ def known_sources(workspace: Workspace) -> dict[str, Known]:
 
 
 def _known_sources(connection: duckdb.DuckDBPyConnection) -> dict[str, Known]:
-    rows = connection.execute(query("segments/known_sources")).fetchall()
+    rows = connection.execute(query("counts/known_sources")).fetchall()
     return {source: Known(listed_hash, items, ordinal) for source, listed_hash, items, ordinal in rows}
 
 
@@ -174,14 +175,16 @@ def run_ingest(
     Returns the numbers of pending items by source, and the outcomes: items by status, and their `bytes`.
     """
     scope.state.enter("ingest")
+    names = [source.name for source in sources]
     media = with_renderer(declared.media)
     job = _job(scope, sources, declared, media)
     with open_executor(job) as executor, ExitStack() as stack:
         with read_catalog(scope.workspace) as connection:
-            pending = count_items(connection, sources, Status.DISCOVERED)
+            pending = count_items(connection, names, Status.DISCOVERED)
             items = sum(pending.values())
             executor.start(items)  # workers start while tasks are planned
-            warn_of_mixed_renderers(connection, media.pdf)
+            if items:
+                warn_of_mixed_renderers(connection, media.pdf)
         shown = stack.enter_context(meter(scope.progress, "ingest", items))
 
         def progress(segment: WrittenSegment) -> None:
@@ -214,7 +217,7 @@ def run_refresh(
     job = _job(scope, sources, declared, declared.media)
     new, kept = 0, Counter[str]()
     with read_catalog(scope.workspace) as connection:
-        items = count_items(connection, sources, Status.READY)
+        items = count_items(connection, [source.name for source in sources], Status.READY)
     with meter(scope.progress, "refresh", sum(items.values())) as shown:
 
         def report(counts: Counter[str]) -> None:
@@ -284,18 +287,6 @@ def warn_of_bad_sidecars(workspace: Workspace, run: str) -> None:
             source,
             f"{items:,}",
         )
-
-
-def count_items(
-    connection: duckdb.DuckDBPyConnection, sources: Sequence[SourceOptions], status: Status
-) -> dict[str, int]:
-    """The number of items of a status for each source."""
-    counts = {source.name: 0 for source in sources}
-    found = connection.execute(
-        "SELECT source, count(*) FROM items WHERE status = ? AND list_contains(?, source) GROUP BY source",
-        [status, list(counts)],
-    )
-    return {**counts, **dict(found.fetchall())}
 
 
 def with_renderer(media: MediaOptions) -> MediaOptions:

@@ -65,6 +65,21 @@ CREATE TABLE items (
     segment          VARCHAR NOT NULL    -- 'source/000042': segment of the image's bytes, else of the last row
 );
 
+-- Counts of `items` by source and outcome, which every merge of segments keeps up to date, so that progress,
+-- provenance and a run with nothing to do read no items. The audit counts_differ_from_items checks them.
+CREATE TABLE item_counts (
+    source        VARCHAR NOT NULL,
+    status        VARCHAR NOT NULL,
+    reason        VARCHAR NOT NULL,      -- '' for none
+    page          BOOLEAN NOT NULL,      -- pages of documents
+    options_hash  VARCHAR NOT NULL,
+    revision      VARCHAR NOT NULL,      -- commit of a hosted dataset; '' for none
+    items         BIGINT NOT NULL,
+    bytes         BIGINT NOT NULL,       -- of ready items
+    content       UHUGEINT NOT NULL,     -- of ready items: the exclusive or of md5 over each sha256
+    last_ordinal  BIGINT NOT NULL        -- an upper bound of the group's ordinals
+);
+
 CREATE TABLE withdrawn_hashes (          -- hashes of withdrawn items: copies are withdrawn on arrival
     sha256      VARCHAR NOT NULL         -- of the normalized or original bytes of a withdrawn item
 );

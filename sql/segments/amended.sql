@@ -16,7 +16,8 @@ SELECT items.* EXCLUDE (segment) REPLACE (
 )
 FROM listed
 INNER JOIN changes ON changes.item_id = listed.item_id AND changes.change = 'amend'
-INNER JOIN items ON items.item_id = listed.item_id AND items.source = $source
+INNER JOIN items
+    ON items.item_id = listed.item_id AND items.ordinal = changes.ordinal AND items.source = $source
 UNION ALL BY NAME
 SELECT pages.* EXCLUDE (segment) REPLACE (
     listed.category AS category,

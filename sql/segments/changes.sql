@@ -1,9 +1,11 @@
--- The changes of the catalog by a batch of listed rows; rows without a change are omitted.
+-- The changes of the catalog by listed rows that are new or changed; rows without a change are omitted.
+-- `known_places` holds the ordinals of listed items that the catalog may have.
 -- new: the catalog lacks the item. relist: the content changed, and the item is read again. amend: only listed
 -- columns changed. withdrawn: the item changed, and its withdrawal stays valid.
 CREATE OR REPLACE TEMP TABLE changes AS
 SELECT
     listed.item_id,
+    places.ordinal,
     CASE
         WHEN known.item_id IS NULL THEN 'new'
         WHEN known.status = 'withdrawn' THEN 'withdrawn'
@@ -11,7 +13,7 @@ SELECT
         ELSE 'amend'
     END AS change
 FROM listed
-LEFT JOIN (
-    SELECT item_id, status, reason, revision, record_hash FROM items WHERE source = $source
-) AS known ON known.item_id = listed.item_id
+LEFT JOIN known_places AS places ON places.item_id = listed.item_id
+LEFT JOIN items AS known
+    ON known.item_id = listed.item_id AND known.ordinal = places.ordinal AND known.source = $source
 WHERE known.item_id IS NULL OR known.reason = 'gone' OR known.record_hash <> listed.record_hash;

@@ -1,8 +1,8 @@
 -- Amended and re-queued items whose bytes were merged earlier keep their segment in the catalog.
 UPDATE incoming
-SET segment = items.segment
-FROM items
-WHERE items.item_id = incoming.item_id
+SET segment = present.segment
+FROM present
+WHERE present.item_id = incoming.item_id
   AND incoming.kind IN ('amend', 'relist')
   AND incoming."offset" IS NOT NULL
   AND incoming.place IS NULL;

@@ -26,5 +26,5 @@ FROM listed
 INNER JOIN changes ON changes.item_id = listed.item_id AND changes.change = 'relist'
 INNER JOIN (
     SELECT *, "offset" IS NOT NULL AND right(options_hash, 16) = $stored AS kept FROM items WHERE source = $source
-) AS items ON items.item_id = listed.item_id
+) AS items ON items.item_id = listed.item_id AND items.ordinal = changes.ordinal
 ORDER BY items.ordinal;

@@ -1,4 +1,5 @@
 -- Withdraws the items of `withdrawn_items`.
 UPDATE items
 SET status = 'withdrawn', reason = 'takedown', detail = 'identical to a withdrawn item'
-WHERE item_id IN (SELECT item_id FROM withdrawn_items);
+FROM withdrawn_items AS w
+WHERE items.item_id = w.item_id AND items.source = w.source AND items.ordinal = w.ordinal;

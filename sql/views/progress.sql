@@ -1,29 +1,32 @@
--- Items of each source by status: every discovered item counts in exactly one column.
+-- Items of each source by status: every discovered item counts in exactly one column. `updated_at` is the time of
+-- the source's last segment. The counts come from `item_counts`, so that the view reads no items.
 CREATE OR REPLACE VIEW progress AS
-WITH counted AS (  -- counted before the join, which would otherwise compare the name of every item
+WITH totals AS (
     SELECT
         source,
-        count(*)                                        AS discovered,
-        count(*) FILTER (WHERE status = 'discovered')   AS pending,
-        count(*) FILTER (WHERE status = 'ready')        AS ready,
-        count(*) FILTER (WHERE status = 'expanded')     AS expanded,
-        count(*) FILTER (WHERE status = 'rejected')     AS rejected,
-        count(*) FILTER (WHERE status = 'failed')       AS failed,
-        count(*) FILTER (WHERE status = 'withdrawn')    AS withdrawn,
-        max(updated_at)                                 AS updated_at
-    FROM items
+        CAST(sum(items) AS BIGINT) AS discovered,
+        CAST(sum(items) FILTER (WHERE status = 'discovered') AS BIGINT) AS pending,
+        CAST(sum(items) FILTER (WHERE status = 'ready') AS BIGINT)      AS ready,
+        CAST(sum(items) FILTER (WHERE status = 'expanded') AS BIGINT)   AS expanded,
+        CAST(sum(items) FILTER (WHERE status = 'rejected') AS BIGINT)   AS rejected,
+        CAST(sum(items) FILTER (WHERE status = 'failed') AS BIGINT)     AS failed,
+        CAST(sum(items) FILTER (WHERE status = 'withdrawn') AS BIGINT)  AS withdrawn
+    FROM item_counts
     GROUP BY source
+), written AS (
+    SELECT source, max(written_at) AS updated_at FROM segments GROUP BY source
 )
 SELECT
     sources.source,
-    coalesce(discovered, 0) AS discovered,
-    coalesce(pending, 0)    AS pending,
-    coalesce(ready, 0)      AS ready,
-    coalesce(expanded, 0)   AS expanded,
-    coalesce(rejected, 0)   AS rejected,
-    coalesce(failed, 0)     AS failed,
-    coalesce(withdrawn, 0)  AS withdrawn,
-    updated_at
+    coalesce(totals.discovered, 0) AS discovered,
+    coalesce(totals.pending, 0)    AS pending,
+    coalesce(totals.ready, 0)      AS ready,
+    coalesce(totals.expanded, 0)   AS expanded,
+    coalesce(totals.rejected, 0)   AS rejected,
+    coalesce(totals.failed, 0)     AS failed,
+    coalesce(totals.withdrawn, 0)  AS withdrawn,
+    written.updated_at
 FROM sources
-LEFT JOIN counted ON counted.source = sources.source
+LEFT JOIN totals ON totals.source = sources.source
+LEFT JOIN written ON written.source = sources.source
 ORDER BY sources.position;

@@ -15,6 +15,7 @@ from derlem.adapters.http.body_cache import BodyCache
 from derlem.adapters.http.body_store import BodyStore
 from derlem.adapters.http.ledger import Known, Ledger
 from derlem.catalog.connection import write_catalog
+from derlem.catalog.counts import recount
 from derlem.catalog.maintenance import TABLES
 from derlem.core.workspace import Workspace
 
@@ -130,6 +131,7 @@ def test_a_document_of_a_withdrawn_page_is_erased_unless_pages_are_pending(
     with write_catalog(workspace) as connection:  # as after an interrupt before this page
         waits = [pages[1]["item_id"]]
         connection.execute("UPDATE items SET status = 'discovered' WHERE item_id = ?", waits)
+        recount(connection)
     mine.derlem("withdraw", "--key", pages[0]["item_id"], "--purge")
     assert document.exists(), "a page of the document is pending"
     mine.derlem("run")

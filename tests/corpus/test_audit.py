@@ -67,6 +67,7 @@ CHANGES = {
     "status_unknown": "UPDATE items SET status = 'lost' WHERE source = 'chats'",
     "status_against_reason": "UPDATE items SET status = 'rejected' WHERE source = 'chats'",
     "counts_do_not_add_up": "UPDATE items SET status = 'lost' WHERE source = 'chats'",
+    "counts_differ_from_items": "UPDATE item_counts SET items = items + 1 WHERE source = 'chats'",
     "ready_without_bytes": "UPDATE items SET \"offset\" = 99999999 WHERE source = 'chats'",
     "items_without_license": "UPDATE items SET license = NULL WHERE source = 'chats'",
     "opted_out_in_corpus": """UPDATE items SET meta = '{"opt_outs":["tdmrep"]}' WHERE source = 'chats'""",

@@ -15,6 +15,7 @@ import duckdb
 import pyarrow as pa
 
 from derlem.catalog.connection import create_schema
+from derlem.catalog.counts import recount
 from derlem.catalog.manifests import manifest_number
 from derlem.catalog.models import item_id
 from derlem.catalog.segments import row_schema
@@ -72,6 +73,8 @@ def insert(connection: duckdb.DuckDBPyConnection, table: str, rows: Sequence[Map
         connection.register("given_rows", pa.Table.from_pylist([dict(row) for row in rows]))
         connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM given_rows")
         connection.unregister("given_rows")
+    if table == "items":
+        recount(connection)
 
 
 def insert_source(
@@ -183,6 +186,8 @@ def store_manifest(
         connection.execute(ALLOCATIONS, {"name": name})
         connection.execute(ROWS, {"name": name, "number": number})
         connection.unregister("given_rows")
+    if table == "items":
+        recount(connection)
     facts = {"corpus": name, "number": number, "seed": seed, "config": "{}"}
     facts |= {"target": len(rows), "selected": len(rows)}
     fingerprint = hashlib.sha256(repr(list(rows)).encode()).hexdigest()

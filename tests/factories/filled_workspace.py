@@ -14,6 +14,7 @@ from typing import Any
 from PIL import Image
 
 from derlem.catalog.connection import read_catalog, transaction, write_catalog
+from derlem.catalog.counts import recount
 from derlem.catalog.segment_files import inspect
 from derlem.catalog.segments import merge
 from derlem.core.workspace import Workspace
@@ -95,9 +96,11 @@ class FilledWorkspace:
         return len(rows)
 
     def change(self, sql: str, *values: object) -> None:
-        """Change the catalog as only a test may."""
+        """Change the catalog as only a test may; the counts of items follow."""
         with write_catalog(self.workspace) as connection:
             connection.execute(sql, list(values))
+            if "item_counts" not in sql:
+                recount(connection)
 
     def ask(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         """Rows of a query."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import derlem
 from derlem.catalog.connection import write_catalog
+from derlem.catalog.counts import recount
 from tests.factories.pdf import Page, write_pdf
 
 
@@ -26,6 +27,7 @@ def test_pages_are_read_after_the_cache_is_removed(tmp_path: Path) -> None:
     assert len(expected) == 4
     with write_catalog(project.workspace) as connection:  # as after a kill between documents and pages
         connection.execute("UPDATE items SET status = 'discovered' WHERE document_sha256 IS NOT NULL")
+        recount(connection)
     shutil.rmtree(project.workspace.cache)
     project.ingest()
     assert project.rows(images)[1] == expected

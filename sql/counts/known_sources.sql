@@ -3,8 +3,8 @@
 SELECT
     sources.source,
     sources.listed_hash,
-    count(items.item_id)                AS items,
-    coalesce(max(items.ordinal) + 1, 0) AS next_ordinal
+    CAST(coalesce(sum(item_counts.items), 0) AS BIGINT) AS items,
+    coalesce(max(item_counts.last_ordinal) + 1, 0)      AS next_ordinal
 FROM sources
-LEFT JOIN items ON items.source = sources.source
+LEFT JOIN item_counts ON item_counts.source = sources.source
 GROUP BY sources.source, sources.listed_hash;
