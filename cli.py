@@ -38,6 +38,7 @@ COMMANDS = {
     "release": "corpora",
     "drop": "corpora",
     "publish": "publish",
+    "export": "publish",
     "status": "questions",
     "hosts": "questions",
     "sql": "sql",

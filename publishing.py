@@ -1,15 +1,23 @@
-"""Gives corpora to others: the methods of `Project` that publish a finished corpus."""
+"""Gives corpora to others: the methods of `Project` that publish and export finished corpora."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import results
+from .core.errors import ConfigError
 from .core.progress import Progress, meter
+from .core.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from .core.workspace import Workspace
     from .execution import Execution
+
+TOOLS = ("energon", "datasets")
+"""The tools for which a corpus can be exported."""
 
 
 class PublishingMethods:
@@ -52,3 +60,33 @@ class PublishingMethods:
         return results.PublishResult(
             False, chosen, done.url, len(files), size, done.unchanged, done.commit, done.private
         )
+
+    def export(
+        self,
+        tool: str,
+        name: str | None = None,
+        *,
+        output: str | PathLike[str] | None = None,
+        dry_run: bool = False,
+    ) -> results.Exported:
+        """Describe the corpus `name` (default: the configured one) for a tool of TOOLS.
+
+        `energon` adds indexes and the folder `.nv-meta` to the corpus, which later builds and takedowns keep
+        up to date. `datasets` writes a module with a function per split (default: `load_<name>.py`). Raises
+        ConfigError, UnknownManifest, NotPublishable, and UnreadableCorpus for a damaged shard.
+        """
+        from .corpus.export import check_exportable, export_datasets, export_energon
+
+        if tool not in TOOLS:
+            raise ConfigError(f"there is no export for {tool!r}{did_you_mean(tool, TOOLS)}")
+        if tool == "energon" and output is not None:
+            raise ConfigError("Energon reads the folder of the corpus: there is no other output")
+        chosen = name or self._execution.configured_sample().name
+        module = Path(output or f"load_{chosen.replace('-', '_')}.py")
+        if dry_run:
+            found = check_exportable(self.workspace, chosen)
+            return replace(found, path=module) if tool == "datasets" else found
+        with self._execution.lock("export"):
+            if tool == "energon":
+                return export_energon(self.workspace, chosen)
+            return export_datasets(self.workspace, chosen, module)

@@ -12,6 +12,7 @@ from .core.errors import DerlemError
 
 if TYPE_CHECKING:
     from .catalog.audit import AuditResult
+    from .corpus.export import Exported as Exported
     from .corpus.release import StoredCorpus as StoredCorpus
     from .pipeline.incidents import FailedItems
     from .pipeline.stages import SourceListing

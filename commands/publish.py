@@ -1,6 +1,8 @@
-"""Defines the command `publish`."""
+"""Defines the commands that give a corpus to others: `publish` and `export`."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import click
 
@@ -32,3 +34,27 @@ def publish(call: Invocation, target: str, corpus: str | None, public: bool) -> 
     visibility = "private" if done.private else "public"
     echo(f"corpus {done.name}: {extent}, {done.unchanged:,} of the files unchanged")
     echo(f"{done.url} ({visibility}), commit {done.commit[:12]}")
+
+
+@click.command()
+@click.argument("tool", type=click.Choice(("energon", "datasets")))
+@click.argument("corpus", required=False)
+@click.option(
+    "--output", type=click.Path(path_type=Path), help="File of the module.  [default: load_<corpus>.py]"
+)
+@invocation
+def export(call: Invocation, tool: str, corpus: str | None, output: Path | None) -> None:
+    """Describe a built corpus for another tool.
+
+    energon adds an index per tar and the folder .nv-meta to the corpus, for Megatron Energon; later builds
+    and takedowns keep these up to date. datasets writes a Python module that loads the corpus. Without
+    CORPUS, the configured one is described.
+
+    \b
+    Example:
+      derlem export energon tr-vlm-v1
+      derlem export datasets tr-vlm-v1 --output load.py
+    """
+    found = call.project().export(tool, corpus, output=output, dry_run=call.dry_run)
+    echo(f"{found.samples:,} samples {'would be ' if call.dry_run else ''}described for {tool}")
+    click.echo(found.path)

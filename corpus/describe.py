@@ -17,6 +17,7 @@ from ..catalog.queries import query
 from ..core.durable import rename, replace_file
 from .card import card, summary
 from .croissant import croissant
+from .energon import refresh_energon
 from .fingerprint import LAYOUT
 from .layout import CorpusFolder
 from .manifest import ManifestFile
@@ -56,11 +57,15 @@ def describe(
 
 
 def write_description(folder: CorpusFolder, stats: dict[str, Any]) -> list[DescribedFile]:
-    """Write card, Croissant and, last, `stats.json` from the statistics of a corpus; returns these files."""
+    """Write card, Croissant and, last, `stats.json` from the statistics of a corpus; returns these files.
+
+    Files for Energon are brought up to date, where there are any.
+    """
     files = [
         _write(folder.card, card(stats)),
         _write(folder.croissant, _json(croissant(stats, summary(stats)))),
     ]
+    refresh_energon(folder, stats)
     stats["files"] = [{"file": file.path.name, "bytes": file.bytes, "sha256": file.sha256} for file in files]
     return [*files, _write(folder.stats, _json(stats))]
 

@@ -1,4 +1,4 @@
-"""Hashes files: one that is there, and one that is written, past the page cache."""
+"""Hashes files, one that is there and one that is written, past the page cache; puts shards in place."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..core.durable import rename
+from .layout import index_path
+
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
@@ -24,6 +27,12 @@ def hash_file(path: Path) -> str:
     """The sha256 (hex) of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def replace_shard(temporary: Path, shard: Path) -> None:
+    """Give a finished shard its name. The index of its predecessor is removed first: it has other offsets."""
+    index_path(shard).unlink(missing_ok=True)
+    rename(temporary, shard)
 
 
 class HashingFile(io.RawIOBase):

@@ -70,6 +70,11 @@ def shard_corpus(file: str) -> str | None:
     return match["name"] if match else None
 
 
+def index_path(shard: Path) -> Path:
+    """The index of a tar, in corpora that were exported for Energon."""
+    return shard.with_name(f"{shard.name}.idx")
+
+
 @dataclass(frozen=True, slots=True)
 class CorpusFolder:
     """The folder of the corpus `name`, and the folder beside it where its files are made."""
@@ -139,6 +144,11 @@ class CorpusFolder:
     def croissant(self) -> Path:
         """The Croissant description."""
         return self.root / "croissant.json"
+
+    @property
+    def energon(self) -> Path:
+        """The folder of metadata for Energon, in corpora that were exported for it."""
+        return self.root / ".nv-meta"
 
     def shard(self, number: int, format: str) -> Path:
         """The shard `number` of a corpus in `format`."""

@@ -28,7 +28,7 @@ from ..core.workspace import Workspace
 from .build import BuildResult, Progress, record_files, record_shards
 from .describe import DescribedFile, draw_facts, write_description
 from .errors import UnreadableCorpus
-from .files import HashingFile, hash_file
+from .files import HashingFile, hash_file, replace_shard
 from .layout import CorpusFolder, parse_key
 from .manifest import MANIFEST_COLUMNS
 from .parquet_shard import shard_writer
@@ -207,7 +207,7 @@ def _rewritten(folder: CorpusFolder, facts: dict[str, Any], keys: Keys) -> Shard
             sink.make_durable()
     except (BrokenShard, pa.ArrowException, FileNotFoundError) as error:
         raise UnreadableCorpus(path, str(error)) from error
-    rename(temporary, path)
+    replace_shard(temporary, path)
     return Shard(
         facts["shard"],
         path,

@@ -17,9 +17,9 @@ from typing import Any
 import pyarrow as pa
 
 from ..catalog.models import now
-from ..core.durable import rename, replace_file
+from ..core.durable import replace_file
 from ..core.workspace import Workspace
-from .files import HashingFile
+from .files import HashingFile, replace_shard
 from .layout import Shape
 from .parquet_shard import write_parquet
 from .segment_reader import Segments
@@ -90,7 +90,7 @@ def write_shard(task: ShardTask) -> Shard:
     with Segments(task.workspace) as segments, io.FileIO(temporary, "w") as file, HashingFile(file) as sink:
         _WRITERS[task.format](sink, segments, plan, task.shape)
         sink.make_durable()
-    rename(temporary, task.target)
+    replace_shard(temporary, task.target)
     shard = Shard(
         number=task.number,
         path=task.target,

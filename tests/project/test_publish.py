@@ -1,4 +1,4 @@
-"""`publish`: a corpus on a replica of the hub; shards are sent once, whatever interrupts the upload."""
+"""`publish` to a replica of the hub, whatever interrupts the upload, and `export`."""
 
 from __future__ import annotations
 
@@ -156,3 +156,11 @@ def test_the_command(hub: Hub, config: Path) -> None:
     output = call("publish", "hf://org/small", "small", "--public")
     assert "(public), commit" in output and f"{hub.url}/datasets/org/small" in output
     assert "is not the address" in call("publish", "org/small", code=2)
+    module = str(config.parent / "load.py")
+    assert module in call("--dry-run", "export", "datasets", "--output", module)
+    assert not (config.parent / "load.py").exists()
+    corpus = config.parent / "work" / "corpora" / "small"
+    assert call("export", "energon", "small").splitlines()[-1] == str(corpus)
+    assert (corpus / ".nv-meta" / "dataset.yaml").exists()
+    call("audit")
+    assert "no other output" in call("export", "energon", "--output", module, code=2)
