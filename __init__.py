@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .catalog.status import Reason, Status
     from .core.errors import (
         CatalogBusy,
+        CatalogMemory,
         CatalogMissing,
         CatalogUnreadable,
         CatalogVersionError,
@@ -39,6 +40,7 @@ _HOMES = {
     "catalog.status": ("Reason", "Status"),
     "core.errors": (
         "CatalogBusy",
+        "CatalogMemory",
         "CatalogMissing",
         "CatalogUnreadable",
         "CatalogVersionError",
@@ -62,6 +64,7 @@ __all__ = [
     "Adapter",
     "CatalogBusy",
     "CatalogItem",
+    "CatalogMemory",
     "CatalogMissing",
     "CatalogUnreadable",
     "CatalogVersionError",

@@ -91,7 +91,8 @@ class Project(MonitoringMethods, PublishingMethods, SyncMethods):
         self.config: Config = loaded.config
         self.progress: Progress = progress or Silent()
         root = Path(loaded.config.workspace)
-        self.workspace = Workspace(root.with_name(f"{root.name}-test") if test_mode else root)
+        root = root.with_name(f"{root.name}-test") if test_mode else root
+        self.workspace = Workspace(root, loaded.config.catalog.memory_limit)
         self.test_mode = test_mode
         self._execution = Execution(loaded, self.workspace, self.progress, command, test_mode, wait)
         self.catalog = CatalogMaintenance(self._execution)

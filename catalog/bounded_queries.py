@@ -72,7 +72,7 @@ def run_bounded(workspace: Workspace, text: str, limits: QueryLimits | None = No
     if process.returncode != 0:
         if time.monotonic() - started >= limits.seconds:
             raise QueryError(_too_long(limits))
-        raise QueryError(f"the query needs more than {limits.memory} MB of memory")
+        raise QueryError(_too_large(limits))
     answer = json.loads(out)
     if "error" in answer:
         raise QueryError(answer["error"])
@@ -97,7 +97,7 @@ def main() -> None:
     try:
         answer = _answer(Workspace(Path(request["root"])), request["text"], limits)
     except MemoryError:
-        answer = {"error": f"the query needs more than {limits.memory} MB of memory"}
+        answer = {"error": _too_large(limits)}
     except DerlemError as error:
         answer = {"error": str(error)}
     json.dump(answer, answers)
@@ -118,6 +118,8 @@ def _answer(workspace: Workspace, text: str, limits: QueryLimits) -> dict[str, o
             result = connection.execute(statement)
             columns = [column[0] for column in result.description or []]
             found = result.fetchmany(limits.rows + 1)
+        except duckdb.OutOfMemoryException:
+            raise QueryError(_too_large(limits)) from None
         except duckdb.InterruptException:
             raise QueryError(_too_long(limits)) from None
         rows = [[_cell(value) for value in row] for row in found[: limits.rows]]
@@ -129,6 +131,10 @@ def _cell(value: object) -> str | None:
         return None
     text = value if isinstance(value, str) else str(value)
     return text if len(text) <= CELL else f"{text[:CELL]}…"
+
+
+def _too_large(limits: QueryLimits) -> str:
+    return f"the query needs more than {limits.memory} MB of memory"
 
 
 def _too_long(limits: QueryLimits) -> str:

@@ -15,7 +15,14 @@ from pathlib import Path
 import duckdb
 
 from ..core.durable import disk_error
-from ..core.errors import CatalogBusy, CatalogMissing, CatalogUnreadable, CatalogVersionError, chain
+from ..core.errors import (
+    CatalogBusy,
+    CatalogMemory,
+    CatalogMissing,
+    CatalogUnreadable,
+    CatalogVersionError,
+    chain,
+)
 from ..core.startup import probe_pandas
 from ..core.workspace import Workspace
 from .queries import SCHEMA_VERSION, names, query
@@ -67,9 +74,11 @@ def write_catalog(workspace: Workspace, wait: float = WRITE_WAIT) -> Iterator[du
 def opened(workspace: Workspace, *, read_only: bool, wait: float) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open a connection for the block, without a check of the schema version.
 
-    Raises the exceptions of `connect`, and CatalogUnreadable for damage that a query in the block reads.
+    Raises the exceptions of `connect`, CatalogUnreadable for damage that a query in the block reads, and
+    CatalogMemory for a query in the block that needs more memory than DuckDB may use.
     """
     with (
+        reporting_memory(workspace),
         reporting_damage(workspace),
         _arrow_results(),
         closing(connect(workspace, read_only=read_only, wait=wait)) as connection,
@@ -90,6 +99,27 @@ def _arrow_results() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Arrow output on a DB-API result")
         yield
+
+
+def settings(workspace: Workspace) -> dict[str, str | bool | int | float | list[str]]:
+    """DuckDB's settings for a database of the workspace."""
+    bound = {} if workspace.query_memory is None else {"memory_limit": f"{workspace.query_memory}B"}
+    return {"temp_directory": str(workspace.temporary), **bound}
+
+
+@contextmanager
+def reporting_memory(workspace: Workspace) -> Iterator[None]:
+    """Convert exceptions of too little memory in the block to CatalogMemory."""
+    try:
+        yield
+    except Exception as error:
+        cause: BaseException | None = error
+        while cause is not None:
+            # a failed commit and pyarrow raise other exceptions, with the same advice in the message
+            if isinstance(cause, duckdb.OutOfMemoryException) or "SET memory_limit" in str(cause):
+                raise CatalogMemory(workspace.query_memory, workspace.temporary, str(cause)) from error
+            cause = cause.__cause__
+        raise
 
 
 @contextmanager
@@ -195,7 +225,7 @@ def connect(workspace: Workspace, *, read_only: bool, wait: float) -> duckdb.Duc
             return duckdb.connect(
                 str(workspace.catalog),
                 read_only=read_only,
-                config={"temp_directory": str(workspace.root / "tmp")},
+                config=settings(workspace),
             )
         except duckdb.Error as error:
             if not any(text in str(error) for text in _IN_USE):

@@ -22,8 +22,10 @@ from .connection import (
     opened,
     read_catalog,
     reporting_damage,
+    reporting_memory,
     schema_steps,
     schema_version,
+    settings,
     transaction,
     write_catalog,
 )
@@ -107,7 +109,7 @@ def catalog_size(workspace: Workspace) -> int:
 def compact(workspace: Workspace) -> tuple[int, int]:
     """Rewrite the catalog without the space of replaced rows; returns its size before and after, in bytes."""
     before = catalog_size(workspace)
-    with _replacement(workspace) as connection, reporting_damage(workspace):
+    with _replacement(workspace) as connection:
         create_schema(connection)
         # exclusive: no process reads the old file during the copy and the replacement
         with opened(workspace, read_only=False, wait=WRITE_WAIT) as held:
@@ -161,9 +163,9 @@ def _replacement(workspace: Workspace) -> Iterator[duckdb.DuckDBPyConnection]:
     temporary = workspace.root / ".catalog.new.duckdb"
     for leftover in (temporary, Path(f"{temporary}.wal")):
         leftover.unlink(missing_ok=True)
-    connection = duckdb.connect(str(temporary), config={"temp_directory": str(workspace.root / "tmp")})
+    connection = duckdb.connect(str(temporary), config=settings(workspace))
     try:
-        with interruptible(connection):
+        with reporting_memory(workspace), reporting_damage(workspace), interruptible(connection):
             yield connection
             connection.execute("CHECKPOINT")
         connection.close()

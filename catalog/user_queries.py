@@ -37,12 +37,15 @@ def user_connection(
     """A read-only connection without access to files, network, extensions, or its own settings.
 
     `settings` are statements that run before the settings are locked.
-    Raises the exceptions of `read_catalog`, and QueryError for every error of the database in the block.
+    Raises the exceptions of `read_catalog`, and QueryError for every other error of the database in the
+    block.
     """
     with read_catalog(workspace) as connection:
         restrict(connection, settings)
         try:
             yield connection
+        except duckdb.OutOfMemoryException:
+            raise
         except duckdb.Error as error:
             raise QueryError(str(error)) from error
 

@@ -80,6 +80,19 @@ class CatalogUnreadable(DerlemError):
         )
 
 
+class CatalogMemory(DerlemError):
+    """A query or a commit needs more memory than DuckDB may use (`limit` bytes; None: the default)."""
+
+    def __init__(self, limit: int | None, temporary: Path, why: str) -> None:
+        self.limit, self.temporary, self.why = limit, temporary, why
+        bound = f"{limit / 2**20:,.0f} MiB" if limit else "80% of the machine's memory"
+        super().__init__(
+            f"the catalog needs more memory than `catalog.memory_limit` ({bound}) allows: "
+            f"{why.splitlines()[0].rstrip('.')}. Raise `catalog.memory_limit`, or make room for temporary "
+            f"files in {temporary}. Nothing that was committed is lost, and the same command goes on"
+        )
+
+
 class CatalogMissing(DerlemError):
     """The catalog does not exist."""
 

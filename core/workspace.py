@@ -11,6 +11,8 @@ class Workspace:
     """The directory of one pipeline; every path that the catalog stores is relative to `root`."""
 
     root: Path
+    query_memory: int | None = None
+    """Bytes of memory for the catalog's queries; None for DuckDB's default, 80% of the machine's memory."""
 
     @property
     def catalog(self) -> Path:
@@ -21,6 +23,11 @@ class Workspace:
     def private(self) -> tuple[Path, ...]:
         """Folders that the owner alone can read, since URLs and messages may contain secrets."""
         return self.state, self.cache, self.store, self.logs
+
+    @property
+    def temporary(self) -> Path:
+        """Temporary files of the catalog's queries."""
+        return self.root / "tmp"
 
     @property
     def lock(self) -> Path:

@@ -20,7 +20,7 @@ from ..catalog.queries import query
 from ..catalog.segments import row_schema
 from ..catalog.sources import Declared
 from ..catalog.status import Reason, Status
-from ..core.errors import CatalogMissing, DerlemError
+from ..core.errors import CatalogMemory, CatalogMissing, DerlemError
 from ..core.log_context import log_context
 from ..core.progress import Progress, meter
 from ..core.workspace import Workspace
@@ -161,6 +161,8 @@ def _complete(
                 options=declared.hashes(listing.source),
                 progress=advance,
             )
+        except CatalogMemory:  # not the source's fault
+            raise
         except DerlemError as error:
             log.error("%s: %s", name, error)
             failure = error

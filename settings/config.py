@@ -8,6 +8,7 @@ from pydantic import ByteSize, Field, SerializeAsAny, field_validator
 
 from ..adapters.base import SourceOptions
 from ..adapters.http.fetch_options import FetchOptions
+from ..catalog.catalog_options import CatalogOptions
 from ..core.config_values import ResolvedPath
 from ..core.options import StrictModel
 from ..core.subsystems import SUBSYSTEMS
@@ -74,6 +75,7 @@ class Config(StrictModel):
     image: ImageOptions = Field(default_factory=ImageOptions)
     pdf: PdfOptions = Field(default_factory=PdfOptions)
     fetch: FetchOptions = Field(default_factory=FetchOptions)
+    catalog: CatalogOptions = Field(default_factory=CatalogOptions)
     sample: SampleOptions | None = None
     corpus: CorpusOptions = Field(default_factory=CorpusOptions)
     audit: AuditOptions = Field(default_factory=AuditOptions)
