@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,6 +22,7 @@ from ..catalog.status import Reason, Status
 from ..media.media_options import MediaOptions
 from .ingest_options import IngestOptions
 from .option_hashes import Outcome
+from .row_set import RowSet
 from .segment_writer import WrittenSegment
 
 if TYPE_CHECKING:
@@ -65,9 +67,10 @@ class Task:
     `no_read_deadline` a read may take any time between two items. With `refresh` the items are ready, and
     only changes are recorded.
 
-    The other fields describe earlier losses of workers on the task: `skip` contains completed items, `only`
-    the one item that is tried alone, `crashed` the items that are not read again, with the reason to record
-    for each. `task_failure` is recorded for every item of the task, and no item is read.
+    The other fields describe earlier losses of workers on the task: `done` contains the rows of completed
+    items (None for none), `skip` items that other tasks read, `only` the one item that is tried alone,
+    `crashed` the items that are not read again, with the reason to record for each. `task_failure` is
+    recorded for every item of the task, and no item is read.
     """
 
     source: SourceOptions
@@ -78,6 +81,7 @@ class Task:
     partition: int | None = None
     no_read_deadline: bool = False
     refresh: bool = False
+    done: RowSet | None = None
     skip: frozenset[str] = frozenset()
     only: str | None = None
     crashed: Mapping[str, Reason] = field(default_factory=dict)
@@ -98,8 +102,8 @@ class Guard(Protocol):
         """Whether the run is ending: recorded outcomes are emitted, and the other items stay pending."""
 
 
-Emit = Callable[[WrittenSegment, list[str]], None]
-"""Receives a complete segment and the ids of the task's items whose outcomes are in the segment."""
+Emit = Callable[[WrittenSegment, list[int]], None]
+"""Receives a complete segment and the plan rows of the task's items whose outcomes are in the segment."""
 
 Report = Callable[[Counter[str]], None]
 """Receives the numbers of items, by cause, that a refresh left unchanged since the last call."""
@@ -140,7 +144,7 @@ def plan_pages(
     """Tasks for the pending pages of a source's documents."""
     plan = folder / f"{stem}-pages.parquet"
     parameters = {"source": source.name, "pages": True, "by_key": False}
-    rows, _ = _write_plan(connection, query("segments/pending"), parameters, plan)
+    rows = _write_plan(connection, query("segments/pending"), parameters, plan)
     limits = cut(rows, None, workers, PAGES_PER_TASK)
     return [Task(source, plan, start, stop, pages=True) for start, stop in pairwise(limits)]
 
@@ -161,8 +165,9 @@ def plan_items(
     plan = folder / f"{stem}.parquet"
     by_key = partitioning is Partitioning.BY_KEY
     parameters = {"source": source.name, "pages": False, "by_key": by_key}
-    rows, boundaries = _write_plan(connection, query("segments/pending"), parameters, plan)
-    limits = cut(rows, boundaries if by_key else None, workers, batch)
+    boundaries = array("q") if by_key else None
+    rows = _write_plan(connection, query("segments/pending"), parameters, plan, boundaries)
+    limits = cut(rows, boundaries, workers, batch)
     return [Task(source, plan, start, stop, no_read_deadline=by_key) for start, stop in pairwise(limits)]
 
 
@@ -209,49 +214,59 @@ def _plan_partitions(
         for start in range(0, len(names), KEYS_AT_ONCE):
             chunk = {"keys": names[start : start + KEYS_AT_ONCE]}
             connection.execute("INSERT INTO partition_keys SELECT unnest(CAST($keys AS VARCHAR[]))", chunk)
-        rows, _ = _write_plan(connection, query("segments/partition"), parameters, plan)
+        rows = _write_plan(connection, query("segments/partition"), parameters, plan)
         tasks.append(Task(source, plan, 0, rows, partition=partition, no_read_deadline=True))
     return tasks
 
 
 def _write_plan(
-    connection: duckdb.DuckDBPyConnection, statement: str, parameters: Mapping[str, Any], path: Path
-) -> tuple[int, list[int]]:
-    """Write the rows to a plan file; return their number and the first row of each partition key.
+    connection: duckdb.DuckDBPyConnection,
+    statement: str,
+    parameters: Mapping[str, Any],
+    path: Path,
+    boundaries: array[int] | None = None,
+) -> int:
+    """Write the rows to a plan file; return their number.
 
-    The boundaries end with the number of rows. A row without a partition key counts as a separate key.
+    The first row of each partition key but the first is added to `boundaries`, which end with the number of
+    rows. A row without a partition key counts as a separate key.
     """
     reader = connection.execute(statement, dict(parameters)).to_arrow_reader(ROW_GROUP)
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = 0
     last: str | None = None
-    boundaries: list[int] = []
     with pq.ParquetWriter(path, reader.schema) as writer:
         for batch in reader:
             if not batch.num_rows:
                 continue
             writer.write_batch(batch, row_group_size=ROW_GROUP)
-            for at, partition_key in enumerate(batch.column("partition_key").to_pylist(), start=rows):
-                if at and (partition_key != last or not partition_key):
-                    boundaries.append(at)
-                last = partition_key
+            if boundaries is not None:
+                for at, partition_key in enumerate(batch.column("partition_key").to_pylist(), start=rows):
+                    if at and (partition_key != last or not partition_key):
+                        boundaries.append(at)
+                    last = partition_key
             rows += batch.num_rows
     if not rows:
         path.unlink()
-    return rows, [*boundaries, rows]
+    if boundaries is not None:
+        boundaries.append(rows)
+    return rows
 
 
-def read_plan(task: Task) -> Iterator[Item]:
-    """The items of a task without the skipped ones, read one row group at a time."""
+def read_plan(task: Task) -> Iterator[tuple[int, Item]]:
+    """The rows and items of a task, without completed and skipped ones, read one row group at a time."""
     file = pq.ParquetFile(task.plan)
     first = 0
     for group in range(file.metadata.num_row_groups):
         count = file.metadata.row_group(group).num_rows
         start, stop = max(task.start - first, 0), min(task.stop - first, count)
         if start < stop:
-            for item in from_table(file.read_row_group(group).slice(start, stop - start)):
+            table = file.read_row_group(group).slice(start, stop - start)
+            for row, item in enumerate(from_table(table), start=first + start):
+                if task.done is not None and row in task.done:
+                    continue
                 if item.item_id not in task.skip and task.only in (None, item.item_id):
-                    yield item
+                    yield row, item
         first += count
         if first >= task.stop:
             return

@@ -47,9 +47,9 @@ def ingest_task(task: Task, job: Job, guard: Guard, emit: Emit, report: Report) 
     """
     recorder = _Refresher(task, job, emit, report) if task.refresh else _Recorder(task, job, emit)
     try:
-        for item, result in _results(task, job, guard):
+        for row, item, result in _results(task, job, guard):
             guard.begin(item.item_id)
-            recorder.record(item, result)
+            recorder.record(row, item, result)
             guard.waiting()
             if guard.ending:  # before the adapter is closed, which may take long
                 recorder.flush()
@@ -63,20 +63,20 @@ def ingest_task(task: Task, job: Job, guard: Guard, emit: Emit, report: Report) 
         raise
 
 
-def _results(task: Task, job: Job, guard: Guard) -> Iterator[tuple[Item, Payload | Failure]]:
-    """Each item with its payload or failure; an item on which a worker was lost has a recorded failure."""
+def _results(task: Task, job: Job, guard: Guard) -> Iterator[tuple[int, Item, Payload | Failure]]:
+    """Each row and item with its payload or failure: a recorded failure where a worker was lost."""
     guard.waiting()
-    in_flight: dict[str, Item] = {}
-    unread: list[tuple[Item, Failure]] = []
+    in_flight: dict[str, tuple[int, Item]] = {}
+    unread: list[tuple[int, Item, Failure]] = []
 
     def items() -> Iterator[Item]:
-        for item in read_plan(task):
+        for row, item in read_plan(task):
             reason = task.task_failure or task.crashed.get(item.item_id)
             if reason is None:
-                in_flight[item.item_id] = item
+                in_flight[item.item_id] = row, item
                 yield item
             else:
-                unread.append((item, Failure(reason, WORKER_LOST.get(reason, ""))))
+                unread.append((row, item, Failure(reason, WORKER_LOST.get(reason, ""))))
 
     if task.pages:
         results = read_pages(job.context.workspace, job.media.pdf, items())
@@ -84,7 +84,7 @@ def _results(task: Task, job: Job, guard: Guard) -> Iterator[tuple[Item, Payload
         adapter: Adapter[Any] = job.adapters[task.source.name](job.context)
         results = adapter.read(task.source, items())
     for item_id, result in results:
-        yield in_flight.pop(item_id), result
+        yield *in_flight.pop(item_id), result
         while unread:
             yield unread.pop()
     yield from unread
@@ -103,12 +103,12 @@ class _Recorder:
     def __init__(self, task: Task, job: Job, emit: Emit) -> None:
         self._task, self._job, self._emit = task, job, emit
         self._writer: SegmentWriter | None = None
-        self._recorded: list[str] = []
+        self._recorded: list[int] = []
         self._amendments: SegmentWriter | None = None
-        self._amended: list[str] = []
+        self._amended: list[int] = []
         self._option_hashes = job.option_hashes.get(task.source.name, {})
 
-    def record(self, item: Item, result: Payload | Failure) -> None:
+    def record(self, row: int, item: Item, result: Payload | Failure) -> None:
         """Write the item's outcome, and for a document the items of its pages."""
         run = self._job.run
         if isinstance(result, Payload):
@@ -119,7 +119,7 @@ class _Recorder:
             if is_stored(item, result):
                 keep_image(item, run)
                 self._set_options_hash(item)
-                self._amended.append(item.item_id)
+                self._amended.append(row)
                 self._flush_if_due(self._amend(item))
                 return
         drop_image(item)
@@ -138,7 +138,7 @@ class _Recorder:
             make_failed(item, result, run)
             self._set_options_hash(item)
             writer.add(item)
-        self._recorded.append(item.item_id)
+        self._recorded.append(row)
         self._flush_if_due(writer)
 
     def flush(self) -> None:
@@ -213,7 +213,7 @@ class _Refresher(_Recorder):
         self._kept: Counter[str] = Counter()
         self._reported = time.monotonic()
 
-    def record(self, item: Item, result: Payload | Failure) -> None:
+    def record(self, row: int, item: Item, result: Payload | Failure) -> None:
         """Write the item's outcome if the image at its source changed."""
         if isinstance(result, Failure):
             if "opt_outs" in result.meta:  # recorded, so that later draws exclude the item
@@ -234,7 +234,7 @@ class _Refresher(_Recorder):
             self._set_options_hash(item)
             writer = self._open()
             writer.add_images(item, [(image.data, image.extension) for image in outcome])
-            self._recorded.append(item.item_id)
+            self._recorded.append(row)
             self._flush_if_due(writer)
         else:
             self._keep(outcome.reason if isinstance(outcome, Failure) else Reason.NOT_IMAGE)

@@ -18,6 +18,7 @@ from ...core.log_context import log_forwarded, log_levels
 from ...core.masking import known_secrets
 from ...core.processes import WorkerContext, WorkerProcess
 from ...core.signals import defer_signals
+from ..row_set import RowSet
 from ..segment_writer import WrittenSegment
 from ..tasks import Job, Report, Task
 from .fork_server import warm_up
@@ -115,7 +116,7 @@ class Worker:
     connection: Connection
     guard: SharedGuard
     task: Task | None = None
-    done: set[str] = field(default_factory=set)
+    done: RowSet = field(default_factory=RowSet)
     step: float = 0.0
     seconds: float = 0.0
     verdict: Reason | None = None
@@ -197,7 +198,7 @@ class LocalExecutor:
         if slot not in self._workers:
             self._workers[slot] = self._start()
         worker = self._workers[slot]
-        worker.task, worker.done = task, set(task.skip)
+        worker.task, worker.done = task, RowSet(task.start) if task.done is None else task.done.copy()
         worker.guard.idle()  # a loss during the start of a process is attributed to no item
         worker.step = worker.seconds = 0.0
         with suppress(BrokenPipeError, ConnectionResetError):  # `_receive` handles the worker's end
@@ -303,7 +304,7 @@ class LocalExecutor:
                 f"{MAX_FAILED_STARTS} worker processes in a row ended before they began their task "
                 f"(exit code {exit_code}); is `ingest.memory_limit` too small, or the system's limit?"
             )
-        rest = replace(task, skip=frozenset(worker.done))
+        rest = replace(task, done=worker.done or None)
         if exit_code == -signal.SIGTERM or not worker.guard.step:  # no decoder ends a process this way
             log.warning(
                 "a worker was ended from outside, or before it began; its task starts again",

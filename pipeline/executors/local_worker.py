@@ -52,7 +52,7 @@ def work(
 ) -> None:
     """Receive tasks and send segments until the coordinator ends.
 
-    Messages: ("segment", WrittenSegment, item ids, peak), ("kept", counts), ("log", record), and at the end
+    Messages: ("segment", WrittenSegment, plan rows, peak), ("kept", counts), ("log", record), and at the end
     of each task ("done", peak), ("error", traceback) or ("fatal", message, exit code); peak is memory in
     bytes.
     `levels` are the levels of loggers, `secrets` the values to mask in details of items.
@@ -71,7 +71,7 @@ def work(
     def forward(record: logging.LogRecord) -> None:
         channel.send("log", record)
 
-    def emit(segment: WrittenSegment, recorded: list[str]) -> None:
+    def emit(segment: WrittenSegment, recorded: list[int]) -> None:
         channel.send("segment", segment, recorded, _peak_memory())
 
     def report(kept: Counter[str]) -> None:

@@ -24,10 +24,10 @@ from derlem.pipeline.executors.local import (
     WorkerError,
 )
 from derlem.pipeline.ingest_options import IngestOptions
+from derlem.pipeline.row_set import RowSet
 from derlem.pipeline.tasks import Job, Task
 
 ITEM = "0" * 32
-OTHER = "1" * 32
 SOURCE = SourceOptions(name="s", adapter="files", license="MIT")
 TASK = Task(SOURCE, Path("plan.parquet"), 0, 8)
 
@@ -126,9 +126,10 @@ def test_a_worker_that_never_starts_its_task_is_killed(watched: Watched) -> None
 
 def test_a_crash_is_attributed_to_its_item_at_once(watched: Watched) -> None:
     watched.worker.guard.begin(ITEM)
-    watched.worker.done = {OTHER}
+    watched.worker.done.update([3])
     [rest] = watched.executor.remaining(watched.worker, -signal.SIGSEGV)
-    assert rest.crashed == {ITEM: Reason.DECODER_CRASH} and rest.skip == {OTHER}
+    assert rest.crashed == {ITEM: Reason.DECODER_CRASH} and not rest.skip
+    assert rest.done is not None and 3 in rest.done and 4 not in rest.done
 
 
 @pytest.mark.parametrize(
@@ -138,12 +139,14 @@ def test_a_killed_worker_s_item_is_tried_again_alone(
     watched: Watched, verdict: Reason | None, reason: Reason
 ) -> None:
     watched.worker.guard.begin(ITEM)
-    watched.worker.done, watched.worker.verdict = {OTHER}, verdict
+    watched.worker.done.update([3])
+    watched.worker.verdict = verdict
     rest, alone = watched.executor.remaining(watched.worker, -signal.SIGKILL)
-    assert rest.skip == {ITEM, OTHER} and not rest.crashed
+    assert rest.skip == {ITEM} and not rest.crashed
+    assert rest.done is not None and 3 in rest.done
     assert alone.only == ITEM and not alone.crashed
 
-    watched.worker.task, watched.worker.done = alone, set()
+    watched.worker.task, watched.worker.done = alone, RowSet()
     [last] = watched.executor.remaining(watched.worker, -signal.SIGKILL)
     assert last.only == ITEM and last.crashed == {ITEM: reason}
 

@@ -55,7 +55,7 @@ class InlineExecutor:
         for task in tasks:
             written: list[WrittenSegment] = []
 
-            def emit(segment: WrittenSegment, _: list[str], to: list[WrittenSegment] = written) -> None:
+            def emit(segment: WrittenSegment, _: list[int], to: list[WrittenSegment] = written) -> None:
                 to.append(segment)
 
             ingest_task(task, self._job, self, emit, print)

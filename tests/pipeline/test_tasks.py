@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
 from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
 from itertools import accumulate, pairwise
 from pathlib import Path
 
@@ -16,6 +19,7 @@ from derlem.catalog.item_rows import to_table
 from derlem.catalog.models import Item
 from derlem.catalog.segments import row_schema
 from derlem.pipeline.outcomes import announce
+from derlem.pipeline.row_set import RowSet
 from derlem.pipeline.tasks import Task, cut, plan_items, plan_pages, read_plan
 from tests.factories.catalog import WHEN, insert_items, memory_catalog
 
@@ -30,8 +34,14 @@ def catalog_with(items: list[Item]) -> duckdb.DuckDBPyConnection:
     return connection
 
 
+def rows(start: int, numbers: Iterable[int]) -> RowSet:
+    made = RowSet(start)
+    made.update(numbers)
+    return made
+
+
 def planned(tasks: list[Task]) -> list[list[str]]:
-    return [[item.uri for item in read_plan(task)] for task in tasks]
+    return [[item.uri for _, item in read_plan(task)] for task in tasks]
 
 
 @settings(max_examples=40)
@@ -81,7 +91,7 @@ def test_pages_are_planned_apart_from_items(tmp_path: Path) -> None:
     items = plan_items(connection, SOURCE, Partitioning.FREE, tmp_path, "i", workers=2, batch=10)
     assert planned(items) == [["d.pdf"]]
     tasks = plan_pages(connection, SOURCE, tmp_path, "p", workers=2)
-    found = [item.locator for task in tasks for item in read_plan(task)]
+    found = [item.locator for task in tasks for _, item in read_plan(task)]
     assert found == ["page=1", "page=2", "page=10"]
 
 
@@ -104,7 +114,30 @@ def test_cuts_cover_all_rows_and_get_smaller(sizes: list[int], workers: int, bat
 
 
 def test_completed_items_are_skipped(tmp_path: Path) -> None:
-    items = [Item(source="s", uri=str(n)) for n in range(3)]
+    items = [Item(source="s", uri=str(n)) for n in range(4)]
     first, *_ = plan_items(catalog_with(items), SOURCE, Partitioning.FREE, tmp_path, "i", workers=1, batch=1)
-    rest = Task(SOURCE, first.plan, 0, 3, skip=frozenset({items[1].item_id}))
-    assert planned([rest]) == [["0", "2"]]
+    rest = Task(SOURCE, first.plan, 0, 4, done=rows(0, {2}), skip=frozenset({items[1].item_id}))
+    assert planned([rest]) == [["0", "3"]]
+    assert [row for row, _ in read_plan(replace(rest, start=1))] == [3]
+
+
+@given(
+    start=st.integers(0, 10**9),
+    added=st.sets(st.integers(0, 100_000), max_size=20),
+    other=st.integers(-9, 99),
+)
+def test_a_set_of_rows_contains_the_added_rows(start: int, added: set[int], other: int) -> None:
+    found = rows(start, {start + row for row in added})
+    assert all(start + row in found for row in added)
+    assert (start + other in found) == (other in added)
+    assert bool(found) == bool(added)
+    copied = found.copy()
+    copied.update([start + 100_001])
+    assert start + 100_001 not in found and pickle.loads(pickle.dumps(copied)).copy()
+    with pytest.raises(ValueError, match="is before"):
+        found.update([start - 1])
+
+
+def test_settled_rows_take_one_bit_each() -> None:
+    settled = rows(0, range(200_000))
+    assert len(pickle.dumps(settled)) < 200_000 / 8 + 10_000, "a worker that starts again receives the rows"
