@@ -19,7 +19,6 @@ from ..core.durable import replace_file
 from ..core.tar import BLOCK
 from .errors import UnreadableCorpus
 from .layout import CorpusFolder, index_path
-from .shard_scan import BrokenShard, members
 
 _LOADER = {"__module__": "megatron.energon", "__class__": "CrudeWebdataset"}
 
@@ -60,6 +59,8 @@ def refresh_energon(folder: CorpusFolder, stats: Mapping[str, Any]) -> None:
 
 def _index(shard: Path) -> bytes:
     """The offset of each sample in a tar, and the end of the last: 8 bytes each, little-endian."""
+    from .shard_scan import BrokenShard, members  # it imports pyarrow.dataset, which no build needs
+
     offsets, place, last = [], 0, None
     try:
         for name, content in members(shard):
