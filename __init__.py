@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         UnknownManifest,
     )
     from .core.options import StrictModel
-    from .core.progress import Progress
+    from .core.progress import Progress, SourceSteps
     from .corpus.errors import CorpusReleased, NotPublishable, NotReleasable, PublishFailed
     from .project import Project, open
     from .sampling.errors import InfeasibleQuotas, Shortfall
@@ -52,7 +52,7 @@ _HOMES = {
         "UnknownManifest",
     ),
     "core.options": ("StrictModel",),
-    "core.progress": ("Progress",),
+    "core.progress": ("Progress", "SourceSteps"),
     "corpus.errors": ("CorpusReleased", "NotPublishable", "NotReleasable", "PublishFailed"),
     "project": ("Project", "open"),
     "sampling.errors": ("InfeasibleQuotas", "Shortfall"),
@@ -91,6 +91,7 @@ __all__ = [
     "Rejected",
     "Shortfall",
     "SourceOptions",
+    "SourceSteps",
     "Status",
     "StrictModel",
     "UnknownManifest",

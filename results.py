@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +12,7 @@ from .core.errors import DerlemError
 
 if TYPE_CHECKING:
     from .catalog.audit import AuditResult
+    from .core.progress import SourceSteps
     from .corpus.export import Exported as Exported
     from .corpus.release import StoredCorpus as StoredCorpus
     from .pipeline.incidents import FailedItems
@@ -112,12 +113,7 @@ class BuildResult:
 
 @dataclass(frozen=True, slots=True)
 class PublishResult:
-    """`Project.publish`: a corpus in a dataset repository of the hub, at `url`.
-
-    `files` and `bytes` are those of the corpus; `unchanged` counts the files that were in the repository
-    before. `commit` is the commit with the files, `private` the visibility of the repository; in a dry run,
-    which does not ask the hub, `commit` is ''.
-    """
+    """`Project.publish`: `unchanged` of the `files` were in the repository; in a dry run, `commit` is ''."""
 
     dry_run: bool
     name: str
@@ -213,8 +209,8 @@ class WithdrawResult:
 class RunStatus:
     """The running or last run. `state` is running, done, failed, interrupted or killed; times are UTC.
 
-    `counts` are outcomes by stage, and `error` is the error or signal that ended the run. `done` of `total`
-    steps of the stage are done (None: unknown), at `rate` steps per second in the last minute.
+    `counts` are outcomes by stage, `rejections` the last rejected items, and `error` is what ended the run.
+    `done` of `total` steps of the stage are done (None: unknown), at `rate` per second in the last minute.
     """
 
     run: str
@@ -230,6 +226,8 @@ class RunStatus:
     done: int = 0
     total: int | None = None
     rate: float = 0.0
+    sources: Mapping[str, SourceSteps] = field(default_factory=dict)
+    rejections: Sequence[str] = ()
     last_commit: str | None = None
     updated_at: str = ""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
 
 from . import results
 from .catalog.user_queries import fetch_rows
@@ -24,6 +24,5 @@ def read_last_run(workspace: Workspace) -> results.RunStatus | None:
     """The running or last run, from its state file alone."""
     if (last := last_state(workspace)) is None:
         return None
-    known = {field.name for field in fields(results.RunStatus)}
-    facts = {name: value for name, value in asdict(last).items() if name in known}
+    facts = {field.name: getattr(last, field.name) for field in fields(results.RunStatus)}
     return results.RunStatus(**(facts | {"state": "killed"} if has_died(workspace, last) else facts))

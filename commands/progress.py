@@ -1,17 +1,17 @@
-"""Shows progress on stderr: a bar on a terminal, otherwise a plain line every few seconds."""
+"""Shows progress on stderr: bars on a terminal, otherwise a plain line every few seconds."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from .shared import echo, printable
+from .shared import echo
 
 if TYPE_CHECKING:
-    from rich.progress import Progress as Bars
-    from rich.progress import TaskID
+    from ..core.progress import SourceSteps
+    from .bars import Bars
 
 EVERY = 5.0
 """Seconds between plain lines."""
@@ -22,7 +22,6 @@ class TerminalProgress:
 
     def __init__(self) -> None:
         self._bars: Bars | None = None
-        self._task: TaskID | None = None
         self._started = self._shown = 0.0
         self._last = ""
 
@@ -32,26 +31,16 @@ class TerminalProgress:
         self._last = ""
         if not sys.stderr.isatty():
             return
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-        from rich.progress import Progress as Bars
+        from .bars import Bars
 
-        columns = (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[counts]}", markup=False),
-            TimeElapsedColumn(),
-        )
-        self._bars = Bars(*columns, console=Console(stderr=True))
-        self._task = self._bars.add_task(printable(stage), total=total, counts="")
+        self._bars = Bars(stage, total)
         self._bars.start()
 
     def advance(self, stage: str, done: int, total: int | None, counts: Mapping[str, int]) -> None:
         """Update the bar, or write a line if EVERY seconds have passed since the last line."""
         outcomes = " ".join(f"{name} {count}" for name, count in counts.items() if count)
-        if self._bars is not None and self._task is not None:
-            self._bars.update(self._task, completed=done, total=total, counts=outcomes)
+        if self._bars is not None:
+            self._bars.show(done, total, outcomes)
             return
         now = time.monotonic()
         rate = done / max(now - self._started, 1e-9)
@@ -60,11 +49,16 @@ class TerminalProgress:
         if now - self._shown >= EVERY:
             self._write(now)
 
+    def detail(self, stage: str, sources: Mapping[str, SourceSteps], rejections: Sequence[str]) -> None:
+        """Update the bars of the sources; plain lines are about the stage alone."""
+        if self._bars is not None:
+            self._bars.show_sources(sources, rejections)
+
     def end(self, stage: str) -> None:
         """Close the bar, or write the last line."""
         if self._bars is not None:
             self._bars.stop()
-            self._bars = self._task = None
+            self._bars = None
         elif self._last:
             self._write(time.monotonic())
 

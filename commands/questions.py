@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 WAITING = ("source", "host", "reason", "waiting", "given up", "since", "next attempt")
 """The columns of waiting items."""
 
+BAR = 30
+"""Characters of a bar."""
+
 ROWS = 50
 """Rows of waiting items in a table."""
 
@@ -29,9 +32,10 @@ ROWS = 50
 def status(call: Invocation, watch: bool, form: str) -> None:
     """Show the running or last run, the items of each source by status, and the items that wait.
 
-    The run is shown with stage, rate, remaining time and last commit; items that wait with source, host,
-    reason, time of the first failure, and time of the next attempt. With --format json, run, sources and
-    waiting items are one object; with csv, only the sources are written.
+    The run is shown with stage, rate, remaining time and last commit, a bar per source of the stage, and the
+    last rejected items; items that wait with source, host, reason, time of the first failure, and time of
+    the next attempt. With --format json, run, sources and waiting items are one object; with csv, only the
+    sources are written.
 
     \b
     Example:
@@ -123,9 +127,23 @@ def _show_run(run: RunStatus) -> None:
         of = "" if run.total is None else f" of {run.total:,}"
         eta = "" if left is None else f", about {timedelta(seconds=round(left))} left"
         echo(f"  {run.done:,}{of}, {run.rate:.1f}/s in the last minute{eta}; as of {run.updated_at[:19]}Z")
+        _show_sources(run)
     committed = f"{run.last_commit[:19]}Z" if run.last_commit else "none yet"
     echo(f"  started {run.started_at[:19]}Z, last commit {committed}")
     if run.error:
         echo(f"  {run.error}")
+    for rejected in run.rejections:
+        echo(f"  rejected {rejected}")
     for stage, counts in run.counts.items():
         echo(f"  {stage}: " + ", ".join(f"{key} {count:,}" for key, count in counts.items()))
+
+
+def _show_sources(run: RunStatus) -> None:
+    """A bar per source of the present stage, with rate and remaining time."""
+    from .bars import speed
+
+    width = max(map(len, run.sources), default=0)
+    for name, steps in run.sources.items():
+        filled = BAR * steps.done // max(steps.total, 1)
+        bar = "#" * filled + "." * (BAR - filled)
+        echo(f"  {name:{width}} [{bar}] {steps.done:,}/{steps.total:,} {speed(steps)}".rstrip())

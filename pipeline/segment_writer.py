@@ -6,7 +6,7 @@ import os
 import secrets
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import FileIO
@@ -19,7 +19,10 @@ import pyarrow.parquet as pq
 from ..catalog.item_rows import to_table
 from ..catalog.models import Item, MoreImage, now
 from ..catalog.segment_files import describe
+from ..catalog.status import Status
 from ..core.durable import creating, writing
+from ..core.masking import mask
+from ..core.progress import REJECTIONS
 from ..core.tar import BLOCK, END_OF_ARCHIVE, header, padding
 
 
@@ -33,6 +36,8 @@ class WrittenSegment:
     items: int
     statuses: dict[str, int]
     payload_bytes: int
+    rejections: tuple[str, ...] = ()
+    """The last rejected items with their reasons, for the progress."""
 
 
 SYNC_BYTES = 8 * 1024**2
@@ -42,6 +47,10 @@ WRITE_BYTES = 1024**2
 """Bytes per system call; each call releases the interpreter's lock."""
 WRITE_PARTS = 1000
 """Parts per system call; Linux takes 1,024 (IOV_MAX)."""
+
+
+REJECTION_TEXT = 200
+"""Characters of an address, its last ones, in the report of a rejected item."""
 
 
 class SegmentWriter:
@@ -59,6 +68,7 @@ class SegmentWriter:
         self._tar: FileIO | None = None
         self._items: list[Item] = []
         self._statuses: dict[str, int] = {}
+        self._rejections: deque[str] = deque(maxlen=REJECTIONS)
         self._size = self._synced = 0
         self._pending: list[bytes] = []
         self._pending_bytes = 0
@@ -104,6 +114,9 @@ class SegmentWriter:
         """Add an item; its row has the item's values at the time of `close`."""
         self._items.append(item)
         self._statuses[item.status] = self._statuses.get(item.status, 0) + 1
+        if item.status == Status.REJECTED:
+            address = mask(item.uri)[-REJECTION_TEXT:]
+            self._rejections.append(f"{self._source}: {address} {item.locator}".rstrip() + f": {item.reason}")
 
     def close(self) -> WrittenSegment:
         """Flush both files to the disk; if that fails, neither is left."""
@@ -136,6 +149,7 @@ class SegmentWriter:
             items=self.items,
             statuses=self._statuses,
             payload_bytes=self._payload_bytes,
+            rejections=tuple(self._rejections),
         )
 
     def abandon(self) -> None:

@@ -187,13 +187,14 @@ def run_ingest(
             executor.start(items)  # workers start while tasks are planned
             if items:
                 warn_of_mixed_renderers(connection, media.pdf)
-        shown = stack.enter_context(meter(scope.progress, "ingest", items))
+        shown = stack.enter_context(meter(scope.progress, "ingest", items, pending))
 
         def progress(segment: WrittenSegment) -> None:
             pages = segment.statuses.get("discovered", 0)
             counts = {status: count for status, count in segment.statuses.items() if status != "discovered"}
             shown.grow(pages)
             shown.advance(segment.items - pages, **counts)
+            shown.advance_source(segment.source, segment.items - pages, pages, segment.rejections)
             state = scope.state
             state.state.worker_memory_peak = executor.worker_memory_peak
             state.state.worker_deaths = executor.workers_lost

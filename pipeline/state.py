@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,7 +21,7 @@ from .. import __version__
 from ..catalog.models import now
 from ..core.durable import DiskError, replace_file
 from ..core.errors import first_problem
-from ..core.progress import Progress
+from ..core.progress import Progress, SourceSteps
 from ..core.signals import raise_lost_signal
 from ..core.workspace import Workspace
 from .lock import lock_holder
@@ -43,7 +43,8 @@ class RunState:
     """The identity, progress and end of a run. Times are UTC in ISO format.
 
     `done` of `total` steps of the present stage are done (None: unknown), at `rate` steps per second in the
-    last minute. `updated_at` is the time of the last write.
+    last minute. `sources` are the steps of the stage's sources, `rejections` the last rejected items with
+    their reasons. `updated_at` is the time of the last write.
     """
 
     run: str
@@ -61,6 +62,8 @@ class RunState:
     done: int = 0
     total: int | None = None
     rate: float = 0.0
+    sources: dict[str, SourceSteps] = field(default_factory=dict)
+    rejections: list[str] = field(default_factory=list)
     last_commit: str | None = None
     updated_at: str = ""
     worker_memory_peak: int = 0
@@ -108,6 +111,11 @@ class StateFile:
             if not self._recent or at - self._recent[-1][0] >= EVERY:
                 self._recent.append((at, done))
 
+    def detail(self, sources: Mapping[str, SourceSteps], rejections: Sequence[str]) -> None:
+        """Record the steps of the present stage's sources, and the last rejected items."""
+        with self._lock:
+            self.state.sources, self.state.rejections = dict(sources), list(rejections)
+
     def committed(self) -> None:
         """Record a commit."""
         self.state.last_commit = now().isoformat()
@@ -125,6 +133,7 @@ class StateFile:
         """Record the start of a stage."""
         raise_lost_signal()
         self.state.stage = stage
+        self.state.sources = {}
         self.progress(0, None)
         self.write()
 
@@ -181,6 +190,11 @@ class RecordedProgress:
         """Steps of the stage are done."""
         self._state.progress(done, total)
         self._progress.advance(stage, done, total, counts)
+
+    def detail(self, stage: str, sources: Mapping[str, SourceSteps], rejections: Sequence[str]) -> None:
+        """Steps of sources are done."""
+        self._state.detail(sources, rejections)
+        self._progress.detail(stage, sources, rejections)
 
     def end(self, stage: str) -> None:
         """The stage ends."""

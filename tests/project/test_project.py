@@ -180,6 +180,8 @@ def test_configurations_as_mappings_and_files(
 def test_progress_goes_to_the_callers_object(declaration: dict[str, Any], images: Path) -> None:
     calls: list[tuple[str, str]] = []
     last: dict[str, tuple[int, int | None]] = {}
+    details: dict[str, Any] = {}
+    (images / "food" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
 
     class Recorder:
         def begin(self, stage: str, total: int | None) -> None:
@@ -187,6 +189,12 @@ def test_progress_goes_to_the_callers_object(declaration: dict[str, Any], images
 
         def advance(self, stage: str, done: int, total: int | None, counts: Any) -> None:
             last[stage] = (done, total)
+
+        def detail(self, stage: str, sources: Any, rejections: Any) -> None:
+            details[stage] = (
+                {name: (steps.done, steps.total) for name, steps in sources.items()},
+                rejections,
+            )
 
         def end(self, stage: str) -> None:
             calls.append(("end", stage))
@@ -197,6 +205,10 @@ def test_progress_goes_to_the_callers_object(declaration: dict[str, Any], images
     assert calls == [(what, stage) for stage in stages for what in ("begin", "end")]
     [listing] = result.discover.sources
     assert last["ingest"] == (listing.changes.new, listing.changes.new) and last["build small"][0] == 9
+    read = (listing.changes.new, listing.changes.new)
+    assert details == {"ingest": ({"clipart": read}, ["clipart: food/broken.png: truncated"])}
+    run = project.last_run()
+    assert run is not None and run.rejections == ["clipart: food/broken.png: truncated"]
 
 
 def test_a_listing_that_fails_is_an_error_of_the_result(
