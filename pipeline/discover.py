@@ -166,7 +166,7 @@ def discover(
     records, known = ListedRecords(), None
     if first_ordinal:
         with read_catalog(target.workspace) as connection:
-            known = KnownRecords(connection, name)
+            known = KnownRecords(connection, name, options.texts)
     try:
         for items in _batches(listing, target.run, first_ordinal):
             changes.listed += len(items)
@@ -177,14 +177,14 @@ def discover(
             progress(len(items), new)
             if target.store is not None and target.store.due:
                 target.store.commit(wait_for_readers=False)
+        if known is not None:
+            target.commit()
+            if known.unlisted():
+                _write_gone(listing, target, changes, options, records)
+            _write_outdated(listing, target, changes, options)
     finally:
         target.commit()
         log.info("%s: %s", name, changes)
-    if known is not None:
-        if known.unlisted():
-            _write_gone(listing, target, changes, options, records)
-        _write_outdated(listing, target, changes, options)
-        target.commit()
 
 
 def _batches(listing: Listing, run: str, first_ordinal: int) -> Iterator[list[Item]]:
@@ -269,23 +269,18 @@ def _write_batch(
         connection.register("listed", table)
         connection.register("known_ordinals", ordinals)
         connection.execute("CREATE TEMP VIEW known_places AS FROM known_ordinals")
-        connection.execute(query("segments/changes"), source)
+        connection.execute(query("segments/changes"), source | {"texts": options.texts})
         if connection.execute(query("segments/misplaced")).fetchall():
             connection.execute(query("segments/known_places"), source)
-            connection.execute(query("segments/changes"), source)
+            connection.execute(query("segments/changes"), source | {"texts": options.texts})
         counts = dict(connection.execute("SELECT change, count(*) FROM changes GROUP BY ALL").fetchall())
         parts: list[tuple[str, str, Mapping[str, Any]]] = []
         if counts.get("new"):
             parts.append(("discover", "segments/unknown", {}))
-        if counts.get("relist"):
+        if counts.get("relist") or counts.get("reread"):
             parts.append(("relist", "segments/relisted_pages", at))
-            parts.append(
-                (
-                    "relist",
-                    "segments/relisted",
-                    {**source, "stored": options.of(Status.READY, None, False)[8:]},
-                )
-            )
+            hashes = {"stored": options.of(Status.READY, None, False)[8:], "texts": options.texts}
+            parts.append(("relist", "segments/relisted", source | hashes))
         if counts.get("amend"):
             parts.append(("amend", "segments/amended", {**source, "texts_read": options.adapter.texts_read}))
         found = [
@@ -297,6 +292,7 @@ def _write_batch(
             changes.rejected += _rejected(rows)
     changes.new += counts.get("new", 0)
     changes.changed += counts.get("relist", 0)
+    changes.outdated += counts.get("reread", 0)
     changes.amended += counts.get("amend", 0)
     changes.withdrawn += counts.get("withdrawn", 0)
     return int(counts.get("new", 0))
@@ -342,7 +338,7 @@ def _write_gone(
 
 
 def _write_outdated(listing: Listing, target: Target, changes: Changes, options: OptionHashes) -> None:
-    """Re-queue items whose outcomes depend on options that changed."""
+    """Re-queue items whose images depend on options that changed."""
     import pyarrow.compute as pc  # see `_write_gone`
 
     outcomes = options.by_outcome

@@ -1,8 +1,8 @@
 """Hashes the options that decide the outcomes of items, so that a changed option re-queues its items.
 
-The hash of a stored image has three parts of eight hex digits: the source's options for accompanying texts
-(the captions of sidecars), the limits of images, and the form in which images are stored. The hash of a
-rejection or failure covers the options behind its reason. Other outcomes have ''.
+The first eight hex digits cover the source's options for accompanying texts (the captions of sidecars). The
+next digits of a stored image cover the limits of images and the form in which images are stored, eight each;
+those of a rejection or failure cover the options behind its reason, if any. An item that was not read has ''.
 """
 
 from __future__ import annotations
@@ -38,17 +38,21 @@ class OptionHashes:
 
     def of(self, status: str, reason: str | None, page: bool) -> str:
         """The hash of the options that decide an outcome."""
-        return self.by_outcome.get((status, reason or "", page), "")
+        return self.by_outcome.get((status, reason or "", page), self.texts)
+
+    @cached_property
+    def texts(self) -> str:
+        """The hash of the options that decide the texts of a read item."""
+        return _hash({name: _plain(getattr(self.source, name)) for name in self.adapter.shaping})
 
     @cached_property
     def by_outcome(self) -> Mapping[Outcome, str]:
         """The hash of every outcome that depends on options."""
         image, pdf, fetch = self.media.image, self.media.pdf, self.context.fetch
         limits = {name: getattr(image, name) for name in LIMITS}
-        shape = {name: _plain(getattr(self.source, name)) for name in self.adapter.shaping}
         found: dict[Outcome, str] = {
-            (Status.READY, "", False): _hash(shape) + _hash(limits) + self.form(page=False),
-            (Status.READY, "", True): _hash({}) + _hash(limits) + self.form(page=True),
+            (Status.READY, "", False): self.texts + _hash(limits) + self.form(page=False),
+            (Status.READY, "", True): self.texts + _hash(limits) + self.form(page=True),
         }
         own = {name: _plain(getattr(self.source, name)) for name in self.adapter.limiting}
         deciding: dict[Reason, Any] = {
@@ -72,7 +76,7 @@ class OptionHashes:
         }
         for reason, options in deciding.items():
             for page in (False, True):
-                found[reason.status, reason, page] = _hash(options)
+                found[reason.status, reason, page] = self.texts + _hash(options)
         return found
 
     def form(self, *, page: bool) -> str:

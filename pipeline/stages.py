@@ -252,7 +252,7 @@ def _job(
         ingest=declared.ingest,
         schema=row_schema(),
         adapters={source.name: adapter_class(source.adapter) for source in sources},
-        option_hashes={source.name: declared.hashes(source).by_outcome for source in sources},
+        options={source.name: declared.hashes(source) for source in sources},
     )
 
 

@@ -21,7 +21,7 @@ from ..catalog.queries import query
 from ..catalog.status import Reason, Status
 from ..media.media_options import MediaOptions
 from .ingest_options import IngestOptions
-from .option_hashes import Outcome
+from .option_hashes import OptionHashes
 from .row_set import RowSet
 from .segment_writer import WrittenSegment
 
@@ -46,8 +46,8 @@ FEWEST_TASKS = 4
 class Job:
     """The objects that all tasks of a stage share.
 
-    `adapters` maps sources to classes that the coordinator resolved; `option_hashes` maps a source and an
-    outcome to a hash.
+    `adapters` maps sources to classes that the coordinator resolved; `options` maps sources to the hashes of
+    their options.
     """
 
     run: str
@@ -56,7 +56,7 @@ class Job:
     ingest: IngestOptions
     schema: pa.Schema
     adapters: Mapping[str, type[Adapter[Any]]]
-    option_hashes: Mapping[str, Mapping[Outcome, str]] = field(default_factory=dict)
+    options: Mapping[str, OptionHashes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,7 +106,7 @@ class _Recorder:
         self._recorded: list[int] = []
         self._amendments: SegmentWriter | None = None
         self._amended: list[int] = []
-        self._option_hashes = job.option_hashes.get(task.source.name, {})
+        self._options = job.options[task.source.name]
 
     def record(self, row: int, item: Item, result: Payload | Failure) -> None:
         """Write the item's outcome, and for a document the items of its pages."""
@@ -166,8 +166,7 @@ class _Recorder:
         return self._amendments
 
     def _set_options_hash(self, item: Item) -> None:
-        outcome = item.status, item.reason or "", item.document_sha256 is not None
-        item.options_hash = self._option_hashes.get(outcome, "")
+        item.options_hash = self._options.of(item.status, item.reason, item.document_sha256 is not None)
 
     def _flush_if_due(self, writer: SegmentWriter) -> None:
         limits = self._job.ingest

@@ -7,7 +7,7 @@ SELECT items.* EXCLUDE (segment) REPLACE (
     $at AS updated_at
 )
 FROM items
-INNER JOIN changes ON changes.item_id = items.parent_id AND changes.change = 'relist'
+INNER JOIN changes ON changes.item_id = items.parent_id AND changes.change IN ('relist', 'reread')
 WHERE items.source = $source
   AND items.document_sha256 IS NOT NULL
   AND items.status <> 'withdrawn'

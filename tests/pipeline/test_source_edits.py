@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,50 +19,14 @@ from derlem.adapters.http import fetcher
 from derlem.catalog.maintenance import TABLES
 from derlem.pipeline import stages
 from derlem.pipeline.discover import Changes
-from derlem.pipeline.segment_writer import WrittenSegment
-from derlem.pipeline.tasks import Job, Task
-from derlem.pipeline.worker import ingest_task
 from derlem.project import Project
 from tests.factories.edited_sources import KINDS, OfflineFetcher, Record
+from tests.factories.executors import InlineExecutor
 from tests.factories.images import pixel
 
 SOAK = bool(os.environ.get("DERLEM_SOAK"))
 SIDES = (8, 24)
 LIMIT = 16
-
-
-class InlineExecutor:
-    """Runs tasks in this process, which is faster for many short runs without faults."""
-
-    worker_memory_peak = workers_lost = 0
-    ending = False
-
-    def __init__(self, job: Job, report: object = None) -> None:
-        self._job = job
-
-    def __enter__(self) -> InlineExecutor:
-        return self
-
-    def __exit__(self, *_: object) -> None: ...
-
-    def start(self, items: int) -> None: ...
-
-    def begin(self, item_id: str) -> None: ...
-
-    def waiting(self) -> None: ...
-
-    def run(self, tasks: Iterable[Task]) -> Iterator[WrittenSegment]:
-        for task in tasks:
-            written: list[WrittenSegment] = []
-
-            def emit(segment: WrittenSegment, _: list[int], to: list[WrittenSegment] = written) -> None:
-                to.append(segment)
-
-            ingest_task(task, self._job, self, emit, print)
-            yield from written
-
-    def drain(self) -> Iterator[WrittenSegment]:
-        yield from ()
 
 
 names = st.text("abcdef", min_size=1, max_size=2)
@@ -161,15 +125,7 @@ class Edits(RuleBasedStateMachine):
 
     def _project(self) -> Project:
         _, declare = KINDS[self.kind]
-        source = {"name": "s", "license": "CC0-1.0", **declare(self.data, self.captions)}
-        return Project(
-            {
-                "workspace": str(self.root / "work"),
-                "sources": [source],
-                "image": {"format": "png", "max_side": self.max_side},
-                "ingest": {"workers": 1},
-            }
-        )
+        return a_project(self.root, declare(self.data, self.captions), max_side=self.max_side)
 
     def _expected(self) -> Counter[tuple[str | None, int]]:
         limit = self.max_side or max(SIDES)
@@ -218,6 +174,18 @@ class Edits(RuleBasedStateMachine):
             os.utime(path, (when, when))
 
 
+def a_project(folder: Path, source: dict[str, Any], **image: Any) -> Project:
+    """A project with one source, in the folder `work`."""
+    return Project(
+        {
+            "workspace": str(folder / "work"),
+            "sources": [{"name": "s", "license": "CC0-1.0", **source}],
+            "image": {"format": "png", **image},
+            "ingest": {"workers": 1},
+        }
+    )
+
+
 def counts(changes: Changes) -> tuple[int, ...]:
     return changes.new, changes.changed, changes.outdated, changes.amended, changes.gone, changes.withdrawn
 
@@ -238,3 +206,69 @@ def test_every_run_follows_the_present_source(kind: str, monkeypatch: pytest.Mon
             suppress_health_check=list(HealthCheck),
         ),
     )
+
+
+@pytest.mark.parametrize("kind", ["tar", "packed webdataset"])
+def test_captions_leave_when_they_are_declared_no_more(
+    kind: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(stages, "open_executor", InlineExecutor)
+    write, declare = KINDS[kind]
+    write(tmp_path, [Record("a", 2, 8, "two"), Record("b", 3, 8, "")])
+    for captions, expected in ((True, {"two", None}), (False, {None}), (True, {"two", None})):
+        project = a_project(tmp_path, declare(tmp_path, captions))
+        project.discover()
+        [listed] = project.discover(dry_run=True).sources
+        assert not any(counts(listed.changes))
+        project.ingest()
+        assert {item.caption for item in project.items(status="ready")} == expected
+
+
+@pytest.mark.parametrize("limit", [None, 4])
+def test_a_sidecar_that_is_read_anew_leaves_no_earlier_text(
+    limit: int | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The sidecar itself is unchanged; with a limit, the item is rejected between the two readings."""
+    monkeypatch.setattr(stages, "open_executor", InlineExecutor)
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "a.png").write_bytes(Record("a", 2, 8, "").image)
+    talk = [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]
+    (data / "a.json").write_text(json.dumps({"caption": "one", "language": "de", "talk": talk}))
+    source = {"adapter": "files", "path": str(data), "caption": {"sidecar": ".json", "conversations": "talk"}}
+
+    def texts(key: str, conversations: str, max_side: int | None = None) -> list[Any]:
+        source["caption"] = {"sidecar": ".json", "key": key, "conversations": conversations}
+        project = a_project(tmp_path, source, max_side=max_side)
+        project.discover()
+        project.ingest()
+        return [
+            (item.caption, item.language, bool(item.conversations)) for item in project.items(status="ready")
+        ]
+
+    assert texts("caption", "talk") == [("one", "de", True)]
+    if limit:
+        assert texts("caption", "talk", limit) == []
+    assert texts("title", "turns") == [(None, None, False)]
+    assert texts("caption", "turns") == [("one", "de", False)]
+
+
+def test_edited_lists_of_captions_are_taken_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(stages, "open_executor", InlineExecutor)
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "a.png").write_bytes(Record("a", 2, 8, "").image)
+    columns = {"image": "image", "caption": "texts", "key": "image"}
+    source = {
+        "adapter": "annotations",
+        "path": str(data / "rows.jsonl"),
+        "images": str(data),
+        "columns": columns,
+    }
+    for texts in (["one", "two"], ["one", "three"], ["four"], ["five", "six"]):
+        (data / "rows.jsonl").write_text(json.dumps({"image": "a.png", "texts": texts}))
+        project = a_project(tmp_path, source)
+        project.discover()
+        project.ingest()
+        [item] = project.items(status="ready")
+        assert (item.captions or [item.caption or ""]) == texts
