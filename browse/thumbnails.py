@@ -6,11 +6,11 @@ The workspace stays as it is, and no copy of an image outlives a purge of the im
 from __future__ import annotations
 
 import os
-import tempfile
 import threading
 from collections import OrderedDict
 from pathlib import Path
 
+from ..core.temporary import TemporaryFolder
 from ..exploration import Exploration
 
 SIDE = 360
@@ -23,7 +23,7 @@ class Thumbnails:
 
     def __init__(self, explore: Exploration) -> None:
         self._explore = explore
-        self._folder = tempfile.TemporaryDirectory(prefix="derlem-thumbnails-")
+        self._folder = TemporaryFolder("thumbnails")
         self._decoding = threading.Semaphore(os.cpu_count() or 1)
         self._guard = threading.Lock()
         self._sizes: OrderedDict[str, int] = OrderedDict()
@@ -32,7 +32,7 @@ class Thumbnails:
     def get(self, sha256: str) -> bytes:
         """Return the JPEG of an image's thumbnail. Raises Unavailable."""
         self._explore.require_image(sha256)
-        path = Path(self._folder.name, sha256)
+        path = Path(self._folder.path, sha256)
         with self._guard:
             if sha256 in self._sizes:
                 self._sizes.move_to_end(sha256)
@@ -46,7 +46,7 @@ class Thumbnails:
                 self._total += len(data)
             while self._total > MAX_BYTES:
                 oldest, size = self._sizes.popitem(last=False)
-                Path(self._folder.name, oldest).unlink()
+                Path(self._folder.path, oldest).unlink()
                 self._total -= size
         return data
 

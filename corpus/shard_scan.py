@@ -6,7 +6,6 @@ import hashlib
 import json
 import mmap
 import os
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,6 +19,7 @@ from ..catalog.audit import ShardScan
 from ..catalog.models import images_sha256
 from ..catalog.store_scan import store_files
 from ..core.tar import BLOCK
+from ..core.temporary import TemporaryFolder
 from ..core.workers import map_in_workers
 from ..core.workspace import Workspace
 from .files import hash_file
@@ -101,9 +101,9 @@ def scan_shards(
         for folder in corpora(workspace)
         for number, path in folder.shards()
     ]
-    holder = tempfile.TemporaryDirectory(prefix="derlem-audit-", ignore_cleanup_errors=True)
+    holder = TemporaryFolder("audit")
     small = sum(shard.path.stat().st_size for shard in shards) < _INLINE
-    work = partial(_read_shard, folder=Path(holder.name))
+    work = partial(_read_shard, folder=holder.path)
     rows = list(map_in_workers(work, shards, 1 if small else workers or os.cpu_count() or 1))
     store = store_files(workspace)
     readable = {
@@ -111,10 +111,10 @@ def scan_shards(
         for row in store.to_pylist()
         if row["row_count"] is not None
     }
-    nothing = Path(holder.name) / "nothing"
+    nothing = holder.path / "nothing"
     pq.write_table(SAMPLES.empty_table(), nothing)
     return ShardScan(
-        shard_samples=[nothing, *sorted(Path(holder.name).glob("*.samples"))],
+        shard_samples=[nothing, *sorted(holder.path.glob("*.samples"))],
         shard_files=pa.Table.from_pylist(rows, schema=FILES),
         other_files=pa.Table.from_pylist(list(_other_files(workspace)), schema=OTHERS),
         store_files=store,

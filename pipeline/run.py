@@ -24,6 +24,7 @@ from ..core.masking import mask, mask_command
 from ..core.progress import Progress, Silent
 from ..core.workspace import Workspace
 from .ingest_options import IngestOptions
+from .leftovers import remove_leftovers, remove_spilled
 from .metrics import MetricsFile
 from .segment_store import SegmentStore
 from .state import RecordedProgress, RunState, StateFile, last_state, new_run_id, prune_states
@@ -76,9 +77,7 @@ def start_run(
     """
     run = current_run() or new_run_id()
     with log_context(run=run), logging_errors():
-        _close_killed_run(workspace)
-        for leftover in (*workspace.state.glob("plan-*.parquet"), *workspace.state.glob(".*.tmp")):
-            leftover.unlink()
+        remove_leftovers(workspace, killed=_close_killed_run(workspace))
         workspace.root.mkdir(parents=True, exist_ok=True)
         for folder in workspace.private:
             folder.mkdir(mode=0o700, exist_ok=True)
@@ -105,6 +104,7 @@ def _recorded(
     state.start()
     try:
         with write_catalog(workspace) as connection:
+            remove_spilled(workspace)
             store.recover(connection)
             record_run(connection, asdict(state.state))
             metrics.count(connection)
@@ -187,14 +187,14 @@ def _recorded_state(workspace: Workspace, run: str) -> str | None:
     return found[0][0] if found else None
 
 
-def _close_killed_run(workspace: Workspace) -> None:
-    """Record a killed run as interrupted, in its state files and in the catalog.
+def _close_killed_run(workspace: Workspace) -> bool:
+    """Record a killed run as interrupted, in its state files and in the catalog; return whether there is one.
 
     Only the last run can be affected: one instance runs at a time, and each run closes its predecessor.
     """
     last = last_state(workspace)
     if last is None:
-        return
+        return False
     killed = last.state == "running"
     if killed:
         last.state, last.finished_at = "interrupted", now().isoformat()
@@ -202,11 +202,12 @@ def _close_killed_run(workspace: Workspace) -> None:
     else:
         try:
             if _recorded_state(workspace, last.run) == last.state:
-                return
+                return False
         except CatalogMissing:
-            return
+            return False
     with write_catalog(workspace) as connection:
         record_run(connection, asdict(last))
     if killed:  # otherwise the kill came between the writes of the last state and the row in the catalog
         StateFile(workspace, last)
         log.warning("run %s was killed in stage %r", last.run, last.stage)
+    return killed

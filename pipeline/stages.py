@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import duckdb
 
@@ -23,6 +21,7 @@ from ..catalog.status import Reason, Status
 from ..core.errors import CatalogMemory, CatalogMissing, DerlemError
 from ..core.log_context import log_context
 from ..core.progress import Progress, meter
+from ..core.temporary import TemporaryFolder
 from ..core.workspace import Workspace
 from ..media.media_options import MediaOptions
 from ..media.pdf import PdfOptions, resolve_renderer
@@ -94,10 +93,10 @@ def check_sources(
     """List the sources and compare the listings with the catalog, without writing."""
     context = declared.context
     known = known_sources(context.workspace)
-    with tempfile.TemporaryDirectory(prefix="derlem-dry-run-") as notes:
+    with TemporaryFolder("dry-run") as notes:
         return [
             _complete(listing, Target(context.workspace, "dry run", None), declared, known, progress)
-            for listing in checked_listings(sources, replace(context, dry_notes=Path(notes)), limit)
+            for listing in checked_listings(sources, replace(context, dry_notes=notes.path), limit)
         ]
 
 

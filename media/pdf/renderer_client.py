@@ -5,11 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing import Pipe
@@ -17,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ...catalog.status import Reason
+from ...core.temporary import TemporaryFolder
 from .pdf_options import PdfOptions
 
 START_SECONDS = 30.0
@@ -49,7 +48,7 @@ class RendererClient:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
-        self._folder: str | None = None
+        self._folder: TemporaryFolder | None = None
 
     def read(self, path: Path, numbers: list[int], options: PdfOptions) -> Iterator[Answer]:
         """Yield an answer for each of the document's pages, in the order in which they are finished.
@@ -98,17 +97,24 @@ class RendererClient:
             self._connection.close()
             self._process = None
         if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder.cleanup()
             self._folder = None
         return status
 
     def _start(self) -> None:
-        self._folder = tempfile.mkdtemp(prefix="derlem-pages-")
+        self._folder = TemporaryFolder("pages")
+        folder = str(self._folder.path)
         self._connection, theirs = Pipe()
         package = __package__ or ""
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", f"{package}.renderer_process", str(theirs.fileno()), self._folder],
+                [
+                    sys.executable,
+                    "-m",
+                    f"{package}.renderer_process",
+                    str(theirs.fileno()),
+                    folder,
+                ],
                 stdin=subprocess.PIPE,
                 pass_fds=[theirs.fileno()],
                 env={**_HEAP, **os.environ},
