@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .core.workspace import Workspace
     from .execution import Execution
 
-TOOLS = ("energon", "datasets")
+TOOLS = ("energon", "datasets", "fiftyone")
 """The tools for which a corpus can be exported."""
 
 
@@ -72,21 +72,25 @@ class PublishingMethods:
         """Describe the corpus `name` (default: the configured one) for a tool of TOOLS.
 
         `energon` adds indexes and the folder `.nv-meta` to the corpus, which later builds and takedowns keep
-        up to date. `datasets` writes a module with a function per split (default: `load_<name>.py`). Raises
-        ConfigError, UnknownManifest, NotPublishable, and UnreadableCorpus for a damaged shard.
+        up to date. `datasets` writes a module with a function per split (default: `load_<name>.py`).
+        `fiftyone` writes images as files, and the JSON of a dataset, to a new folder (default:
+        `<name>-fiftyone`); its samples are the images. Raises ConfigError, UnknownManifest, NotPublishable,
+        and UnreadableCorpus for a damaged shard.
         """
-        from .corpus.export import check_exportable, export_datasets, export_energon
+        from .corpus.export import check_exportable, export_datasets, export_energon, export_fiftyone
 
         if tool not in TOOLS:
             raise ConfigError(f"there is no export for {tool!r}{did_you_mean(tool, TOOLS)}")
         if tool == "energon" and output is not None:
             raise ConfigError("Energon reads the folder of the corpus: there is no other output")
         chosen = name or self._execution.configured_sample().name
-        module = Path(output or f"load_{chosen.replace('-', '_')}.py")
+        default = f"load_{chosen.replace('-', '_')}.py" if tool == "datasets" else f"{chosen}-fiftyone"
+        target = Path(output or default)
         if dry_run:
             found = check_exportable(self.workspace, chosen)
-            return replace(found, path=module) if tool == "datasets" else found
+            return found if tool == "energon" else replace(found, path=target)
         with self._execution.lock("export"):
             if tool == "energon":
                 return export_energon(self.workspace, chosen)
-            return export_datasets(self.workspace, chosen, module)
+            write = export_datasets if tool == "datasets" else export_fiftyone
+            return write(self.workspace, chosen, target)

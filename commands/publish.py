@@ -37,23 +37,27 @@ def publish(call: Invocation, target: str, corpus: str | None, public: bool) -> 
 
 
 @click.command()
-@click.argument("tool", type=click.Choice(("energon", "datasets")))
+@click.argument("tool", type=click.Choice(("energon", "datasets", "fiftyone")))
 @click.argument("corpus", required=False)
 @click.option(
-    "--output", type=click.Path(path_type=Path), help="File of the module.  [default: load_<corpus>.py]"
+    "--output",
+    type=click.Path(path_type=Path),
+    help="File of the module, or folder for FiftyOne.  [default: load_<corpus>.py, <corpus>-fiftyone]",
 )
 @invocation
 def export(call: Invocation, tool: str, corpus: str | None, output: Path | None) -> None:
     """Describe a built corpus for another tool.
 
     energon adds an index per tar and the folder .nv-meta to the corpus, for Megatron Energon; later builds
-    and takedowns keep these up to date. datasets writes a Python module that loads the corpus. Without
-    CORPUS, the configured one is described.
+    and takedowns keep these up to date. datasets writes a Python module that loads the corpus. fiftyone
+    writes the images and the JSON of a dataset to a new folder. Without CORPUS, the configured one is
+    described.
 
     \b
     Example:
       derlem export energon tr-vlm-v1
       derlem export datasets tr-vlm-v1 --output load.py
+      derlem export fiftyone tr-vlm-v1 --output fiftyone
     """
     found = call.project().export(tool, corpus, output=output, dry_run=call.dry_run)
     echo(f"{found.samples:,} samples {'would be ' if call.dry_run else ''}described for {tool}")

@@ -1,4 +1,4 @@
-"""Describes a finished corpus for other tools: Energon, and `datasets`."""
+"""Describes a finished corpus for other tools: Energon, `datasets` and FiftyOne."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from ..core.errors import ConfigError
 from ..core.workspace import Workspace
 from .energon import prepare_energon
 from .errors import NotPublishable
+from .fiftyone import write_fiftyone
 from .layout import CorpusFolder
 from .release import why_incomplete
 
@@ -60,6 +61,17 @@ def export_datasets(workspace: Workspace, name: str, output: Path) -> Exported:
     output.parent.mkdir(parents=True, exist_ok=True)
     replace_file(output, _SCRIPT.format(name=name, folder=str(folder.root.absolute()), samples=samples))
     return Exported(output, samples)
+
+
+def export_fiftyone(workspace: Workspace, name: str, output: Path) -> Exported:
+    """Write the images and the JSON of a FiftyOne dataset to a new or empty folder; `samples` counts images.
+
+    Raises UnknownManifest, NotPublishable, UnreadableCorpus, and ConfigError for a folder with other files.
+    """
+    folder, stats = _finished(workspace, name)
+    if output.exists() and (not output.is_dir() or next(output.iterdir(), None)):
+        raise ConfigError(f"{output} exists: name a new or empty folder with --output")
+    return Exported(output, write_fiftyone(folder, stats, output))
 
 
 def check_exportable(workspace: Workspace, name: str) -> Exported:

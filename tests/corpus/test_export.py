@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import runpy
 import tarfile
@@ -17,7 +18,7 @@ from derlem.core.errors import ConfigError
 from derlem.corpus.build import build_corpus
 from derlem.corpus.corpus_options import CorpusOptions
 from derlem.corpus.errors import NotPublishable, UnreadableCorpus
-from derlem.corpus.export import export_datasets, export_energon
+from derlem.corpus.export import export_datasets, export_energon, export_fiftyone
 from derlem.corpus.release import release_corpus
 from derlem.corpus.withdraw import withdraw_from_corpora
 from tests.factories.filled_workspace import FilledWorkspace
@@ -97,3 +98,25 @@ def test_the_module_loads_the_corpus(
     exported = export_datasets(built.workspace, "small", tmp_path / "made" / "load_small.py")
     samples = runpy.run_path(str(exported.path))["train"]()
     assert {sample["json"]["key"] for sample in samples} == keys_of(built)
+
+
+@pytest.mark.parametrize("format", ["built", "built_parquet"])
+def test_the_json_and_images_for_fiftyone(
+    request: pytest.FixtureRequest, tmp_path: Path, format: str
+) -> None:
+    """The shape that `fiftyone.Dataset.from_json` reads: a name, typed fields, samples with only these."""
+    filled = request.getfixturevalue(format)
+    exported = export_fiftyone(filled.workspace, "small", tmp_path / "fiftyone")
+    described = json.loads((exported.path / "samples.json").read_text())
+    assert (described["name"], described["media_type"]) == ("small", "image")
+    fields, prefix = described["sample_fields"], "fiftyone.core.fields."
+    assert fields["conversations"] == f"{prefix}ListField({prefix}DictField)"
+    assert fields["width"] == f"{prefix}IntField" and "id" not in fields
+    samples = described["samples"]
+    assert {sample["key"] for sample in samples} == keys_of(filled) and exported.samples == len(samples)
+    for sample in samples:
+        assert set(sample) == {"filepath", "tags", *fields}
+        data = (exported.path / sample["filepath"]).read_bytes()
+        assert hashlib.sha256(data).hexdigest() == sample["sha256"]
+    with pytest.raises(ConfigError, match="new or empty folder"):
+        export_fiftyone(filled.workspace, "small", exported.path)
