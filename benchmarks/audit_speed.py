@@ -51,7 +51,9 @@ FOUND = """
     COPY (
         SELECT m.corpus, CAST(s.shard AS INTEGER) AS shard, m.item_id AS key, m.item_id, m.repeat,
             i."length" AS bytes, i.sha256, m.source AS record_source, m.category AS record_category,
-            i.license AS record_license, i.sha256 AS record_sha256
+            i.license AS record_license, i.sha256 AS record_sha256,
+            '' AS record_texts, '' AS record_origin, '' AS record_uri, '' AS record_meta,
+            i.width AS record_width, i.height AS record_height
         FROM manifest AS m
         INNER JOIN items AS i ON i.item_id = m.item_id
         INNER JOIN shards AS s ON s.shard = m.position // 28000

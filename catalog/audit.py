@@ -9,7 +9,8 @@ An audit is a file in `sql/audit/` or in a folder of the user, with a header of 
 Besides the catalog's tables, an audit can read
 
 - `shard_samples` (corpus, shard, key, item_id, repeat, bytes, sha256, and the fields of its record:
-  record_source, record_category, record_license, record_sha256): every sample in a shard file;
+  record_source, record_category, record_license, record_sha256, record_width, record_height, and hashes of
+  the others: record_texts, record_origin, record_uri, record_meta): every sample in a shard file;
 - `released_samples` (corpus, shard, key, source, category, license, sha256): every row of a released corpus's
   manifest file;
 - `shard_files` (corpus, shard, path, samples, bytes, sha256, error): every shard file;

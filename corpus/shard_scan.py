@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from ..catalog.audit import ShardScan
 from ..catalog.models import images_sha256
 from ..catalog.store_scan import store_files
+from ..core.masking import MASK
 from ..core.tar import BLOCK
 from ..core.temporary import TemporaryFolder
 from ..core.workers import map_in_workers
@@ -25,6 +26,7 @@ from ..core.workspace import Workspace
 from .files import hash_file
 from .layout import EXTENSIONS, corpora, parse_key
 from .manifest import MANIFEST_COLUMNS
+from .record import CAPTIONS, FIELDS
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -43,6 +45,12 @@ SAMPLES = pa.schema(
         ("record_category", pa.string()),
         ("record_license", pa.string()),
         ("record_sha256", pa.string()),
+        ("record_texts", pa.string()),  # hashes of several fields, see `_hashes`
+        ("record_origin", pa.string()),
+        ("record_uri", pa.string()),  # null: with a masked secret
+        ("record_meta", pa.string()),
+        ("record_width", pa.int64()),
+        ("record_height", pa.int64()),
     ]
 )
 FILES = pa.schema(
@@ -279,9 +287,9 @@ def _header(head: bytes, place: int) -> tuple[str, int]:
 
 def _parquet_samples(path: Path) -> Iterator[Row]:
     """The samples of a Parquet shard, in order, a row group at a time."""
-    columns = ["key", "source", "category", "license", "sha256"]
     with pq.ParquetFile(path) as file:
         image = "images" if "images" in file.schema_arrow.names else "image"
+        columns = [*FIELDS, *(name for name in CAPTIONS if name in file.schema_arrow.names)]
         for group in range(file.num_row_groups):
             table = file.read_row_group(group, [image, *columns])
             contents = (value for chunk in table.column(image).chunks for value in chunk)
@@ -302,6 +310,31 @@ def _parse_record(record: Row) -> Row:
             "record_category": "/".join(record["category"]),
             "record_license": record["license"],
             "record_sha256": record["sha256"],
-        }
+            "record_width": record["width"],
+            "record_height": record["height"],
+        } | _hashes(record)
     except (KeyError, TypeError) as error:
         raise BrokenShard(f"a record that no build writes: {error}") from error
+
+
+def _hashes(record: Row) -> Row:
+    """Hashes of a record's other fields, as in `sql/audit/record_fields_differ.sql`.
+
+    A list of captions that only repeats the caption counts as empty, as in the catalog.
+    """
+    caption, captions = record["caption"], record.get("captions", [])
+    turns = (turn["role"] + "\x1e" + turn["content"] for turn in record["conversations"])
+    several = [] if captions in ([], [caption]) else captions
+    texts = caption, record["language"], "\x1d".join(turns), "\x1d".join(several)
+    names = "key", "id", "repeat", "parent_id", "locator", "original_sha256"
+    uri = record["uri"]
+    return {
+        "record_texts": _hash("\x1f".join(texts)),
+        "record_origin": _hash("\x1f".join(str(record[name]) for name in names)),
+        "record_uri": None if MASK in uri else _hash(uri),
+        "record_meta": _hash(record["meta"]),
+    }
+
+
+def _hash(text: str) -> str:
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()[:16]

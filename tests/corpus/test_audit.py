@@ -80,6 +80,7 @@ CHANGES = {
     "image_of_another_revision": "UPDATE items SET image_revision = 'other' WHERE source = 'chats'",
     "image_differs_from_catalog": "UPDATE items SET sha256 = repeat('1', 64) WHERE source = 'chats'",
     "record_differs_from_catalog": "UPDATE items SET license = 'MIT' WHERE source = 'chats'",
+    "record_fields_differ": "UPDATE items SET height = 7 WHERE source = 'chats'",
     "segment_file_missing": """
         INSERT INTO segments
         SELECT 'chats/000009', source, 9, kind, run, 0, 5, written_at FROM segments LIMIT 1""",

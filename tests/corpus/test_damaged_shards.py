@@ -175,6 +175,30 @@ def test_record_that_lies(built: FilledWorkspace, field: str, value: object) -> 
     assert "record_differs_from_catalog" in firing(built)
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("caption", "another"),
+        ("language", "xx"),
+        ("conversations", [{"role": "user", "content": "?"}]),
+        ("captions", ["one", "two"]),
+        ("uri", "elsewhere"),
+        ("locator", "elsewhere"),
+        ("original_sha256", "0" * 64),
+        ("parent_id", "0" * 32),
+        ("id", "0" * 32),
+        ("width", 1),
+        ("height", 1),
+        ("meta", "{}"),
+    ],
+)
+def test_any_other_field_of_a_record_that_lies(built: FilledWorkspace, field: str, value: object) -> None:
+    one_record(built, field, value)
+    found = audit(built)["record_fields_differ"]
+    assert found.count == 1
+    assert field in found.examples[0]["fields"]
+
+
 def test_record_with_another_hash(built: FilledWorkspace) -> None:
     one_record(built, "sha256", "0" * 64)
     assert "image_differs_from_catalog" in firing(built)
