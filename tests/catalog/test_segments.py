@@ -141,7 +141,7 @@ def test_no_order_of_merges_stores_an_item_twice(
         assert connection.execute("SELECT uri FROM items ORDER BY uri").fetchall() == [
             (n,) for n in sorted(merged)
         ]
-        contents(connection)
+    contents(connection)
 
 
 def test_items_announced_again_keep_their_first_row(tmp_path: Path) -> None:
