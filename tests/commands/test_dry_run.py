@@ -27,6 +27,8 @@ EVERY: dict[str, list[list[str]]] = {
     "build": [[], ["small"]],
     "release": [["small"]],
     "drop": [["small"]],
+    "publish": [["hf://org/small"]],
+    "export": [["energon"], ["datasets"], ["fiftyone"]],
     "audit": [[]],
     "status": [[], ["--watch"]],
     "report": [[], ["--training-summary"]],

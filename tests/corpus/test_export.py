@@ -52,6 +52,7 @@ def keys_of(filled: FilledWorkspace) -> set[str]:
     return {key for (key,) in rows}
 
 
+@pytest.mark.short(1)
 @pytest.mark.parametrize("released", [False, True])
 def test_energon_reads_every_sample_after_a_takedown(built: FilledWorkspace, released: bool) -> None:
     if released:
