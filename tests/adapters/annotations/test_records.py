@@ -14,7 +14,9 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pydantic import ValidationError
 
+from derlem.adapters.annotations.adapter import AnnotationsOptions
 from derlem.catalog.models import Failure
 from derlem.catalog.status import Reason
 from derlem.core.errors import ConfigError
@@ -317,6 +319,14 @@ def test_placeholders(use: Use, mode: str, contents: list[str], reason: Reason |
 def test_invalid_declarations(use: Use, options: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         use(LLAVA, **options).items()
+
+
+@pytest.mark.parametrize("key", ["path", "images"])
+@pytest.mark.parametrize("address", ["s3://bucket/prefix", "hf://datasets/org/name/images"])
+def test_places_are_local(key: str, address: str) -> None:
+    options = {"name": "s", "adapter": "annotations", "license": "CC0-1.0", "path": "a.json", key: address}
+    with pytest.raises(ValidationError, match="a URL in place of a local path: copy or mount it first"):
+        AnnotationsOptions.model_validate(options)
 
 
 def test_a_compressed_tar_is_no_place(use: Use, places: Path) -> None:
