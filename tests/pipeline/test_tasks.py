@@ -138,6 +138,6 @@ def test_a_set_of_rows_contains_the_added_rows(start: int, added: set[int], othe
         found.update([start - 1])
 
 
-def test_settled_rows_take_one_bit_each() -> None:
-    settled = rows(0, range(200_000))
-    assert len(pickle.dumps(settled)) < 200_000 / 8 + 10_000, "a worker that starts again receives the rows"
+def test_finished_rows_take_one_bit_each() -> None:
+    finished = rows(0, range(200_000))
+    assert len(pickle.dumps(finished)) < 200_000 / 8 + 10_000, "a worker that starts again receives the rows"
