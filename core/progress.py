@@ -29,7 +29,7 @@ class SourceSteps:
 
 
 class Progress(Protocol):
-    """Receives the progress of consecutive stages. All numbers are totals so far."""
+    """Receives the progress of consecutive stages. All numbers are totals so far; `detail` may be missing."""
 
     def begin(self, stage: str, total: int | None) -> None:
         """A stage begins; `total` is its number of steps, None if unknown."""
@@ -42,6 +42,14 @@ class Progress(Protocol):
 
     def end(self, stage: str) -> None:
         """The stage ends, with or without an exception."""
+
+
+def show_detail(
+    progress: Progress, stage: str, sources: Mapping[str, SourceSteps], rejections: Sequence[str]
+) -> None:
+    """Call `progress.detail` where the object has it: callbacks may do without."""
+    if detail := getattr(progress, "detail", None):
+        detail(stage, sources, rejections)
 
 
 class Silent:
@@ -97,7 +105,7 @@ class Meter:
         rate = round((done - first) / max(at - since, 1e-3), 3)
         self._sources[source] = SourceSteps(done, max(before.total + more, done), rate)
         self._rejections = [*self._rejections, *rejections][-REJECTIONS:]
-        self._progress.detail(self._stage, self._sources, self._rejections)
+        show_detail(self._progress, self._stage, self._sources, self._rejections)
 
     def grow(self, steps: int) -> None:
         """Add `steps` to the total."""

@@ -26,6 +26,11 @@ _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 _NEVER = 16
 """Bits left of a coefficient that no scan has sent."""
 
+_WARNING = re.compile(
+    r"Corrupt JPEG data|Premature end|Invalid SOS|Inconsistent progression|Unknown Adobe|Warning:"
+)
+"""How warnings of libjpeg begin. All other messages are errors."""
+
 _END = b"\xff\xd9"
 _EXTRANEOUS = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
 
@@ -38,7 +43,8 @@ _ICC = b"ICC_PROFILE\0"
 _RESERVED = frozenset([*range(0x02, 0xC0), 0xC8, 0xDE, 0xDF, *range(0xF0, 0xFE)])
 """Markers that end libjpeg's decoding, wherever it meets them."""
 
-_KEPT = {0xE0: b"JFIF\0", 0xE2: _ICC, 0xEE: b"Adobe"}
+_KEPT = {0xE0: (b"JFIF\0", 14), 0xE2: (_ICC, 15), 0xEE: (b"Adobe", 12)}
+"""Application segments that stay: how they begin, and the bytes below which libjpeg ignores them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +130,9 @@ def parse(data: bytes, *, keep_profile: bool = True) -> Jpeg:
             frame = _frame(code, data[position + 4 : end])
         elif code in _APPLICATION or code == _COM:
             body = data[position + 4 : end]
-            jfif = code == 0xE0 and body.startswith(_KEPT[0xE0])
+            start_of_kept, least = _KEPT.get(code, (b"", 0))
+            keeps = code in _KEPT and body.startswith(start_of_kept) and len(body) >= least
+            jfif = code == 0xE0 and keeps
             if code == 0xE1 and body.startswith(b"Exif\0") and not exif:
                 exif = body
             if code == 0xE2 and body.startswith(_ICC) and len(body) > 14:
@@ -133,12 +141,7 @@ def parse(data: bytes, *, keep_profile: bool = True) -> Jpeg:
             if jfif and not has_jfif and len(body) > 14:  # it carries a thumbnail
                 kept += [data[start:position], b"\xff\xe0\0\x10", body[:12], b"\0\0"]
                 start = end
-            elif (
-                code not in _KEPT
-                or not body.startswith(_KEPT[code])
-                or (jfif and has_jfif)
-                or (code == 0xE2 and not keep_profile)
-            ):
+            elif not keeps or (jfif and has_jfif) or (code == 0xE2 and not keep_profile):
                 kept.append(data[start:position])
                 start = end
             has_jfif = has_jfif or jfif
@@ -206,12 +209,11 @@ def coarse_luma(parsed: Jpeg, least: int) -> tuple[Image.Image, tuple[int, int, 
         reason = _damage(str(error), parsed.data)
         if reason is not None:
             raise Rejected(reason, f"image/jpeg: {error}") from error
-        try:
-            pixels = simplejpeg.decode_jpeg(parsed.data, strict=False, **settings)
-        except ValueError:  # a sampling of components that TurboJPEG does not know, but libjpeg decodes
+        if not _WARNING.match(str(error)):  # TurboJPEG knows fewer samplings of components than libjpeg
             luma = Image.new("L", size, None)
-            luma.frombytes(parsed.data, "jpeg", "L", "", scale, 0)
+            luma.frombytes(parsed.data, "jpeg", "L", "", scale, 0)  # raises ValueError for libjpeg's errors
             return luma, (0, 0, width / scale, height / scale)
+        pixels = simplejpeg.decode_jpeg(parsed.data, strict=False, **settings)  # it passes over errors, too
     luma = Image.fromarray(pixels[:, :, 0])
     return luma, (0, 0, width / scale, height / scale)
 

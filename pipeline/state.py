@@ -21,7 +21,7 @@ from .. import __version__
 from ..catalog.models import now
 from ..core.durable import DiskError, replace_file
 from ..core.errors import first_problem
-from ..core.progress import Progress, SourceSteps
+from ..core.progress import Progress, SourceSteps, show_detail
 from ..core.signals import raise_lost_signal
 from ..core.workspace import Workspace
 from .lock import lock_holder
@@ -194,7 +194,7 @@ class RecordedProgress:
     def detail(self, stage: str, sources: Mapping[str, SourceSteps], rejections: Sequence[str]) -> None:
         """Steps of sources are done."""
         self._state.detail(sources, rejections)
-        self._progress.detail(stage, sources, rejections)
+        show_detail(self._progress, stage, sources, rejections)
 
     def end(self, stage: str) -> None:
         """The stage ends."""

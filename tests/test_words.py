@@ -106,11 +106,12 @@ def hits() -> Iterator[tuple[str, int, str, str]]:
     rules = [(compiled(rule), rule) for rule in RULES]
     for path in sources():
         name = path.relative_to(ROOT).as_posix()
-        lines = [name.replace("_", " "), *path.read_text("utf-8").splitlines()]
-        for number, line in enumerate(lines):
-            for pattern, rule in rules:
-                if name.startswith(rule.allowed_in or ("\0",)):
-                    continue
+        text = name.replace("_", " ") + "\n" + path.read_text("utf-8")
+        lines = text.splitlines()
+        for pattern, rule in rules:
+            if name.startswith(rule.allowed_in or ("\0",)) or not pattern.search(text):
+                continue
+            for number, line in enumerate(lines):
                 for found in pattern.finditer(line):
                     if (name, found[0]) not in ALLOWED:
                         yield name, number, found[0], rule.instead

@@ -147,6 +147,27 @@ def check(data: bytes) -> str:
     return ""
 
 
+@pytest.mark.parametrize(
+    ("name", "edits"),
+    [("commented.jpg", {1112: 2}), ("gray_progressive.jpg", {225: 0, 334: 1})],
+    ids=["reserved marker", "missing table"],
+)
+def test_damage_that_one_decoder_passes_over(name: str, edits: dict[int, int]) -> None:
+    content = bytearray((GOLDEN / name).read_bytes())
+    for at, value in edits.items():
+        content[at] = value
+    assert check(bytes(content)) == "corrupt"
+
+
+@pytest.mark.parametrize("body", [b"JFIF\0\1", b"Adobe", b"ICC_PROFILE\0", b"ICC_PROFILE\0\1\1"])
+def test_application_segments_that_are_cut_are_left_out(body: bytes) -> None:
+    code = {b"J": 0xE0, b"A": 0xEE, b"I": 0xE2}[body[:1]]
+    original = (GOLDEN / "commented.jpg").read_bytes()
+    segment = bytes([0xFF, code]) + (len(body) + 2).to_bytes(2, "big") + body
+    damaged = original[:2] + segment + original[2:]
+    assert normalize(damaged).data == normalize(original).data
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_no_damage_raises_anything_else(data: st.DataObject) -> None:
