@@ -1,5 +1,5 @@
 #!/bin/sh
-# The demo: builds and audits a corpus, then removes a source so that an audit fails.
+# The demo: builds and audits a corpus, then adds a shard to its folder so that an audit fails.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 derlem=${DERLEM:-derlem}
@@ -37,10 +37,10 @@ or
   samples = datasets.load_dataset("$DERLEM_DEMO_WORK/corpora/demo", split="train")
 EOF
 
-title "the source 'people' is removed from the configuration; the corpus still contains it"
-"$derlem" -c "$here/without_people.yaml" discover
+title "a copy of a shard lies beside the shards: loaders would read its samples twice"
+cp "$DERLEM_DEMO_WORK/corpora/demo/demo-000000.tar" "$DERLEM_DEMO_WORK/corpora/demo/demo-copied.tar"
 status=0
-"$derlem" -c "$here/without_people.yaml" audit || status=$?
+"$derlem" -c "$config" audit || status=$?
 if [ "$status" -ne 3 ]; then
     echo "expected exit code 3 from the audit, got $status" >&2
     exit 1
