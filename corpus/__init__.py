@@ -1,1 +1,1 @@
-"""The outbound side: manifest to shards, dataset card, Croissant, report."""
+"""The outbound side: manifest to shards, dataset card and Croissant, to a hub and to other tools."""

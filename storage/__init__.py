@@ -1,1 +1,1 @@
-"""Places for bytes outside the catalog: the content-addressed cache of the workspace."""
+"""Places for bytes outside the catalog: cache, buckets, the copy of a workspace and its lease."""
