@@ -98,13 +98,19 @@ def best(work: Callable[[int], Callable[[], object]], rounds: int = ROUNDS) -> C
     return Cost(min(cost.cpu for cost in costs), min(cost.wall for cost in costs))
 
 
+def opened_store(project: Project) -> SegmentStore:
+    """The store of the project's segments, which numbers new ones after those of the catalog."""
+    store = SegmentStore(project.workspace, IngestOptions())
+    with read_catalog(project.workspace) as connection:
+        numbers = connection.execute("SELECT source, max(number) FROM segments GROUP BY source").fetchall()
+    store._last |= dict(numbers)
+    return store
+
+
 def commit(project: Project, choice: str) -> Callable[[], object]:
     """A commit of the outcomes of chosen items, as new images of stored items."""
-    workspace = project.workspace
-    store = SegmentStore(workspace, IngestOptions())
-    with read_catalog(workspace) as connection:
-        numbers = connection.execute("SELECT source, max(number) FROM segments GROUP BY source").fetchall()
-        store._last |= dict(numbers)
+    store = opened_store(project)
+    with read_catalog(project.workspace) as connection:
         rows = connection.execute(
             f"SELECT * EXCLUDE (segment) FROM items WHERE source = 'source-3' AND {choice} LIMIT {OUTCOMES}"
         ).to_arrow_table()
@@ -115,11 +121,8 @@ def commit(project: Project, choice: str) -> Callable[[], object]:
 
 def announce(project: Project, number: int) -> Callable[[], object]:
     """A commit of items that the catalog lacks, which it searches in their whole source."""
-    workspace = project.workspace
-    store = SegmentStore(workspace, IngestOptions())
-    with read_catalog(workspace) as connection:
-        numbers = connection.execute("SELECT source, max(number) FROM segments GROUP BY source").fetchall()
-        store._last |= dict(numbers)
+    store = opened_store(project)
+    with read_catalog(project.workspace) as connection:
         rows = connection.execute(
             "SELECT * EXCLUDE (segment) REPLACE (md5(item_id || $1) AS item_id,"
             " (SELECT max(ordinal) FROM items) + row_number() OVER () AS ordinal, 'discovered' AS status)"

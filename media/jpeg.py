@@ -135,7 +135,7 @@ def parse(data: bytes, *, keep_profile: bool = True) -> Jpeg:
             jfif = code == 0xE0 and keeps
             if code == 0xE1 and body.startswith(b"Exif\0") and not exif:
                 exif = body
-            if code == 0xE2 and body.startswith(_ICC) and len(body) > 14:
+            if code == 0xE2 and keeps:
                 profile.setdefault(body[12], body[14:])
                 parts = body[13]
             if jfif and not has_jfif and len(body) > 14:  # it carries a thumbnail

@@ -156,7 +156,7 @@ class Bucket:
                 lambda: self.client.list_objects_v2(
                     Bucket=self.place.bucket,
                     Prefix=self.place.key(prefix),
-                    **options,  # noqa: B023
+                    **options,  # noqa: B023 - called at once
                 ),
             )
             for entry in page.get("Contents", ()):
@@ -231,7 +231,7 @@ class Bucket:
                 "delete",
                 lambda: self.client.delete_objects(
                     Bucket=self.place.bucket,
-                    Delete={"Objects": batch, "Quiet": True},  # noqa: B023
+                    Delete={"Objects": batch, "Quiet": True},  # noqa: B023 - called at once
                 ),
             )
             for failed in answer.get("Errors", ()):

@@ -256,7 +256,7 @@ class RemoteLog:
 
     def update(self, latest: Latest, **changes: object) -> Latest:
         """Replace `latest.json`. Raises Fenced."""
-        return self._swap(replace(latest, generation=self.generation, host=self.host, **changes))  # type: ignore[arg-type]
+        return self._swap(replace(latest, generation=self.generation, host=self.host, **changes))  # type: ignore[arg-type]  # fields
 
     def write_list(self, state: RemoteState) -> str:
         """Store a list of all files, and return its name."""

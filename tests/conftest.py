@@ -57,13 +57,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _left_out(items: list[pytest.Item]) -> set[pytest.Item]:
     """All variants of tests with the marker `short(n)` but n at equal distances, the first among them."""
-    variants: dict[tuple[Path, str], list[pytest.Item]] = {}
+    variants: dict[tuple[Path, str, int], list[pytest.Item]] = {}
     for item in items:
-        if item.get_closest_marker("short"):
-            variants.setdefault((item.path, item.name.partition("[")[0]), []).append(item)
+        if marker := item.get_closest_marker("short"):
+            variants.setdefault((item.path, item.name.partition("[")[0], marker.args[0]), []).append(item)
     left_out = set[pytest.Item]()
-    for of_test in variants.values():
-        (wanted,) = of_test[0].iter_markers("short").__next__().args
+    for (_, _, wanted), of_test in variants.items():
         kept = {round(n * (len(of_test) - 1) / max(wanted - 1, 1)) for n in range(wanted)}
         left_out.update(item for at, item in enumerate(of_test) if at not in kept)
     return left_out

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tarfile
 import unicodedata
+import zipfile
 from pathlib import Path
 
 from PIL import Image, ImageDraw
@@ -42,3 +44,14 @@ def _draw(number: int) -> Image.Image:
     draw.ellipse((1, 1, width - 2, height - 2), color)
     draw.point((2 + number % 8, height // 2), (255 - color[0], color[1], color[2], 255))
     return image if mode == "RGBA" else image.convert(mode)
+
+
+def pack_stamps(stamps: Path, folder: Path) -> None:
+    """Write the files of `stamps` into `stamps.zip` and `stamps.tar.gz` of the folder."""
+    images = sorted(path for path in stamps.rglob("*") if path.is_file())
+    with zipfile.ZipFile(folder / "stamps.zip", "w") as packed:
+        for path in images:
+            packed.write(path, path.relative_to(stamps))
+    with tarfile.open(folder / "stamps.tar.gz", "w:gz", compresslevel=1) as packed_tar:
+        for path in images:
+            packed_tar.add(path, path.relative_to(stamps))

@@ -6,14 +6,13 @@ import os
 import subprocess
 import sys
 import tarfile
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.factories.stamps import make_stamps
+from tests.factories.stamps import make_stamps, pack_stamps
 
 SOAK = bool(os.environ.get("DERLEM_SOAK"))
 
@@ -31,13 +30,7 @@ def many_items(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     else:
         stamps = make_stamps(tmp_path_factory.mktemp("stamps"), 800)
         clipart = request.getfixturevalue("clipart")
-    images = sorted(path for path in stamps.rglob("*") if path.is_file())
-    with zipfile.ZipFile(folder / "stamps.zip", "w") as packed:
-        for path in images:
-            packed.write(path, path.relative_to(stamps))
-    with tarfile.open(folder / "stamps.tar.gz", "w:gz", compresslevel=1) as packed_tar:
-        for path in images:
-            packed_tar.add(path, path.relative_to(stamps))
+    pack_stamps(stamps, folder)
     with tarfile.open(folder / "clipart.tar", "w") as packed_tar:
         packed_tar.add(clipart, "clipart")
     caption = {"sidecar": ".txt", "format": "stamps", "languages": ["tr", "en"]}

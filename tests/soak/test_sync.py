@@ -10,9 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import tarfile
 import time
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -28,7 +26,7 @@ import derlem
 from derlem.core.workspace import Workspace
 from derlem.storage.local_files import segment_files
 from tests.factories.machines import Machines, item_rows, shard_hashes
-from tests.factories.stamps import make_stamps
+from tests.factories.stamps import make_stamps, pack_stamps
 
 from .conftest import SOAK
 
@@ -49,13 +47,7 @@ def synced_items(tmp_path_factory: pytest.TempPathFactory, repeats: Repeats) -> 
     """A folder, a zip and a tar.gz of the same images: 180 items in `make test`, 5,100 in `make soak`."""
     folder = tmp_path_factory.mktemp("synced")
     stamps = make_stamps(folder / "stamps", repeats(60, 1700))
-    images = sorted(path for path in stamps.rglob("*") if path.is_file())
-    with zipfile.ZipFile(folder / "stamps.zip", "w") as packed:
-        for path in images:
-            packed.write(path, path.relative_to(stamps))
-    with tarfile.open(folder / "stamps.tar.gz", "w:gz", compresslevel=1) as packed_tar:
-        for path in images:
-            packed_tar.add(path, path.relative_to(stamps))
+    pack_stamps(stamps, folder)
     caption = {"sidecar": ".txt", "format": "stamps", "languages": ["tr", "en"]}
     common = {"license": "GPL-2.0-only", "category": "{dir}", "caption": caption}
     return {
